@@ -1,0 +1,208 @@
+"""Frozen, validated configurations: what a network is (`ModelConfig`) and how it is trained (`TrainConfig`).
+
+Every choice that the AVD paper (arXiv 1907.05640) leaves unsaid is a field here, so that it can be read, changed and
+compared. `PRESETS` holds the three shapes of the house; sizes live nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+MIN_SIZE, MAX_SIZE = 64, 224
+SIDE_MULTIPLE = 8
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used, with a sentence saying which field and why."""
+
+
+def _check(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ConfigError(sentence)
+
+
+class _Config:
+    """What both configurations share: JSON in, JSON out, unknown fields refused."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Builds a configuration from plain JSON values.
+
+        Raises:
+            ConfigError: for an unknown field, a value of the wrong type, or one out of range.
+        """
+        _check(isinstance(values, Mapping), f"A {cls.__name__} is a JSON object of named fields.")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(fields))
+        _check(not unknown, f"{cls.__name__} has no field {', '.join(map(repr, unknown))}.")
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        for name, value in plain.items():
+            default = fields[name].default
+            same = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
+            whole_for_real = isinstance(default, float) and type(value) is int
+            _check(same or whole_for_real, f"{cls.__name__}.{name} is {value!r}; expected {type(default).__name__}.")
+        return cls(**plain)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Self:
+        """Reads `path`; raises `ConfigError` when it is no valid configuration."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise ConfigError(f"{Path(path).name} cannot be read as JSON: {error}.") from error
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, in field order."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Config):
+    """The shape of encoder, decoder and discriminator.
+
+    Attributes:
+        preset: the name this shape goes by.
+        frames: T, fixed per checkpoint, 8 to 32.
+        size: short side in pixels the checkpoint was trained for; 64 to 224 are allowed at run time.
+        patch: side of the pixel block folded into channels before the first convolution.
+        clip_channels: width of each 3D stage; time is halved between stages.
+        clip_blocks: residual 3D blocks in each stage.
+        image_channels: width of the 2D trunk, at `1/patch` of the image's sides.
+        image_blocks: residual 2D blocks before, and again after, the deep part of the trunk.
+        deep_channels: width of the trunk's deep part, at half of that resolution.
+        deep_blocks: residual 2D blocks there.
+        residual: the image is a learned temporal blend of the frames plus a residual, and the restored frames are the
+            image plus residuals; off, both are made from nothing, as published.
+        rounding: the distilled image is rounded to 8 bits (straight-through gradient) before anyone sees it.
+        discriminator_channels: width of each stage of the discriminator; sides are halved between stages.
+    """
+
+    preset: str = "base"
+    frames: int = 16
+    size: int = 112
+    patch: int = 4
+    clip_channels: tuple[int, ...] = (32, 48, 64)
+    clip_blocks: tuple[int, ...] = (1, 2, 2)
+    image_channels: int = 128
+    image_blocks: int = 1
+    deep_channels: int = 160
+    deep_blocks: int = 2
+    residual: bool = True
+    rounding: bool = True
+    discriminator_channels: tuple[int, ...] = (24, 48, 64, 96)
+
+    def __post_init__(self) -> None:
+        _check(0 < len(self.preset) <= 40, "ModelConfig.preset is a name of 1 to 40 characters.")
+        _check(8 <= self.frames <= 32, f"ModelConfig.frames is {self.frames}; allowed are 8 to 32.")
+        _check(
+            MIN_SIZE <= self.size <= MAX_SIZE and self.size % SIDE_MULTIPLE == 0,
+            f"ModelConfig.size is {self.size}; allowed are multiples of {SIDE_MULTIPLE} from {MIN_SIZE} to {MAX_SIZE}.",
+        )
+        _check(self.patch in (2, 4), f"ModelConfig.patch is {self.patch}; allowed are 2 and 4.")
+        for name in ("clip_channels", "clip_blocks", "discriminator_channels"):
+            widths = getattr(self, name)
+            lowest, highest = (0, 16) if name == "clip_blocks" else (4, 512)
+            _check(
+                1 <= len(widths) <= 5 and all(type(w) is int and lowest <= w <= highest for w in widths),
+                f"ModelConfig.{name} is {list(widths)}; expected 1 to 5 whole numbers from {lowest} to {highest}.",
+            )
+        _check(
+            len(self.clip_channels) == len(self.clip_blocks),
+            "ModelConfig.clip_channels and clip_blocks name the same stages: give them the same length.",
+        )
+        for name in ("image_channels", "deep_channels"):
+            _check(8 <= getattr(self, name) <= 1024, f"ModelConfig.{name} must be 8 to 1024.")
+        for name in ("image_blocks", "deep_blocks"):
+            _check(0 <= getattr(self, name) <= 16, f"ModelConfig.{name} must be 0 to 16.")
+        _check(
+            self.frames % 2 ** (len(self.clip_channels) - 1) == 0,
+            f"ModelConfig.frames ({self.frames}) must halve evenly between {len(self.clip_channels)} stages.",
+        )
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "base": ModelConfig(),
+    "paper": ModelConfig(preset="paper", residual=False),
+    "tiny": ModelConfig(
+        preset="tiny", frames=8, size=64, clip_channels=(8, 12), clip_blocks=(1, 1), image_channels=24,
+        deep_channels=32, deep_blocks=1, discriminator_channels=(8, 16, 24),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Config):
+    """How a network is trained. Losses are means over pixels of values in [-1, 1].
+
+    Attributes:
+        steps: full updates of both players.
+        batch_size: clips a step.
+        crop: side in pixels of the square training crop.
+        learning_rate: of encoder and decoder, after `warmup` steps; falls to a twentieth along a cosine.
+        critic_learning_rate: of the discriminator, constant.
+        recon_weight: mean absolute error of the restored clip; 0 is the ablation without reconstruction.
+        adv_weight: relativistic adversarial loss; 0 is the ablation without a discriminator.
+        guide_weight: mean absolute difference of the distilled image to the middle frame (an anchor; 0 as published).
+        penalty_weight: gamma of the zero-centred gradient penalties R1 and R2 on the discriminator.
+        penalty_every: the penalties are computed every so many steps, scaled to match.
+        adv_start: steps before the discriminator joins.
+        warmup: steps over which the learning rate rises.
+        ema_decay: of the averaged encoder and decoder that ship.
+        max_grad_norm: gradients of encoder and decoder are clipped to this norm.
+        synthetic_share: share of each batch drawn from synthetic scenes.
+        precision: "bf16" (autocast) or "fp32".
+        preview_every: steps between previews.
+        save_every_seconds: wall-clock seconds between checkpoints.
+        seed: of everything random; a step's batch depends on the seed and the step alone.
+    """
+
+    steps: int = 4000
+    batch_size: int = 8
+    crop: int = 112
+    learning_rate: float = 6e-4
+    critic_learning_rate: float = 2e-4
+    recon_weight: float = 1.0
+    adv_weight: float = 0.01
+    guide_weight: float = 0.1
+    penalty_weight: float = 1.0
+    penalty_every: int = 4
+    adv_start: int = 400
+    warmup: int = 100
+    ema_decay: float = 0.998
+    max_grad_norm: float = 1.0
+    synthetic_share: float = 0.125
+    precision: str = "bf16"
+    preview_every: int = 250
+    save_every_seconds: float = 120.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "penalty_every", "preview_every"):
+            _check(getattr(self, name) >= 1, f"TrainConfig.{name} must be at least 1.")
+        _check(self.batch_size <= 1024, "TrainConfig.batch_size must be at most 1024.")
+        _check(
+            MIN_SIZE <= self.crop <= MAX_SIZE and self.crop % SIDE_MULTIPLE == 0,
+            f"TrainConfig.crop is {self.crop}; allowed are multiples of {SIDE_MULTIPLE} from {MIN_SIZE} to {MAX_SIZE}.",
+        )
+        for name in ("learning_rate", "critic_learning_rate", "max_grad_norm"):
+            _check(0 < getattr(self, name) < float("inf"), f"TrainConfig.{name} must be positive.")
+        for name in ("recon_weight", "adv_weight", "guide_weight", "penalty_weight", "adv_start", "warmup"):
+            _check(0 <= getattr(self, name) < float("inf"), f"TrainConfig.{name} must not be negative.")
+        _check(
+            self.recon_weight + self.adv_weight + self.guide_weight > 0,
+            "TrainConfig needs at least one loss: recon_weight, adv_weight or guide_weight above 0.",
+        )
+        _check(0 <= self.ema_decay < 1, "TrainConfig.ema_decay must be at least 0 and below 1.")
+        _check(0 <= self.synthetic_share <= 1, "TrainConfig.synthetic_share must be from 0 to 1.")
+        _check(self.save_every_seconds > 0, "TrainConfig.save_every_seconds must be positive.")
+        _check(self.precision in ("bf16", "fp32"), "TrainConfig.precision is 'bf16' or 'fp32'.")
+        _check(0 <= self.seed < 2**31, "TrainConfig.seed must be from 0 to 2**31 - 1.")

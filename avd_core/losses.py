@@ -1,0 +1,40 @@
+"""The losses, as pure functions of tensors. Each returns one scalar.
+
+Relativistic pairing and zero-centred penalties after R3GAN (arXiv 2501.05441): the discriminator says how much more
+real a real image looks than a fake one, and R1 and R2 keep its slope small on both.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def reconstruction_loss(restored: Tensor, clip: Tensor) -> Tensor:
+    """Mean absolute error between two clips (B,3,T,H,W)."""
+    return F.l1_loss(restored, clip)
+
+
+def guide_loss(image: Tensor, clip: Tensor) -> Tensor:
+    """Mean absolute difference of the distilled image (B,3,H,W) to the middle frame, T // 2, of its clip."""
+    return F.l1_loss(image, clip[:, :, clip.shape[2] // 2])
+
+
+def adversarial_loss_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The discriminator's relativistic loss; logits of any equal shape, paired place by place."""
+    return F.softplus(fake_logits - real_logits).mean()
+
+
+def adversarial_loss_g(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The generator's relativistic loss: the mirror of `adversarial_loss_d`."""
+    return F.softplus(real_logits - fake_logits).mean()
+
+
+def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """Zero-centred gradient penalty: mean over the batch of |d score / d image|^2, score the mean of the logit map.
+
+    R1 on real images, R2 on fake ones. `images` (B,3,H,W) must require a gradient and have made `logits`.
+    """
+    (gradient,) = torch.autograd.grad(logits.flatten(1).mean(dim=1).sum(), images, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1).mean()
