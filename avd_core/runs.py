@@ -1,0 +1,110 @@
+"""The run directory: the only interface between a trainer and whoever watches it.
+
+`config.json` (what was asked), `state.json` (status, step, pid, error), `metrics.jsonl` (one line a step, each step
+once), `previews/`, `checkpoint/` (replaced whole), `training.pt` (optimisers; never unpickled), `log.txt`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+STATUSES = ("queued", "running", "stopping", "stopped", "paused", "done", "failed")
+
+
+class RunError(ValueError):
+    """A run directory that cannot be used, with a sentence saying why."""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes `text` so that a reader finds the old file or the new one, and a full disk leaves the old one."""
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with staging.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staging, path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+class Run:
+    """One run directory.
+
+    Attributes:
+        folder: where it lives.
+        previews, checkpoint, training_state, metrics_file: what it holds.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.previews = self.folder / "previews"
+        self.checkpoint = self.folder / "checkpoint"
+        self.training_state = self.folder / "training.pt"
+        self.metrics_file = self.folder / "metrics.jsonl"
+
+    def create(self, config: Mapping[str, Any]) -> None:
+        """Makes the folder and writes `config.json`.
+
+        Raises:
+            RunError: when a run is there already.
+        """
+        if (self.folder / "config.json").exists():
+            raise RunError(f"{self.folder.name} already holds a run: resume it, or choose another folder.")
+        self.previews.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / "config.json", json.dumps(config, indent=1) + "\n")
+        self.write_state("queued", step=0)
+
+    def config(self) -> dict[str, Any]:
+        """What was asked of this run; raises `RunError` where there is none."""
+        try:
+            return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{self.folder.name} holds no run: there is no config.json in it.") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"config.json of {self.folder.name} cannot be read: {error}.") from error
+
+    def write_state(self, status: str, *, step: int, error: str | None = None) -> None:
+        """Replaces `state.json`."""
+        assert status in STATUSES
+        state = {"status": status, "step": step, "pid": os.getpid(), "error": error, "time": time.time()}
+        write_atomically(self.folder / "state.json", json.dumps(state) + "\n")
+
+    def state(self) -> dict[str, Any]:
+        """The last state written; raises `RunError` where there is none."""
+        try:
+            return json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.folder.name} has no readable state.json.") from error
+
+    def append_metrics(self, metrics: Mapping[str, float | int]) -> None:
+        """Adds one step's line."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(metrics) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every whole line of `metrics.jsonl`; a line cut short by a kill is left out."""
+        if not self.metrics_file.exists():
+            return []
+        lines = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return lines
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drops lines of steps that the saved state has not seen, so that a resumed run holds each step once."""
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def log(self, sentence: str) -> None:
+        """Adds a dated line to `log.txt`."""
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
