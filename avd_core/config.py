@@ -168,7 +168,7 @@ class TrainConfig(_Config):
     steps: int = 4000
     batch_size: int = 8
     crop: int = 112
-    learning_rate: float = 6e-4
+    learning_rate: float = 1.2e-3
     critic_learning_rate: float = 2e-4
     recon_weight: float = 1.0
     adv_weight: float = 0.01

@@ -63,7 +63,7 @@ def find_clips(folder: str | Path, patterns: Sequence[str] | None = None) -> lis
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {str(folder)!r} to take clips from.")
-    found = {path for pattern in patterns or ("**/*",) for path in folder.glob(pattern)}
+    found = {path for pattern in (("**/*",) if patterns is None else patterns) for path in folder.glob(pattern)}
     clips = sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
     if not clips:
         raise DataError(f"The folder {folder.name!r} holds no matching clips ({', '.join(SUFFIXES)}).")

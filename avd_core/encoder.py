@@ -14,7 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avd_core.config import ModelConfig
-from avd_core.layers import ClipBlock, ImageTrunk, fold_pixels, head, middle_bias
+from avd_core.layers import (
+    RESIDUAL_GAIN,
+    Bands,
+    ClipBlock,
+    ImageTrunk,
+    flatten_time,
+    middle_bias,
+    preserve_variance,
+    unflatten_time,
+)
 
 
 class Encoder(nn.Module):
@@ -24,22 +33,28 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         widths = config.clip_channels
-        self.stem = nn.Conv3d(3 * config.patch**2, widths[0], 3, padding=1)
+        self.bands = Bands(config.patch)
+        self.stem = preserve_variance(nn.Conv3d(3 * config.patch**2, widths[0], 3, padding=1))
         stages: list[nn.Module] = []
         for index, (width, blocks) in enumerate(zip(widths, config.clip_blocks, strict=True)):
             if index:
-                stages.append(nn.Conv3d(widths[index - 1], width, (2, 1, 1), stride=(2, 1, 1)))
+                halve = nn.Conv3d(widths[index - 1], width, (2, 1, 1), stride=(2, 1, 1))
+                stages.append(preserve_variance(halve))
             stages += [ClipBlock(width) for _ in range(blocks)]
         self.clip_stages = nn.Sequential(*stages)
         time_left = config.frames // 2 ** (len(widths) - 1)
-        self.join = nn.Conv2d(widths[-1] * time_left, config.image_channels, 1)
+        self.join = preserve_variance(nn.Conv2d(widths[-1] * time_left, config.image_channels, 1))
         self.trunk = ImageTrunk(config.image_channels, config.image_blocks, config.deep_channels, config.deep_blocks)
-        self.to_image = head(config.image_channels, 3 * config.patch**2, zero=config.residual)
-        self.to_blend = head(config.image_channels, config.frames, zero=True) if config.residual else None
+        width, gain = config.image_channels, RESIDUAL_GAIN if config.residual else 1.0
+        self.to_image = preserve_variance(nn.Conv2d(width, 3 * config.patch**2, 3, padding=1), gain)
+        self.to_blend = None
+        if config.residual:
+            self.to_blend = preserve_variance(nn.Conv2d(width, config.frames, 3, padding=1), RESIDUAL_GAIN)
         self.register_buffer("blend_bias", middle_bias(config.frames)[:, None, None], persistent=False)
 
     def _image_features(self, clip: Tensor) -> Tensor:
-        features = self.clip_stages(self.stem(fold_pixels(clip, self.config.patch)))
+        bands = unflatten_time(self.bands(flatten_time(clip)), clip.shape[0])
+        features = self.clip_stages(self.stem(bands))
         return self.trunk(self.join(features.flatten(1, 2)))
 
     def _blend_weights(self, features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -53,7 +68,7 @@ class Encoder(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         features = self._image_features(clip)
-        residual = F.pixel_shuffle(self.to_image(features).float(), self.config.patch)
+        residual = self.bands.inverse(self.to_image(features))
         if self.to_blend is None:
             return torch.tanh(residual)
         weights = self._blend_weights(features, clip.shape[-2:])

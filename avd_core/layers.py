@@ -1,29 +1,60 @@
 """The blocks that encoder, decoder and discriminator are made of.
 
 No normalisation layers: a distilled image carries the clip in small differences of its pixels, and statistics shared
-over a batch or an image would blur them. Residual branches start at zero, so that every network starts as its shortcut.
+over a batch or an image would blur them. Instead every convolution starts out keeping the size of its signal
+(`preserve_variance`), and what enters and leaves has about unit size (`Bands`).
 
 Axes: B batch, C channels, T frames, H, W.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+BRANCH_GAIN = 0.5
+RESIDUAL_GAIN = 0.3
 
-def fold_pixels(clip: Tensor, patch: int) -> Tensor:
-    """Moves `patch` x `patch` pixel blocks of each frame into channels.
 
-    (B,C,T,H,W) -> (B,C*patch^2,T,H/patch,W/patch).
+class Bands(nn.Module):
+    """Images as bands and back: each `patch` x `patch` block becomes 3 * patch^2 channels of about unit variance.
+
+    A fixed orthonormal transform (opponent colours times a DCT of the block), each channel divided by its usual size in
+    frames of video. In pixels, brightness is a thousand times larger than the finest colour detail, and a network is
+    long blind to what hides there; in bands it sees all scales at once. Nothing is lost: `inverse(forward(x)) == x`.
     """
-    return F.pixel_unshuffle(clip.transpose(1, 2), patch).transpose(1, 2)
 
+    def __init__(self, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        steps = torch.arange(patch, dtype=torch.float64)
+        dct = torch.cos(math.pi * (2 * steps + 1) * steps[:, None] / (2 * patch)) * math.sqrt(2 / patch)
+        dct[0] /= math.sqrt(2)
+        colours = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+        colours /= colours.norm(dim=1, keepdim=True)
+        filters = torch.einsum("ac,ux,vy->auvcxy", colours, dct, dct)
+        # Standard deviations to a factor of two, read off frames of the training clips: a constant part, a power law
+        # of the squared frequency, little colour, and the noise of 8-bit rounding at the bottom.
+        frequency = (steps[:, None].square() + steps.square()).clamp(min=1) ** -0.9 * 0.43
+        frequency[0, 0] = 3.2
+        usual = torch.tensor([1.0, 0.15, 0.06], dtype=torch.float64)[:, None, None] * frequency + 0.01
+        shape = (3 * patch**2, 3, patch, patch)
+        filters, usual = filters.reshape(shape).float(), usual.reshape(-1, 1, 1, 1).float()
+        self.register_buffer("analysis", filters / usual, persistent=False)
+        self.register_buffer("synthesis", filters * usual, persistent=False)
 
-def unfold_pixels(features: Tensor, patch: int) -> Tensor:
-    """The inverse of `fold_pixels`."""
-    return F.pixel_shuffle(features.transpose(1, 2), patch).transpose(1, 2)
+    def forward(self, image: Tensor) -> Tensor:
+        """(B,3,H,W) -> (B,3*patch^2,H/patch,W/patch), in fp32 whatever the precision around it."""
+        with torch.autocast(image.device.type, enabled=False):
+            return F.conv2d(image.float(), self.analysis, stride=self.patch)
+
+    def inverse(self, bands: Tensor) -> Tensor:
+        """(B,3*patch^2,h,w) -> (B,3,h*patch,w*patch), in fp32."""
+        with torch.autocast(bands.device.type, enabled=False):
+            return F.conv_transpose2d(bands.float(), self.synthesis, stride=self.patch)
 
 
 def round_to_8_bits(image: Tensor) -> Tensor:
@@ -35,8 +66,16 @@ def round_to_8_bits(image: Tensor) -> Tensor:
     return image + (levels / 127.5 - 1 - image.detach())
 
 
-def _zeroed(conv: nn.Module) -> nn.Module:
-    nn.init.zeros_(conv.weight)
+def preserve_variance(conv: nn.Module, gain: float = 1.0) -> nn.Module:
+    """Starts a convolution so that its output is `gain` times as large as its input, without a bias.
+
+    torch's default makes each layer's output 0.58 times its input: through the dozen layers between the two ends of
+    this model nothing is left, and the encoder finds out late that the decoder could read a code.
+    """
+    # Transposed ones are used with kernel = stride: each output sees one place, so the fan-in is the channels.
+    transposed = isinstance(conv, nn.ConvTranspose2d | nn.ConvTranspose3d)
+    fan_in = conv.weight.shape[0] if transposed else conv.weight[0].numel()
+    nn.init.normal_(conv.weight, std=gain / math.sqrt(fan_in))
     nn.init.zeros_(conv.bias)
     return conv
 
@@ -48,9 +87,9 @@ class ClipBlock(nn.Module):
         super().__init__()
         self.branch = nn.Sequential(
             nn.SiLU(),
-            nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1)),
+            preserve_variance(nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1))),
             nn.SiLU(),
-            _zeroed(nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))),
+            preserve_variance(nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0)), BRANCH_GAIN),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -64,9 +103,9 @@ class ImageBlock(nn.Module):
         super().__init__()
         self.branch = nn.Sequential(
             nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            preserve_variance(nn.Conv2d(channels, channels, 3, padding=1)),
             nn.SiLU(),
-            _zeroed(nn.Conv2d(channels, channels, 3, padding=1)),
+            preserve_variance(nn.Conv2d(channels, channels, 3, padding=1), BRANCH_GAIN),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -79,20 +118,14 @@ class ImageTrunk(nn.Module):
     def __init__(self, channels: int, blocks: int, deep_channels: int, deep_blocks: int) -> None:
         super().__init__()
         self.before = nn.Sequential(*(ImageBlock(channels) for _ in range(blocks)))
-        self.down = nn.Conv2d(channels, deep_channels, 2, stride=2)
+        self.down = preserve_variance(nn.Conv2d(channels, deep_channels, 2, stride=2))
         self.deep = nn.Sequential(*(ImageBlock(deep_channels) for _ in range(deep_blocks)))
-        self.up = nn.ConvTranspose2d(deep_channels, channels, 2, stride=2)
+        self.up = preserve_variance(nn.ConvTranspose2d(deep_channels, channels, 2, stride=2), BRANCH_GAIN)
         self.after = nn.Sequential(*(ImageBlock(channels) for _ in range(blocks)))
 
     def forward(self, features: Tensor) -> Tensor:
         features = self.before(features)
         return self.after(features + self.up(self.deep(self.down(features))))
-
-
-def head(channels: int, out_channels: int, *, zero: bool) -> nn.Conv2d:
-    """Last convolution of a network; `zero` starts it at nothing, for networks that add to a shortcut."""
-    conv = nn.Conv2d(channels, out_channels, 3, padding=1)
-    return _zeroed(conv) if zero else conv
 
 
 def flatten_time(features: Tensor) -> Tensor:

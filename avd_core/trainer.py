@@ -152,7 +152,10 @@ class Trainer:
         _require_finite(norm, "generator's gradient", self.step)
         self.generator_optimizer.step()
         with torch.no_grad():
-            terms["psnr"] = -10 * torch.log10((restored.clamp(-1, 1) - clip).square().mean() / 4)
+            error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
+            spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
+            # What a still image cannot do: PSNR over the clip's own mean frame, in dB.
+            terms["gain_over_mean"] = 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean()
         return image.detach(), {name: float(value.detach()) for name, value in terms.items()}
 
     def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, float]:
