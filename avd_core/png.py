@@ -1,0 +1,221 @@
+"""The distilled image as a file: an 8-bit RGB PNG that says in its text metadata how to play it.
+
+The text chunks (keys under ``avd:``) name the checkpoint, a fingerprint of its weights, the number of
+frames, the rate and the size. An image comes from strangers, so reading trusts nothing: formats, pixels and
+text are bounded, the metadata is parsed into numbers and a plain name or ignored whole, and no part of it
+is ever opened as a path or an address. Images are uint8 (H, W, 3), RGB.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, PngImagePlugin
+
+from avd_core.config import MAX_SIZE, MIN_SIZE, SIDE_MULTIPLE
+
+MAX_PIXELS = 50_000_000  # a 50-megapixel photograph: 150 MB once decoded
+MAX_TEXT = 200  # characters of one metadata value
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+_KEYS = ("checkpoint", "fingerprint", "frames", "fps", "height", "width")
+# A folder's or a Hub repository's name (one slash), never a path and never markup.
+_NAME = re.compile(r"(?=.{1,80}\Z)\w[\w .+@()-]*(/\w[\w .+@()-]*)?")
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
+               MemoryError, struct.error, zlib.error, Image.DecompressionBombError)  # fmt: skip
+
+# Ours is the lower limit, and its refusal is a sentence; Pillow's warning before it would only be noise.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class ImageError(ValueError):
+    """A file that cannot be used as an image, with a sentence a person can act on."""
+
+
+@dataclass(frozen=True)
+class DistilledInfo:
+    """What a distilled image says of itself.
+
+    Attributes:
+        checkpoint: the name its checkpoint went by.
+        fingerprint: of that checkpoint's weights, lower-case hex.
+        frames: T, how many frames it carries.
+        fps: the rate at which they play in real time.
+        size: (height, width) in pixels.
+    """
+
+    checkpoint: str
+    fingerprint: str
+    frames: int
+    fps: float
+    size: tuple[int, int]
+
+    def to_text(self) -> dict[str, str]:
+        """The PNG text chunks, key to value."""
+        return {
+            "avd:checkpoint": _plain_name(self.checkpoint),
+            "avd:fingerprint": self.fingerprint,
+            "avd:frames": str(self.frames),
+            "avd:fps": repr(float(self.fps)),
+            "avd:height": str(self.size[0]),
+            "avd:width": str(self.size[1]),
+        }
+
+    @classmethod
+    def from_text(cls, text: dict[str, str]) -> DistilledInfo | None:
+        """Reads the text chunks of a stranger's file; None when they are missing or not wholly believable."""
+        try:
+            values = {key: text[f"avd:{key}"] for key in _KEYS}
+            if any(not isinstance(value, str) or len(value) > MAX_TEXT for value in values.values()):
+                return None
+            info = cls(
+                checkpoint=values["checkpoint"],
+                fingerprint=values["fingerprint"],
+                frames=int(values["frames"]),
+                fps=float(values["fps"]),
+                size=(int(values["height"]), int(values["width"])),
+            )
+        except (KeyError, ValueError):
+            return None
+        believable = (
+            _NAME.fullmatch(info.checkpoint)
+            and re.fullmatch(r"[0-9a-f]{8,64}", info.fingerprint)
+            and 1 <= info.frames <= 64
+            and math.isfinite(info.fps)
+            and 1e-3 <= info.fps <= 1e3
+            and all(SIDE_MULTIPLE <= side <= 2 * MAX_SIZE and side % SIDE_MULTIPLE == 0 for side in info.size)
+        )
+        return info if believable else None
+
+
+def save_distilled(path: str | Path, image: np.ndarray, info: DistilledInfo) -> Path:
+    """Writes the image as an 8-bit RGB PNG with its metadata; all of it or nothing.
+
+    Raises:
+        ImageError: `path` does not end in .png, or its folder cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ImageError(f"A distilled image is a PNG file; {path.name} should end in .png.")
+    assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, (image.dtype, image.shape)
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in info.to_text().items():
+        chunks.add_text(key, value)
+    return _save(image, path, pnginfo=chunks)
+
+
+def save_image(path: str | Path, image: np.ndarray) -> Path:
+    """Writes a plain picture (an overlay, a frame) without loss; all of it or nothing."""
+    return _save(image, Path(path))
+
+
+def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
+    """Reads any PNG, JPEG or WebP picture as uint8 (H, W, 3) RGB, upright, with its AVD metadata.
+
+    Transparency is laid over white; of an animation the first picture is taken.
+
+    Raises:
+        ImageError: Not such a file, damaged, or larger than 50 megapixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"There is no image file {path.name or path}.")
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            picture.load()
+            text = getattr(picture, "text", {}) if picture.format == "PNG" else {}
+            image = np.array(_to_rgb(ImageOps.exif_transpose(picture)))
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{path.name} is not a PNG, JPEG or WebP image.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path.name} has too many pixels; at most {MAX_PIXELS // 10**6} million are read.") from error
+    except _UNREADABLE as error:
+        raise ImageError(f"{path.name} is damaged and cannot be read as an image.") from error
+    return image, DistilledInfo.from_text(text)
+
+
+def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Brings a picture to sides that a decoder takes, changing no pixel where none must change.
+
+    A distilled image that was scaled since is scaled back to the size its metadata names. Otherwise the
+    long side is cropped to twice the short one, the short side is scaled into 64 to 224 pixels, and what
+    exceeds a multiple of 8 is cut off at the right and the bottom (there, so that the grid of pixel blocks
+    stays where the encoder laid it).
+
+    Returns:
+        The image, and a sentence for the person for each change.
+    """
+    height, width = image.shape[:2]
+    if info is not None and info.size != (height, width) and _same_shape(info.size, (height, width)):
+        note = f"The image was scaled since it was distilled; it is back at {info.size[1]} x {info.size[0]}."
+        return _resize(image, *info.size), (note,)
+
+    notes = []
+    short, long = sorted((height, width))
+    if long > 2 * short:
+        # Whole blocks are cut on the left and at the top, for the same grid.
+        excess = (long - 2 * short) // 2 // SIDE_MULTIPLE * SIDE_MULTIPLE
+        top, left = (excess, 0) if height > width else (0, excess)
+        image = image[top : top + 2 * short, left : left + 2 * short]
+        notes.append("The image is longer than 2:1, so its middle is used.")
+        height, width = image.shape[:2]
+    wanted = min(max(short, MIN_SIZE), MAX_SIZE)
+    if wanted != short:
+        height, width = (max(wanted, round(side * wanted / short)) for side in (height, width))
+        image = _resize(image, height, width)
+        notes.append(f"The image was scaled: the model takes a short side of {MIN_SIZE} to {MAX_SIZE} pixels.")
+    if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
+        image = image[: height // SIDE_MULTIPLE * SIDE_MULTIPLE, : width // SIDE_MULTIPLE * SIDE_MULTIPLE]
+        notes.append(f"A few pixels at the edge were cut off: sides must be multiples of {SIDE_MULTIPLE}.")
+    return np.ascontiguousarray(image), tuple(notes)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16-bit grey, which convert() would clip to white
+        grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    # A side rounded to whole pixels moves the ratio of a small image by up to this much.
+    return abs(a[0] * b[1] / (a[1] * b[0]) - 1) < 0.02
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _plain_name(name: str) -> str:
+    # A folder may be called anything; what we write must be something that we would read.
+    if _NAME.fullmatch(name):
+        return name
+    return re.sub(r"[^\w.-]+", "-", name).lstrip("-.")[:80] or "unnamed"
+
+
+def _save(image: np.ndarray, path: Path, **options: object) -> Path:
+    temporary = path.with_name(f".{secrets.token_hex(6)}.png")
+    try:
+        with open(temporary, "xb") as file:
+            Image.fromarray(image).save(file, format="PNG", **options)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
