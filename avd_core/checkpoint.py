@@ -95,9 +95,7 @@ def _download(repo_id: str, revision: str | None, timeout: float) -> Path:
             raise CheckpointError(f"{repo_id} is no AVD checkpoint: it needs {CONFIG} and {WEIGHTS}.")
         # The commit that was looked at is the one that is fetched: a repo may change in between.
         paths = [
-            hf_hub_download(repo_id, file, revision=info.sha, etag_timeout=timeout)
-            for file in limits
-            if file in sizes
+            hf_hub_download(repo_id, file, revision=info.sha, etag_timeout=timeout) for file in limits if file in sizes
         ]
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -144,6 +142,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Writes fp16 safetensors."""
     stored = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
     save_file(stored, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors makes it readable by its owner alone
 
 
 def replace_folder(new: Path, target: Path) -> None:

@@ -271,7 +271,7 @@ COMMANDS = {
     "distill": Command("make one image of a clip", lambda: (_distill_arguments, _distill)),
     "restore": Command("get the clip back from an image", lambda: (_restore_arguments, _restore)),
     "evidence": Command("measure how much of a folder of clips comes back", _of("avd_core.evidence")),
-    "train": Command("train a checkpoint", _of("avd_core.trainer")),
+    "train": Command("train a checkpoint", _of("avd_core.training")),
     "pack": Command("pack clips into one file to train on", _of("avd_core.datasets")),
     "train-action": Command("train the bundled action classifier", _of("avd_core.action_training")),
 }

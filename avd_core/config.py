@@ -60,8 +60,7 @@ class _Config:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, in field order."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
 
 
@@ -158,28 +157,28 @@ class TrainConfig(_Config):
         warmup: steps over which the learning rate rises.
         ema_decay: of the averaged encoder and decoder that ship.
         max_grad_norm: gradients of encoder and decoder are clipped to this norm.
-        synthetic_share: share of each batch drawn from synthetic scenes.
+        synthetic_share: share of each batch rendered as it is needed (a pack may hold synthetic scenes as well).
         precision: "bf16" (autocast) or "fp32".
         preview_every: steps between previews.
         save_every_seconds: wall-clock seconds between checkpoints.
         seed: of everything random; a step's batch depends on the seed and the step alone.
     """
 
-    steps: int = 4000
+    steps: int = 3000
     batch_size: int = 8
-    crop: int = 112
+    crop: int = 80
     learning_rate: float = 1.2e-3
     critic_learning_rate: float = 2e-4
     recon_weight: float = 1.0
-    adv_weight: float = 0.01
+    adv_weight: float = 0.02
     guide_weight: float = 0.1
     penalty_weight: float = 1.0
-    penalty_every: int = 4
-    adv_start: int = 400
+    penalty_every: int = 8
+    adv_start: int = 500
     warmup: int = 100
     ema_decay: float = 0.998
     max_grad_norm: float = 1.0
-    synthetic_share: float = 0.125
+    synthetic_share: float = 0.0
     precision: str = "bf16"
     preview_every: int = 250
     save_every_seconds: float = 120.0

@@ -199,9 +199,7 @@ def _cut_sheet(sheet: np.ndarray, count: int, height: int, width: int) -> np.nda
     return cut.reshape(rows * columns, height, width, 3)[:count]
 
 
-def pack(
-    clips: ReadableClips, archive: zipfile.ZipFile, index: list[dict], *, quality: int = 88
-) -> int:
+def pack(clips: ReadableClips, archive: zipfile.ZipFile, index: list[dict], *, quality: int = 88) -> int:
     """Adds every readable clip of a source to an open pack; returns how many were skipped."""
     skipped = 0
     for number, name in enumerate(clips.names):
