@@ -1,6 +1,6 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test style format bench checkpoints evidence
+.PHONY: help app test style format bench screenshot checkpoints evidence
 .DELETE_ON_ERROR:
 
 # The first of these that really runs is used (a version manager's shim may exist and still fail).
@@ -40,7 +40,10 @@ format: $(DEV)  ## mend lint and formatting where ruff can
 bench: $(APP)  ## time AVD against torchvision's networks and PyAV, side by side
 	$(BIN)/python -m benchmarks
 
-checkpoints: $(APP)  ## train the bundled checkpoint again from $AVD_DATA (hours; best on a GPU)
+screenshot: $(DEV)  ## take the README's picture of the page
+	$(BIN)/python -m scripts.screenshot
+
+checkpoints: $(APP)  ## train the bundled checkpoints again from $AVD_DATA (hours; best on a GPU)
 	$(needs_data)
 	$(BIN)/python -m avd_core pack $(TRAINED_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --out $(PACKS)/train.pack
 	$(BIN)/python -m avd_core pack $(CHOSEN_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --parts choose \
@@ -48,7 +51,8 @@ checkpoints: $(APP)  ## train the bundled checkpoint again from $AVD_DATA (hours
 	if test -e $(RUN)/config.json; then $(BIN)/python -m avd_core train --run $(RUN) --resume; else \
 	  $(BIN)/python -m avd_core train --run $(RUN) --preset base --data $(PACKS)/train.pack \
 	    --held-out $(PACKS)/choose.pack; fi
-	@echo "The new checkpoint is $(RUN)/checkpoint; checkpoints/base is still the old one."
+	$(BIN)/python -m avd_core train-action --checkpoint $(RUN)/checkpoint --out runs/action
+	@echo "New: $(RUN)/checkpoint and runs/action. Those in checkpoints/ are still the old ones."
 
 evidence: $(APP)  ## measure the bundled checkpoint on the held-out clips of $AVD_DATA
 	$(needs_data)
@@ -76,9 +80,9 @@ endef
 $(APP): requirements.txt
 	$(environment)
 	@echo "Installing requirements.txt (several GB the first time: PyTorch brings its CUDA libraries)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(DEV): requirements-dev.txt $(APP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

@@ -77,9 +77,7 @@ def _may_skip(reason: object) -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    excused = hasattr(report, "wasxfail") or (
-        _may_skip(report.longrepr) and not item.get_closest_marker("browser")
-    )
+    excused = hasattr(report, "wasxfail") or (_may_skip(report.longrepr) and not item.get_closest_marker("browser"))
     if report.skipped and not excused:
         report.outcome, report.longrepr = "failed", f"skipped, which CI does not let pass: {report.longrepr}"
     return report

@@ -1,0 +1,136 @@
+"""The house keeps its shape: who may import whom, what loads without what, what may lie in the repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from graphlib import TopologicalSorter
+
+import pytest
+
+from tests.repository import ROOT, files, imports, modules
+
+# A trainer on a bare GPU machine has torch and numpy, and no page, no video library, no explanations.
+TRAINING_PATH = [
+    *("config", "layers", "encoder", "decoder", "discriminator", "model", "losses", "checkpoint"),
+    *("datasets", "trainer", "runs", "realism", "metrics"),
+]
+BLOCK = """
+import importlib, sys
+blocked = {blocked!r}
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ImportError(f"{{name}} is blocked in this process")
+sys.meta_path.insert(0, Blocker())
+for name in {names!r}:
+    importlib.import_module(name)
+print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+
+
+def load(names: list[str], *, blocked: tuple[str, ...] = ()) -> set[str]:
+    """Import `names` in a fresh process without `blocked`; return the top-level modules it then holds."""
+    script = BLOCK.format(names=names, blocked=set(blocked))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # Away from the repository, so that nothing is found by the accident of the working directory.
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT.parent, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def roots(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def inside(package: str) -> dict[str, set[str]]:
+    """Who imports whom inside `package`, late imports included."""
+    own = modules(package)
+    return {name: (imports(path) & own.keys()) - {name, package} for name, path in own.items()}
+
+
+def test_core_loads_no_gradio_and_no_page():
+    core = [name for name in modules("avd_core") if not name.endswith("__main__")]
+    assert "avd_core.explorer" in core
+    loaded = load(core)
+    assert "torch" in loaded and not loaded & {"gradio", "app"}
+
+
+def test_training_path_needs_no_video_library_no_page_no_explanations():
+    blocked = ("av", "gradio", "pytorch_grad_cam")
+    load([f"avd_core.{name}" for name in TRAINING_PATH], blocked=blocked)
+
+
+def test_page_never_names_torch():
+    its_kin = {"torch", "torchvision", "torchmetrics", "pytorch_grad_cam"}
+    for path in [ROOT / "app.py", *modules("app").values()]:
+        assert not re.search(r"\btorch\b", path.read_text(encoding="utf-8")), f"{path.name} names torch"
+        assert not roots(imports(path)) & its_kin, path.name
+
+
+def test_tabs_do_not_know_each_other():
+    for name, imported in inside("app").items():
+        if name.startswith("app.tabs."):
+            assert not {other for other in imported if other.startswith("app.tabs.")}, name
+
+
+def test_rendering_needs_no_page():
+    assert "gradio" not in load(["app.render"])
+
+
+def test_dependencies_run_one_way():
+    core = inside("avd_core")
+    for name, path in modules("avd_core").items():
+        assert not roots(imports(path)) & {"app", "gradio"}, name
+    # A circle of late imports works, and is a circle all the same.
+    tuple(TopologicalSorter(core | inside("app")).static_order())
+    for name in ("layers", "encoder", "decoder", "discriminator"):
+        assert core[f"avd_core.{name}"] <= {"avd_core.config", "avd_core.layers"}, name
+    above = {f"avd_core.{name}" for name in ("explorer", "evidence", "cli", "__main__")}
+    for name in core.keys() - above:
+        assert not core[name] & {"avd_core.explorer", "avd_core.cli"}, name
+    assert not {name for name in core if "avd_core.cli" in core[name]} - {"avd_core.__main__"}
+
+
+@pytest.mark.parametrize("name", ["video", "png", "synthetic"])
+def test_pictures_and_clips_need_no_networks(name: str):
+    assert "torch" not in load([f"avd_core.{name}"])
+
+
+def test_requirements_and_package_name_the_same_libraries():
+    def names(lines: list[str]) -> list[str]:
+        return [re.match(r"[\w-]+", line).group() for line in lines if line and line[0] not in "#-"]
+
+    pinned = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert names(pinned) == names(package["dependencies"])
+
+
+def test_every_library_is_declared():
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.match(r"[\w-]+", line).group() for line in package["dependencies"]}
+    distributions = {"PIL": "pillow", "pytorch_grad_cam": "grad-cam", "huggingface_hub": "huggingface-hub"}
+    known = {"app", "avd_core", "spaces", *sys.stdlib_module_names}  # spaces exists on a Space only
+    for path in [ROOT / "app.py", *modules("app").values(), *modules("avd_core").values()]:
+        libraries = {distributions.get(name, name) for name in roots(imports(path)) - known}
+        assert libraries <= declared, f"{path.name} needs {', '.join(libraries - declared)}"
+
+
+def test_every_file_fits_the_hub_and_none_is_a_pickle_or_foreign_footage():
+    for path in files():
+        assert (ROOT / path).stat().st_size <= 10_000_000, f"{path} is over 10 MB: the Hub would want LFS"
+        unwanted = {".pth", ".pt", ".pkl", ".npz", ".npy", ".avi", ".mkv", ".mov", ".webm", ".mp4"}
+        assert path.suffix.lower() not in unwanted, f"{path}: weights are safetensors, clips are rendered"
+
+
+def test_no_machine_path_anywhere():
+    somewhere = re.compile(rb"(?<![\w.~/-])/(?:home|root|work|Users|mnt)/\w")
+    for path in files():
+        if path.suffix not in {".png", ".safetensors"}:
+            found = somewhere.search((ROOT / path).read_bytes())
+            assert not found, f"{path} names a path of one machine: {found.group()!r}"
