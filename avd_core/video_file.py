@@ -1,0 +1,194 @@
+"""Opening a video file from a stranger: what is accepted, and one sentence for everything that is not."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+_ACCEPTED = "MP4, MOV, AVI, MKV, WebM or GIF"
+# A text file may tell FFmpeg to open other files (ffconcat, HLS, SDP). These demuxers stay inside the one file they
+# are given, and "file" as the only protocol keeps the network out whatever a demuxer wants.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts"
+# What cameras, phones, screens and editors write. FFmpeg's other video decoders, and all its audio decoders, would be
+# attack surface without a user.
+_CODECS = frozenset(
+    [
+        *("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "gif"),
+        *("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "h263", "flv", "theora"),
+        *("wmv1", "wmv2", "wmv3", "vc1", "mjpeg", "png", "prores", "dnxhd", "cfhd", "dvvideo"),
+        *("ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo"),
+        *("qtrle", "rpza", "svq1", "svq3", "cinepak", "msvideo1", "msrle"),
+    ]
+)
+_PHOTO_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
+# How files begin that FFmpeg, held to these demuxers, does not open: (offset, bytes, what it is).
+_SIGNATURES = (
+    (0, b"ffconcat version", "list"),
+    (0, b"#EXTM3U", "list"),
+    (0, b"[playlist]", "list"),
+    (0, b"v=0", "list"),
+    (0, b"\x89PNG", "a still picture"),
+    (0, b"\xff\xd8\xff", "a still picture"),
+    (0, b"BM", "a still picture"),
+    (8, b"WEBP", "a still picture"),
+    (0, b"ID3", "a sound file"),
+    (0, b"\xff\xfb", "a sound file"),
+    (0, b"fLaC", "a sound file"),
+    (0, b"OggS", "an Ogg file"),
+    (8, b"WAVE", "a sound file"),
+    (0, b"\x1aE\xdf\xa3", "damaged"),
+    (0, b"GIF8", "damaged"),
+    (8, b"AVI ", "damaged"),
+    (4, b"ftyp", "without index"),
+    (4, b"mdat", "without index"),
+    (4, b"wide", "without index"),
+)
+_GENERATE_TIMES = 0x0001  # AVFMT_FLAG_GENPTS
+
+
+class VideoError(ValueError):
+    """A video that cannot be read or written, told in one sentence that a person can act on."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may be before it is refused.
+
+    Attributes:
+        max_pixels: of one coded picture; 4096 x 4096 covers every 4K camera.
+        max_frames: in the file, not in the clip taken from it.
+        max_seconds: length of the file.
+        max_aspect: long side of the displayed picture over its short side.
+    """
+
+    max_pixels: int = 4096 * 4096
+    max_frames: int = 250_000
+    max_seconds: float = 7200.0
+    max_aspect: float = 16.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def regular_file(path: str | os.PathLike[str]) -> Path:
+    """Checks that there is something to read: no folder, and no pipe or device, which could block for ever."""
+    try:
+        path = Path(path).absolute()
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            path.open("rb").close()
+    except TypeError:
+        raise VideoError(f"A video is given as the path of a file, not as {type(path).__name__}.") from None
+    except FileNotFoundError:
+        raise VideoError(f"There is no file {shown_name(path)}; check the path.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"{shown_name(path)} cannot be read: {reason}.") from None
+    name = shown_name(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise VideoError(f"{name} is a folder; choose a video file in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(f"{name} is a device or pipe, not a file; save the video to a file first.")
+    if status.st_size == 0:
+        raise VideoError(f"{name} is empty (0 bytes); export or copy it again.")
+    return path
+
+
+@contextmanager
+def opened(path: Path, limits: Limits) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """Opens an accepted video, ready to demux and decode its picture track; closes it whatever happens.
+
+    Raises:
+        VideoError: if it is none, or its pictures are beyond `limits`.
+    """
+    options = {
+        "format_whitelist": _FORMATS,
+        "protocol_whitelist": "file",
+        "codec_whitelist": ",".join(sorted(_CODECS)),
+        "max_pixels": str(limits.max_pixels),
+    }
+    try:
+        # Tags of old files are often not UTF-8, which must not matter.
+        container = av.open(str(path), options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(_refusal(path)) from error
+    with container:
+        container.flags &= ~_GENERATE_TIMES  # made-up times are wrong where pictures are stored out of order
+        stream = _picture_track(container, path, limits)
+        codec = stream.codec_context
+        codec.options = {"max_pixels": str(limits.max_pixels)}  # a picture may be larger than its header says
+        codec.thread_type = "AUTO"
+        codec.thread_count = min(8, os.cpu_count() or 1)
+        yield container, stream
+
+
+def packets(container: av.container.InputContainer, *tracks: av.VideoStream) -> Iterator[av.Packet]:
+    """Packets of the given tracks, or of all: those that hold something, since an empty one would end decoding.
+
+    Raises:
+        av.FFmpegError: where the file breaks off.
+    """
+    try:
+        for packet in container.demux(*tracks):
+            if packet.size:
+                yield packet
+    except IndexError:
+        pass  # PyAV 18 stumbles at the end of a transport stream in which a track appeared late
+
+
+def shown_name(path: str | os.PathLike[str]) -> str:
+    """A file's name for a message: no folders, which may be a server's own, and no control characters."""
+    name = "".join(letter if letter.isprintable() else "?" for letter in Path(path).name)
+    return name if len(name) <= 80 else f"{name[:60]}…{name[-16:]}"
+
+
+def _picture_track(container: av.container.InputContainer, path: Path, limits: Limits) -> av.VideoStream:
+    name = shown_name(path)
+    if container.metadata.get("major_brand") in _PHOTO_BRANDS:
+        raise VideoError(f"{name} is a photograph, not a video; choose an {_ACCEPTED} file.")
+    # Cover art of music is a video track of one picture.
+    tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+    if not tracks and container.streams.audio:
+        raise VideoError(f"{name} holds sound but no video; choose a file with pictures.")
+    if not tracks:
+        raise VideoError(f"{name} holds no video; choose an {_ACCEPTED} file with pictures.")
+    track = max(tracks, key=lambda track: bool(track.disposition & Disposition.default))
+    codec = track.codec_context
+    if codec is None or codec.name not in _CODECS:
+        kind = "an unknown codec" if codec is None else f"the codec {codec.name}"
+        raise VideoError(f"{name} uses {kind}, which is not read here; convert it to H.264 in MP4.")
+    if codec.width * codec.height > limits.max_pixels:
+        raise VideoError(
+            f"{name} has pictures of {codec.width} x {codec.height}, and at most {limits.max_pixels / 1e6:.1f} "
+            "megapixels are read; scale it down first."
+        )
+    return track
+
+
+def _refusal(path: Path) -> str:
+    """Why FFmpeg did not open a file, as the file's first bytes tell it."""
+    with path.open("rb") as file:
+        head = file.read(512).removeprefix(b"\xef\xbb\xbf")
+    kind = next((kind for offset, magic, kind in _SIGNATURES if head[offset:].startswith(magic)), None)
+    name, instead = shown_name(path), f"choose an {_ACCEPTED} file"
+    if kind == "list":
+        return f"{name} is a text file that names other files, not a video; choose the video itself."
+    if kind == "without index":
+        return (
+            f"{name} is an MP4 or MOV file without its index (the moov box), as when a recording or download stops "
+            "early, so nothing in it can be read; export or copy it again."
+        )
+    if kind == "damaged":
+        return f"{name} is damaged beyond reading; export or copy it again."
+    if kind:
+        return f"{name} is {kind}, not a video; {instead}."
+    if all(letter.isprintable() or letter.isspace() for letter in head.decode("utf-8", "replace")):
+        return f"{name} is a text file, not a video; {instead}."
+    return f"{name} is not a video that can be read here; {instead}."
