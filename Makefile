@@ -45,7 +45,8 @@ screenshot: $(DEV)  ## take the README's picture of the page
 
 checkpoints: $(APP)  ## train the bundled checkpoints again from $AVD_DATA (hours; best on a GPU)
 	$(needs_data)
-	$(BIN)/python -m avd_core pack $(TRAINED_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --out $(PACKS)/train.pack
+	$(BIN)/python -m avd_core pack $(TRAINED_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --out $(PACKS)/train.pack \
+	  --synthetic 300 --photos $$AVD_DATA/photos/people
 	$(BIN)/python -m avd_core pack $(CHOSEN_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --parts choose \
 	  --out $(PACKS)/choose.pack
 	if test -e $(RUN)/config.json; then $(BIN)/python -m avd_core train --run $(RUN) --resume; else \

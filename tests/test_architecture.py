@@ -16,7 +16,7 @@ from tests.repository import ROOT, files, imports, modules
 # A trainer on a bare GPU machine has torch and numpy, and no page, no video library, no explanations.
 TRAINING_PATH = [
     *("config", "layers", "encoder", "decoder", "discriminator", "model", "losses", "checkpoint"),
-    *("datasets", "trainer", "runs", "realism", "metrics"),
+    *("datasets", "trainer", "training", "runs", "realism", "metrics"),
 ]
 BLOCK = """
 import importlib, sys

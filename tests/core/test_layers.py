@@ -31,9 +31,7 @@ def test_bands_of_a_clip_are_of_about_unit_size(rendered_clip):
     assert 0.03 < sizes.median() < 3
 
 
-@pytest.mark.parametrize(
-    "conv", [torch.nn.Conv2d(32, 64, 3, padding=1), torch.nn.ConvTranspose2d(32, 64, 2, stride=2)]
-)
+@pytest.mark.parametrize("conv", [torch.nn.Conv2d(32, 64, 3, padding=1), torch.nn.ConvTranspose2d(32, 64, 2, stride=2)])
 def test_a_fresh_convolution_keeps_the_size_of_its_signal(conv):
     torch.manual_seed(0)
     assert preserve_variance(conv, 0.5)(torch.randn(4, 32, 24, 24)).std().item() == pytest.approx(0.5, rel=0.1)
