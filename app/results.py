@@ -1,0 +1,113 @@
+"""An exploration on its way to the browser: its files in a folder, its figures as pieces of the page.
+
+Works on partial explorations, so that the first pictures show while the last are being computed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from app import render
+from app.shelf import Shelf
+from avd_core.exploration import Exploration
+from avd_core.png import save_distilled, save_image
+from avd_core.realism import Calibration
+from avd_core.video import write_mp4
+
+STEPS = {
+    "load": "load",
+    "decode": "read",
+    "encode": "distil",
+    "restore": "restore",
+    "quality": "compare",
+    "realism": "realism",
+    "classify": "classify",
+    "saliency": "look",
+}
+
+
+def publish(part: Exploration, folder: Path, calibration: Calibration | None) -> dict[str, str]:
+    """Writes what is newly there into `folder`; returns the pieces of the page by slot, those not yet there waiting."""
+    clip, (count, height, width, _) = part.clip, part.clip.frames.shape
+    original, distilled, restored = (_file(part, folder, n) for n in ("original.mp4", "distilled.png", "restored.mp4"))
+    if not original.exists():
+        write_mp4(original, clip.frames, clip.fps)
+    if part.distilled is not None and not distilled.exists():
+        save_distilled(distilled, part.distilled, part.info)
+    if part.restored is not None and not restored.exists():
+        write_mp4(restored, part.restored, clip.fps)
+    return {
+        "notes": render.notes(clip.notes),  # the classifier's notice stands where its guesses are
+        "stage": render.stage(
+            size=(height, width),
+            frames=count,
+            fps=clip.fps,
+            original=Shelf.address(original),
+            distilled=Shelf.address(distilled) if part.distilled is not None else None,
+            restored=Shelf.address(restored) if part.restored is not None else None,
+        ),
+        "realism": (_realism(part, folder, calibration) if part.realism else render.waiting("realism", render.REALISM)),
+        "restoration": (
+            render.restoration(part.quality, clip.fps)
+            if part.quality
+            else render.waiting("restoration", render.RESTORATION)
+        ),
+        "recognition": _recognition(part) if part.recognition else render.waiting("recognition", render.RECOGNITION),
+        **(finish(part, folder) if part.complete else {"saliency": render.waiting("saliency", render.SALIENCY)}),
+    }
+
+
+def finish(part: Exploration, folder: Path) -> dict[str, str]:
+    """Saves every file as the `explore` command does; returns the pieces that a look by other means changes too."""
+    files = part.save(folder)
+    links = []
+    for title, path in (
+        ("Image, PNG", files.distilled),
+        ("Restored, MP4", files.restored),
+        ("Side by side, MP4", files.comparison),
+        ("Overlay, PNG", files.cam),
+        ("Figures, JSON", files.report),
+    ):
+        named = path.rename(_file(part, folder, path.name))
+        links.append((title, Shelf.address(named), named.name))
+    timings = {STEPS[key]: value for key, value in part.seconds.items() if key in STEPS}
+    return {
+        "recognition": _recognition(part),
+        "saliency": _saliency(part, folder),
+        "links": render.downloads(links),
+        "details": render.details(timings, part.fingerprint),
+    }
+
+
+def _file(part: Exploration, folder: Path, name: str) -> Path:
+    # Browsers save a file under the name it is served by, so that says which clip it came from.
+    return folder / f"{part.request.clip.stem[:80]}-{name}"
+
+
+def _realism(part: Exploration, folder: Path, calibration: Calibration | None) -> str:
+    patches = _file(part, folder, "realism.png")
+    if not patches.exists():
+        save_image(patches, render.patch_map(part.distilled, part.realism.map))
+    return render.realism(part.realism, calibration, Shelf.address(patches), part.distilled.shape[:2])
+
+
+def _recognition(part: Exploration) -> str:
+    seen = part.recognition
+    return render.recognition(seen.classifier, [(p.label, p.probability) for p in seen.topk], seen.notice)
+
+
+def _saliency(part: Exploration, folder: Path) -> str:
+    from avd_core.saliency import METHODS, overlay
+
+    heat = _file(part, folder, "heat.png")
+    # An overlay is linear in its strength: the strongest one at some opacity is the overlay of that strength, and the
+    # browser can mix it.
+    save_image(heat, overlay(part.distilled, part.saliency.map, strength=1.0))
+    image, size = _file(part, folder, "distilled.png"), part.distilled.shape[:2]
+    # The legend is painted by the same function, on grey.
+    strip = overlay(np.full((1, 9, 3), 200, np.uint8), np.linspace(0, 1, 9, dtype=np.float32)[None], strength=1.0)
+    colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in strip[0]]
+    method = METHODS[part.saliency.method]
+    return render.saliency(Shelf.address(image), Shelf.address(heat), part.saliency.label, method, size, colours)

@@ -1,0 +1,294 @@
+"""Explore: drop in a clip; see its one image, the clip restored from it, and what both are worth."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import render
+from app.shelf import KEEP_HOURS
+from app.visits import Visit, Visits, doing
+from avd_core import synthetic
+from avd_core.explorer import (
+    DEFAULT_CHECKPOINT,
+    DEFAULT_CLASSIFIER,
+    DEFAULT_METHOD,
+    Explorer,
+    ExploreRequest,
+)
+
+FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
+MOTION, WHOLE, CHOOSE = "Most motion", "Whole clip", "Choose"
+PICK = """element.addEventListener("click", (event) => {
+  const tile = event.target.closest("[data-example]");
+  if (tile) trigger("click", { name: tile.dataset.example });
+});"""
+# Said by the browser at once: the server's first word may have to wait behind other visitors' clips.
+QUEUED = """() => {
+  const line = document.querySelector("#status .status");
+  if (line) line.textContent = "Waiting for its turn…";
+}"""
+
+KEPT = "Nothing else changed: below is still your last result."
+FORGOTTEN = render.problem("This page was left alone for long.", "Please drop the clip in again.")
+
+Updates = dict[Any, Any]
+log = logging.getLogger(__name__)
+
+
+def build(page: gr.Blocks, explorer: Explorer) -> ExploreTab:
+    """Lays the tab out in the current context; `explorer` is asked only from handlers and by `prepare`."""
+    return ExploreTab(page, Visits(explorer), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
+
+
+class ExploreTab:
+    """One page's Explore tab. All visitors share it; what one of them looks at is in the session's state."""
+
+    def __init__(self, page: gr.Blocks, visits: Visits, checkpoint: str) -> None:
+        self.visits, self.checkpoint = visits, checkpoint
+        self.turns: dict[str, object] = {}  # of each session the latest: last click wins
+        self.opening = threading.Lock()
+        self._lay_out()
+        self._wire(page)
+
+    def prepare(self) -> None:
+        """For a background thread, once the page is served: imports, loads, and finishes what a first visitor sees."""
+        try:
+            self._open()
+            # The first time also paid for imports and loading: once more, for the timings of a running server.
+            self._open(anew=True)
+        except ValueError as error:  # visitors are told the same
+            log.error("No first example: %s", error)
+        for name in synthetic.SCENES:
+            self.visits.clip(name)
+
+    def _lay_out(self) -> None:
+        self.slots: dict[str, gr.HTML] = {}
+
+        def slot(name: str, value: str = "", **options: Any) -> None:
+            self.slots[name] = gr.HTML(value, elem_id=name, apply_default_css=False, **options)
+
+        with gr.Row(elem_id="page"):
+            with gr.Column(elem_id="rail"):
+                self.upload = gr.File(
+                    file_types=FORMATS, label="Your clip", show_label=False, height=128, elem_id="upload"
+                )
+                slot("preview", visible=False)
+                with gr.Column(visible=False, elem_id="window") as self.window:
+                    self.mode = gr.Radio([MOTION, WHOLE, CHOOSE], value=MOTION, label="Part of the clip to distil")
+                    with gr.Row(visible=False) as self.bounds:
+                        self.start = gr.Number(0, label="From second", minimum=0, step=0.1, min_width=80)
+                        self.length = gr.Number(4, label="Seconds long", minimum=0.1, step=0.1, min_width=80)
+                    self.again = gr.Button("Distil this part", variant="primary")
+                slot("examples", self.visits.tiles(), js_on_load=PICK)
+                with gr.Accordion("Settings", open=False, elem_id="settings"):
+                    self.model = gr.Dropdown(_named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
+                gr.HTML(
+                    f'<p class="hint">Clips and results are deleted after {KEEP_HOURS} hours.</p>', elem_id="fineprint"
+                )
+            with gr.Column(elem_id="results"):
+                slot("message")
+                slot("status", render.progress("Preparing the first example", 0.1))
+                slot("stage", render.stage(size=(112, 152), frames=16, fps=8))
+                slot("links", render.downloads([]))
+                slot("notes")
+                with gr.Row(elem_classes="row"):
+                    with gr.Column(scale=4, min_width=280):
+                        slot("realism", render.waiting("realism", render.REALISM))
+                    with gr.Column(scale=5, min_width=280):
+                        slot("restoration", render.waiting("restoration", render.RESTORATION))
+                with gr.Row(elem_classes="row"):
+                    with gr.Column(scale=4, min_width=280, elem_classes="sheet"):
+                        slot("recognition", render.waiting("recognition", render.RECOGNITION))
+                        self.classifier = gr.Dropdown(
+                            [DEFAULT_CLASSIFIER], value=DEFAULT_CLASSIFIER, label="Classifier", elem_id="classifier"
+                        )
+                    with gr.Column(scale=5, min_width=280, elem_classes="sheet"):
+                        slot("saliency", render.waiting("saliency", render.SALIENCY))
+                        with gr.Row():
+                            self.target = gr.Dropdown([], label="Evidence for", elem_id="target", min_width=130)
+                            self.method = gr.Dropdown(
+                                [DEFAULT_METHOD], value=DEFAULT_METHOD, label="Method", elem_id="method", min_width=130
+                            )
+                slot("details")
+        self.visit = gr.State(None)
+
+    def _wire(self, page: gr.Blocks) -> None:
+        slots = self.slots
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        work = quiet | {"concurrency_id": "compute", "concurrency_limit": 2, "trigger_mode": "multiple"}
+        settings = [self.visit, self.model, self.classifier, self.method]
+        shown = [*slots.values(), self.visit, self.window, self.upload, self.target]
+        shown += [self.mode, self.bounds, self.start, self.length]
+        window = {*settings, self.mode, self.start, self.length}
+
+        page.load(
+            self._greet, None, [*shown, self.classifier, self.method, self.model], **quiet, concurrency_limit=None
+        )
+        page.unload(self._leave)
+        for click in (self.upload.upload, slots["examples"].click, self.again.click, self.model.select):
+            click(None, js=QUEUED)
+        self.upload.upload(self._on_upload, [self.upload, *settings], shown, **work)
+        slots["examples"].click(self._on_example, settings, shown, **work)
+        for click in (self.again.click, self.model.select):
+            click(self._on_window, window, shown, **work)
+        self.mode.input(lambda mode: gr.Row(visible=mode == CHOOSE), self.mode, self.bounds, **quiet, queue=False)
+
+        looked = [*(slots[name] for name in ("message", "recognition", "saliency", "links", "details"))]
+        looked += [self.visit, self.target]
+        work |= {"trigger_mode": "always_last", "show_progress": "full", "show_progress_on": slots["saliency"]}
+        # A dropdown's `input` comes twice for one choice (gradio 6.31), its `select` once.
+        for change in (self.target.select, self.method.select):
+            change(self._on_look, [self.visit, self.method, self.target], looked, **work)
+        self.classifier.select(self._on_classifier, [self.visit, self.method, self.classifier], looked, **work)
+
+    # Handlers -------------------------------------------------------------------------------------------------
+
+    def _open(self, anew: bool = False) -> Visit:
+        """The example that a first visitor sees; whoever asks while it is being made waits for it."""
+        with nullcontext() if anew else self.opening:
+            name = next(iter(synthetic.SCENES))
+            *_, visit = self.visits.example(name, ExploreRequest(self.visits.clip(name), self.checkpoint), anew)
+        return visit
+
+    def _greet(self) -> Iterator[Updates]:
+        """A first visitor sees a finished example before touching anything."""
+        from avd_core.saliency import METHODS
+
+        explorer, examples = self.visits.explorer, self.slots["examples"]
+        yield {examples: self.visits.tiles()}
+        try:
+            updates = self._shown(self._open())
+        except Exception as error:
+            updates = self._failed(error, None)
+        classifiers = dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()])
+        checkpoints = dict.fromkeys([self.checkpoint, *explorer.checkpoints()])
+        yield updates | {
+            self.window: gr.skip(),  # the controls of one's own clip wait for it
+            self.slots["preview"]: gr.skip(),
+            self.classifier: gr.Dropdown(list(classifiers)),
+            self.method: gr.Dropdown([(title, key) for key, title in METHODS.items()]),
+            self.model: gr.Dropdown(_named(checkpoints)),
+            examples: self.visits.tiles(),
+        }
+        # Only on a machine's very first start: the example clips appear as they are rendered.
+        while missing := self.visits.missing:
+            time.sleep(0.5)
+            if self.visits.missing != missing:
+                yield {examples: self.visits.tiles()}
+
+    def _leave(self, request: gr.Request) -> None:
+        self.turns.pop(request.session_hash, None)
+
+    def _on_upload(
+        self, path: str, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
+    ) -> Iterator[Updates]:
+        clip = Path(path)
+        ask = ExploreRequest(clip, model, classifier=classifier, cam=method)
+        # The drop zone is free for the next clip at once.
+        yield {self.upload: None, self.mode: MOTION, self.bounds: gr.Row(visible=False)}
+        yield from self._explored(self.visits.explore(clip.name, ask), visit, request)
+
+    def _on_example(
+        self, visit: Visit | None, model: str, classifier: str, method: str, tile: gr.EventData, request: gr.Request
+    ) -> Iterator[Updates]:
+        name = str(tile.name)
+        ask = ExploreRequest(self.visits.clip(name), model, classifier=classifier, cam=method)
+        yield {self.mode: MOTION, self.bounds: gr.Row(visible=False)}
+        yield from self._explored(self.visits.example(name, ask), visit, request)
+
+    def _on_window(self, values: dict, request: gr.Request) -> Iterator[Updates]:
+        visit: Visit | None = values[self.visit]
+        if visit is None:
+            yield {self.slots["message"]: FORGOTTEN}
+            return
+        bounds = {
+            MOTION: {},
+            WHOLE: {"whole": True},
+            CHOOSE: {"start": values[self.start], "seconds": values[self.length]},
+        }
+        look = {"classifier": values[self.classifier], "cam": values[self.method]}
+        clip = visit.result.request.clip
+        try:
+            ask = ExploreRequest(clip, values[self.model], **bounds[values[self.mode]], **look)
+        except ValueError as error:
+            yield self._failed(error, visit)
+            return
+        yield from self._explored(self.visits.explore(visit.title, ask, visit.playable), visit, request)
+
+    def _on_look(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Updates:
+        return self._looked(visit, request, method=method, target=target)
+
+    def _on_classifier(self, visit: Visit | None, method: str, name: str, request: gr.Request) -> Updates:
+        return self._looked(visit, request, method=method, target=None, classifier=name)
+
+    # What handlers answer -------------------------------------------------------------------------------------
+
+    def _explored(self, steps: Iterator[Visit], before: Visit | None, request: gr.Request) -> Iterator[Updates]:
+        """Shows each step; stops when this visitor has started something newer; keeps what was shown on failure."""
+        mine = self.turns[request.session_hash] = object()
+        yield {self.slots["message"]: "", self.slots["status"]: doing()}
+        try:
+            for visit in steps:
+                if self.turns.get(request.session_hash) is not mine:
+                    return
+                yield self._shown(visit)
+        except Exception as error:
+            if self.turns.get(request.session_hash) is mine:
+                yield self._failed(error, before)
+
+    def _looked(self, visit: Visit | None, request: gr.Request, **look: str | None) -> Updates:
+        """Looks anew at the image that is shown, and only that part of the page changes."""
+        if visit is None:
+            return {self.slots["message"]: FORGOTTEN}
+        turn = self.turns.get(request.session_hash)
+        try:
+            visit = self.visits.look(visit, **look)
+        except Exception as error:
+            return {self.slots["message"]: _message(error, KEPT)}
+        if self.turns.get(request.session_hash) is not turn:  # another clip has come meanwhile
+            return {self.slots["message"]: gr.skip()}
+        names = ("message", "recognition", "saliency", "links", "details")
+        return {self.slots[name]: visit.pieces.get(name, "") for name in names} | self._choices(visit)
+
+    def _shown(self, visit: Visit) -> Updates:
+        updates: Updates = {self.slots[name]: piece for name, piece in visit.pieces.items()}
+        if "preview" in visit.pieces:
+            updates[self.slots["preview"]] = gr.HTML(visit.pieces["preview"], visible=True)
+            updates[self.window] = gr.Column(visible=True)
+        if not visit.result.complete:
+            return updates
+        clip = visit.result.clip
+        return updates | self._choices(visit) | {self.start: round(clip.start, 1), self.length: round(clip.seconds, 1)}
+
+    def _choices(self, visit: Visit) -> Updates:
+        seen = visit.result.recognition
+        best = [prediction.label for prediction in seen.topk]
+        labels = dict.fromkeys([*best, *self.visits.explorer.labels(seen.classifier)])  # the likely ones on top
+        return {self.visit: visit, self.target: gr.Dropdown(list(labels), value=visit.result.saliency.label)}
+
+    def _failed(self, error: Exception, before: Visit | None) -> Updates:
+        """The last result comes back whole, under a message that says what to do next."""
+        shown = self._shown(before) if before else {self.slots["status"]: render.nothing()}
+        return shown | {self.slots["message"]: _message(error, KEPT if before else "Try another clip, or an example.")}
+
+
+def _message(error: Exception, advice: str) -> str:
+    """What a person can act on comes from the core as a ValueError; all else is our fault, and logged."""
+    if isinstance(error, ValueError):
+        return render.problem(str(error), advice)
+    log.error("a handler failed", exc_info=error)
+    return render.problem("Something broke here, and it was not your clip.", f"Please try again. {advice}")
+
+
+def _named(checkpoints: Iterable[str]) -> list[tuple[str, str]]:
+    """Choices that show a folder's name instead of its path."""
+    return [(Path(checkpoint).name, checkpoint) for checkpoint in checkpoints]

@@ -1,0 +1,64 @@
+"""The page: `build_app(explorer)`, and `launch(page, port)`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import gradio as gr
+
+from app import render, theme
+from app.shelf import KEEP_HOURS
+from app.tabs import explore
+
+MAX_UPLOAD = "300mb"
+
+
+def build_app(explorer: explore.Explorer) -> gr.Blocks:
+    """The page around one explorer, which all visitors share.
+
+    Args:
+        explorer: what computes; used only from event handlers, so it may still be on its way.
+    """
+    with gr.Blocks(
+        title="AVD Explorer", analytics_enabled=False, delete_cache=(600, KEEP_HOURS * 3600), fill_width=True
+    ) as page:
+        gr.HTML(render.HEADER)
+        tabs = [explore.build(page, explorer)]
+    page.queue(max_size=64)
+    page.preparations = [tab.prepare for tab in tabs]
+    return page
+
+
+def launch(page: gr.Blocks, port: int) -> None:
+    """Serves the page until it is interrupted, and meanwhile prepares what its tabs show first.
+
+    Raises:
+        OSError: something else listens on `port`; left to itself, gradio would take the next one.
+    """
+    name = os.environ.get("GRADIO_SERVER_NAME")
+    page.launch(server_name=name, server_port=port, prevent_thread_lock=True, **launch_options())
+    for prepare in page.preparations:
+        # A daemon: whoever stops the server does not wait for films to be rendered.
+        threading.Thread(target=prepare, daemon=True).start()
+    page.block_thread()
+
+
+def launch_options() -> dict[str, object]:
+    """Arguments of ``launch()``: the look, nothing recorded, nothing served but results."""
+    return {
+        "theme": theme.theme(),
+        "css_paths": theme.CSS_PATH,
+        "head": theme.HEAD,
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "share": False,
+        "max_file_size": MAX_UPLOAD,
+        # A session keeps its last result, about 3 MB, until an hour after its tab was closed.
+        "state_session_capacity": 500,
+        # Results live in the temporary folder; nothing beside the code is for the browser.
+        "blocked_paths": [str(Path(__file__).resolve().parent.parent)],
+    }

@@ -1,0 +1,164 @@
+"""What visitors look at: clips on their way through the explorer, with the pieces of the page that show them."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app import render, results
+from app.shelf import Shelf
+from avd_core import synthetic, video
+from avd_core.exploration import Exploration, ExploreRequest
+from avd_core.explorer import Explorer
+
+PREVIEW_SECONDS = 60.0
+MEMORY = 32  # finished examples, about 3 MB each
+# The share that is done, and what is being done now, once an exploration is at that stage.
+DOING = {
+    None: (0.05, "Reading the clip"),
+    "clip": (0.25, "Distilling it into one image"),
+    "distilled": (0.45, "Restoring the clip from the image"),
+    "restored": (0.65, "Asking the classifier"),
+    "recognised": (0.85, "Finding where it looks"),
+}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One clip, what is known of it so far, and that as pieces of the page."""
+
+    title: str
+    result: Exploration
+    playable: Path | None
+    pieces: dict[str, str]
+
+
+class Visits:
+    """Makes visits with one explorer; frozen visits, so that any number of people can share it and them."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self.explorer, self.shelf = explorer, Shelf()
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits")
+        # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
+        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
+        self._clips = self.shelf.parent / "avd-examples"
+        self._rendering = {name: threading.Lock() for name in synthetic.SCENES}
+        self._rendered: dict[str, Path] = {}
+        self._finished: dict[tuple[str, ExploreRequest], Visit] = {}
+
+    def explore(self, title: str, request: ExploreRequest, playable: Path | None = None) -> Iterator[Visit]:
+        """Carries out a request; each visit that is yielded knows more, the last one everything.
+
+        Args:
+            title: the clip's name for people.
+            request: what to explore.
+            playable: the clip as a browser plays it, where that exists already.
+
+        Raises:
+            ValueError: with a sentence for the person.
+        """
+        folder = self.shelf.folder()
+        ready = self._workers.submit(
+            lambda: playable or video.transcode(request.clip, folder / "preview.mp4", max_seconds=PREVIEW_SECONDS)
+        )
+        yield from self._steps(title, request, folder, ready)
+
+    def look(self, visit: Visit, *, classifier: str | None = None, method: str, target: str | None) -> Visit:
+        """The same image looked at anew: by another method, for another class, or by another classifier."""
+        result, begun = visit.result, time.perf_counter()
+        if classifier is not None:
+            seen = self.explorer.recognise(result.distilled, classifier)
+            request = replace(result.request, classifier=classifier)
+            spent = {"classify": time.perf_counter() - begun}
+            result = replace(result, request=request, recognition=seen, seconds=result.seconds | spent)
+            begun = time.perf_counter()
+        saliency = self.explorer.saliency(result.distilled, result.recognition.classifier, method, target)
+        spent = {"saliency": time.perf_counter() - begun}
+        request = replace(result.request, cam=method, target=target)
+        result = replace(result, request=request, saliency=saliency, seconds=result.seconds | spent)
+        # In a folder of its own: the files of an example belong to every visitor.
+        pieces = visit.pieces | results.finish(result, self.shelf.folder())
+        return replace(visit, result=result, pieces=pieces)
+
+    def clip(self, name: str) -> Path:
+        """An example clip; whoever asks first has it rendered, the others wait."""
+        with self._rendering[name]:
+            (path,) = synthetic.write_examples(self._clips, [name])
+        self._rendered[name] = path
+        return path
+
+    @property
+    def missing(self) -> int:
+        """How many example clips are still to be rendered."""
+        return len(synthetic.SCENES) - len(self._rendered)
+
+    def tiles(self) -> str:
+        """The example clips as buttons; those not yet rendered without a picture."""
+        addresses = {name: Shelf.address(path) for name, path in self._rendered.copy().items()}
+        return render.tiles(
+            [(name, scene.title, scene.description, addresses.get(name)) for name, scene in synthetic.SCENES.items()]
+        )
+
+    def example(self, name: str, request: ExploreRequest, anew: bool = False) -> Iterator[Visit]:
+        """An example's visit: from memory where somebody has asked the same before, unless wanted `anew`."""
+        key = (name, request)
+        visit = self._finished.get(key)
+        if anew or visit is None:
+            folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
+            ready: Future[Path] = Future()
+            ready.set_result(request.clip)
+            for visit in self._steps(synthetic.SCENES[name].title, request, folder, ready):
+                if not visit.result.complete:
+                    yield visit
+            self._finished[key] = visit
+            if len(self._finished) > MEMORY:
+                del self._finished[next(iter(self._finished))]
+        yield visit
+
+    def _steps(self, title: str, request: ExploreRequest, folder: Path, ready: Future[Path]) -> Iterator[Visit]:
+        for part in self.explorer.explore_steps(request):
+            calibration = self.explorer.calibration(request.checkpoint) if part.realism else None
+            pieces = results.publish(part, folder, calibration)
+            pieces["status"] = facts(title, part) if part.complete else doing(part.stage)
+            playable = None
+            if part.complete or ready.done():
+                playable = _result(ready)
+            if playable:
+                clip = part.clip
+                window = (clip.start, clip.start + clip.seconds)
+                pieces["preview"] = render.preview(
+                    Shelf.address(playable), title, clip.source.seconds, window, PREVIEW_SECONDS
+                )
+            yield Visit(title, part, playable, pieces)
+
+
+def doing(stage: str | None = None) -> str:
+    """The line that says what is being done."""
+    share, words = DOING[stage]
+    return render.progress(words, share)
+
+
+def facts(title: str, result: Exploration) -> str:
+    """The line that says what is shown."""
+    clip = result.clip
+    return render.facts(
+        title,
+        frames=len(clip.frames),
+        start=clip.start,
+        length=clip.seconds,
+        total=clip.source.seconds,
+        checkpoint=result.checkpoint,
+    )
+
+
+def _result(ready: Future[Path]) -> Path | None:
+    """A preview that cannot be made is only missed: the clip itself was read."""
+    try:
+        return ready.result()
+    except ValueError:
+        return None

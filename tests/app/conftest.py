@@ -1,0 +1,96 @@
+"""The page as a user starts it, and a real browser in front of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.screenshot import FLAGS, free_port, served
+from tests.repository import ROOT
+
+ARTIFACTS = ROOT / "artifacts"
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny_checkpoint: Path) -> str:
+    """What the page runs on: the bundled checkpoint, as for any user; without one an untrained `tiny`."""
+    from avd_core.checkpoint import bundled
+
+    return "base" if "base" in bundled() else str(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def environment(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of the page's process: a port and a temporary folder of its own."""
+    folder = tmp_path_factory.mktemp("gradio")
+    own = {"GRADIO_SERVER_PORT": str(free_port()), "GRADIO_TEMP_DIR": str(folder), "AVD_CHECKPOINT": checkpoint}
+    return {**os.environ, **own}
+
+
+@pytest.fixture(scope="session")
+def page_url(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page that was started with `python app.py`; its process group ends with the session."""
+    log = tmp_path_factory.mktemp("log") / "app.txt"
+    with served(environment, log) as url:
+        yield url
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str):
+    """One Chromium for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, request: pytest.FixtureRequest) -> Iterator:
+    """A fresh visitor at 1280 x 800; scripts may not fail, and what it saw last is kept as an artifact."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    yield page
+    ARTIFACTS.mkdir(exist_ok=True)
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+    context.close()
+    assert not failures, failures
+
+
+@pytest.fixture(scope="session")
+def clips(data_dir: Path | None, rendered_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A GIF, an AVI and an MP4: of a camera where there are such, else rendered ones."""
+    if data_dir is not None:
+        folder = data_dir / "clips"
+        names = ("ucf101_CricketShot.gif", "ucf101_WallPushups.avi", "kinetics_tai_chi.mp4")
+        return {Path(name).suffix: folder / name for name in names}
+    folder = tmp_path_factory.mktemp("formats")
+    gif, avi = folder / "rendered.gif", folder / "rendered.avi"
+    return {
+        ".gif": convert(rendered_clip, gif, "gif", "rgb8"),
+        ".avi": convert(rendered_clip, avi, "mpeg4", "yuv420p"),
+        ".mp4": rendered_clip,
+    }
+
+
+def convert(source: Path, target: Path, codec: str, pixels: str) -> Path:
+    """The same pictures in another container."""
+    import av
+
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = written.add_stream(codec, rate=12)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, pixels
+        for frame in read.decode(video=0):
+            frame.pts = None
+            written.mux(stream.encode(frame.reformat(160, 120, pixels)))
+        written.mux(stream.encode())
+    return target

@@ -1,0 +1,289 @@
+"""The page in a real Chromium: started as a user starts it, seen as a stranger sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from avd_core.explorer import Explorer, ExploreRequest
+from tests.app.conftest import ARTIFACTS
+from tests.repository import ROOT
+
+pytestmark = pytest.mark.browser
+
+FINISHED = "#status .status:not(.busy)"
+SPREAD = """(element) => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+  const pen = canvas.getContext("2d");
+  pen.drawImage(element, 0, 0, 64, 64);
+  const grey = [];
+  const pixels = pen.getImageData(0, 0, 64, 64).data;
+  for (let i = 0; i < pixels.length; i += 4) grey.push((pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3);
+  const mean = grey.reduce((a, b) => a + b) / grey.length;
+  return Math.sqrt(grey.reduce((a, b) => a + (b - mean) ** 2, 0) / grey.length);
+}"""
+PLAYS = """() => [...document.querySelectorAll("video.original, video.restored")]
+  .every((v) => v.videoWidth > 0 && v.currentTime > 0.5)"""
+
+
+def opened(page, url: str, query: str = ""):
+    """The page with its first example finished; returns the seconds that took."""
+    begun = time.monotonic()
+    page.goto(url + query)
+    page.wait_for_selector("#links a", timeout=180_000)  # the very first visitor waits for imports and a film
+    page.wait_for_function("() => document.querySelector('#distilled')?.complete")
+    return time.monotonic() - begun
+
+
+def upload(page, clip: Path) -> None:
+    """Drops a clip in and waits until all of its result is there."""
+    page.locator("#upload input[type=file]").set_input_files(clip)
+    page.wait_for_function(
+        "(name) => document.querySelector('#status .status:not(.busy) b')?.textContent === name", arg=clip.name
+    )
+
+
+def picture(page, url: str, folder: Path) -> Path:
+    """The distilled image as the browser has it, saved."""
+    source = page.locator("#distilled").evaluate("(image) => image.currentSrc")
+    path = folder / "saved.png"
+    path.write_bytes(page.request.get(urljoin(url, source)).body())
+    return path
+
+
+def wide(page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def test_first_visitor_sees_a_finished_example(page, page_url: str):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    opened(page, page_url)
+    page.wait_for_function(PLAYS)
+    for query in ("#distilled", "video.original", "video.restored", ".cam .heat", ".patches img"):
+        assert page.locator(query).evaluate(SPREAD) > 5, f"{query} is blank"
+    assert "One realistic image" in page.inner_text("h1")
+    assert page.locator(".bars li").count() == 5
+    assert page.locator(".timeline:visible polyline").count() == 3
+    assert all(image.get_attribute("alt") is not None for image in page.locator("img").all())
+    # The hero is on the first screen, and nothing is asked of any other machine.
+    assert page.locator("#distilled").bounding_box()["y"] < 500
+    assert {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:"))} == {"127.0.0.1"}
+
+
+def test_returning_visitor_waits_for_nothing(page, page_url: str):
+    opened(page, page_url)
+    seconds = min(opened(page, page_url) for _ in range(3))
+    # 1.5 s is the aim on an idle machine; a shared one gets twice that.
+    assert seconds < 3, f"{seconds:.2f} s from the click to the finished example"
+
+
+@pytest.mark.parametrize("kind", [".gif", ".avi", ".mp4"])
+def test_clip_goes_through_and_its_image_restores(
+    page, page_url: str, clips: dict[str, Path], checkpoint: str, kind: str, tmp_path: Path
+):
+    clip = clips[kind]
+    opened(page, page_url)
+    upload(page, clip)
+    page.wait_for_function(PLAYS)
+    for query in ("#distilled", "video.original", "video.restored"):
+        assert page.locator(query).evaluate(SPREAD) > 5, f"{query} is blank"
+    preview = page.locator(".preview video")
+    preview.evaluate("(video) => video.play()")
+    page.wait_for_function("() => document.querySelector('.preview video').currentTime > 0.3")
+    assert preview.evaluate("(video) => video.videoWidth") > 0
+
+    # What the browser shows is, to the byte, the file that plays: nothing on the way may touch a pixel.
+    explorer = Explorer("cpu")
+    expected = explorer.explore(ExploreRequest(clip, checkpoint))
+    shown = picture(page, page_url, tmp_path)
+    restored = explorer.restore(shown)
+    assert restored.fingerprint == expected.fingerprint and not restored.notes
+    assert np.array_equal(restored.image, expected.distilled)
+    assert np.array_equal(restored.frames, expected.restored)
+    assert restored.fps == pytest.approx(expected.clip.fps)
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Image, PNG").click()
+    assert download.value.suggested_filename == f"{clip.stem}-distilled.png"
+    assert Path(download.value.path()).read_bytes() == shown.read_bytes()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Figures, JSON").click()
+    report = json.loads(Path(download.value.path()).read_text())
+    assert f"{report['psnr']:.1f}" == page.inner_text(".restoration .figure b")
+    assert report["topk"][0]["label"] == page.inner_text(".bars li:first-child span")
+
+
+def test_every_kind_of_clip_goes_through(page, page_url: str, data_dir: Path | None, rendered_clip: Path):
+    every = [rendered_clip] if data_dir is None else sorted((data_dir / "clips").iterdir())
+    opened(page, page_url)
+    for clip in every:
+        upload(page, clip)
+        assert page.inner_text("#message").strip() == "", clip.name
+        assert page.locator("#distilled").evaluate(SPREAD) > 5, clip.name
+
+
+def test_what_is_no_video_is_told_and_nothing_is_lost(page, page_url: str, rendered_clip: Path, tmp_path: Path):
+    opened(page, page_url)
+    upload(page, rendered_clip)
+    before = page.locator("#distilled").get_attribute("src")
+    letter = tmp_path / "holiday.mp4"
+    letter.write_text("Dear all, the weather is fine.\n")
+    page.locator("#upload input[type=file]").set_input_files(letter)
+    page.wait_for_selector(".problem")
+    message = page.inner_text(".problem")
+    assert "holiday.mp4" in message and "MP4" in message
+    page.wait_for_selector(FINISHED)
+    assert page.locator("#distilled").get_attribute("src") == before
+    assert rendered_clip.name in page.inner_text("#status") and rendered_clip.name in page.inner_text("#preview")
+    page.get_by_role("button", name="Close this message").click()
+    assert not page.locator(".problem").is_visible()
+    upload(page, rendered_clip)  # and the page works on
+
+
+def test_window_is_chosen_after_a_clip_is_there(page, page_url: str, clips: dict[str, Path]):
+    opened(page, page_url)
+    assert not page.locator("#window").is_visible()
+    upload(page, clips[".avi"])
+    page.get_by_label("Choose").check(force=True)
+    page.get_by_label("From second").fill("0.5")
+    page.get_by_label("Seconds long").fill("1")
+    page.get_by_role("button", name="Distil this part").click()
+    page.wait_for_function("() => document.querySelector('#status').innerText.includes('0.5–1.5 s')")
+    page.wait_for_selector(FINISHED)
+    page.get_by_label("Whole clip").check(force=True)
+    page.get_by_role("button", name="Distil this part").click()
+    page.wait_for_function("() => document.querySelector('#status').innerText.includes('from all')")
+
+
+def test_looking_anew_changes_only_the_overlay(page, page_url: str):
+    opened(page, page_url)
+    pictures = """() => ["#distilled", "video.restored", ".heat"]
+      .map((query) => document.querySelector(query).getAttribute("src"))"""
+    distilled, restored, heat = page.evaluate(pictures)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    page.get_by_label("Method").click()
+    page.get_by_role("option").nth(1).click()
+    page.wait_for_function("(old) => document.querySelector('.heat').getAttribute('src') !== old", arg=heat)
+    assert page.evaluate(pictures)[:2] == [distilled, restored]
+    # Any class can be asked for; it is found by typing.
+    heat = page.evaluate(pictures)[2]
+    label = page.inner_text(".bars li:nth-child(3) span")
+    page.get_by_label("Evidence for").fill("")
+    page.get_by_label("Evidence for").press_sequentially(label)
+    page.get_by_role("option", name=label, exact=True).first.click()
+    page.wait_for_function("(old) => document.querySelector('.heat').getAttribute('src') !== old", arg=heat)
+    assert label in page.inner_text("#saliency .hint")
+    assert page.evaluate(pictures)[:2] == [distilled, restored]
+    assert len(asked) == 2, "one choice is one question"
+
+
+def test_strength_pixels_and_measure_need_no_server(page, page_url: str):
+    opened(page, page_url)
+    page.wait_for_timeout(500)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "queue" in request.url else None)
+    page.get_by_label("Strength of the overlay").fill("80")
+    assert page.locator(".heat").evaluate("(image) => getComputedStyle(image).opacity") == "0.8"
+    page.get_by_role("button", name="Pixels").click()
+    image = page.locator("#distilled")
+    assert image.evaluate("(image) => getComputedStyle(image).imageRendering") == "pixelated"
+    assert image.evaluate("(image) => image.getBoundingClientRect().width % image.naturalWidth") == 0
+    page.get_by_role("button", name="SSIM").click()
+    assert page.locator(".metric.ssim").is_visible() and not page.locator(".metric.psnr").is_visible()
+    assert not asked
+
+
+def test_one_transport_moves_both_videos(page, page_url: str):
+    opened(page, page_url)
+    page.wait_for_function(PLAYS)
+    page.get_by_label("Frame", exact=True).fill("5")
+    times = "() => ['original', 'restored'].map((kind) => document.querySelector(`video.${kind}`).currentTime)"
+    page.wait_for_function("() => document.querySelector('.transport output').textContent.startsWith('6 /')")
+    first, second = page.evaluate(times)
+    assert first == pytest.approx(second, abs=1e-3)
+    # Standing still, the plot tells the values of that very frame.
+    values = json.loads(page.locator(".metric.psnr .timeline").get_attribute("data-values"))
+    assert f"{values['restored'][5]:.1f}" in page.inner_text(".metric.psnr .legend .made b")
+    button = page.locator(".play")
+    button.focus()
+    page.keyboard.press("Space")
+    page.wait_for_function(f"(from) => ({times})()[0] !== from", arg=first)
+    page.wait_for_timeout(1500)
+    first, second = page.evaluate(times)
+    frame = 1 / float(page.locator(".stage").get_attribute("data-fps"))
+    assert abs(first - second) < frame
+
+
+def test_two_visitors_do_not_meet(page, browser, page_url: str, clips: dict[str, Path]):
+    other = browser.new_page()
+    for visitor in (page, other):
+        opened(visitor, page_url)
+    page.locator("#upload input[type=file]").set_input_files(clips[".avi"])
+    other.locator("#upload input[type=file]").set_input_files(clips[".gif"])
+    for visitor, clip in ((page, clips[".avi"]), (other, clips[".gif"])):
+        visitor.wait_for_function(
+            "(name) => document.querySelector('#status .status:not(.busy) b')?.textContent === name", arg=clip.name
+        )
+    assert page.locator("#distilled").get_attribute("src") != other.locator("#distilled").get_attribute("src")
+    assert clips[".avi"].name in page.inner_text("#preview")
+    other.close()
+
+
+def test_example_is_one_click(page, page_url: str):
+    opened(page, page_url)
+    tile = page.locator("[data-example]").nth(1)
+    title = tile.inner_text().strip()
+    tile.click()
+    page.wait_for_function(
+        "(title) => document.querySelector('#status .status:not(.busy) b')?.textContent === title",
+        arg=title,
+        timeout=180_000,
+    )
+    page.wait_for_function(PLAYS)
+
+
+@pytest.mark.parametrize("query", ["?__theme=light", "?__theme=dark"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["desk", "phone"])
+def test_page_fits_light_and_dark_wide_and_narrow(page, page_url: str, query: str, size: tuple[int, int]):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    opened(page, page_url, query)
+    page.wait_for_function(PLAYS)
+    assert wide(page) <= 0, "the page is wider than the screen"
+    ARTIFACTS.mkdir(exist_ok=True)
+    screen = ARTIFACTS / f"first-screen-{query[-5:].strip('=')}-{size[0]}.png"
+    page.screenshot(path=screen)
+    brightness = np.asarray(Image.open(screen).convert("L"))[4, 4]
+    assert (brightness < 64) == ("dark" in query), "the theme did not follow"
+
+
+def test_results_are_served_and_nothing_else(page, page_url: str, environment: dict[str, str]):
+    opened(page, page_url)
+    for path in (ROOT / "app.py", ROOT / "checkpoints" / "README.md", Path("/etc/passwd"), Path(sys.executable)):
+        assert page.request.get(f"{page_url}gradio_api/file={path}").status == 403, path
+    assert page.request.get(f"{page_url}monitoring").status in (403, 404)
+
+
+def test_busy_port_is_an_error(page_url: str, environment: dict[str, str]):
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert environment["GRADIO_SERVER_PORT"] in done.stderr and "in use" in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_port_that_is_no_number_is_an_error(environment: dict[str, str]):
+    wrong = environment | {"GRADIO_SERVER_PORT": "http"}
+    done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=wrong, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0 and "GRADIO_SERVER_PORT" in done.stderr and os.linesep + "Traceback" not in done.stderr

@@ -1,0 +1,172 @@
+"""Results as HTML: well-formed, escaped, and the drawn places are those of the numbers."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from app import render
+from avd_core.exploration import Realism
+from avd_core.metrics import quality
+from avd_core.realism import Calibration
+
+VOID = {"img", "input", "rect", "line", "polyline", "polygon"}
+HOSTILE = '<script>alert("x")</script>'
+
+
+class Balance(HTMLParser):
+    """Every element that is opened is closed, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.feed(html)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"<{tag}> says {names} twice"
+        assert tag != "img" or "alt" in names
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        assert tag in VOID, f"<{tag}/> does not close itself in HTML"
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def told(logit: float = 0.2, own: tuple[float, ...] = (0.1, 0.4)) -> tuple[Realism, Calibration]:
+    calibration = Calibration.from_scores(np.linspace(-1, 1, 201), np.linspace(-1.5, 0.5, 101))
+    share = calibration.percentile_among_real
+    patches = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    return Realism(logit, share(logit), tuple(map(share, own)), own, patches), calibration
+
+
+def measured():
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (8, 16, 24, 3), dtype=np.uint8)
+    return quality(clip, np.clip(clip.astype(int) + 6, 0, 255).astype(np.uint8))
+
+
+def pieces() -> dict[str, str]:
+    realism, calibration = told()
+    return {
+        "header": render.HEADER,
+        "stage": render.stage(size=(112, 152), frames=16, fps=4, original="a", distilled="b", restored="c"),
+        "unfinished stage": render.stage(size=(112, 152), frames=16, fps=4, original="a"),
+        "progress": render.progress(HOSTILE, 0.4),
+        "nothing": render.nothing(),
+        "facts": render.facts(HOSTILE, frames=16, start=1, length=2, total=9, checkpoint=HOSTILE),
+        "problem": render.problem(HOSTILE, HOSTILE),
+        "waiting": render.waiting("realism", "Realism"),
+        "realism": render.realism(realism, calibration, "p.png", (112, 152)),
+        "realism without references": render.realism(realism, None, "p.png", (112, 152)),
+        "restoration": render.restoration(measured(), 4.0),
+        "recognition": render.recognition(HOSTILE, [(HOSTILE, 0.5), ("cat", 0.001)], HOSTILE),
+        "saliency": render.saliency("a", "b", HOSTILE, HOSTILE, (112, 152), ["#000000", "#ffffff"]),
+        "downloads": render.downloads([("Image", "a?b&c", HOSTILE)]),
+        "notes": render.notes([HOSTILE]),
+        "details": render.details({"read": 0.1, "distil": 2.0}, "0123456789ab"),
+        "tiles": render.tiles([(HOSTILE, HOSTILE, HOSTILE, "a"), ("b", "B", "Later", None)]),
+        "preview": render.preview("a", HOSTILE, 90.0, (2.0, 6.0), 60.0),
+    }
+
+
+@pytest.mark.parametrize("name", pieces())
+def test_is_whole_and_escaped(name: str):
+    html = pieces()[name]
+    Balance(html)
+    assert "<script" not in html and "None" not in html and "nan" not in html.lower()
+
+
+@pytest.mark.parametrize(
+    ("percentile", "words"),
+    [
+        (0, "0th"),
+        (0.3, "<1st"),
+        (1, "1st"),
+        (2.4, "2nd"),
+        (11, "11th"),
+        (63.2, "63rd"),
+        (99.7, ">99th"),
+        (100, "100th"),
+    ],
+)
+def test_ordinals(percentile: float, words: str):
+    assert render.ordinal(percentile) == words
+
+
+def test_seconds_keep_their_sense():
+    assert [render.seconds(s) for s in (0.25, 0.999, 3.14, 60, 119.8, 125)] == [
+        *("0.25 s", "1.0 s", "3.1 s", "1 min", "2 min", "2 min 5 s")
+    ]
+
+
+def test_curve_stands_where_its_values_are():
+    figures = measured()
+    html = render.restoration(figures, 4.0)
+    plot = html[html.index('class="metric psnr"') : html.index('class="metric ssim"')]
+    labels = [(float(top), float(value)) for top, value in re.findall(r'top:([\d.]+)%">([\d.]+)<', plot)]
+    (low_top, low), (high_top, high) = labels[0], labels[-1]
+    line = re.search(r'<polyline class="made" points="([^"]+)"', plot).group(1)
+    points = [tuple(map(float, point.split(","))) for point in line.split()]
+    values = figures.per_frame["psnr"]
+    assert len(points) == len(values)
+    for (x, y), (frame, value) in zip(points, enumerate(values), strict=True):
+        assert x == pytest.approx(100 * (frame + 0.5) / len(values), abs=0.01)
+        assert low + (y - low_top) / (high_top - low_top) * (high - low) == pytest.approx(value, abs=0.1)
+    # Where the copy is the frame itself, PSNR is infinite: the line leaves the plot, and no number is made up.
+    middle = re.search(r'<polyline class="middle" points="([^"]+)"', plot).group(1).split()
+    assert float(middle[4].split(",")[1]) < 0
+    assert f"{figures.psnr:.1f}" in plot and f"{figures.psnr_mean_copy:.1f}" in plot
+
+
+def test_image_and_its_frames_stand_on_the_axis_of_real_frames():
+    realism, calibration = told(logit=0.5, own=(-0.5, 0.0))
+    html = render.realism(realism, calibration, "p.png", (8, 8))
+    ticks = {int(share): float(left) for left, share in re.findall(r'<span style="left:([\d.]+)%">(\d+)<', html)}
+    own = [float(left) for left in re.findall(r'class="own" style="left:([\d.]+)%', html)]
+    marker = float(re.search(r'class="marker \w+" style="left:([\d.]+)%', html).group(1))
+    # Real scores are uniform on [-1, 1]: -0.5, 0 and 0.5 are the 25th, 50th and 75th percentiles.
+    assert [*own, marker] == pytest.approx([ticks[25], ticks[50], ticks[75]], abs=0.2)
+    assert "75th" in html and "201 real frames" in html and "101 distilled images" in html
+    assert "25th–50th" in html and "0.5" not in re.sub(r"<[^>]*>", "", html), "a raw score is shown"
+
+
+@pytest.mark.parametrize("logit", [-100.0, 100.0])
+def test_extreme_score_stays_on_the_axis(logit: float):
+    realism, calibration = told(logit=logit)
+    html = render.realism(realism, calibration, "p.png", (8, 8))
+    places = [float(left) for left in re.findall(r"left:(-?[\d.]+)%", html)]
+    assert all(0 <= place <= 100 for place in places)
+
+
+def test_references_that_are_all_the_same_are_drawn():
+    realism, _ = told()
+    Balance(render.realism(realism, Calibration((0.1,), (0.1, 0.1)), "p.png", (8, 8)))
+
+
+def test_patch_map_is_blue_where_the_critic_is_content():
+    image = np.full((16, 32, 3), 128, np.uint8)
+    tinted = render.patch_map(image, np.array([[1.0, -1.0]], np.float32))
+    assert tinted.shape == image.shape and tinted.dtype == np.uint8
+    left, right = tinted[8, 0].astype(int), tinted[8, -1].astype(int)
+    assert left[2] > left[0] and right[0] > right[2]
+    plain = render.patch_map(image, np.zeros((2, 2), np.float32))
+    assert (plain == plain[0, 0]).all(), "a critic without preference leaves no tint"
+
+
+def test_ticks_hold_the_values():
+    for low, high in [(19.2, 33.1), (0.71, 0.74), (60, 60), (0, 1), (22.31, 22.32)]:
+        ticks = render._ticks(low, high)
+        assert 2 <= len(ticks) <= 6 and ticks[0] <= low and ticks[-1] >= high and ticks == sorted(set(ticks))
+
+
+def test_addresses_are_told_by_the_caller_alone():
+    everything = "".join(pieces().values())
+    assert not re.search(r"https?://", everything.replace("http://www.w3.org", "")), "the page asks another machine"
