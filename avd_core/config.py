@@ -164,14 +164,14 @@ class TrainConfig(_Config):
         seed: of everything random; a step's batch depends on the seed and the step alone.
     """
 
-    steps: int = 3000
+    steps: int = 2400
     batch_size: int = 8
     crop: int = 80
     learning_rate: float = 1.2e-3
     critic_learning_rate: float = 2e-4
     recon_weight: float = 1.0
-    adv_weight: float = 0.02
-    guide_weight: float = 0.1
+    adv_weight: float = 0.05
+    guide_weight: float = 0.3
     penalty_weight: float = 1.0
     penalty_every: int = 8
     adv_start: int = 500
@@ -180,7 +180,7 @@ class TrainConfig(_Config):
     max_grad_norm: float = 1.0
     synthetic_share: float = 0.0
     precision: str = "bf16"
-    preview_every: int = 250
+    preview_every: int = 200
     save_every_seconds: float = 120.0
     seed: int = 0
 
