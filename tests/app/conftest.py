@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,9 @@ def convert(source: Path, target: Path, codec: str, pixels: str) -> Path:
     with av.open(str(source)) as read, av.open(str(target), "w") as written:
         stream = written.add_stream(codec, rate=12)
         stream.width, stream.height, stream.pix_fmt = 160, 120, pixels
-        for frame in read.decode(video=0):
-            frame.pts = None
-            written.mux(stream.encode(frame.reformat(160, 120, pixels)))
+        for number, frame in enumerate(read.decode(video=0)):
+            picture = frame.reformat(160, 120, pixels)
+            picture.pts, picture.time_base = number, Fraction(1, 12)
+            written.mux(stream.encode(picture))
         written.mux(stream.encode())
     return target

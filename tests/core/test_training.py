@@ -91,11 +91,16 @@ def test_a_failed_run_says_why(tmp_path, squares, monkeypatch):
 def test_kill_9_then_resume_equals_uninterrupted(tmp_path, squares):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     settings = ["--steps", "12", "--set=save_every_seconds=0.01"]
-    train(*arguments(whole, squares, *settings))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "avd_core", "train", *arguments(killed, squares, *settings)],
-        env={**os.environ, "PYTHONPATH": os.getcwd()}, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+
+    # All in processes alike: what else this one has loaded and set may change the last bits of a sum.
+    def started(*arguments: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "avd_core", "train", *arguments],
+            env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    assert started(*arguments(whole, squares, *settings)).wait(120) == 0
+    child = started(*arguments(killed, squares, *settings))
     metrics = killed / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.read_text().count("\n") >= 3):
@@ -104,7 +109,7 @@ def test_kill_9_then_resume_equals_uninterrupted(tmp_path, squares):
         time.sleep(0.01)
     child.kill()
     child.wait()
-    train("--run", str(killed), "--resume")
+    assert started("--run", str(killed), "--resume").wait(120) == 0
 
     def lines(folder):
         return [{k: v for k, v in line.items() if k != "seconds"} for line in Run(folder).metrics()]
