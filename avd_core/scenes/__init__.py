@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import balloons, basketball, cradle, jellyfish, jumping_jacks, pinwheel
+from . import balloons, basketball, cradle, jellyfish, jumping_jacks, pinwheel, wave
 from .film import Expose, develop
 
 
@@ -55,6 +55,11 @@ class Scene:
 
 # In the order of a gallery; the first is also the quickest to render, so a new visitor waits for nothing else.
 SCENES: dict[str, Scene] = {
+    "wave": Scene(
+        "Waving",
+        "A person waves beside a window: forearm and hand swing, the body hardly stirs, the camera stands still.",
+        (320, 320), 2 * wave.PERIOD, 20, wave.PERIOD, 3, 0.4, wave.shoot,
+    ),
     "basketball": Scene(
         "Basketball",
         "A spinning basketball bounces on a gym floor, flattening at each touch; its shadow comes and goes.",
