@@ -1,8 +1,8 @@
-"""The example clips a first visitor sees: six little films, each rendered from nothing but this code.
+"""The example clips a first visitor sees: seven little films, each rendered from nothing but this code.
 
-They differ in what moves (a body, a ball, the camera, soft tissue, pendulums, a wheel), in shape and light. Rendering
-takes numpy and Pillow only and is the same on every run; a scene that repeats after `loop` seconds is computed once and
-unrolled. One scene a file; what they share is in `film`. Axis legend: T frames, H, W.
+They differ in what moves (an arm, a body, a ball, the camera, soft tissue, pendulums, a wheel), in shape and light.
+Rendering takes numpy and Pillow only and is the same on every run; a scene that repeats after `loop` seconds is computed
+once and unrolled. One scene a file; what they share is in `film`, and people in `figure`. Axis legend: T frames, H, W.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Scene:
 SCENES: dict[str, Scene] = {
     "wave": Scene(
         "Waving",
-        "A person waves beside a window: forearm and hand swing, the body hardly stirs, the camera stands still.",
-        (320, 320), 2 * wave.PERIOD, 20, wave.PERIOD, 3, 0.4, wave.shoot,
+        "A person waves by a window, slowly: the arm swings out and up, the body hardly stirs, the camera stands still.",
+        (320, 320), wave.PERIOD, 20, wave.PERIOD, 1, 0.4, wave.shoot,
     ),
     "basketball": Scene(
         "Basketball",
