@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from .film import colour, grid, mix, shrink, smoothstep
+from .film import colour, enlarge, grid, mix, shrink, smoothstep
 
 Point = tuple[float, float, float]  # right, up, towards the camera
 Paint = np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -102,16 +101,12 @@ def face(cx: float, cy: float, size: float, skin: np.ndarray, hair: np.ndarray, 
     return paint
 
 
-def _enlarge(small: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return np.asarray(Image.fromarray(small.astype(np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR))
-
-
 def lit(relief: Relief, lamp: Lamp) -> tuple[np.ndarray, np.ndarray]:
     """The relief as linear light (H, W, 3) and where it is (H, W, bool)."""
     there = relief.depth > -0.9
     h, w = there.shape[0] // 4 * 4, there.shape[1] // 4 * 4
     coarse = shrink(np.where(there, relief.depth, -0.06)[:h, :w], 2)
-    blurred = _enlarge(shrink(coarse, 2), coarse.shape)
+    blurred = enlarge(shrink(coarse, 2), coarse.shape)
     for axis in (0, 1, 0, 1):
         blurred = (blurred + np.roll(blurred, 2, axis) + np.roll(blurred, -2, axis)) / 3
     hollow = np.clip((blurred - coarse - 0.004) * 14, 0, 0.75)
@@ -123,7 +118,7 @@ def lit(relief: Relief, lamp: Lamp) -> tuple[np.ndarray, np.ndarray]:
         shift = (-round(lamp.sun[1] * stride), -round(lamp.sun[0] * stride))
         risen = np.roll(coarse, shift, (0, 1)) - coarse - away * lamp.sun[2]
         shade = np.maximum(shade, smoothstep(0.0, 0.02 + 0.1 * away, risen))
-    hollow, shade = _enlarge(hollow, there.shape)[there], _enlarge(shade, there.shape)[there]
+    hollow, shade = enlarge(hollow, there.shape)[there], enlarge(shade, there.shape)[there]
 
     normal, albedo = relief.normal[there], relief.colour[there]
     normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-3)

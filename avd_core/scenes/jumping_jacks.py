@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from .figure import Lamp, Paint, Relief, face, lit
 from .film import Expose, colour, fractal_noise, gradient, grid, mix, planks, shrink, smoothstep
 
-PERIOD = 1.04  # seconds for one jumping jack
+PERIOD = 1.6  # seconds for one jumping jack
 _SUN = np.array([-0.52, -0.6, 0.61], np.float32)  # towards the window; z towards the camera
 _WARM, _SKY, _BOUNCE = (np.array(c, np.float32) for c in ((1.5, 1.24, 0.92), (0.4, 0.44, 0.5), (0.3, 0.22, 0.15)))
 _LAMP = Lamp(_SUN, _WARM, _SKY, _BOUNCE)

@@ -7,15 +7,14 @@ modelled once, at twice the size, and only sways; the arm is modelled anew for e
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from .figure import Lamp, Paint, Relief, face, lit
-from .film import Expose, colour, fractal_noise, grid, mix, shrink, smoothstep, soften
+from .film import Expose, colour, enlarge, fractal_noise, grid, mix, shrink, smoothstep, soften
 
 PERIOD = 3.2  # seconds to wave there and back
-_SCALE = 0.82
+_SCALE = 0.82  # a figure's unit in short sides
 _MIDDLE, _SHOULDER = 0.13, 0.385  # x of the body, height of the shoulders
-_SOFT = 3  # how far out of focus the arm is
+_SOFT = 3  # how often the arm is blurred, in a picture of 320 pixels
 _FOOT = 0.5 / _SCALE  # y of height 0: the lower edge of a square frame
 _KEY, _SKY, _BOUNCE = (np.array(c, np.float32) for c in ((1.3, 1.12, 0.9), (0.42, 0.43, 0.44), (0.24, 0.2, 0.16)))
 _LAMP = Lamp(np.array([-0.55, -0.5, 0.67], np.float32), _KEY, _SKY, _BOUNCE)
@@ -68,9 +67,9 @@ def _person(relief: Relief) -> None:
     limb, x = relief.limb, _MIDDLE
     knit = _knit(x)
     for side in (-1, 1):  # chest and belly, down out of the picture
-        limb((x + side * 0.075, _SHOULDER - 0.07, 0), (x + side * 0.07, -0.1, 0), 0.115, 0.115, knit, 0.05, 0.7)
+        limb((x + side * 0.075, _SHOULDER - 0.07, 0), (x + side * 0.07, -1.0, 0), 0.115, 0.115, knit, 0.05, 0.7)
         limb((x, _SHOULDER + 0.02, 0), (x + side * 0.145, _SHOULDER - 0.01, 0), 0.062, 0.066, knit, 0.05)
-    limb((x, _SHOULDER - 0.1, 0.02), (x, -0.1, 0.02), 0.13, 0.13, knit, 0.05, 0.6)
+    limb((x, _SHOULDER - 0.1, 0.02), (x, -1.0, 0.02), 0.13, 0.13, knit, 0.05, 0.6)
 
     # The arm at rest.
     elbow = (x + 0.235, 0.14, 0.0)
@@ -149,15 +148,6 @@ def _blurred(pixels: np.ndarray, times: int) -> np.ndarray:
     return pixels[times : times + height, times : times + width]
 
 
-def _twice(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(h, w, C) enlarged to (height, width, C)."""
-    planes = [
-        Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)
-        for plane in np.moveaxis(pixels, -1, 0)
-    ]
-    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
-
-
 def _covered(relief: Relief) -> np.ndarray:
     """Light times cover, and cover: (H, W, 4)."""
     light, there = lit(relief, _LAMP)
@@ -177,14 +167,14 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
 
     def expose(t: float, shift: tuple[float, float]) -> np.ndarray:
         turn = 2 * np.pi * t / PERIOD
-        lean = upper * np.float32(np.sin(turn - 0.7) * unit / 320)
+        lean = upper * np.float32(np.sin(turn - 0.7) * min(1, unit / 320))
         person = body + (np.roll(body, int(np.sign(np.sin(turn - 0.7))), axis=1) - body) * np.abs(lean)
         relief = Relief(*half, (shift[0] / 2, shift[1] / 2), _FOOT, _SCALE)
         _arm(relief, turn)
-        arm = _twice(_blurred(_covered(relief), soft), height, width) * sleeve
+        arm = enlarge(_blurred(_covered(relief), soft), (height, width)) * sleeve
         shade = np.maximum(person[..., 3:], arm[..., 3:])[::4, ::4]
         shade = np.pad(shade, ((unit // 160, 0), (unit // 50, 0), (0, 0)))[: shade.shape[0], : shade.shape[1]]
-        picture = wall * (1 - 0.35 * _twice(_blurred(shade, 3), height, width))
+        picture = wall * (1 - 0.35 * enlarge(_blurred(shade, 3), (height, width)))
         for layer in (person, arm):
             picture = picture * (1 - layer[..., 3:]) + layer[..., :3]
         return picture
