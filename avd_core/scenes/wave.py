@@ -14,17 +14,17 @@ from .film import Expose, colour, enlarge, fractal_noise, grid, mix, shrink, smo
 PERIOD = 3.2  # seconds to wave there and back
 _SCALE = 0.82  # a figure's unit in short sides
 _MIDDLE, _SHOULDER = 0.13, 0.385  # x of the body, height of the shoulders
-_SOFT = 3  # how often the arm is blurred, in a picture of 320 pixels
+_SOFT = 4  # how often the arm is blurred, in a picture of 320 pixels
 _FOOT = 0.5 / _SCALE  # y of height 0: the lower edge of a square frame
 _KEY, _SKY, _BOUNCE = (np.array(c, np.float32) for c in ((1.3, 1.12, 0.9), (0.42, 0.43, 0.44), (0.24, 0.2, 0.16)))
 _LAMP = Lamp(np.array([-0.55, -0.5, 0.67], np.float32), _KEY, _SKY, _BOUNCE)
 
 _SKIN, _HAIR, _LIP = colour("b78d76"), colour("3b2a22"), colour("9c5347")
-_WOOL, _LINEN = colour("303746"), colour("e6dfd2")
+_WOOL, _LINEN = colour("363a43"), colour("e6dfd2")
 
 
 def _knit(middle: float) -> Paint:
-    """Blue-grey wool in soft ribs around x = `middle`."""
+    """Slate wool in soft ribs around x = `middle`."""
 
     def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         rib = np.sin((x - middle) * 260) * (0.8 + 0.2 * np.sin(y * 330))
