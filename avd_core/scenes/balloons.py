@@ -178,10 +178,10 @@ def _balloon(
 
 # x, y at the start, size, speed to the left and upwards, depth (how much haze), dyes, phase of the burner
 _FLEET = (
-    (0.62, -0.2, 0.05, 0.028, 0.010, 0.45, ("c75146", "f0c987"), 0.6),
-    (0.1, -0.3, 0.034, 0.02, 0.006, 0.6, ("4f7cac", "e8dcc0"), 0.2),
-    (0.3, -0.16, 0.135, 0.075, 0.022, 0.0, ("d9402f", "f2a33c", "d9402f", "2f4b7c"), 0.0),
-    (-0.55, -0.24, 0.078, 0.042, 0.014, 0.25, ("e9b44c", "9b2915", "50a2a7"), 0.4),
+    (0.62, -0.2, 0.05, 0.014, 0.005, 0.45, ("c75146", "f0c987"), 0.6),
+    (0.1, -0.3, 0.034, 0.01, 0.003, 0.6, ("4f7cac", "e8dcc0"), 0.2),
+    (0.25, -0.18, 0.135, 0.0375, 0.011, 0.0, ("d9402f", "f2a33c", "d9402f", "2f4b7c"), 0.0),
+    (-0.55, -0.24, 0.078, 0.021, 0.007, 0.25, ("e9b44c", "9b2915", "50a2a7"), 0.4),
 )
 
 
@@ -194,14 +194,14 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
         return width + int(speed * SECONDS * unit) + 8
 
     layers: list[_Layer] = []
-    for speed, low in ((0.012, 0.0), (0.02, -0.22)):
+    for speed, low in ((0.006, 0.0), (0.01, -0.22)):
         layers.append(_Layer(_clouds(rng, int(height * 0.62), wide(speed), unit, height, low), 0, speed, unit))
     for crest, rough, dark, haze, distance, tall, count, speed in (
-        (0.02, 0.04, "6b5688", "f0a48c", 0.78, 0, 0, 0.02),
-        (0.1, 0.042, "4c4477", "dc9390", 0.5, 0, 0, 0.045),
-        (0.18, 0.036, "33355f", "b07a90", 0.26, 0.024, 600, 0.085),
-        (0.28, 0.034, "1d2546", "7a5f88", 0.12, 0.065, 300, 0.17),
-        (0.43, 0.035, "0a0f20", "2c2a4a", 0.0, 0.22, 70, 0.36),
+        (0.02, 0.04, "6b5688", "f0a48c", 0.78, 0, 0, 0.01),
+        (0.1, 0.042, "4c4477", "dc9390", 0.5, 0, 0, 0.0225),
+        (0.18, 0.036, "33355f", "b07a90", 0.26, 0.024, 600, 0.0425),
+        (0.28, 0.034, "1d2546", "7a5f88", 0.12, 0.065, 300, 0.085),
+        (0.43, 0.035, "0a0f20", "2c2a4a", 0.0, 0.22, 70, 0.18),
     ):
         picture, top = _hills(rng, height, wide(speed), unit, crest, rough, dark, haze, distance, tall, count)
         layers.append(_Layer(picture, top, speed, unit))

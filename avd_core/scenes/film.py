@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from PIL import Image
 
 # A scene, set up: light (H, W, 3) at a time in seconds, sampled `shift` = (x, y) pixels beside the pixel centres. The
 # frame is the mean of several, which blurs motion over the shutter time and smooths edges in one go.
@@ -39,6 +40,13 @@ def shrink(pixels: np.ndarray, samples: int) -> np.ndarray:
     """Average `samples` x `samples` blocks: the end of supersampling."""
     height, width = pixels.shape[0] // samples, pixels.shape[1] // samples
     return pixels.reshape(height, samples, width, samples, *pixels.shape[2:]).mean(axis=(1, 3), dtype=np.float32)
+
+
+def enlarge(small: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bilinear interpolation of (h, w) or (h, w, C) to the height and width of `shape`."""
+    if small.ndim == 3:
+        return np.stack([enlarge(plane, shape) for plane in np.moveaxis(small, -1, 0)], axis=-1)
+    return np.asarray(Image.fromarray(small.astype(np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
 def smoothstep(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -1,103 +1,29 @@
 """Jumping jacks in a sunlit room: a figure of tapered limbs, modelled in relief and lit like a small clay film.
 
-Every limb is a capsule seen from the front; kept per pixel are its depth, normal and colour (a z-buffer whose contest
-is decided softly where limbs meet, so that they grow into one another). Ambient occlusion and cast shadows are then
-read off that relief, and its silhouette throws the shadow on the wall.
+Its silhouette throws the shadow on the wall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image, ImageFilter
 
+from .figure import Lamp, Paint, Relief, face, lit
 from .film import Expose, colour, fractal_noise, gradient, grid, mix, planks, shrink, smoothstep
 
-PERIOD = 1.04  # seconds for one jumping jack
+PERIOD = 1.6  # seconds for one jumping jack
 _SUN = np.array([-0.52, -0.6, 0.61], np.float32)  # towards the window; z towards the camera
 _WARM, _SKY, _BOUNCE = (np.array(c, np.float32) for c in ((1.5, 1.24, 0.92), (0.4, 0.44, 0.5), (0.3, 0.22, 0.15)))
+_LAMP = Lamp(_SUN, _WARM, _SKY, _BOUNCE)
 _GROUND, _HORIZON, _BASE = 0.5, -0.1, 0.335  # y of the feet, of the eye, and of the floor's far edge
 
 _SKIN, _HAIR, _LIP = colour("d79a70"), colour("3a2118"), colour("a8493c")
 _SHIRT, _BAND, _SHORTS = colour("e2553c"), colour("fbeee0"), colour("26375c")
 _SOCK, _SHOE, _SOLE = colour("f3efe8"), colour("e9b23a"), colour("fbf7ef")
 
-Point = tuple[float, float, float]  # right, up, towards the camera
-Paint = np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-class _Relief:
-    """Depth, normal and colour, pixel by pixel, of what has been modelled so far; `shift` (x, y) is in pixels."""
-
-    def __init__(self, height: int, width: int, shift: tuple[float, float]):
-        x, y = grid(height, width)
-        self.x, self.y = x + shift[0] / min(height, width), y + shift[1] / min(height, width)
-        shape = (height, width)
-        self.depth = np.full(shape, -1.0, np.float32)
-        self.normal = np.zeros((*shape, 3), np.float32)
-        self.colour = np.zeros((*shape, 3), np.float32)
-
-    def limb(
-        self, a: Point, b: Point, ra: float, rb: float, paint: Paint, blend: float = 0.004, flat: float = 1.0
-    ) -> None:
-        """Add a tapered capsule from a to b with radii ra, rb; `flat` scales its depth, `blend` softens the contest.
-
-        `paint` is a colour (3,), or a function of x (1, w) and y (h, 1) that returns colours (h, w, 3).
-        """
-        ax, ay, az = float(a[0]), float(_GROUND - a[1]), float(a[2])
-        bx, by, bz = float(b[0]), float(_GROUND - b[1]), float(b[2])
-        reach = max(ra, rb)
-        x0, x1 = np.searchsorted(self.x[0], [min(ax, bx) - reach, max(ax, bx) + reach])
-        y0, y1 = np.searchsorted(self.y[:, 0], [min(ay, by) - reach, max(ay, by) + reach])
-        if x1 <= x0 or y1 <= y0:
-            return
-        box = np.s_[y0:y1, x0:x1]
-        x, y = self.x[:, x0:x1], self.y[y0:y1]
-        along = np.clip(((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2 + 1e-9), 0, 1)
-        radius = ra + (rb - ra) * along
-        nx, ny = (x - ax - along * (bx - ax)) / radius, (y - ay - along * (by - ay)) / radius
-        square = nx * nx + ny * ny
-        nz = np.sqrt(np.clip(1 - square, 0, 1))
-        depth = az + (bz - az) * along + radius * nz * flat
-        ahead, inside = (depth - self.depth[box]) / 2, square < 1
-        lead = np.clip(0.5 + ahead / blend, 0, 1) * inside
-        long = np.sqrt(square * flat * flat + nz * nz) + 1e-6  # a flattened limb faces the camera more
-        normal = np.stack([nx * flat / long, ny * flat / long, nz / long], axis=-1)
-        self.normal[box] = mix(self.normal[box], normal, lead)
-        dye = np.clip(0.5 + ahead / 0.003, 0, 1) * inside  # shapes may melt, colours meet at a seam
-        self.colour[box] = mix(self.colour[box], paint(x, y) if callable(paint) else paint, dye)
-        self.depth[box] += (depth - self.depth[box]) * lead
-
 
 def _bump(phase: float, start: float, end: float) -> float:
     return float(np.sin(np.pi * np.clip((phase - start) / (end - start), 0, 1)))
-
-
-def _face(cx: float, cy: float, size: float) -> Paint:
-    """A friendly face around (cx, cy) on a head of radius `size`."""
-
-    def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        u, v = (x - cx) / size, (y - cy) / size
-
-        def spot(at_u: float, at_v: float, ru: float, rv: float, edge: float = 0.25) -> np.ndarray:
-            return smoothstep(1 + edge, 1 - edge, np.hypot((u - at_u) / ru, (v - at_v) / rv))
-
-        face = np.broadcast_to(_SKIN, (v.shape[0], u.shape[1], 3))
-        for side in (-1, 1):
-            face = mix(face, colour("d9785c"), 0.4 * spot(side * 0.5, 0.36, 0.24, 0.17, 0.9))
-            face = mix(face, colour("fdf6ec"), spot(side * 0.34, 0.08, 0.16, 0.13))
-            face = mix(face, colour("20130f"), spot(side * 0.33, 0.08, 0.1, 0.12))
-            arch = np.abs(v + 0.2 - 1.2 * (np.abs(u) - 0.34) ** 2)
-            face = mix(face, _HAIR, smoothstep(0.075, 0.035, arch) * spot(side * 0.34, -0.2, 0.22, 0.3, 0.2))
-        face = mix(face, _SKIN * 0.6, 0.6 * spot(0.02, 0.36, 0.11, 0.06, 0.6))
-        smile = v - (0.64 - 0.9 * u * u)
-        face = mix(face, _LIP, smoothstep(0.1, 0.06, np.abs(smile)) * smoothstep(0.37, 0.31, np.abs(u)))
-        return mix(
-            face, colour("fff8f0"), smoothstep(0.055, 0.03, np.abs(smile + 0.02)) * smoothstep(0.28, 0.22, np.abs(u))
-        )
-
-    return paint
 
 
 def _shirt(top: float, bottom: float) -> Paint:
@@ -112,7 +38,7 @@ def _shirt(top: float, bottom: float) -> Paint:
     return paint
 
 
-def _figure(relief: _Relief, phase: float) -> tuple[float, float]:
+def _figure(relief: Relief, phase: float) -> tuple[float, float]:
     """Model the figure at a phase (0..1) of the jack; returns how far apart its feet are, and how high."""
     limb = relief.limb
     legs = float(smoothstep(0.08, 0.36, phase) - smoothstep(0.58, 0.86, phase))
@@ -169,7 +95,13 @@ def _figure(relief: _Relief, phase: float) -> tuple[float, float]:
     bun = head + 0.112 + 0.014 * np.sin(2 * np.pi * (2 * phase - 0.42))  # hair trails the hop
     limb((0, bun, -0.03), (0.004, bun + 0.004, -0.03), 0.045, 0.045, _HAIR, 0.01)
     limb((0, head + 0.016, -0.02), (0, head + 0.026, -0.02), 0.091, 0.089, _HAIR, 0.01)
-    limb((0, head + 0.012, 0.03), (0, head - 0.024, 0.03), 0.081, 0.073, _face(0, _GROUND - head, 0.08))
+    limb(
+        (0, head + 0.012, 0.03),
+        (0, head - 0.024, 0.03),
+        0.081,
+        0.073,
+        face(0, _GROUND - head, 0.08, _SKIN, _HAIR, _LIP),
+    )
     for x, up, r in (
         (-0.068, 0.036, 0.024),
         (-0.04, 0.064, 0.034),
@@ -179,46 +111,6 @@ def _figure(relief: _Relief, phase: float) -> tuple[float, float]:
     ):
         limb((x, head + up, 0.082 - 5 * x * x), (x * 1.1, head + up + 0.02, 0.05 - 6 * x * x), r, r, _HAIR, 0.02)
     return spread, hop
-
-
-def _enlarge(small: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return np.asarray(Image.fromarray(small.astype(np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR))
-
-
-def _lit(relief: _Relief) -> tuple[np.ndarray, np.ndarray]:
-    """The relief as linear light (H, W, 3) and where it is (H, W, bool)."""
-    there = relief.depth > -0.9
-    h, w = there.shape[0] // 4 * 4, there.shape[1] // 4 * 4
-    coarse = shrink(np.where(there, relief.depth, -0.06)[:h, :w], 2)
-    blurred = _enlarge(shrink(coarse, 2), coarse.shape)
-    for axis in (0, 1, 0, 1):
-        blurred = (blurred + np.roll(blurred, 2, axis) + np.roll(blurred, -2, axis)) / 3
-    hollow = np.clip((blurred - coarse - 0.004) * 14, 0, 0.75)
-    # March towards the sun over the relief: whatever stands above the ray shades.
-    step = float(relief.x[0, 2] - relief.x[0, 0])
-    shade = np.zeros_like(coarse)
-    for stride in (2, 3, 5, 7, 10, 14):
-        away = stride * step
-        shift = (-round(_SUN[1] * stride), -round(_SUN[0] * stride))
-        risen = np.roll(coarse, shift, (0, 1)) - coarse - away * _SUN[2]
-        shade = np.maximum(shade, smoothstep(0.0, 0.02 + 0.1 * away, risen))
-    hollow, shade = _enlarge(hollow, there.shape)[there], _enlarge(shade, there.shape)[there]
-
-    normal, albedo = relief.normal[there], relief.colour[there]
-    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-3)
-    sun = normal @ _SUN
-    direct = np.clip((sun + 0.18) / 1.18, 0, 1) * (1 - 0.85 * shade)
-    up = 0.5 - 0.5 * normal[:, 1]
-    rim = np.clip(1 - normal[:, 2], 0, 1) ** 2 * np.clip(0.35 - 0.8 * normal[:, 0], 0, 1)
-    glow = np.clip(0.3 - np.abs(sun - 0.1), 0, 1)[:, None] * np.array(
-        [0.35, 0.1, 0.05], np.float32
-    )  # light bleeding through
-    ambient = up[:, None] * _SKY + (1 - up)[:, None] * _BOUNCE
-    light = direct[:, None] * _WARM + ambient * (1 - hollow)[:, None]
-    gleam = 0.05 * np.clip(2 * sun * normal[:, 2] - _SUN[2], 0, 1) ** 12 * (1 - shade)
-    pixels = np.zeros_like(relief.normal)
-    pixels[there] = albedo * (light + glow) + (gleam + 0.16 * rim * (1 - hollow))[:, None] * _WARM
-    return pixels, there
 
 
 def _plant(picture: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -324,9 +216,9 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
     wall = smoothstep(_BASE + 0.004, _BASE - 0.004, y)
 
     def expose(t: float, shift: tuple[float, float]) -> np.ndarray:
-        relief = _Relief(height, width, shift)
+        relief = Relief(height, width, shift, _GROUND)
         spread, hop = _figure(relief, (t / PERIOD) % 1)
-        figure, there = _lit(relief)
+        figure, there = lit(relief, _LAMP)
 
         # On the wall, the silhouette moved away from the window; on the floor, sheared flat behind the feet.
         mask = Image.fromarray((255 * there).astype(np.uint8))

@@ -7,8 +7,10 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from avd_core import scenes, synthetic, video
+from avd_core.model import AVD, to_frames, to_tensor
 
 SMALL = {"frames": 6, "fps": 5.0}
 
@@ -130,6 +132,22 @@ def test_looping_scene_closes(name):
     first, last = (small(name, frames=n, fps=rate).astype(int) for n in (1, 9))
     assert np.abs(last[8] - first[0]).mean() < 2.5, "only the grain differs after a whole loop"
     assert np.abs(last[8] - first[0]).mean() < motion(last).max()
+
+
+def test_the_first_example_is_one_that_the_bundled_checkpoint_restores():
+    """A first visitor sees the method at work: no still picture comes near the restored clip."""
+    model = AVD.from_pretrained("base")
+    frames, side = model.config.frames, model.config.size
+    first = next(iter(synthetic.SCENES))
+    clip = synthetic.render(first, frames=frames, size=(side, side), fps=frames / synthetic.SCENES[first].seconds)
+    with torch.no_grad():
+        restored = to_frames(model.decode(model.encode(to_tensor(clip))))
+    psnr, mean, middle = (
+        10 * np.log10(255**2 / np.mean((clip.astype(float) - still) ** 2))
+        for still in (restored, clip.mean(axis=0), clip[frames // 2])
+    )
+    assert psnr > 30 and psnr > mean + 5
+    assert middle < 25, "it moves"
 
 
 def test_frames_follow_the_clock():
