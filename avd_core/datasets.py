@@ -230,15 +230,22 @@ class ClipSampler:
         sources: where real clips come from.
         frames: T of a training clip.
         crop: side in pixels of its square frames.
-        batch_size: clips a batch.
+        batch_size: clips in the global batch.
         seed: of everything random.
         synthetic_share: share of clips drawn from synthetic scenes (all of them when there are no sources).
+        rank, world: of `world` processes this one, from 0, which cuts the samples `rank * batch_size / world` and on.
+
+    Raises:
+        DataError: when the batch cannot be shared equally, as averaged gradients need it.
     """
 
     def __init__(
         self, sources: Iterable[ClipSource], *, frames: int, crop: int, batch_size: int, seed: int = 0,
-        synthetic_share: float = 0.0,
+        synthetic_share: float = 0.0, rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
+        if batch_size % world:
+            raise DataError(f"A batch of {batch_size} clips cannot be shared equally by {world} processes.")
+        self.items = range(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.sets: dict[str, list[tuple[ClipSource, int]]] = {}
         for source in sources:
             for index, name in enumerate(source.names):
@@ -253,8 +260,8 @@ class ClipSampler:
         return sum(len(members) for members in self.sets.values())
 
     def batch(self, step: int) -> Tensor:
-        """Training clips (B,3,T,crop,crop) in [-1, 1] for one step."""
-        return torch.stack([self._example(step, item) for item in range(self.batch_size)])
+        """Training clips (B/world,3,T,crop,crop) in [-1, 1] for one step."""
+        return torch.stack([self._example(step, item) for item in self.items])
 
     def batches(self, start: int, stop: int, *, ahead: int = 2) -> Iterable[Tensor]:
         """Batches of steps `start` to `stop - 1`, prepared `ahead` of time on other threads."""
