@@ -1,8 +1,9 @@
 """Training on several processes: who this one is, what all of them know, and what one does for all.
 
-`torchrun --nproc-per-node N -m avd_core train ...` starts N processes, called ranks. Each draws its share of every
-batch; gradients are averaged by `DistributedDataParallel`, losses by `mean`. In a process that torchrun did not start
-there is one rank, and nothing here costs anything.
+`torchrun --nproc-per-node N -m -- avd_core train --run DIR` starts N processes, called ranks; without the `--` torchrun
+may take `--run` for an option of its own. Each draws its share of every batch; gradients are averaged by
+`DistributedDataParallel`, losses by `mean`. In a process that torchrun did not start there is one rank, and nothing
+here costs anything.
 """
 
 from __future__ import annotations
