@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from avd_core import losses
 from avd_core.config import ModelConfig, TrainConfig
-from avd_core.datasets import ClipSampler, ClipSource
+from avd_core.datasets import ClipSource
 from avd_core.model import AVD, to_frames, to_tensor
 from avd_core.realism import Calibration
+from avd_core.sampling import ClipSampler
 
 CALIBRATION_CLIPS = 200
 

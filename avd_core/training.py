@@ -20,9 +20,11 @@ from PIL import Image
 
 from avd_core.checkpoint import recover_folder
 from avd_core.config import PRESETS, ConfigError, ModelConfig, TrainConfig
-from avd_core.datasets import ClipSampler, ClipSource, FolderClips, PackedClips, SyntheticClips, read_split
+from avd_core.datasets import ClipSource, FolderClips, SyntheticClips, read_split
 from avd_core.model import AVD
+from avd_core.packs import PackedClips
 from avd_core.runs import Run, RunError
+from avd_core.sampling import ClipSampler
 from avd_core.trainer import StepEvent, Trainer, calibrate, preview, whole_clip
 
 

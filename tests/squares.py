@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avd_core import datasets
+from avd_core import packs
 
 
 class Squares:
@@ -32,6 +32,6 @@ def write_pack(path: Path) -> Path:
     """Packs them into `path`."""
     index: list[dict] = []
     with zipfile.ZipFile(path, "w") as archive:
-        assert datasets.pack(Squares(), archive, index) == 0
+        assert packs.pack(Squares(), archive, index) == 0
         archive.writestr("index.json", json.dumps(index))
     return path

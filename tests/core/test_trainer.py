@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from avd_core.config import PRESETS, TrainConfig
-from avd_core.datasets import ClipSampler
 from avd_core.model import AVD
+from avd_core.sampling import ClipSampler
 from avd_core.trainer import Trainer, TrainingError
 from tests.squares import Squares
 

@@ -15,9 +15,9 @@ import torch
 
 from avd_core import training
 from avd_core.config import ConfigError
-from avd_core.datasets import ClipSampler
 from avd_core.model import AVD
 from avd_core.runs import Run, RunError
+from avd_core.sampling import ClipSampler
 from avd_core.trainer import TrainingError
 from avd_core.training import RunningTrainer
 from tests.squares import Squares, write_pack
