@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ class ClipSampler:
         batch_size: clips in the global batch.
         seed: of everything random.
         synthetic_share: share of clips drawn from synthetic scenes (all of them when there are no sources).
+        photos: folder of photographs that those scenes are made of; see `SyntheticClips`.
         rank, world: of `world` processes this one, from 0, which cuts the samples `rank * batch_size / world` and on.
 
     Raises:
@@ -62,7 +64,7 @@ class ClipSampler:
 
     def __init__(
         self, sources: Iterable[ClipSource], *, frames: int, crop: int, batch_size: int, seed: int = 0,
-        synthetic_share: float = 0.0, rank: int = 0, world: int = 1,
+        synthetic_share: float = 0.0, photos: str | Path | None = None, rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         if not 0 <= rank < world:
             raise DataError(f"Of {world} processes there is no number {rank}: they count from 0.")
@@ -72,7 +74,7 @@ class ClipSampler:
         self.frames, self.crop, self.batch_size, self.seed = frames, crop, batch_size, seed
         self.synthetic_share = synthetic_share if len(self.pool) else 1.0
         # Rendered as it is trained on: a scene without end needs no frames and no margin to choose from.
-        self.synthetic = SyntheticClips(frames=frames, size=crop)
+        self.synthetic = SyntheticClips(frames=frames, size=crop, photos=photos)
         self.items = range(rank * batch_size // world, (rank + 1) * batch_size // world)
 
     def __len__(self) -> int:

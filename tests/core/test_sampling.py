@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from avd_core.datasets import DataError
 from avd_core.sampling import ClipSampler, augment
@@ -51,6 +52,16 @@ def test_without_sources_scenes_are_synthetic():
     batch = ClipSampler([], frames=8, crop=64, batch_size=1).batch(0)
     assert batch.shape == (1, 3, 8, 64, 64)
     assert batch.std() > 0.05
+
+
+def test_synthetic_scenes_are_made_of_the_photographs_given(tmp_path):
+    Image.new("RGB", (90, 70), (250, 5, 5)).save(tmp_path / "red.png")
+    options = {"frames": 2, "crop": 64, "batch_size": 12}
+    red = [
+        (ClipSampler([], **options, photos=photos).batch(0).diff(dim=1)[:, 0] < -0.6).float().mean()
+        for photos in (tmp_path, None)
+    ]
+    assert red[0] > 0.3 > 3 * red[1]
 
 
 @pytest.mark.parametrize("world", [2, 3])
