@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -246,7 +247,8 @@ class SyntheticClips:
     ) -> None:  # fmt: skip
         self.count = count
         self.frames, self.size = frames, size
-        self.photos = _photographs(Path(photos)) if photos else None
+        paths = find_photos(photos) if photos is not None else []
+        self._photo_paths = [paths[index] for index in np.linspace(0, len(paths) - 1, min(200, len(paths))).astype(int)]
 
     def __len__(self) -> int:
         return self.count
@@ -264,16 +266,16 @@ class SyntheticClips:
 
     __getitem__ = read
 
-
-def _photographs(folder: Path, limit: int = 200) -> list[np.ndarray]:
-    paths = find_photos(folder)
-    photos = []
-    for index in np.linspace(0, len(paths) - 1, min(limit, len(paths))).astype(int):
-        with Image.open(paths[index]) as photo:
-            photo.draft("RGB", (512, 512))
-            photo.thumbnail((512, 512))
-            photos.append(np.asarray(photo.convert("RGB")))
-    return photos
+    @cached_property
+    def photos(self) -> list[np.ndarray]:
+        """The photographs kept, read when the first scene needs them: a worker process is handed paths alone."""
+        photos = []
+        for path in self._photo_paths:
+            with Image.open(path) as photo:
+                photo.draft("RGB", (512, 512))
+                photo.thumbnail((512, 512))
+                photos.append(np.asarray(photo.convert("RGB")))
+        return photos
 
 
 def read_split(path: str | Path, parts: Sequence[str]) -> list[str]:

@@ -50,12 +50,18 @@ class PackedClips:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            # Kept open: a thousand entries take longer to list than one takes to read. Reading is thread-safe.
-            self._archive = zipfile.ZipFile(self.path)
+            self._open()
             self._index = json.loads(self._archive.read(_INDEX))
             self.names = [str(entry["name"]) for entry in self._index]
         except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{self.path.name} is not a pack of clips: {error}.") from error
+
+    def _open(self) -> None:
+        # Kept open: a thousand entries take longer to list than one takes to read. Reading is thread-safe.
+        self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_archive": None, "_process": None}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,6 +74,8 @@ class PackedClips:
         """
         entry = self._index[index]
         try:
+            if self._process != os.getpid():  # forked workers would share one place in the file
+                self._open()
             encoded = self._archive.read(entry["file"])
             return decode_frames(encoded, entry["frames"], entry["height"], entry["width"])
         except (OSError, KeyError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile) as error:
@@ -124,8 +132,8 @@ def pack(clips: ReadableClips, archive: zipfile.ZipFile, index: list[dict], *, q
             return error  # warned of below: warnings are not for threads
         return encode_frames(frames, quality), frames.shape
 
-    skipped = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    skipped, pool = 0, ThreadPoolExecutor(os.cpu_count())
+    try:
         for name, result in zip(clips.names, pool.map(encoded, range(len(clips.names))), strict=True):
             if isinstance(result, ValueError):
                 skipped += 1
@@ -137,6 +145,8 @@ def pack(clips: ReadableClips, archive: zipfile.ZipFile, index: list[dict], *, q
             index.append({"name": name, "file": file, "frames": count, "height": height, "width": width})
             if sys.stderr.isatty() or len(index) % 100 == 0:
                 print(f"\rpacked {len(index)} clips", end="", file=sys.stderr, flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for every clip
     return skipped
 
 

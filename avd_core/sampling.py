@@ -8,7 +8,8 @@ Axes: B batch, C channels, T frames, H, W.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from avd_core.datasets import ClipSource, DataError, SyntheticClips
 
@@ -56,6 +58,8 @@ class ClipSampler:
         seed: of everything random.
         synthetic_share: share of clips drawn from synthetic scenes (all of them when there are no sources).
         photos: folder of photographs that those scenes are made of; see `SyntheticClips`.
+        workers: processes that cut batches; without any, threads do, which is enough for packed clips but not for
+            many synthetic ones.
         rank, world: of `world` processes this one, from 0, which cuts the samples `rank * batch_size / world` and on.
 
     Raises:
@@ -64,7 +68,8 @@ class ClipSampler:
 
     def __init__(
         self, sources: Iterable[ClipSource], *, frames: int, crop: int, batch_size: int, seed: int = 0,
-        synthetic_share: float = 0.0, photos: str | Path | None = None, rank: int = 0, world: int = 1,
+        synthetic_share: float = 0.0, photos: str | Path | None = None, workers: int = 0, rank: int = 0,
+        world: int = 1,
     ) -> None:  # fmt: skip
         if not 0 <= rank < world:
             raise DataError(f"Of {world} processes there is no number {rank}: they count from 0.")
@@ -75,6 +80,7 @@ class ClipSampler:
         self.synthetic_share = synthetic_share if len(self.pool) else 1.0
         # Rendered as it is trained on: a scene without end needs no frames and no margin to choose from.
         self.synthetic = SyntheticClips(frames=frames, size=crop, photos=photos)
+        self.workers = workers
         self.items = range(rank * batch_size // world, (rank + 1) * batch_size // world)
 
     def __len__(self) -> int:
@@ -84,8 +90,14 @@ class ClipSampler:
         """Training clips (B/world,3,T,crop,crop) in [-1, 1] for one step."""
         return torch.stack([self._example(step, item) for item in self.items])
 
-    def batches(self, start: int, stop: int, *, ahead: int = 2) -> Iterable[Tensor]:
-        """Batches of steps `start` to `stop - 1`, prepared `ahead` of time on other threads."""
+    def batches(self, start: int, stop: int, *, ahead: int = 2) -> Iterator[Tensor]:
+        """Batches of steps `start` to `stop - 1`, prepared ahead of time by the workers or on `ahead` threads."""
+        if self.workers:
+            yield from DataLoader(
+                _Steps(self), batch_size=None, sampler=range(start, stop), num_workers=self.workers, prefetch_factor=1,
+                multiprocessing_context="spawn", worker_init_fn=_ignore_interrupts, generator=torch.Generator(),
+            )  # fmt: skip
+            return
         with ThreadPoolExecutor(max_workers=ahead) as pool:
             pending = [pool.submit(self.batch, step) for step in range(start, min(start + ahead, stop))]
             for step in range(start, stop):
@@ -101,6 +113,21 @@ class ClipSampler:
         else:
             stored = self.pool.draw(rng)
         return augment(stored, rng, frames=self.frames, crop=self.crop)
+
+
+class _Steps(Dataset[Tensor]):
+    """The batches of a sampler by step, for workers."""
+
+    def __init__(self, sampler: ClipSampler) -> None:
+        self._sampler = sampler
+
+    def __getitem__(self, step: int) -> Tensor:
+        return self._sampler.batch(step)
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leaves Ctrl-C to the trainer, which still wants a batch or two before it has stopped cleanly."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def augment(stored: np.ndarray, rng: np.random.Generator, *, frames: int, crop: int) -> Tensor:

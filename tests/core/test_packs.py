@@ -17,6 +17,7 @@ from avd_core import packs
 from avd_core.datasets import DataError, FolderClips, SyntheticClips
 from avd_core.metrics import psnr
 from avd_core.packs import PackedClips
+from benchmarks import packs as benchmark
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +153,26 @@ def test_an_impossible_quality_is_refused_before_anything_is_written(clips, tmp_
     with pytest.raises(DataError, match="--quality"):
         run_pack(str(clips), "--out", str(tmp_path / "new" / "x.pack"), f"--quality={quality}")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_ends_the_packing_at_once(scenes):
+    class Disk:
+        def writestr(self, *_):
+            raise OSError("No space left on device")
+
+    source = Stored(*scenes[1:2] * 500)
+    read, source.read = [], lambda index, read_one=source.read: read.append(index) or read_one(index)
+    with pytest.raises(OSError, match="No space"):
+        packs.pack(source, Disk(), [])
+    assert len(read) < 100
+
+
+def test_the_table_of_sizes_and_fidelity_marks_what_packs_use(clips, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["packs", str(clips / "wave"), "--clips", "1", "--frames", "4", "--size", "64"])
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert "wave: 1 clips, 4 frames, short side 64" in lines
+    (default,) = [line for line in lines if line.endswith("<- packs")]
+    assert f"quality {packs.QUALITY}" in default
+    kilobytes, mean, worst = (float(value) for value in default.split(",")[1].split()[2:5])
+    assert 0 < kilobytes < 20 and 30 < worst <= mean < 60

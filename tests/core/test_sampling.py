@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from avd_core.datasets import DataError
+from avd_core.packs import PackedClips
 from avd_core.sampling import ClipSampler, augment
+from tests import squares
 
 
 class Memory:
@@ -76,6 +78,17 @@ def test_processes_share_a_batch_as_one_would_have_cut_it(world):
     shares = [batch(rank=rank, world=world) for rank in range(world)]
     assert all(len(share) == 6 // world for share in shares)
     assert torch.equal(torch.cat(shares), batch())
+
+
+def test_spawned_workers_cut_the_same_batches(tmp_path):
+    packed = [PackedClips(squares.write_pack(tmp_path / "squares.pack"))]
+    options = {"frames": 8, "crop": 64, "batch_size": 2, "synthetic_share": 0.5}
+    before = torch.random.get_rng_state()
+    batches = list(ClipSampler(packed, **options, workers=1).batches(4, 7))
+    assert torch.equal(torch.random.get_rng_state(), before), "the trainer's random numbers are its own"
+    alone = ClipSampler(packed, **options)
+    assert len(batches) == 3
+    assert all(torch.equal(batch, alone.batch(step)) for step, batch in zip((4, 5, 6), batches, strict=True))
 
 
 @pytest.mark.parametrize(
