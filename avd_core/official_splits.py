@@ -43,10 +43,10 @@ def ucf101(videos: str | Path, lists: str | Path, *, split: int = 1, part: str =
     _require(part, ("train", "test"), "part of UCF101")
     classes: list[str] = []
     for where, line in _lines(Path(lists) / "classInd.txt"):
-        number, _, name = line.partition(" ")
-        if number != str(len(classes) + 1) or not name.strip() or name.strip() in classes:
+        number, *name = line.split()
+        if number != str(len(classes) + 1) or len(name) != 1 or name[0] in classes:
             raise DataError(f"{where}: expected '{len(classes) + 1} <a new class>', not {line!r}.")
-        classes.append(name.strip())
+        classes += name
     labels = {name: label for label, name in enumerate(classes)}
     listed = []
     for where, line in _lines(Path(lists) / f"{part}list{split:02d}.txt"):
@@ -136,7 +136,9 @@ def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, 
                 parts |= {its_part} - {None}
                 if part is None or its_part == part:
                     listed.append((f"{identity}_{start:06d}_{end:06d}.mp4", label))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
+        raise DataError(f"{path.name}, line {rows.reader.line_num}: this is no CSV, {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} cannot be read as a table of Kinetics: {error}.") from error
     if not listed and parts:
         raise DataError(f"{path.name} names no clips of the part {part!r}; its parts are {', '.join(sorted(parts))}.")
@@ -176,6 +178,8 @@ class _Videos:
 
     def dataset(self, files: Sequence[tuple[str | None, int]], classes: Sequence[str], **options) -> ClipDataset:
         """Those that are there; raises `DataError` when none is."""
+        if not files:
+            raise DataError("The lists name no clips of the part that is asked for.")
         held = [(path, label) for path, label in files if path is not None]
         missing = len(files) - len(held)
         if not held:

@@ -123,6 +123,8 @@ def test_hmdb51_parts_and_splits(tmp_path, rendered_clip):
     assert labelled(hmdb51(videos, lists, part="unused")) == {"clap/c.avi": 0}
     assert labelled(hmdb51(videos, lists, split=2)) == {"clap/c.avi": 0}
     assert train[0].clip.shape == (1, 64, 88, 3)
+    with pytest.raises(DataError, match="no clips of the part"):
+        hmdb51(videos, lists, split=2, part="test")
 
 
 @pytest.mark.parametrize("line", ["a.avi 3", "a.avi", "1", "x/a.avi 1"])
@@ -186,7 +188,7 @@ def test_kinetics_test_table_has_no_labels(tmp_path, rendered_clip):
         (TABLE + ",abcdefghijk,0,10,train\n", r"line 5"),
         (TABLE + "zumba\n", r"line 5"),
         (TABLE + "zumba,../../abc,0,10,train\n", r"line 5"),
-        (TABLE + '"zumba,abcdefghijk,0,10,train\n', r"cannot be read as a table"),
+        (TABLE + '"zumba,abcdefghijk,0,10,train\n', r"kinetics\.csv, line 5: this is no CSV"),
         ("label,youtube_id,time_start,time_end,split\n", "is an empty table"),
         (TABLE.replace("train", "test"), "no clips of the part 'train'; its parts are test, validate"),
     ],
