@@ -142,6 +142,23 @@ def test_a_damaged_clip_of_a_pack_says_which(scenes, tmp_path):
             rewritten(path, tmp_path / f"lie{number}.pack", index=lying)[0]
 
 
+@pytest.mark.parametrize("change", [{"frames": "4"}, {"height": 0}, {"width": None}, {"frames": -1}])
+def test_an_index_of_impossible_sizes_is_refused(tmp_path, change):
+    entry = {"name": "a/b", "file": "000000.avif", "frames": 4, "height": 16, "width": 16} | change
+    with zipfile.ZipFile(tmp_path / "x.pack", "w") as archive:
+        archive.writestr("index.json", json.dumps([entry]))
+    with pytest.raises(DataError, match="impossible sizes"):
+        PackedClips(tmp_path / "x.pack")
+
+
+def test_nothing_to_pack_leaves_no_pack(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "broken.mp4").write_bytes(b"")
+    with pytest.raises(DataError, match="nothing to pack: 1 clips were skipped"):
+        run_pack(str(tmp_path / "set"), "--out", str(tmp_path / "out" / "x.pack"))
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_a_pillow_without_avif_says_so(scenes, monkeypatch):
     monkeypatch.setattr(features, "check", lambda name: name != "avif")
     with pytest.raises(DataError, match="Pillow that writes AVIF"):
