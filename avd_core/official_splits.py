@@ -9,6 +9,12 @@ Layouts: UCF101 "Train/Test Splits for Action Recognition" (Soomro, Zamir, Shah,
 `trainlist01.txt` to `testlist03.txt`. HMDB51 (Kuehne et al., ICCV 2011): `<class>_test_split<1-3>.txt`, a 1 behind a
 training clip, a 2 behind a test clip, a 0 behind one left out. Kinetics (Kay et al., arXiv 1705.06950): a CSV with
 `label,youtube_id,time_start,time_end,split`, clips named `<id>_<start>_<end>.mp4` with six digits each.
+
+Example:
+    dataset = ucf101("UCF-101", "ucfTrainTestlist", split=1, part="train", frames=16, size=112, as_clip=True)
+    for clip, label, name in DataLoader(dataset, batch_size=8, shuffle=True, num_workers=4):
+        ...  # clip: (8,3,16,112,112) in [-1, 1]
+    sampler = ClipSampler([UnlabelledClips(dataset)], frames=16, crop=112, batch_size=8)  # to train a model
 """
 
 from __future__ import annotations
