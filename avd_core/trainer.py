@@ -18,7 +18,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,11 +26,13 @@ from torch import Tensor, nn
 from avd_core import distributed, losses
 from avd_core.augmentation import augment
 from avd_core.config import ModelConfig, TrainConfig
-from avd_core.datasets import ClipSampler, ClipSource
+from avd_core.datasets import ClipSource
 from avd_core.divergence import DivergenceDetector
 from avd_core.model import AVD, to_frames, to_tensor
+from avd_core.real_images import RealImages
 from avd_core.realism import Calibration
 from avd_core.robustness import disturb
+from avd_core.sampling import ClipSampler
 
 CALIBRATION_CLIPS = 200
 GOOD_EVERY = 50  # steps between the states that a diverged training may fall back on
@@ -58,13 +59,6 @@ class StepEvent:
     losses: Mapping[str, float]
     learning_rate: float
     seconds: float
-
-
-class RealImages(Protocol):
-    """Real images for the discriminator, other than frames of the batch: see `avd_core.real_images`."""
-
-    def batch(self, seed: int, step: int, count: int, crop: int, *, first: int = 0) -> Tensor:
-        """Images (count,3,crop,crop) on the 8-bit grid of [-1, 1], for the samples of the global batch from `first`."""
 
 
 class Trainer:

@@ -23,10 +23,13 @@ from PIL import Image
 from avd_core import distributed
 from avd_core.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
 from avd_core.config import PRESETS, RECIPES, ConfigError, ModelConfig, TrainConfig
-from avd_core.datasets import ClipSampler, ClipSource, FolderClips, PackedClips, SyntheticClips, read_split
+from avd_core.datasets import ClipSource, FolderClips, SyntheticClips, read_split
 from avd_core.model import AVD
+from avd_core.packs import PackedClips
+from avd_core.real_images import RealImages
 from avd_core.realism import Calibration
 from avd_core.runs import Run, RunError
+from avd_core.sampling import ClipSampler
 from avd_core.trainer import StepEvent, Trainer, TrainingError, calibrate, preview, whole_clip
 
 
@@ -62,12 +65,14 @@ class RunningTrainer:
         model.name = run.folder.name
         self.sources = _sources(asked.get("clips", ()))
         self.held_out = _sources(asked.get("held_out", ()))
+        photos = asked.get("photos")
         sampler = ClipSampler(
             self.sources, frames=self.model_config.frames, crop=config.crop, batch_size=config.batch_size,
-            seed=config.seed, synthetic_share=config.synthetic_share, rank=distributed.rank(),
-            world=distributed.world_size(),
+            seed=config.seed, synthetic_share=config.synthetic_share, photos=photos,
+            rank=distributed.rank(), world=distributed.world_size(),
         )  # fmt: skip
-        self.trainer = Trainer(model, config, sampler, device=self.device)
+        real = RealImages(self.sources, photos, photo_share=config.photo_share) if photos else None
+        self.trainer = Trainer(model, config, sampler, device=self.device, real=real)
         self.stop_asked = False
 
     def resume(self) -> int:
@@ -201,6 +206,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", metavar="CLIPS", help="folders of clips, or packs of them")
     parser.add_argument("--split", type=Path, metavar="FILE", help="split of that folder: trains on `train`")
     parser.add_argument("--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview and calibrate on")
+    parser.add_argument(
+        "--photos", type=Path, metavar="FOLDER",
+        help="photographs: real images for the discriminator beside frames (--set photo_share=...), and what synthetic "
+        "scenes are made of",
+    )  # fmt: skip
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--preset", choices=sorted(PRESETS), help="train from nothing (default: base)")
     start.add_argument("--init", metavar="CHECKPOINT", help="start from a checkpoint")
@@ -240,6 +250,7 @@ def _asked(args: argparse.Namespace) -> dict:
         "init": str(Path(args.init).resolve()) if args.init and Path(args.init).is_dir() else args.init,
         "clips": _specs(args.data, args.split, "train"),
         "held_out": held_out,
+        "photos": str(args.photos.resolve()) if args.photos else None,
     }
 
 
@@ -251,12 +262,12 @@ def _create(args: argparse.Namespace) -> None:
     """
     run = Run(args.folder)
     exists = (run.folder / "config.json").exists()
-    named = (args.data, args.split, args.held_out, args.preset, args.init, args.steps)
+    named = (args.data, args.split, args.held_out, args.photos, args.preset, args.init, args.steps)
     described = bool(args.set) or any(value is not None for value in named)
     if args.resume and not exists:
         raise RunError(f"{run.folder.name} holds no run to resume.")
     if args.resume and described:
-        config = run.config()
+        config = {"photos": None} | run.config()
         config["train"] = TrainConfig.from_dict(config["train"]).to_dict()  # with fields newer than the run
         if _asked(args) != config:
             raise RunError(

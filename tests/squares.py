@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avd_core import datasets
+from avd_core import packs
 from avd_core.config import ModelConfig, TrainConfig
-from avd_core.datasets import ClipSampler
 from avd_core.model import AVD
+from avd_core.sampling import ClipSampler
 from avd_core.trainer import Trainer
 
 
@@ -37,7 +37,7 @@ def write_pack(path: Path) -> Path:
     """Packs them into `path`."""
     index: list[dict] = []
     with zipfile.ZipFile(path, "w") as archive:
-        assert datasets.pack(Squares(), archive, index) == 0
+        assert packs.pack(Squares(), archive, index) == 0
         archive.writestr("index.json", json.dumps(index))
     return path
 

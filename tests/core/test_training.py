@@ -15,13 +15,14 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 
 from avd_core import training
 from avd_core.checkpoint import fingerprint
 from avd_core.config import ConfigError
-from avd_core.datasets import ClipSampler
 from avd_core.model import AVD
 from avd_core.runs import Run, RunError
+from avd_core.sampling import ClipSampler
 from avd_core.trainer import TrainingError
 from avd_core.training import RunningTrainer
 from tests.squares import MINI, QUICK, Squares, write_pack
@@ -216,6 +217,17 @@ def test_a_resumed_fine_tune_needs_its_start_no_more(tmp_path, squares, tiny_che
     shutil.rmtree(start)
     train("--run", str(folder), "--resume")
     assert Run(folder).state()["status"] == "done"
+
+
+def test_photographs_beside_frames_are_what_the_discriminator_takes_for_real(tmp_path, squares):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (100, 90), (255, 0, 0)).save(tmp_path / "photos" / "red.png")
+    folder = tmp_path / "r"
+    train(*arguments(folder, squares, "--seconds=0", "--photos", str(tmp_path / "photos"), "--set=photo_share=1"))
+    running = RunningTrainer(Run(folder))
+    real = running.trainer._real_images(running.trainer.sampler.batch(0))
+    assert real.shape == (2, 3, 64, 64)
+    assert (real[:, 0] > real[:, 1] + 1).all() and (real[:, 0] > real[:, 2] + 1).all()
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, squares):
