@@ -83,6 +83,8 @@ class RunningTrainer:
             self.trainer.load_state(state)
         if self.leads:
             recover_folder(self.run.checkpoint)
+            for forgotten in self.run.folder.glob(".checkpoint.*"):  # by a kill in the middle of a save
+                shutil.rmtree(forgotten)
             # A kill may have come between the two files of a save; `training.pt` is the one that counts.
             if saved and self._saved_fingerprint() != fingerprint(self.trainer.average.state_dict()):
                 self._save_checkpoint()
@@ -105,8 +107,6 @@ class RunningTrainer:
     def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
         if calibration is None:  # that of other weights would be worse than none
             (self.run.checkpoint / CALIBRATION).unlink(missing_ok=True)
-        for forgotten in self.run.folder.glob(".checkpoint.*"):  # by a kill in the middle of a save
-            shutil.rmtree(forgotten)
         self.trainer.average.calibration = calibration
         self.trainer.average.save_pretrained(self.run.checkpoint)
 

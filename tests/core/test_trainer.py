@@ -143,6 +143,18 @@ def test_a_batch_worked_off_in_parts_gives_the_same_update():
         assert divided == pytest.approx(terms[0], rel=1e-4, abs=1e-6)
 
 
+def test_bf16_trains_with_everything_on():
+    config = dataclasses.replace(QUICK, steps=3, precision="bf16", accumulate=2, **BUSY)
+    trainer = make_trainer(config)
+    before = copies(trainer.model.encoder)
+    exact = next(make_trainer(dataclasses.replace(config, precision="fp32")).steps()).losses
+    rough, *_ = (event.losses for event in trainer.steps())
+    assert changed(trainer.model.encoder, before)
+    assert rough != exact
+    assert rough == pytest.approx(exact, rel=0.05, abs=0.05)
+    assert {weight.dtype for weight in trainer.model.parameters()} == {torch.float32}
+
+
 def test_a_batch_that_cannot_be_divided_is_refused():
     trainer = make_trainer(dataclasses.replace(QUICK, batch_size=4, accumulate=4))
     trainer.sampler.items = range(2)  # as with two processes
