@@ -274,8 +274,10 @@ def _create(args: argparse.Namespace) -> None:
                 f"--resume goes on to step {config['train']['steps']} with the config of {run.folder.name}, and the "
                 "other arguments describe another run: leave them out, or start a new one with --init."
             )
-    elif described or not exists:
+    elif described:
         run.create(_asked(args))
+    elif not exists:
+        raise RunError(f"{run.folder.name} holds no config.json: name --data, --preset or --init for a new run.")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -238,7 +238,9 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, squares):
         train("--run", str(folder), "--resume")
 
 
-def test_a_config_without_a_model_is_refused(tmp_path):
+def test_a_run_alone_needs_a_config_with_a_model(tmp_path):
+    with pytest.raises(RunError, match=r"holds no config\.json"):
+        train("--run", str(tmp_path / "none"))
     Run(tmp_path / "r").create({"train": {}})
     with pytest.raises(RunError, match="says nothing about model"):
         train("--run", str(tmp_path / "r"))
