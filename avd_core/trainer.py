@@ -134,7 +134,8 @@ class Trainer:
                 raise TrainingError(
                     f"The training diverged: at step {last} the reconstruction loss had been more than "
                     f"{self.config.divergence_factor:g} times its usual value for {self.detector.patience} steps. "
-                    f"Step {self.step} is kept: start from it (--init) with a lower learning rate."
+                    + (f"Step {self.step} is kept: start from it (--init)" if self.step else "Start again")
+                    + " with a lower learning rate."
                 )
             # Two copies, since the weights that a loss was measured on are older than the weights it led to.
             if self.step % GOOD_EVERY == 0 and not self.detector.streak:
