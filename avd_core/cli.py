@@ -272,6 +272,6 @@ COMMANDS = {
     "restore": Command("get the clip back from an image", lambda: (_restore_arguments, _restore)),
     "evidence": Command("measure how much of a folder of clips comes back", _of("avd_core.evidence")),
     "train": Command("train a checkpoint", _of("avd_core.training")),
-    "pack": Command("pack clips into one file to train on", _of("avd_core.datasets")),
+    "pack": Command("pack clips into one file to train on", _of("avd_core.packs")),
     "train-action": Command("train the bundled action classifier", _of("avd_core.action_training")),
 }

@@ -157,6 +157,17 @@ class TrainConfig(_Config):
         warmup: steps over which the learning rate rises.
         ema_decay: of the averaged encoder and decoder that ship.
         max_grad_norm: gradients of encoder and decoder are clipped to this norm.
+        spectrum_weight: FFT loss of the distilled image beside the middle frame.
+        augment: what is changed, differentiably, in every image the discriminator sees: "" or some of
+            "colour,shift,cutout".
+        noise_levels: the decoder sees the image under uniform noise of up to so many of 255 levels.
+        jpeg_share: share of the images that the decoder sees through JPEG (4:2:0).
+        jpeg_quality: the lowest quality of those, 1 to 95; the highest is 95.
+        photo_share: share of photographs among the discriminator's real images, in a run that names a folder of them;
+            the others, and all in other runs, are frames.
+        accumulate: a batch is worked off in so many equal parts, whose gradients add up: less memory, the same update.
+        divergence_factor: a reconstruction loss above so many times its running median is far off.
+        divergence_patience: so many steps far off in a row end the training, rolled back; 0 never does.
         synthetic_share: share of each batch rendered as it is needed (a pack may hold synthetic scenes as well).
         precision: "bf16" (autocast) or "fp32".
         preview_every: steps between previews.
@@ -178,6 +189,15 @@ class TrainConfig(_Config):
     warmup: int = 100
     ema_decay: float = 0.998
     max_grad_norm: float = 1.0
+    spectrum_weight: float = 0.0
+    augment: str = ""
+    noise_levels: float = 0.0
+    jpeg_share: float = 0.0
+    jpeg_quality: int = 75
+    photo_share: float = 0.5
+    accumulate: int = 1
+    divergence_factor: float = 4.0
+    divergence_patience: int = 50
     synthetic_share: float = 0.0
     precision: str = "bf16"
     preview_every: int = 200
@@ -194,14 +214,37 @@ class TrainConfig(_Config):
         )
         for name in ("learning_rate", "critic_learning_rate", "max_grad_norm"):
             _check(0 < getattr(self, name) < float("inf"), f"TrainConfig.{name} must be positive.")
-        for name in ("recon_weight", "adv_weight", "guide_weight", "penalty_weight", "adv_start", "warmup"):
-            _check(0 <= getattr(self, name) < float("inf"), f"TrainConfig.{name} must not be negative.")
+        for name in (
+            *("recon_weight", "adv_weight", "guide_weight", "spectrum_weight", "penalty_weight"),
+            *("adv_start", "warmup", "noise_levels", "divergence_patience"),
+        ):
+            _check(0 <= getattr(self, name) < float("inf"), f"TrainConfig.{name} must be a number and not negative.")
         _check(
-            self.recon_weight + self.adv_weight + self.guide_weight > 0,
-            "TrainConfig needs at least one loss: recon_weight, adv_weight or guide_weight above 0.",
+            self.recon_weight + self.adv_weight + self.guide_weight + self.spectrum_weight > 0,
+            "TrainConfig needs at least one loss: recon_weight, adv_weight, guide_weight or spectrum_weight above 0.",
         )
+        _check(
+            set(self.augment_kinds) <= {"colour", "shift", "cutout"},
+            f"TrainConfig.augment is {self.augment!r}; expected '' or some of 'colour,shift,cutout'.",
+        )
+        _check(1 <= self.jpeg_quality <= 95, "TrainConfig.jpeg_quality must be from 1 to 95.")
+        _check(
+            self.accumulate >= 1 and self.batch_size % self.accumulate == 0,
+            f"TrainConfig.accumulate must be a whole part of batch_size ({self.batch_size}), such as 1.",
+        )
+        _check(1 < self.divergence_factor < float("inf"), "TrainConfig.divergence_factor must be above 1.")
         _check(0 <= self.ema_decay < 1, "TrainConfig.ema_decay must be at least 0 and below 1.")
-        _check(0 <= self.synthetic_share <= 1, "TrainConfig.synthetic_share must be from 0 to 1.")
+        for name in ("synthetic_share", "jpeg_share", "photo_share"):
+            _check(0 <= getattr(self, name) <= 1, f"TrainConfig.{name} must be from 0 to 1.")
         _check(self.save_every_seconds > 0, "TrainConfig.save_every_seconds must be positive.")
         _check(self.precision in ("bf16", "fp32"), "TrainConfig.precision is 'bf16' or 'fp32'.")
         _check(0 <= self.seed < 2**31, "TrainConfig.seed must be from 0 to 2**31 - 1.")
+
+    @property
+    def augment_kinds(self) -> tuple[str, ...]:
+        """What `augment` names."""
+        return tuple(kind.strip() for kind in self.augment.split(",") if kind.strip())
+
+
+# How a preset is trained where that is not the default: `paper` by what was published, and by nothing else.
+RECIPES: dict[str, dict[str, Any]] = {"paper": {"guide_weight": 0.0}}

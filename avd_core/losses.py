@@ -38,3 +38,14 @@ def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(logits.flatten(1).mean(dim=1).sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(dim=1).mean()
+
+
+def spectrum_loss(image: Tensor, clip: Tensor) -> Tensor:
+    """Mean absolute difference of the amplitude spectra of the image (B,3,H,W) and its clip's middle frame.
+
+    After IICNet (ICCV 2021). Amplitudes only: it asks for as much of every frequency as a frame has, hidden code in
+    the finest ones included, and leaves where things are to `guide_loss`. The transform is orthonormal.
+    """
+    frame = clip[:, :, clip.shape[2] // 2]
+    ours, theirs = (torch.fft.rfft2(values.float(), norm="ortho").abs() for values in (image, frame))
+    return F.l1_loss(ours, theirs)

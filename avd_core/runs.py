@@ -6,10 +6,12 @@ once), `previews/`, `checkpoint/` (replaced whole), `training.pt` (optimisers; n
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,20 @@ class Run:
         self.previews.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / "config.json", json.dumps(config, indent=1) + "\n")
         self.write_state("queued", step=0)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps every other process from training in this directory; a lock that a kill, too, lets go.
+
+        Raises:
+            RunError: when one is training there.
+        """
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.folder.name} is being trained by another process: wait, or stop it.") from None
+            yield
 
     def config(self) -> dict[str, Any]:
         """What was asked of this run; raises `RunError` where there is none."""

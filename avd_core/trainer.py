@@ -5,7 +5,10 @@ tell distilled images from frames, both after the same 8-bit rounding. `Trainer.
 command prints it, a page draws it, a test puts it in a list. `state()` and `load_state()` make a resume exact.
 `avd_core.training` drives it over a run directory.
 
-Losses: `avd_core.losses`. Axes: B batch, T frames, H, W.
+Both gradients are taken at the same point, and only when both are finite do the players move. A batch may be shared by
+several processes (`avd_core.distributed`) and worked off in parts: sums and seeds are those of the whole batch.
+
+Losses: `avd_core.losses`. Axes: B batch, b this process's part of it, T frames, H, W.
 """
 
 from __future__ import annotations
@@ -13,20 +16,28 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avd_core import losses
+from avd_core import distributed, losses
+from avd_core.augmentation import augment
 from avd_core.config import ModelConfig, TrainConfig
-from avd_core.datasets import ClipSampler, ClipSource
+from avd_core.datasets import ClipSource
+from avd_core.divergence import DivergenceDetector
 from avd_core.model import AVD, to_frames, to_tensor
+from avd_core.real_images import RealImages
 from avd_core.realism import Calibration
+from avd_core.robustness import disturb
+from avd_core.sampling import ClipSampler
 
 CALIBRATION_CLIPS = 200
+GOOD_EVERY = 50  # steps between the states that a diverged training may fall back on
+AUGMENT_STREAM, DISTURBANCE_STREAM = 1, 2  # keep the draws of one sample apart, and from its clip's
+STATEFUL = ("model", "average", "generator_optimizer", "critic_optimizer")
 
 
 class TrainingError(ValueError):
@@ -56,17 +67,25 @@ class Trainer:
     Args:
         model: the networks, trained in place.
         config: how.
-        sampler: where the clips come from.
+        sampler: where the clips come from; of several processes, this one's share.
         device: where the networks live.
+        real: where the discriminator's real images come from; frames of the batch by default.
     """
 
     def __init__(
-        self, model: AVD, config: TrainConfig, sampler: ClipSampler, *, device: str | torch.device = "cpu"
-    ) -> None:
+        self, model: AVD, config: TrainConfig, sampler: ClipSampler, *, device: str | torch.device = "cpu",
+        real: RealImages | None = None,
+    ) -> None:  # fmt: skip
         self.model = model.to(device).train().requires_grad_(True)
         self.config = config
         self.sampler = sampler
+        self.real = real
         self.device = torch.device(device)
+        if len(sampler.items) % config.accumulate:
+            raise TrainingError(
+                f"{len(sampler.items)} clips a process cannot be worked off in {config.accumulate} equal parts: "
+                "choose another batch_size or accumulate."
+            )
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         generator = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
         self._generator_parameters = generator
@@ -76,6 +95,9 @@ class Trainer:
         self.critic_optimizer = torch.optim.Adam(
             self.model.discriminator.parameters(), lr=config.critic_learning_rate, betas=(0.0, 0.99)
         )
+        self._generator = distributed.replicated(_Generator(self.model, config))
+        self._critic = distributed.replicated(self.model.discriminator)
+        self.detector = DivergenceDetector(factor=config.divergence_factor, patience=config.divergence_patience)
         self.step = 0
 
     def learning_rate(self, step: int) -> float:
@@ -89,26 +111,60 @@ class Trainer:
         """Trains up to step `stop` (default: the config's), yielding after each step.
 
         Raises:
-            TrainingError: when a loss is no longer finite; networks and optimisers are then as before that step.
+            TrainingError: when the training diverged. After a loss or gradient that is no number everything is as
+                before that step; after a loss far off for many steps, as it was before they began.
         """
         stop = min(self.config.steps, stop or self.config.steps)
+        good = recent = copy.deepcopy(self.state())
         for clip in self.sampler.batches(self.step, stop):
             started = time.perf_counter()
-            # Random numbers of a step, too, depend on seed and step alone.
-            torch.manual_seed(self.config.seed * 1_000_003 + self.step)
             rate = self.learning_rate(self.step)
-            terms = self.train_step(clip.to(self.device), rate)
+            try:
+                terms = self.train_step(clip.to(self.device), rate)
+            except TrainingError:
+                if self.detector.streak:  # finite, and yet no good
+                    self.load_state(good)
+                raise
             self.step += 1
+            diverged = self.config.recon_weight > 0 and self.detector.watch(terms["recon_loss"])
             yield StepEvent(self.step, terms, rate, time.perf_counter() - started)
+            if diverged:
+                last = self.step
+                self.load_state(good)
+                raise TrainingError(
+                    f"The training diverged: at step {last} the reconstruction loss had been more than "
+                    f"{self.config.divergence_factor:g} times its usual value for {self.detector.patience} steps. "
+                    + (f"Step {self.step} is kept: start from it (--init)" if self.step else "Start again")
+                    + " with a lower learning rate."
+                )
+            # Two copies, since the weights that a loss was measured on are older than the weights it led to.
+            if self.step % GOOD_EVERY == 0 and not self.detector.streak:
+                good, recent = recent, copy.deepcopy(self.state())
 
     def train_step(self, clip: Tensor, rate: float) -> dict[str, float]:
-        """One full update of both players on a batch (B,3,T,H,W); returns the named loss terms."""
-        for group in self.generator_optimizer.param_groups:
-            group["lr"] = rate
-        real = self._real_frames(clip)
+        """One full update of both players on this process's clips (b,3,T,H,W); returns the named loss terms.
+
+        Raises:
+            TrainingError: when a loss or a gradient is no number; then nothing has changed.
+        """
+        real = self._real_images(clip)
         image, terms = self.generator_step(clip, real)
         if self._adversarial:
             terms |= self.discriminator_step(real, image)
+        numbers = distributed.mean(torch.stack(list(terms.values()))).tolist()
+        terms = dict(zip(terms, numbers, strict=True))
+        for name, value in terms.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"{name} is no longer a number at step {self.step + 1}: that step is undone. "
+                    "Lower the learning rate, or use precision fp32."
+                )
+        for group in self.generator_optimizer.param_groups:
+            group["lr"] = rate
+        # Not before both gradients are known to be good: no player moves without the other.
+        self.generator_optimizer.step()
+        if self._adversarial:
+            self.critic_optimizer.step()
         self._update_average()
         return terms
 
@@ -116,46 +172,93 @@ class Trainer:
     def _adversarial(self) -> bool:
         return self.config.adv_weight > 0 and self.step >= self.config.adv_start
 
-    def _real_frames(self, clip: Tensor) -> Tensor:
-        """A frame of another clip of the batch for each clip, so that no pair shares its content: (B,3,H,W)."""
-        batch, frames = clip.shape[0], clip.shape[2]
-        picks = torch.randint(frames, (batch,)).to(clip.device)
-        return clip.roll(1, dims=0)[torch.arange(batch, device=clip.device), :, picks]
+    def _real_images(self, clip: Tensor) -> Tensor:
+        """A real image for each clip: (b,3,H,W)."""
+        if self.real is None:
+            return self._real_frames(clip)
+        config, items = self.config, self.sampler.items
+        return self.real.batch(config.seed, self.step, len(items), config.crop, first=items[0]).to(clip.device)
 
-    def generator_step(self, clip: Tensor, real: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Updates encoder and decoder; returns the distilled images (B,3,H,W), detached, and the terms."""
+    def _real_frames(self, clip: Tensor) -> Tensor:
+        """A frame of another clip of the batch for each clip, so that no pair shares its content: (b,3,H,W)."""
+        size, items = self.config.batch_size, self.sampler.items
+        # The numbers of a step depend on seed and step alone; on every process they are those of the global batch.
+        numbers = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        picks = torch.randint(clip.shape[2], (size,), generator=numbers)
+        theirs = picks.roll(-1)[items.start : items.stop].to(clip.device)  # clip j serves its neighbour j + 1
+        frames = clip[torch.arange(len(items), device=clip.device), :, theirs]
+        return distributed.gathered(frames).roll(1, dims=0)[items.start : items.stop]
+
+    def _parts(self) -> Iterator[tuple[slice, bool]]:
+        """Slices of this process's clips to work off one by one, and whether each is the last."""
+        size = len(self.sampler.items) // self.config.accumulate
+        for part in range(self.config.accumulate):
+            yield slice(part * size, (part + 1) * size), part == self.config.accumulate - 1
+
+    def _seeds(self, part: slice, stream: int) -> list[tuple[int, ...]]:
+        """One seed for each clip of a part, the same however the batch is shared and divided."""
+        return [(self.config.seed, self.step, item, stream) for item in self.sampler.items[part]]
+
+    def _seen(self, images: Tensor, part: slice) -> Tensor:
+        """Images (b,3,H,W) as the discriminator sees them; real and fake ones of a pair are changed alike."""
+        return augment(images, self.config.augment_kinds, self._seeds(part, AUGMENT_STREAM))
+
+    def generator_step(self, clip: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradient of encoder and decoder, clipped; returns the distilled images (b,3,H,W) and terms, detached."""
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        self.model.discriminator.requires_grad_(False)
+        images, terms = [], {}
+        for part, last in self._parts():
+            with distributed.exchanging(self._generator, last):
+                image, total, own = self._generator_losses(clip[part], real[part], part)
+                (total / self.config.accumulate).backward()
+            images.append(image.detach())
+            self._add(terms, own)
+        self.model.discriminator.requires_grad_(True)
+        terms["grad_norm_g"] = nn.utils.clip_grad_norm_(self._generator_parameters, self.config.max_grad_norm)
+        return torch.cat(images), terms
+
+    def _generator_losses(self, clip: Tensor, real: Tensor, part: slice) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         config, terms = self.config, {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            image = self.model.encode(clip)
-            restored = self.model.decoder(image)
+            image, restored = self._generator(clip, self._seeds(part, DISTURBANCE_STREAM))
         terms["recon_loss"] = losses.reconstruction_loss(restored, clip)
         terms["guide_loss"] = losses.guide_loss(image, clip)
         total = config.recon_weight * terms["recon_loss"] + config.guide_weight * terms["guide_loss"]
+        if config.spectrum_weight > 0:
+            terms["spectrum_loss"] = losses.spectrum_loss(image, clip)
+            total = total + config.spectrum_weight * terms["spectrum_loss"]
         if self._adversarial:
-            self.model.discriminator.requires_grad_(False)
-            fake_logits = self.model.discriminator(image)
-            terms["adv_loss_g"] = losses.adversarial_loss_g(self.model.discriminator(real), fake_logits)
+            real_logits, fake_logits = (self.model.discriminator(self._seen(seen, part)) for seen in (real, image))
+            terms["adv_loss_g"] = losses.adversarial_loss_g(real_logits, fake_logits)
             total = total + config.adv_weight * terms["adv_loss_g"]
-            self.model.discriminator.requires_grad_(True)
-        _require_finite(total, "generator", self.step)
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(self._generator_parameters, config.max_grad_norm)
-        _require_finite(norm, "generator's gradient", self.step)
-        self.generator_optimizer.step()
         with torch.no_grad():
             error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
             spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
             # What a still image cannot do: PSNR over the clip's own mean frame, in dB.
             terms["gain_over_mean"] = 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean()
-        return image.detach(), {name: float(value.detach()) for name, value in terms.items()}
+        return image, total, terms
 
-    def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Updates the discriminator on real and fake images (B,3,H,W); returns the terms."""
+    def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The gradient of the discriminator on real and fake images (b,3,H,W); returns the terms, detached."""
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        terms: dict[str, Tensor] = {}
+        for part, last in self._parts():
+            with distributed.exchanging(self._critic, last):
+                total, own = self._discriminator_losses(real[part], fake[part], part)
+                (total / self.config.accumulate).backward()
+            self._add(terms, own)
+        gradients = [weight.grad for weight in self.model.discriminator.parameters()]
+        terms["grad_norm_d"] = nn.utils.get_total_norm(gradients)
+        return terms
+
+    def _discriminator_losses(self, real: Tensor, fake: Tensor, part: slice) -> tuple[Tensor, dict[str, Tensor]]:
         config, terms = self.config, {}
         penalise = config.penalty_weight > 0 and self.step % config.penalty_every == 0
-        real, fake = real.requires_grad_(penalise), fake.requires_grad_(penalise)
-        real_logits, fake_logits = self.model.discriminator(real), self.model.discriminator(fake)
+        real, fake = (images.detach().requires_grad_(penalise) for images in (real, fake))
+        # One pass for both: DistributedDataParallel wants one forward for each backward.
+        seen = torch.cat([self._seen(real, part), self._seen(fake, part)])
+        real_logits, fake_logits = self._critic(seen).chunk(2)
         terms["adv_loss_d"] = losses.adversarial_loss_d(real_logits, fake_logits)
         total = terms["adv_loss_d"]
         if penalise:
@@ -163,12 +266,13 @@ class Trainer:
             terms["r2_penalty"] = losses.gradient_penalty(fake_logits, fake)
             weight = config.penalty_weight / 2 * config.penalty_every
             total = total + weight * (terms["r1_penalty"] + terms["r2_penalty"])
-        _require_finite(total, "discriminator", self.step)
-        self.critic_optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.critic_optimizer.step()
         terms["critic_gap"] = (real_logits - fake_logits).mean()
-        return {name: float(value.detach()) for name, value in terms.items()}
+        return total, terms
+
+    def _add(self, terms: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+        """Adds one part's terms to their mean over all parts."""
+        for name, value in own.items():
+            terms[name] = terms.get(name, 0) + value.detach() / self.config.accumulate
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -184,25 +288,33 @@ class Trainer:
         """Everything that an exact resume needs, as tensors and plain values."""
         return {
             "step": self.step,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "critic_optimizer": self.critic_optimizer.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in STATEFUL},
+            "detector": self.detector.state(),
         }
 
     def load_state(self, state: Mapping) -> None:
         """Goes on where `state()` was taken."""
         self.step = int(state["step"])
-        for name in ("model", "average", "generator_optimizer", "critic_optimizer"):
+        for name in STATEFUL:
             getattr(self, name).load_state_dict(state[name])
+        if "detector" in state:  # runs of the first version have none
+            self.detector.load_state(state["detector"])
 
 
-def _require_finite(value: Tensor, who: str, step: int) -> None:
-    if not torch.isfinite(value):
-        raise TrainingError(
-            f"The {who} loss is no longer a number at step {step + 1}: the last checkpoint is kept. "
-            "Lower the learning rate, or use precision fp32."
-        )
+class _Generator(nn.Module):
+    """Encoder and decoder in one forward pass, as DistributedDataParallel wants it, with what is between them."""
+
+    def __init__(self, model: AVD, config: TrainConfig) -> None:
+        super().__init__()
+        self.encoder, self.decoder = model.encoder, model.decoder
+        self._encode = model.encode  # a bound method: the discriminator does not become part of this module
+        self._disturbance = {
+            "noise": config.noise_levels, "jpeg_share": config.jpeg_share, "jpeg_quality": config.jpeg_quality
+        }  # fmt: skip
+
+    def forward(self, clip: Tensor, seeds: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+        image = self._encode(clip)
+        return image, self.decoder(disturb(image, seeds, **self._disturbance))
 
 
 @torch.inference_mode()

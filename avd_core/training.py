@@ -8,105 +8,159 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from avd_core.checkpoint import recover_folder
-from avd_core.config import PRESETS, ConfigError, ModelConfig, TrainConfig
-from avd_core.datasets import ClipSampler, ClipSource, FolderClips, PackedClips, SyntheticClips, read_split
+from avd_core import distributed
+from avd_core.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
+from avd_core.config import PRESETS, RECIPES, ConfigError, ModelConfig, TrainConfig
+from avd_core.datasets import ClipSource, FolderClips, SyntheticClips, read_split
 from avd_core.model import AVD
+from avd_core.packs import PackedClips
+from avd_core.real_images import RealImages
+from avd_core.realism import Calibration
 from avd_core.runs import Run, RunError
-from avd_core.trainer import StepEvent, Trainer, calibrate, preview, whole_clip
+from avd_core.sampling import ClipSampler
+from avd_core.trainer import StepEvent, Trainer, TrainingError, calibrate, preview, whole_clip
 
 
 class RunningTrainer:
     """A trainer over a run directory: saves, resumes, previews, stops when asked.
 
+    Of several processes each trains, and the first one alone writes.
+
     Args:
         run: a created run directory.
-        held_out: clips for previews and calibration, never trained on.
+        device: where to train; CUDA where there is one by default.
+
+    Raises:
+        RunError: when its `config.json` describes no training.
     """
 
     def __init__(self, run: Run, *, device: str | None = None) -> None:
         self.run = run
+        self.leads = distributed.rank() == 0
         asked = run.config()
+        missing = [name for name in ("model", "train") if name not in asked]
+        if missing:
+            raise RunError(f"config.json of {run.folder.name} says nothing about {' and '.join(missing)}.")
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model_config = ModelConfig.from_dict(asked["model"])
         config = TrainConfig.from_dict(asked["train"])
         torch.manual_seed(config.seed)
-        init = asked.get("init")
+        # Where a run has been saved, its start is not needed any more, and may have gone.
+        init = asked.get("init") if not run.training_state.exists() else None
         model = AVD.from_pretrained(init) if init else AVD(self.model_config)
+        if model.config != self.model_config:
+            raise RunError(f"config.json of {run.folder.name} describes another model than its start, {init}.")
         model.name = run.folder.name
-        self.sources = _sources(asked["clips"])
-        self.held_out = _sources(asked["held_out"])
+        self.sources = _sources(asked.get("clips", ()))
+        self.held_out = _sources(asked.get("held_out", ()))
+        photos = asked.get("photos")
         sampler = ClipSampler(
             self.sources, frames=self.model_config.frames, crop=config.crop, batch_size=config.batch_size,
-            seed=config.seed, synthetic_share=config.synthetic_share,
+            seed=config.seed, synthetic_share=config.synthetic_share, photos=photos,
+            rank=distributed.rank(), world=distributed.world_size(),
         )  # fmt: skip
-        self.trainer = Trainer(model, config, sampler, device=self.device)
+        real = RealImages(self.sources, photos, photo_share=config.photo_share) if photos else None
+        self.trainer = Trainer(model, config, sampler, device=self.device, real=real)
         self.stop_asked = False
 
     def resume(self) -> int:
         """Goes on from the saved state; returns its step (0 when nothing was saved yet)."""
-        recover_folder(self.run.checkpoint)
-        if self.run.training_state.exists():
+        saved = self.run.training_state.exists()
+        if saved:
             state = torch.load(self.run.training_state, map_location=self.device, weights_only=True)
             self.trainer.load_state(state)
-        self.run.forget_metrics_after(self.trainer.step)
+        if self.leads:
+            recover_folder(self.run.checkpoint)
+            for forgotten in self.run.folder.glob(".checkpoint.*"):  # by a kill in the middle of a save
+                shutil.rmtree(forgotten)
+            # A kill may have come between the two files of a save; `training.pt` is the one that counts.
+            if saved and self._saved_fingerprint() != fingerprint(self.trainer.average.state_dict()):
+                self._save_checkpoint()
+            self.run.forget_metrics_after(self.trainer.step)
         return self.trainer.step
 
-    def save(self, *, calibrated: bool = False) -> None:
-        """Replaces `checkpoint/` with the averaged model and what a resume needs."""
-        model = self.trainer.average
-        if calibrated:
-            judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
-            model.calibration = calibrate(model, judges, device=self.device)
-        self.run.folder.mkdir(parents=True, exist_ok=True)
-        staging = self.run.folder / ".training.pt"
+    def _saved_fingerprint(self) -> str | None:
+        try:
+            return AVD.from_pretrained(self.run.checkpoint).fingerprint
+        except CheckpointError:
+            return None
+
+    def save(self) -> None:
+        """Replaces what a resume needs, then `checkpoint/` by the averaged model of the same step."""
+        staging = self.run.training_state.with_name(".training.pt")
         torch.save(self.trainer.state(), staging)
-        model.save_pretrained(self.run.checkpoint)
         os.replace(staging, self.run.training_state)
+        self._save_checkpoint()
+
+    def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
+        if calibration is None:  # that of other weights would be worse than none
+            (self.run.checkpoint / CALIBRATION).unlink(missing_ok=True)
+        self.trainer.average.calibration = calibration
+        self.trainer.average.save_pretrained(self.run.checkpoint)
 
     def go(self, *, seconds: float | None = None) -> Iterator[StepEvent]:
         """Trains to the config's last step, or `seconds` long, keeping the run directory true.
 
         Raises:
-            TrainingError: when the training diverged; the last good checkpoint stays.
+            TrainingError: when the training diverged; the last good state is saved, and `state.json` tells the reason.
         """
-        run, config, started = self.run, self.trainer.config, time.monotonic()
-        run.write_state("running", step=self.trainer.step)
-        run.log(f"training on {self.device} from step {self.trainer.step} to {config.steps}")
-        saved = time.monotonic()
+        run, trainer, started = self.run, self.trainer, time.monotonic()
+        config, saved = trainer.config, started
+        if self.leads:
+            run.write_state("running", step=trainer.step)
+            processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
+            run.log(f"training on {self.device}{processes} from step {trainer.step} to {config.steps}")
         try:
-            for event in self.trainer.steps():
-                run.append_metrics({"step": event.step, **event.losses, "seconds": round(event.seconds, 3)})
-                if event.step % config.preview_every == 0 or event.step == config.steps:
-                    self._preview(event.step)
+            for event in trainer.steps():
+                if self.leads:
+                    run.append_metrics({"step": event.step, **event.losses, "seconds": round(event.seconds, 3)})
+                    if event.step % config.preview_every == 0 or event.step == config.steps:
+                        self._preview(event.step)
                 yield event
-                if self.stop_asked or (seconds is not None and time.monotonic() - started >= seconds):
+                late = seconds is not None and time.monotonic() - started >= seconds
+                if distributed.any_rank(self.stop_asked or late, self.device):
                     break
-                if time.monotonic() - saved >= config.save_every_seconds:
+                due = time.monotonic() - saved >= config.save_every_seconds
+                if self.leads and due and not trainer.detector.streak:
                     self.save()
                     run.write_state("running", step=event.step)
                     saved = time.monotonic()
-            # First what cannot be had again, then the calibration, which takes a while.
-            self.save()
-            run.write_state("stopping", step=self.trainer.step)
-            self.save(calibrated=True)
-            finished = self.trainer.step >= config.steps
-            run.write_state("done" if finished else "stopped", step=self.trainer.step)
-            run.log("done" if finished else "stopped")
+            if self.leads:
+                self._finish()
         except Exception as error:
-            run.write_state("failed", step=self.trainer.step, error=str(error))
-            run.log(f"failed: {error}")
+            if self.leads:
+                self._fail(error)
             raise
+
+    def _finish(self) -> None:
+        run, trainer = self.run, self.trainer
+        # First what cannot be had again, then the calibration, which takes a while.
+        self.save()
+        run.write_state("stopping", step=trainer.step)
+        judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
+        self._save_checkpoint(calibrate(trainer.average, judges, device=self.device))
+        status = "done" if trainer.step >= trainer.config.steps else "stopped"
+        run.write_state(status, step=trainer.step)
+        run.log(f"{status} at step {trainer.step}")
+
+    def _fail(self, error: Exception) -> None:
+        run, step = self.run, self.trainer.step
+        if isinstance(error, TrainingError) and step:  # rolled back: networks and optimisers are good ones
+            self.save()
+        run.write_state("failed", step=step, error=str(error))
+        run.log(f"failed: {error}")
 
     def _preview(self, step: int) -> None:
         """Writes a picture of up to eight held-out clips, one a row, and logs their mean PSNR."""
@@ -152,6 +206,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", metavar="CLIPS", help="folders of clips, or packs of them")
     parser.add_argument("--split", type=Path, metavar="FILE", help="split of that folder: trains on `train`")
     parser.add_argument("--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview and calibrate on")
+    parser.add_argument(
+        "--photos", type=Path, metavar="FOLDER",
+        help="photographs: real images for the discriminator beside frames (--set photo_share=...), and what synthetic "
+        "scenes are made of",
+    )  # fmt: skip
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--preset", choices=sorted(PRESETS), help="train from nothing (default: base)")
     start.add_argument("--init", metavar="CHECKPOINT", help="start from a checkpoint")
@@ -178,39 +237,62 @@ def _overrides(pairs: Sequence[str]) -> dict:
     return values
 
 
-def _created(args: argparse.Namespace) -> Run:
-    """The run that the arguments name, created where it is new."""
-    run = Run(args.folder)
-    exists = (run.folder / "config.json").exists()
-    described = any(value is not None for value in (args.data, args.preset, args.init, args.steps)) or args.set
-    if exists and (args.resume or not described):
-        return run
-    if args.resume:
-        raise RunError(f"{run.folder.name} holds no run to resume.")
-    overrides = _overrides(args.set)
+def _asked(args: argparse.Namespace) -> dict:
+    """The config of the run that the arguments describe."""
+    model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
+    overrides = RECIPES.get(model.preset, {}) | _overrides(args.set)
     if args.steps is not None:
         overrides["steps"] = args.steps
-    model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
-    clips = _specs(args.data, args.split, "train")
     held_out = _specs(args.held_out, None, "") or (_specs(args.data, args.split, "choose") if args.split else [])
-    run.create(
-        {
-            "model": model.to_dict(),
-            "train": TrainConfig.from_dict(overrides).to_dict(),
-            "init": str(Path(args.init).resolve()) if args.init and Path(args.init).is_dir() else args.init,
-            "clips": clips,
-            "held_out": held_out,
-        }
-    )
-    return run
+    return {
+        "model": model.to_dict(),
+        "train": TrainConfig.from_dict(overrides).to_dict(),
+        "init": str(Path(args.init).resolve()) if args.init and Path(args.init).is_dir() else args.init,
+        "clips": _specs(args.data, args.split, "train"),
+        "held_out": held_out,
+        "photos": str(args.photos.resolve()) if args.photos else None,
+    }
+
+
+def _create(args: argparse.Namespace) -> None:
+    """Makes the run that the arguments describe, unless they go on with one.
+
+    Raises:
+        RunError: when there is a run and another is described, or none and it should go on.
+    """
+    run = Run(args.folder)
+    exists = (run.folder / "config.json").exists()
+    named = (args.data, args.split, args.held_out, args.photos, args.preset, args.init, args.steps)
+    described = bool(args.set) or any(value is not None for value in named)
+    if args.resume and not exists:
+        raise RunError(f"{run.folder.name} holds no run to resume.")
+    if args.resume and described:
+        config = {"photos": None} | run.config()
+        config["train"] = TrainConfig.from_dict(config["train"]).to_dict()  # with fields newer than the run
+        if _asked(args) != config:
+            raise RunError(
+                f"--resume goes on to step {config['train']['steps']} with the config of {run.folder.name}, and the "
+                "other arguments describe another run: leave them out, or start a new one with --init."
+            )
+    elif described:
+        run.create(_asked(args))
+    elif not exists:
+        raise RunError(f"{run.folder.name} holds no config.json: name --data, --preset or --init for a new run.")
 
 
 def run(args: argparse.Namespace) -> int:
     """Carries out `python -m avd_core train`; Ctrl-C and SIGTERM stop it cleanly, saved."""
+    with distributed.joined(args.device) as device:
+        distributed.on_first_rank(lambda: _create(args))
+        leads = distributed.rank() == 0
+        with Run(args.folder).held() if leads else nullcontext():
+            return _train(RunningTrainer(Run(args.folder), device=device), args.seconds)
+
+
+def _train(running: RunningTrainer, seconds: float | None) -> int:
     from tqdm import tqdm
 
-    running = RunningTrainer(_created(args), device=args.device)
-    if running.resume():
+    if running.resume() and running.leads:
         print(f"resumed at step {running.trainer.step}", file=sys.stderr)
 
     def ask_to_stop(*_: object) -> None:
@@ -218,11 +300,14 @@ def run(args: argparse.Namespace) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask_to_stop)
-    total = running.trainer.config.steps
-    with tqdm(total=total, initial=running.trainer.step, unit="step", file=sys.stderr, mininterval=2.0) as bar:
-        for event in running.go(seconds=args.seconds):
+    total, done = running.trainer.config.steps, running.trainer.step
+    with tqdm(
+        total=total, initial=done, unit="step", file=sys.stderr, mininterval=2.0, disable=not running.leads
+    ) as bar:
+        for event in running.go(seconds=seconds):
             bar.update()
             bar.set_postfix({name: f"{value:.4g}" for name, value in event.losses.items()}, refresh=False)
-    state = running.run.state()
-    print(f"{state['status']} at step {state['step']}: {running.run.checkpoint}")
+    if running.leads:
+        state = running.run.state()
+        print(f"{state['status']} at step {state['step']}: {running.run.checkpoint}")
     return 0

@@ -1,4 +1,4 @@
-"""Four quick clips of a moving square, in memory or packed, for tests that train."""
+"""Four quick clips of a moving square, in memory or packed, and the smallest trainer, for tests that train."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from avd_core import datasets
+from avd_core import packs
+from avd_core.config import ModelConfig, TrainConfig
+from avd_core.model import AVD
+from avd_core.sampling import ClipSampler
+from avd_core.trainer import Trainer
 
 
 class Squares:
@@ -32,6 +37,24 @@ def write_pack(path: Path) -> Path:
     """Packs them into `path`."""
     index: list[dict] = []
     with zipfile.ZipFile(path, "w") as archive:
-        assert datasets.pack(Squares(), archive, index) == 0
+        assert packs.pack(Squares(), archive, index) == 0
         archive.writestr("index.json", json.dumps(index))
     return path
+
+
+MINI = ModelConfig(
+    preset="mini", frames=8, size=64, clip_channels=(4, 4), clip_blocks=(0, 0), image_channels=8, image_blocks=0,
+    deep_channels=8, deep_blocks=0, discriminator_channels=(4, 8),
+)  # fmt: skip
+QUICK = TrainConfig(
+    steps=6, batch_size=2, crop=64, adv_start=0, warmup=2, penalty_every=2, precision="fp32", preview_every=3
+)
+
+
+def make_trainer(config: TrainConfig = QUICK, model_config: ModelConfig = MINI, **extra) -> Trainer:
+    """A trainer of one and the same start on the squares."""
+    torch.manual_seed(0)
+    sampler = ClipSampler(
+        [Squares()], frames=model_config.frames, crop=config.crop, batch_size=config.batch_size, seed=config.seed
+    )
+    return Trainer(AVD(model_config), config, sampler, **extra)

@@ -16,7 +16,8 @@ from tests.repository import ROOT, files, imports, modules
 # A trainer on a bare GPU machine has torch and numpy, and no page, no video library, no explanations.
 TRAINING_PATH = [
     *("config", "layers", "encoder", "decoder", "discriminator", "model", "losses", "checkpoint"),
-    *("datasets", "trainer", "training", "runs", "realism", "metrics"),
+    *("datasets", "official_splits", "packs", "sampling", "real_images"),
+    *("trainer", "training", "runs", "realism", "metrics"),
 ]
 BLOCK = """
 import importlib, sys

@@ -1,18 +1,17 @@
-"""Clips to train on: folders, packs, synthetic scenes, and batches that depend on seed and step alone."""
+"""Clips of folders: their names and labels, what is skipped, what a worker process sees."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from avd_core import datasets
-from avd_core.datasets import ClipSampler, DataError, FolderClips, PackedClips, SyntheticClips
+from avd_core.datasets import UNLABELLED, ClipDataset, DataError, FolderClips, SyntheticClips
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +24,6 @@ def clips(tmp_path_factory, rendered_clip):
     (folder / "jump" / "broken.mp4").write_bytes(b"not a video")
     (folder / "jump" / "notes.txt").write_text("no clip")
     return folder
-
-
-def pack(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    datasets.add_arguments(parser)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return datasets.run(parser.parse_args(list(arguments)))
 
 
 def test_a_folder_names_its_clips_and_skips_a_broken_one_with_a_warning(clips):
@@ -57,30 +48,6 @@ def test_a_folder_without_clips_says_so(tmp_path, folder):
         FolderClips(tmp_path / folder)
 
 
-def test_a_pack_holds_what_the_folder_holds(clips, tmp_path):
-    split = {"train": ["wave/*.mp4", "jump/*.mp4"], "choose": [], "test": []}
-    (tmp_path / "moves.json").write_text(json.dumps(split))
-    out = tmp_path / "clips.pack"
-    assert pack(str(clips), "--splits", str(tmp_path), "--out", str(out), "--frames", "12", "--size", "64",
-                "--synthetic", "2", "--quality", "95") == 0  # fmt: skip
-    packed, source = PackedClips(out), FolderClips(clips, ["jump/c.mp4"], frames=12, size=64)
-    assert packed.names == [*["moves/jump/c.mp4", "moves/wave/a.mp4", "moves/wave/b.mp4"], *SyntheticClips(2).names]
-    assert packed[0].shape == source[0].shape
-    assert np.abs(packed[0].astype(int) - source[0]).mean() < 4
-    assert packed[3].shape == (12, 64, 64, 3)
-
-
-def test_sheets_are_cut_as_they_were_laid():
-    frames = np.random.default_rng(0).integers(0, 256, (10, 8, 16, 3), dtype=np.uint8)
-    assert np.array_equal(datasets._cut_sheet(datasets._lay_sheet(frames), 10, 8, 16), frames)
-
-
-def test_a_file_that_is_no_pack_is_refused(tmp_path):
-    (tmp_path / "x.pack").write_bytes(b"PK no")
-    with pytest.raises(DataError, match="not a pack"):
-        PackedClips(tmp_path / "x.pack")
-
-
 @pytest.mark.parametrize("text", ["", "[]", '{"train": "x"}', '{"train": [1]}', "{}"])
 def test_a_file_that_is_no_split_is_refused(tmp_path, text):
     (tmp_path / "split.json").write_text(text)
@@ -91,44 +58,80 @@ def test_a_file_that_is_no_split_is_refused(tmp_path, text):
         datasets.read_split(tmp_path / "split.json", ["train"])
 
 
-class Memory:
-    """Stored frames in memory."""
-
-    def __init__(self, names, frames):
-        self.names, self._frames = names, frames
-
-    def __len__(self):
-        return len(self.names)
-
-    def __getitem__(self, index):
-        return self._frames
-
-
-def test_a_batch_depends_on_seed_and_step_alone():
-    frames = np.random.default_rng(0).integers(0, 256, (20, 72, 96, 3), dtype=np.uint8)
-    source = Memory([f"a/{n}" for n in range(5)], frames)
-
-    def sampler(seed):
-        return ClipSampler([source], frames=8, crop=64, batch_size=3, seed=seed)
-
-    first = sampler(0).batch(7)
-    assert first.shape == (3, 3, 8, 64, 64)
-    assert first.abs().max() <= 1
-    assert torch.equal(first, sampler(0).batch(7))
-    assert torch.equal(first, list(sampler(0).batches(5, 9))[2])
-    assert not torch.equal(first, sampler(0).batch(8))
-    assert not torch.equal(first, sampler(1).batch(7))
+def test_an_item_is_frames_with_label_and_name(clips):
+    dataset = ClipDataset.from_folder(clips, frames=4, size=64)
+    assert dataset.classes == ("jump", "wave") and dataset.labels == [0, 0, 1, 1]
+    clip, label, name = dataset[2]
+    assert clip.dtype == torch.uint8 and clip.shape == (4, 64, 88, 3)
+    assert (label, name) == (1, "moves/wave/a.mp4")
+    square = ClipDataset.from_folder(clips, frames=4, size=64, as_clip=True)[-1]
+    assert square.clip.shape == (3, 4, 64, 64) and square.name == "moves/wave/b.mp4"
+    middle = clip[:, :, 12:76].permute(3, 0, 1, 2).float()
+    assert torch.allclose(square.clip, middle / 127.5 - 1, atol=1e-6)
+    with pytest.raises(IndexError):
+        dataset[4]
 
 
-def test_small_sets_are_not_drowned():
-    frames = np.zeros((8, 64, 64, 3), np.uint8)
-    many, few = Memory([f"many/{n}" for n in range(90)], frames), Memory([f"few/{n}" for n in range(10)], frames + 255)
-    sampler = ClipSampler([many, few], frames=8, crop=64, batch_size=8)
-    share = torch.stack([sampler.batch(step).amax(dim=(1, 2, 3, 4)) for step in range(40)]).gt(0).float().mean()
-    assert 0.18 < share < 0.32  # sqrt(10) / (sqrt(90) + sqrt(10)) = 0.25; a proportional draw gives 0.1
+def test_labels_mean_the_same_in_every_part_of_a_folder(clips, rendered_clip, tmp_path):
+    part = ClipDataset.from_folder(clips, ["wave/*.mp4"])
+    assert part.classes == ("jump", "wave") and part.labels == [1, 1]
+    shutil.copytree(clips, tmp_path / "moves")
+    shutil.copy(rendered_clip, tmp_path / "moves" / "loose.mp4")
+    assert dict(zip(*_named(ClipDataset.from_folder(tmp_path / "moves")), strict=True))["moves/loose.mp4"] == UNLABELLED
 
 
-def test_without_sources_scenes_are_synthetic():
-    batch = ClipSampler([], frames=8, crop=64, batch_size=1).batch(0)
-    assert batch.shape == (1, 3, 8, 64, 64)
-    assert batch.std() > 0.05
+def _named(dataset):
+    return dataset.names, dataset.labels
+
+
+def test_the_place_of_a_broken_clip_is_taken_by_the_next_one_with_its_own_label(clips):
+    dataset = ClipDataset.from_folder(clips, ["jump/broken.mp4", "wave/*.mp4"], frames=2, size=64)
+    with pytest.warns(UserWarning, match="Skipped moves/jump/broken"):
+        _, label, name = dataset[0]
+    assert (label, name, dataset.broken) == (1, "moves/wave/a.mp4", {0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dataset[0].name == name, "one warning is enough"
+
+
+def test_a_set_without_clips_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no clips"):
+        ClipDataset(tmp_path, [], ["a"])
+
+
+def test_spawned_workers_read_and_count_together(clips):
+    """Spawn is what macOS, Windows and a process that holds a CUDA context need."""
+    dataset = ClipDataset.from_folder(clips, frames=2, size=64, as_clip=True)
+    loader = DataLoader(dataset, batch_size=2, num_workers=1, multiprocessing_context="spawn")
+    batches = list(loader)
+    assert [tuple(batch.clip.shape) for batch in batches] == [(2, 3, 2, 64, 64)] * 2
+    assert torch.cat([batch.label for batch in batches]).tolist() == [0, 0, 1, 1]
+    assert batches[0].name[0] == "moves/jump/c.mp4"
+    assert dataset.broken == {0}, "the parent knows what its worker skipped"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = dataset[2]
+    assert torch.equal(alone.clip, batches[1].clip[0])
+
+
+def test_frames_without_labels_are_a_source_to_train_on(clips):
+    source = FolderClips(clips, ["wave/*.mp4"], frames=3, size=64)
+    assert isinstance(source[0], np.ndarray) and len(source) == 2
+    assert np.array_equal(source[1], source.read(1))
+
+
+def test_synthetic_scenes_are_as_many_as_asked_for_and_can_be_made_of_photographs(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (80, 60), (250, 5, 5)).save(tmp_path / "red.png")
+    scenes = SyntheticClips(3, frames=1, size=64, photos=tmp_path)
+    assert len(scenes) == 3 and scenes.names[-1] == "synthetic/000002"
+    assert scenes[1].shape == (1, 64, 64, 3) and np.array_equal(scenes[1], scenes.read(1))
+    assert not np.array_equal(scenes[1], SyntheticClips(3, frames=1, size=64)[1])
+    with pytest.raises(DataError, match="no photographs"):
+        SyntheticClips(3, photos=_folder(tmp_path / "none"))
+
+
+def _folder(path):
+    path.mkdir()
+    return path

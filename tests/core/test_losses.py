@@ -33,3 +33,17 @@ def test_gradient_penalty_of_a_linear_critic_is_its_squared_slope():
     logits = (images * slope[:, None, None]).sum(dim=1)  # (B,2,2); the mean map's slope is a quarter at each place
     expected = (slope.square().sum() / 4).item()
     assert losses.gradient_penalty(logits, images).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_spectrum_loss_counts_frequencies_and_not_places():
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.rand(2, 3, 4, 8, 8, generator=generator)
+    frame = clip[:, :, 2]
+    assert losses.spectrum_loss(frame, clip).item() == pytest.approx(0, abs=1e-6)
+    assert losses.spectrum_loss(frame.roll((3, 1), dims=(2, 3)), clip).item() == pytest.approx(0, abs=1e-6)
+    # A checkerboard of amplitude a is one coefficient, a * sqrt(8 * 8), of the 8 x 5 that a real transform has.
+    board = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
+    constant = torch.zeros(2, 3, 4, 8, 8)
+    assert losses.spectrum_loss(0.1 * board.expand(2, 3, 8, 8), constant).item() == pytest.approx(
+        0.1 * 8 / 40, rel=1e-4
+    )

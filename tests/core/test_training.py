@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,15 +15,17 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 
 from avd_core import training
+from avd_core.checkpoint import fingerprint
 from avd_core.config import ConfigError
-from avd_core.datasets import ClipSampler
 from avd_core.model import AVD
 from avd_core.runs import Run, RunError
+from avd_core.sampling import ClipSampler
 from avd_core.trainer import TrainingError
 from avd_core.training import RunningTrainer
-from tests.squares import Squares, write_pack
+from tests.squares import MINI, QUICK, Squares, write_pack
 
 
 @pytest.fixture(scope="module")
@@ -79,43 +84,190 @@ def test_a_wrong_override_is_refused(tmp_path, pair):
     assert not (tmp_path / "r").exists()
 
 
-def test_a_failed_run_says_why(tmp_path, squares, monkeypatch):
-    monkeypatch.setattr(ClipSampler, "batch", lambda self, step: torch.full((2, 3, 8, 64, 64), float("nan")))
+def test_a_failed_run_says_why_and_keeps_the_last_good_state(tmp_path, squares, monkeypatch):
+    batch = ClipSampler.batch
+    monkeypatch.setattr(
+        ClipSampler, "batch", lambda self, step: batch(self, step) * (float("nan") if step == 3 else 1.0)
+    )
+    folder = tmp_path / "r"
     with pytest.raises(TrainingError):
-        train(*arguments(tmp_path / "r", squares))
-    state = Run(tmp_path / "r").state()
-    assert state["status"] == "failed"
-    assert "no longer a number" in state["error"]
+        train(*arguments(folder, squares))
+    state = Run(folder).state()
+    assert (state["status"], state["step"]) == ("failed", 3)
+    assert "no longer a number at step 4" in state["error"]
+    assert state["error"] in (folder / "log.txt").read_text()
+    assert [line["step"] for line in Run(folder).metrics()] == [1, 2, 3]
+    assert AVD.from_pretrained(folder).fingerprint == fingerprint_of_state(folder)
+    monkeypatch.undo()
+    train("--run", str(folder), "--resume")
+    assert [line["step"] for line in Run(folder).metrics()] == [1, 2, 3, 4, 5, 6]
 
 
-def test_kill_9_then_resume_equals_uninterrupted(tmp_path, squares):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    settings = ["--steps", "12", "--set=save_every_seconds=0.01"]
+def fingerprint_of_state(folder) -> str:
+    return fingerprint(torch.load(folder / "training.pt", weights_only=True)["average"])
 
-    # All in processes alike: what else this one has loaded and set may change the last bits of a sum.
-    def started(*arguments: str) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "avd_core", "train", *arguments],
-            env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
 
-    assert started(*arguments(whole, squares, *settings)).wait(120) == 0
-    child = started(*arguments(killed, squares, *settings))
-    metrics = killed / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text().count("\n") >= 3):
-        assert child.poll() is None, "the trainer ended before it could be killed"
+def lines(folder):
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in Run(folder).metrics()]
+
+
+def started(*arguments: str) -> subprocess.Popen:
+    """`python -m avd_core train` in a process of its own, always with as many threads: their number changes last bits."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "avd_core", "train", *arguments],
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_lines(folder, count: int, child: subprocess.Popen) -> None:
+    metrics, deadline = folder / "metrics.jsonl", time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") >= count):
+        assert child.poll() is None, f"the trainer ended too early: {child.stderr.read()}"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def ended(child: subprocess.Popen) -> None:
+    """Waits for a process that should do well."""
+    _, told = child.communicate(timeout=120)
+    assert child.returncode == 0, told
+
+
+def test_kill_9_at_a_random_moment_then_resume_equals_uninterrupted(tmp_path, squares):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    settings = ["--steps", "14", "--set=save_every_seconds=0.001"]  # saves all the time: most kills come within one
+    ended(started(*arguments(whole, squares, *settings)))
+    child = started(*arguments(killed, squares, *settings))
+    wait_for_lines(killed, 3, child)
+    time.sleep(random.uniform(0, 0.3))
     child.kill()
-    child.wait()
-    assert started("--run", str(killed), "--resume").wait(120) == 0
+    child.communicate()
 
-    def lines(folder):
-        return [{k: v for k, v in line.items() if k != "seconds"} for line in Run(folder).metrics()]
-
+    step = RunningTrainer(Run(killed)).resume()
+    assert [line["step"] for line in Run(killed).metrics()] == list(range(1, step + 1))
+    if step:
+        assert AVD.from_pretrained(killed).fingerprint == fingerprint_of_state(killed)
+    assert not list(killed.glob(".checkpoint*"))
+    ended(started("--run", str(killed), "--resume"))
     assert lines(killed) == lines(whole)
     assert AVD.from_pretrained(killed).fingerprint == AVD.from_pretrained(whole).fingerprint
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def killed(*_, **__):
+    raise Killed
+
+
+@pytest.mark.parametrize("moment", ["torch.save", "os.replace", "avd_core.model.AVD.save_pretrained",
+                                    "avd_core.checkpoint.replace_folder", "shutil.rmtree"])  # fmt: skip
+def test_whatever_moment_of_a_save_a_kill_hits_both_files_are_of_one_step(tmp_path, squares, moment, monkeypatch):
+    folder = tmp_path / "r"
+    config = dataclasses.replace(QUICK, batch_size=1)
+    Run(folder).create(
+        {"model": MINI.to_dict(), "train": config.to_dict(), "clips": [{"path": str(squares)}], "held_out": []}
+    )
+    running = RunningTrainer(Run(folder))
+    running.resume()
+    list(running.trainer.steps(2))
+    running.save()
+    list(running.trainer.steps(4))
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, killed)
+        with pytest.raises(Killed):
+            running.save()
+    again = RunningTrainer(Run(folder))
+    assert again.resume() in (2, 4)
+    assert not list(folder.glob(".checkpoint*"))
+    assert AVD.from_pretrained(folder).fingerprint == fingerprint_of_state(folder)
+    assert fingerprint(again.trainer.average.state_dict()) == fingerprint_of_state(folder)
+
+
+def test_a_run_alone_takes_its_config_and_ctrl_c_stops_it_saved(tmp_path, squares):
+    folder = tmp_path / "r"
+    config = dataclasses.replace(QUICK, steps=100_000)
+    Run(folder).create(
+        {"model": MINI.to_dict(), "train": config.to_dict(), "clips": [{"path": str(squares)}], "held_out": []}
+    )
+    child = started("--run", str(folder))
+    wait_for_lines(folder, 2, child)
+    child.send_signal(signal.SIGINT)
+    output, errors = child.communicate(timeout=120)
+    assert child.returncode == 0, errors
+    run = Run(folder)
+    step = run.state()["step"]
+    assert run.state()["status"] == "stopped" and f"stopped at step {step}" in output
+    assert "recon_loss=" in errors and "/100000" in errors and "Traceback" not in errors  # the progress bar
+    assert [line["step"] for line in run.metrics()] == list(range(1, step + 1))
+    assert torch.load(run.training_state, weights_only=True)["step"] == step
+    assert AVD.from_pretrained(folder).calibration is not None
+
+
+def test_resume_goes_on_to_the_steps_of_the_config(tmp_path, squares):
+    folder = tmp_path / "r"
+    same = arguments(folder, squares)
+    train(*same, "--seconds=0")
+    assert Run(folder).state()["status"] == "stopped"
+    with pytest.raises(RunError, match="goes on to step 6"):
+        train("--run", str(folder), "--resume", "--steps", "9")
+    train(*same, "--resume")  # the command of the start, with --resume
+    assert (Run(folder).state()["status"], Run(folder).state()["step"]) == ("done", 6)
+
+
+def test_a_resumed_fine_tune_needs_its_start_no_more(tmp_path, squares, tiny_checkpoint):
+    start, folder = tmp_path / "start", tmp_path / "r"
+    shutil.copytree(tiny_checkpoint, start)
+    train("--run", str(folder), "--data", str(squares), "--init", str(start), "--steps", "2", "--seconds=0",
+          "--set=crop=64", "--set=batch_size=1")  # fmt: skip
+    shutil.rmtree(start)
+    train("--run", str(folder), "--resume")
+    assert Run(folder).state()["status"] == "done"
+
+
+def test_photographs_beside_frames_are_what_the_discriminator_takes_for_real(tmp_path, squares):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (100, 90), (255, 0, 0)).save(tmp_path / "photos" / "red.png")
+    folder = tmp_path / "r"
+    train(*arguments(folder, squares, "--seconds=0", "--photos", str(tmp_path / "photos"), "--set=photo_share=1"))
+    running = RunningTrainer(Run(folder))
+    real = running.trainer._real_images(running.trainer.sampler.batch(0))
+    assert real.shape == (2, 3, 64, 64)
+    assert (real[:, 0] > real[:, 1] + 1).all() and (real[:, 0] > real[:, 2] + 1).all()
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, squares):
+    folder = tmp_path / "r"
+    train(*arguments(folder, squares, "--seconds=0"))
+    with Run(folder).held(), pytest.raises(RunError, match="by another process"):
+        train("--run", str(folder), "--resume")
+
+
+def test_a_run_alone_needs_a_config_with_a_model(tmp_path):
+    with pytest.raises(RunError, match=r"holds no config\.json"):
+        train("--run", str(tmp_path / "none"))
+    Run(tmp_path / "r").create({"train": {}})
+    with pytest.raises(RunError, match="says nothing about model"):
+        train("--run", str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    ("described", "weight"),
+    [
+        (["--preset", "paper"], 0.0),
+        (["--preset", "paper", "--set", "guide_weight=0.1"], 0.1),
+        (["--preset", "base"], 0.3),
+    ],
+)
+def test_the_paper_preset_trains_by_what_was_published(tmp_path, described, weight):
+    parser = argparse.ArgumentParser()
+    training.add_arguments(parser)
+    training._create(parser.parse_args(["--run", str(tmp_path / "r"), *described]))
+    config = Run(tmp_path / "r").config()["train"]
+    assert config["guide_weight"] == weight
+    assert config["recon_weight"] > 0 and config["adv_weight"] > 0
+    assert config["noise_levels"] == config["jpeg_share"] == config["spectrum_weight"] == 0
 
 
 def test_a_run_stopped_early_is_saved_and_goes_on(tmp_path, squares):
