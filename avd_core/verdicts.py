@@ -126,7 +126,33 @@ def scoreboard(
             for column, rows in columns.items()
         },
         "differences": differences,
+        "groups": group_means(columns, groups),
     }
+
+
+def group_means(
+    columns: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[str] | None
+) -> dict[str, dict[str, Any]]:
+    """For each group how many clips it has and every representation's mean in every column; nothing without groups."""
+    members = {group: np.array(groups) == group for group in sorted(set(groups or ()))}
+    return {
+        group: {
+            "clips": int(inside.sum()),
+            "figures": {
+                column: {name: float(values[inside].mean()) for name, values in rows.items()}
+                for column, rows in columns.items()
+            },
+        }
+        for group, inside in members.items()
+    }
+
+
+def group_table(groups: Mapping[str, Any], column: str, *, scale: float = 100, digits: int = 1) -> str:
+    """The means of `group_means` in one column as aligned text, one line a representation."""
+    body = [[f"by group, {column}", *(f"{group} ({one['clips']} clips)" for group, one in groups.items())]]
+    for name in next(iter(groups.values()))["figures"][column]:
+        body.append([name, *(f"{one['figures'][column][name] * scale:.{digits}f}" for one in groups.values())])
+    return "\n".join(aligned(body))
 
 
 def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: int = 1) -> str:
@@ -152,6 +178,9 @@ def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: in
     for (one, column), verdicts in said.items():
         sentence = "; ".join(f"{word} {', '.join(others)}" for word, others in verdicts.items())
         lines.append(f"  {column}: {one} {sentence}.")
+    if 1 < len(board["groups"]) < FEWEST:  # too few to be resampled, so each is told
+        lines[-1] += "\n"
+        lines.append(group_table(board["groups"], columns[0], scale=scale, digits=digits))
     return "\n".join(lines)
 
 

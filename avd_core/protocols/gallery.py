@@ -84,7 +84,8 @@ def select_clips(folder: str | Path, split: str | Path | None, part: str) -> Cli
     """Takes one part of a split; all clips without one.
 
     A split is a JSON file with lists of globs `train`, `choose` and `test` and, optionally, `group`: a regular
-    expression whose first group (or whole match) in a clip's relative path is the clip's group.
+    expression whose first group (or whole match) in a clip's relative path is the clip's group; or a list of lists of
+    relative paths that belong together, a clip in none of them being a group by itself.
 
     Raises:
         ValueError: no such clips or split; a clip in two parts; a clip without a group.
@@ -104,6 +105,9 @@ def select_clips(folder: str | Path, split: str | Path | None, part: str) -> Cli
     regex = json.loads(Path(split).read_text(encoding="utf-8")).get("group")
     if regex is None:
         return clips
+    if isinstance(regex, list):
+        first = {name: together[0] for together in regex for name in together}
+        return replace(clips, groups=tuple(first.get(name, name) for name in map(clips.name, range(len(clips.paths)))))
     try:
         matches = [re.search(regex, clips.name(index)) for index in range(len(clips.paths))]
     except (re.error, TypeError) as error:

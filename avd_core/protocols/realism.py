@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from avd_core.model import to_tensor
 from avd_core.protocols.probe import group_folds
 from avd_core.protocols.report import NotMeasurable, Report
-from avd_core.verdicts import scoreboard, scoreboard_table
+from avd_core.verdicts import group_means, group_table, scoreboard, scoreboard_table
 
 if TYPE_CHECKING:
     from avd_core.protocols.gallery import Gallery
@@ -80,6 +80,8 @@ def measure(gallery: Gallery, *, steps: int = STEPS, seed: int = 0) -> Report:
         {"told from real": values}, gallery.contenders, gallery.groups(members), lower_is_better=True, seed=seed
     )
     complaints = doubts({name: float(one.mean()) for name, one in values.items()}, images=2 * len(members))
+    sets = group_means({"told from real": values}, [gallery.entries[i].set_name for i in members])
+    by_set = f"\n\n{group_table(sets, 'told from real')}" if len(sets) > 1 else ""
     verdict = "This critic may be believed: its controls hold." if not complaints else "VOID: " + "; ".join(complaints)
     rows = [
         {"clip": gallery.entries[i].name, "set": gallery.entries[i].set_name, "representation": name,
@@ -88,8 +90,8 @@ def measure(gallery: Gallery, *, steps: int = STEPS, seed: int = 0) -> Report:
     ]  # fmt: skip
     return Report(
         "Realism: told from real frames by a critic trained from scratch, % of images (50 is guessing, less is better)",
-        {**board, "valid": not complaints, "doubts": complaints, "steps": steps},
-        f"{scoreboard_table(board)}\n{verdict}",
+        {**board, "valid": not complaints, "doubts": complaints, "steps": steps, "sets": sets},
+        f"{scoreboard_table(board)}{by_set}\n\n{verdict}",
         rows,
     )
 

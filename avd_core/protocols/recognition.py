@@ -61,7 +61,7 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, see
                 ]  # fmt: skip
     board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed)
     chance = 1 / len(set(gallery.labels(reported)))
-    text = f"{scoreboard_table(board)}\nGuessing: {chance:.1%}."
+    text = f"{scoreboard_table(board)}\n\nGuessing: {chance:.1%}."
     return Report(
         "Recognition: linear probe on frozen features, % of clips",
         {**board, "chance": chance, "strengths": strengths},

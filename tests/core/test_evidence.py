@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def test_select_clips_takes_the_part_and_its_groups(folder):
     clips = select_clips(folder, folder / "split.json", "choose")
     assert [clips.name(i) for i in range(2)] == ["a/p2_1.mp4", "b/p2_1.mp4"] and clips.groups == ("2", "2")
     assert len(select_clips(folder, None, "test").paths) == 7
+
+
+def test_groups_may_be_listed(folder, tmp_path):
+    split = {"train": [], "choose": [], "test": ["*/p[12]_*.mp4"], "group": [["b/p1_1.mp4", "a/p2_1.mp4"]]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    clips = select_clips(folder, tmp_path / "split.json", "test")
+    assert [clips.name(i) for i in range(4)] == ["a/p1_1.mp4", "a/p2_1.mp4", "b/p1_1.mp4", "b/p2_1.mp4"]
+    assert clips.groups == ("a/p1_1.mp4", "b/p1_1.mp4", "b/p1_1.mp4", "b/p2_1.mp4")
 
 
 @pytest.mark.parametrize(
@@ -173,6 +182,9 @@ def test_no_scene_of_the_surveillance_set_is_on_two_sides(data_dir):
             small = np.stack([np.asarray(Image.fromarray(g).resize((24, 24), Image.BOX), float).ravel() for g in grey])
             small -= small.mean(axis=1, keepdims=True)
             thumbnails.setdefault(part, []).append(small / np.linalg.norm(small, axis=1, keepdims=True))
+        kept, groups = thumbnails[part], clips.groups[::4]
+        for one, other in itertools.combinations(range(len(kept)), 2):  # nor are two within a part unless listed
+            assert groups[one] == groups[other] or (kept[one] @ kept[other].T).max() < 0.85
     sides = {part: np.concatenate(values) for part, values in thumbnails.items()}
     for one, other in (("train", "test"), ("train", "choose"), ("choose", "test")):
         assert (sides[one] @ sides[other].T).max() < 0.85  # another scaler, a little slack

@@ -63,6 +63,17 @@ def test_where_less_is_better_the_verdict_turns_and_the_figure_does_not():
     assert [d["corrected"] for d in up["differences"]] == [d["corrected"] for d in down["differences"]]
 
 
+def test_too_few_groups_to_resample_are_told_one_by_one():
+    values = {"ours": np.array([1.0, 0, 1, 1]), "theirs": np.array([0.0, 0, 0, 1])}
+    board = scoreboard({"x": values}, ["ours"], ["b", "a", "a", "b"])
+    assert board["figures"]["x"]["ours"]["over"] == "clips"
+    assert board["groups"]["a"] == {"clips": 2, "figures": {"x": {"ours": 0.5, "theirs": 0.0}}}
+    table = [line.split() for line in scoreboard_table(board).split("\n\n")[-1].splitlines()]
+    assert table[1:] == [["ours", "50.0", "100.0"], ["theirs", "0.0", "50.0"]]
+    many = scoreboard({"x": {"ours": np.arange(6.0)}}, ["ours"], list("abcdef"))
+    assert many["figures"]["x"]["ours"]["over"] == "groups" and "by group" not in scoreboard_table(many)
+
+
 def test_two_contenders_are_compared_once_and_every_comparison_counts():
     values = {name: np.arange(10.0) for name in "abcd"}
     board = scoreboard({"x": values}, ["a", "b"])
