@@ -145,7 +145,8 @@ def run(args: argparse.Namespace) -> int:
 
     reports: dict[str, Report | NotMeasurable] = {}
     request = Request(scorers, args.through, args.seed)
-    for name in _watched(dict.fromkeys(args.protocols), len(set(args.protocols)), "measuring"):
+    for name in dict.fromkeys(args.protocols):
+        print(f"measuring {name}", file=sys.stderr, flush=True)
         try:
             reports[name] = PROTOCOLS[name](gallery, request)
         except NotMeasurable as why:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from avd_core.model import AVD
 
 PARTS = ("train", "choose", "test")
-ORDERED_FRAMES = 4  # pictures that the ceiling sees, in order
+ORDERED_FRAMES = 8  # pictures that the ceiling sees, in order
 BATCH = 4  # more would be slower on a CPU
 
 Sampling = tuple[int, int]  # frames, short side in pixels
@@ -166,8 +166,10 @@ class Representation:
 
 
 def ordered_frames(frames: np.ndarray) -> np.ndarray:
-    """A few frames from first to last, evenly spaced: (K, H, W, 3)."""
-    return frames[np.linspace(0, len(frames) - 1, ORDERED_FRAMES).round().astype(int)]
+    """A few frames in order, evenly spaced, and the same ones when the clip runs backwards: (K, H, W, 3)."""
+    count, half = len(frames), ORDERED_FRAMES // 2
+    begin = np.floor((np.arange(half) + 0.5) * count / ORDERED_FRAMES - 0.5).clip(0).astype(int)
+    return frames[np.concatenate([begin, count - 1 - begin[::-1]])]
 
 
 def adjacent_frame(frames: np.ndarray) -> np.ndarray:
@@ -220,13 +222,22 @@ class Gallery:
             },
             "adjacent": Representation(self.sampling, _one(adjacent_frame)),
             "ordered frames": Representation(self.sampling, ordered_frames),
-            "real": Representation(self.sampling, lambda frames: real_frames(frames)[:1]),
+            **{
+                f"real {frames}x{size}": Representation((frames, size), lambda frames: real_frames(frames)[:1])
+                for frames, size in samplings(models)
+            },
             "other real": Representation(self.sampling, lambda frames: real_frames(frames)[1:]),
         }
-        if len(self.representations) < len(models) + len(DISTILLERS) + 4:
+        if set(models) & {*DISTILLERS, "adjacent", "ordered frames", "other real"}:
             raise EvidenceError(f"A checkpoint may not be called like one of {', '.join(DISTILLERS)}.")
         self._pictures: dict[tuple[str, int], np.ndarray] = {}
         self._seen: dict[tuple[str, str, bool, str, int], tuple[np.ndarray, np.ndarray]] = {}
+
+    def real_beside(self, name: str) -> str:
+        """The representation that is a real frame of the size of `name`; no checkpoint: of the first one's."""
+        wanted = self.representations.get(name)
+        frames, size = wanted.sampling if wanted else self.sampling
+        return f"real {frames}x{size}"
 
     def members(self, *parts: str) -> np.ndarray:
         """The numbers of the clips of these parts (by default of the reported one)."""
@@ -287,8 +298,9 @@ class Gallery:
                 continue
             pictures = self.pictures(name, i, reverse=reverse)
             forward = self._seen.get((scorer.name, name, False, damage, i))
-            if reverse and forward is not None and np.array_equal(pictures, self.pictures(name, i)):
-                self._seen[scorer.name, name, True, damage, i] = forward  # blind to order: not looked at twice
+            if reverse and forward is not None and np.array_equal(pictures, self.pictures(name, i)[::-1]):
+                # The same pictures, turned round; or the only one of what is blind to order: not looked at twice.
+                self._seen[scorer.name, name, True, damage, i] = forward[0][::-1], forward[1][::-1]
                 continue
             waiting += [(i, DAMAGES[damage](picture)) for picture in pictures]
         found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}

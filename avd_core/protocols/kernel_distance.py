@@ -38,8 +38,8 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -
     names = [FLOOR, "adjacent", *gallery.contenders, *gallery.baselines]
     rows = []
     for scorer in scorers:
-        real = gallery.features(scorer, "real", members)
         for name in names:
+            real = gallery.features(scorer, gallery.real_beside(name), members)
             mean, deviation = kernel_distance(real, gallery.features(scorer, name, members), size=size, seed=seed)
             rows.append({"scorer": scorer.name, "representation": name, "distance": mean, "deviation": deviation})
     body = [["", *(scorer.name for scorer in scorers)]]
@@ -54,13 +54,16 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray, *, size: int, seed: int = 0) -> tuple[float, float]:
     """Mean and deviation over subsets of `size`; features (N, D)."""
+    import warnings
+
     import torch
     from torchmetrics.image.kid import KernelInceptionDistance
 
     scale = real.std()  # the polynomial kernel is not invariant to scale: scorers differ by that only
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        metric = KernelInceptionDistance(torch.nn.Identity(), subsets=SUBSETS, subset_size=size)
+        with warnings.catch_warnings(action="ignore"):  # that it keeps what it is given
+            metric = KernelInceptionDistance(torch.nn.Identity(), subsets=SUBSETS, subset_size=size)
         metric.update(torch.from_numpy(real / scale).float(), real=True)
         metric.update(torch.from_numpy(fake / scale).float(), real=False)
         mean, deviation = metric.compute()

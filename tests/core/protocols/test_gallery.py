@@ -9,7 +9,7 @@ import torch
 
 from avd_core.damages import through_jpeg
 from avd_core.model import image_to_tensor
-from avd_core.protocols.gallery import Clips, adjacent_frame, ordered_frames, real_frames
+from avd_core.protocols.gallery import Clips, Representation, adjacent_frame, ordered_frames, real_frames
 
 
 def test_a_limit_takes_evenly_of_every_class():
@@ -36,8 +36,8 @@ def test_features_are_those_of_the_classifier_on_the_damaged_picture(gallery, sc
 
 def test_several_pictures_follow_each_other_and_turn_round_with_the_clip(gallery, scorer):
     members = gallery.members()
-    forwards = gallery.features(scorer, "ordered frames", members).reshape(len(members), 4, -1)
-    backwards = gallery.features(scorer, "ordered frames", members, reverse=True).reshape(len(members), 4, -1)
+    forwards = gallery.features(scorer, "ordered frames", members).reshape(len(members), 8, -1)
+    backwards = gallery.features(scorer, "ordered frames", members, reverse=True).reshape(len(members), 8, -1)
     assert np.allclose(forwards[:, ::-1], backwards, atol=1e-5) and not np.allclose(forwards, backwards)
     first = gallery.features(scorer, "first", members)
     assert np.allclose(forwards[:, 0], first, atol=1e-5)
@@ -62,9 +62,18 @@ def test_real_frames_are_two_of_the_middle_half_and_the_same_again():
     assert real_frames(frames[:1]).shape == (2, 4, 4, 3) and real_frames(frames[:2]).shape == (2, 4, 4, 3)
 
 
+def test_a_checkpoint_of_another_size_stands_beside_real_frames_of_that_size(gallery):
+    models = {"tiny": gallery.models["tiny"], "wide": gallery.models["tiny"]}
+    several = type(gallery)(gallery.entries, models, "test")
+    assert several.real_beside("tiny") == several.real_beside("mean") == several.real_beside("planted") == "real 8x64"
+    several.representations["wide"] = Representation((16, 96), lambda frames: frames)
+    assert several.real_beside("wide") == "real 16x96"
+
+
 def test_the_other_pictures_of_a_clip():
     frames = np.stack([np.full((4, 4, 3), t, np.uint8) for t in range(16)])
-    assert ordered_frames(frames)[:, 0, 0, 0].tolist() == [0, 5, 10, 15]
+    assert ordered_frames(frames)[:, 0, 0, 0].tolist() == [0, 2, 4, 6, 9, 11, 13, 15]
+    assert ordered_frames(frames[:8])[:, 0, 0, 0].tolist() == list(range(8)) and len(ordered_frames(frames[:1])) == 8
     assert adjacent_frame(frames)[0, 0, 0] == 9 and adjacent_frame(frames[:1])[0, 0, 0] == 0
 
 
