@@ -49,6 +49,13 @@ def bootstrap(
         level: coverage.
         seed: of the resampling.
     """
+    return intervals(values, groups, levels=(level,), seed=seed)[0]
+
+
+def intervals(
+    values: np.ndarray, groups: Sequence[str] | None = None, *, levels: Sequence[float], seed: int = 0
+) -> list[Interval]:
+    """As `bootstrap`, several levels from one resampling."""
     units, over = np.arange(len(values)), "clips"
     if groups is not None and len(set(groups)) >= FEWEST:
         units, over = np.unique(groups, return_inverse=True)[1], "groups"
@@ -58,8 +65,11 @@ def bootstrap(
     for begin in range(0, RESAMPLES, 500):  # in blocks: ten thousand clips at once would be a gigabyte
         drawn = rng.integers(len(sums), size=(500, len(sums)))
         means[begin : begin + 500] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(np.mean(values)), float(low), float(high), level, over, len(sums))
+    ends = [np.quantile(means, [(1 - level) / 2, (1 + level) / 2]).tolist() for level in levels]
+    return [
+        Interval(float(np.mean(values)), low, high, level, over, len(sums))
+        for level, (low, high) in zip(levels, ends, strict=True)
+    ]
 
 
 def verdict(difference: Interval) -> str:
@@ -103,14 +113,14 @@ def scoreboard(
     differences = []
     for column, one, other in pairs:
         paired = columns[column][one] - columns[column][other]
-        judged = bootstrap(paired, groups, level=corrected, seed=seed)
+        interval, judged = intervals(paired, groups, levels=(LEVEL, corrected), seed=seed)
         won = replace(judged, mean=-judged.mean, low=-judged.high, high=-judged.low) if lower_is_better else judged
         differences.append(
             {
                 "measured": column,
                 "of": one,
                 "against": other,
-                "interval": asdict(bootstrap(paired, groups, seed=seed)),
+                "interval": asdict(interval),
                 "corrected": asdict(judged),
                 "verdict": verdict(won),
             }
