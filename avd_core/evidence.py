@@ -143,18 +143,25 @@ def run(args: argparse.Namespace) -> int:
     if not len(gallery.members()):
         raise EvidenceError(f"None of the {len(skipped)} clips can be read; the first: {skipped[0].reason}")
 
+    clips = len(gallery.members())
+    limited = f", at most {args.limit} of each class of the {available} there are" if args.limit else ""
+    unread = f"; {len(skipped)} could not be read" if skipped else ""
+    names = [folder.resolve().name for folder in args.folders]
+    print(f"{clips} clips of {', '.join(names)} ({reported}{limited}){unread}", flush=True)
+
     reports: dict[str, Report | NotMeasurable] = {}
     request = Request(scorers, args.through, args.seed)
     for name in dict.fromkeys(args.protocols):
         print(f"measuring {name}", file=sys.stderr, flush=True)
         try:
-            reports[name] = PROTOCOLS[name](gallery, request)
+            reports[name] = report = PROTOCOLS[name](gallery, request)
+            print("", f"== {report.title}", "", report.text, sep="\n", flush=True)
         except NotMeasurable as why:
             reports[name] = why
-    clips = len(gallery.members())
+            print("", f"== {name}: not measured, because {why}.", sep="\n", flush=True)
     evidence = {
         "version": __version__,
-        "folders": [folder.resolve().name for folder in args.folders],
+        "folders": names,
         "splits": [split.name for split in args.split] if args.split else None,
         "part": reported,
         "clips": clips,
@@ -172,14 +179,6 @@ def run(args: argparse.Namespace) -> int:
         },
     }
     write(args.out, evidence, reports)
-    limited = f", at most {args.limit} of each class of the {available} there are" if args.limit else ""
-    print(f"{clips} clips of {', '.join(evidence['folders'])} ({reported}{limited})", end="")
-    print(f"; {len(skipped)} could not be read" if skipped else "")
-    for name, report in reports.items():
-        if isinstance(report, Report):
-            print("", f"== {report.title}", "", report.text, sep="\n")
-        else:
-            print("", f"== {name}: not measured, because {report}.", sep="\n")
     print("", f"-> {args.out}", sep="\n")
     return 0
 
