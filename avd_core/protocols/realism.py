@@ -6,7 +6,7 @@ and the image of a clip, and all clips of one group, lie in one fold of the cros
 size, through the same 8-bit PNG, and the frames are drawn from the middle half of the clip, where images are at home.
 
 A choice between two, and not a yes or no to each: where a critic draws its line depends on the scene, and on unseen
-scenes that error hides what it sees (mean frames of unseen scenes: 64 % by yes or no, all of them in pairs). It is the
+scenes that error hides what it sees (clips to choose on, mean frames: 65 to 86 % by yes or no, all in pairs). It is the
 harder test for an image.
 
 A critic that finds nothing may be blind. Its figures count only if the same critic, trained the same way,
