@@ -124,6 +124,20 @@ class Classifier:
         """Images (B,3,H,W) in [-1, 1] -> logits (B,K), differentiable in the image."""
         return self.network(self.prepare(image))
 
+    def embed(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B,3,H,W) in [-1, 1] -> features (B,D), the last layer's input averaged over places, and logits (B,K).
+
+        Not for several threads on one classifier: the features are taken down as they pass.
+        """
+        seen: list[Tensor] = []
+        handle = _last_layer(self).register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+        try:
+            logits = self.logits(image)
+        finally:
+            handle.remove()
+        features = seen[0]
+        return (features.mean(dim=(-2, -1)) if features.ndim == 4 else features), logits
+
     def topk(self, image: Tensor, k: int = 5) -> list[Prediction]:
         """The `k` likeliest classes (all, if there are fewer) of the first image of the batch, likeliest first.
 
@@ -250,6 +264,12 @@ def _action(device: str | torch.device, notice: str | None = None) -> Classifier
     network = ActionClassifier.from_pretrained(folder)
     preprocessing = Preprocessing(size=network.config.size)
     return Classifier(ACTION, network.to(device), network.config.labels, preprocessing, notice=notice)
+
+
+def _last_layer(classifier: Classifier) -> nn.Module:
+    """The layer that makes classes of features: linear, or a convolution of one pixel (SqueezeNet)."""
+    layers = [module for module in classifier.network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return [layer for layer in layers if len(layer.weight) == len(classifier.labels)][-1]
 
 
 def _last_map(classifier: Classifier) -> nn.Module:

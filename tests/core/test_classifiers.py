@@ -345,3 +345,17 @@ def test_a_finished_download_is_picked_up_by_a_later_load(
     while not here.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert load_classifier("squeezenet1_1").name == "squeezenet1_1"
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "squeezenet1_0"])
+def test_features_are_what_the_last_layer_makes_classes_of(name):
+    classifier = load_classifier(name)
+    if classifier.notice:
+        pytest.skip("TORCH_HOME holds no weights of this classifier")
+    image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        features, logits = classifier.embed(image)
+        assert torch.equal(logits, classifier.logits(image))
+        maps = classifier.network.features(classifier.prepare(image))
+    assert torch.allclose(features, maps.mean(dim=(2, 3)), atol=1e-5)
+    assert not any(module._forward_pre_hooks for module in classifier.network.modules())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from avd_core.cli import main
-from avd_core.evidence import PARTS, Row, bootstrap, select_clips, summarise, table, through_png, verdict
 from avd_core.model import AVD
+from avd_core.protocols.gallery import PARTS, select_clips
 from avd_core.video import read_clip, write_mp4
 from tests.repository import ROOT
 
@@ -36,87 +36,18 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def row(name: str, difference: float, group: str | None = None, noise: float = 0.0) -> Row:
-    return Row(name, group, "planted", 64, 64, 25 + difference, 25 + noise, 25, 0.8 + difference / 100, 0.8, 0.8)
-
-
-def planted(differences, groups=None) -> dict:
-    groups = groups if groups is not None else [None] * len(differences)
-    rows = [row(str(i), d, g) for i, (d, g) in enumerate(zip(differences, groups, strict=True))]
-    return summarise(rows)["checkpoints"]["planted"]["differences"][0]
-
-
-def test_planted_verdicts():
-    rng = np.random.default_rng(0)
-    assert planted(rng.normal(0.5, 1, 100))["verdict"] == "beats"
-    assert planted(rng.normal(-0.5, 1, 100))["verdict"] == "loses to"
-    assert planted(rng.normal(0, 1, 100))["verdict"] == "cannot be told from"
-    assert "too few clips" in planted(rng.normal(5, 0.1, 4))["verdict"]
-
-
-def test_the_sentence_follows_from_the_interval():
-    wins = planted(np.random.default_rng(0).normal(0.5, 1, 100))
-    judged = wins["corrected"]
-    assert wins["sentence"] == (
-        f"planted beats copying the middle frame in PSNR: +{judged['mean']:.2f} dB "
-        f"[+{judged['low']:.2f}, +{judged['high']:.2f}]."
-    )
-    assert judged["low"] < wins["interval"]["low"] < wins["interval"]["high"] < judged["high"]
-
-
-def test_the_difference_is_paired():
-    # The clips differ by 20 dB among themselves, the two ways by a steady half: unpaired, nothing could be said.
-    rng = np.random.default_rng(0)
-    rows = []
-    for index in range(20):
-        hard = rng.uniform(-10, 10)
-        rows.append(Row(str(index), None, "x", 64, 64, 25.5 + hard, 25 + hard, 25 + hard, 0.8, 0.8, 0.8))
-    assert summarise(rows)["checkpoints"]["x"]["differences"][0]["verdict"] == "beats"
-
-
-def test_chance_over_many_comparisons_rarely_passes_for_a_win():
-    """Five times twenty checkpoints that differ from a copy by chance alone."""
-    rows = [row(str(i), 0, noise=i % 2) for i in range(6)]
-    named = [dataclasses.replace(entry, checkpoint=str(number)) for number in range(20) for entry in rows]
-    summary = summarise(named)
-    assert summary["comparisons"] == 80 and summary["corrected_level"] == pytest.approx(1 - 0.05 / 80)
-
-    rng = np.random.default_rng(1)
-    level = summary["corrected_level"]
-    said = [verdict(bootstrap(rng.normal(size=40), level=level)) for _ in range(100)]
-    assert said.count("cannot be told from") >= 98  # uncorrected, five of a hundred would be wrong
-
-
-def test_the_interval_agrees_with_the_textbook():
-    values = np.random.default_rng(0).normal(3, 2, 400)
-    interval = bootstrap(values)
-    half = 1.96 * values.std() / 20
-    assert interval.mean == pytest.approx(values.mean()) and (interval.over, interval.units) == ("clips", 400)
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.02)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.02)
-    assert bootstrap(values) == interval and bootstrap(values, seed=1) != interval
-
-
-def test_clips_of_one_group_are_no_independent_witnesses():
-    rng = np.random.default_rng(0)
-    people = [str(i // 20) for i in range(160)]
-    values = rng.normal(size=8).repeat(20) + rng.normal(0, 0.01, 160)
-    by_group, by_clip = bootstrap(values, people), bootstrap(values)
-    assert (by_group.over, by_group.units) == ("groups", 8)
-    assert by_group.high - by_group.low > 3 * (by_clip.high - by_clip.low)
-    assert bootstrap(values, [str(i // 40) for i in range(160)]).over == "clips"  # four groups allow no resampling
-
-
-def test_groups_of_unequal_size_keep_the_mean_over_clips():
-    values, groups = np.array([0.0] * 9 + [10.0] * 5), list("aaaaaaaaa") + list("bcdef")
-    interval = bootstrap(values, groups)
-    assert interval.mean == pytest.approx(50 / 14) and interval.low <= interval.mean <= interval.high
-
-
 def test_select_clips_takes_the_part_and_its_groups(folder):
     clips = select_clips(folder, folder / "split.json", "choose")
     assert [clips.name(i) for i in range(2)] == ["a/p2_1.mp4", "b/p2_1.mp4"] and clips.groups == ("2", "2")
     assert len(select_clips(folder, None, "test").paths) == 7
+
+
+def test_groups_may_be_listed(folder, tmp_path):
+    split = {"train": [], "choose": [], "test": ["*/p[12]_*.mp4"], "group": [["b/p1_1.mp4", "a/p2_1.mp4"]]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    clips = select_clips(folder, tmp_path / "split.json", "test")
+    assert [clips.name(i) for i in range(4)] == ["a/p1_1.mp4", "a/p2_1.mp4", "b/p1_1.mp4", "b/p2_1.mp4"]
+    assert clips.groups == ("a/p1_1.mp4", "b/p1_1.mp4", "b/p1_1.mp4", "b/p2_1.mp4")
 
 
 @pytest.mark.parametrize(
@@ -137,16 +68,10 @@ def test_a_split_that_cannot_be_right_is_refused(folder, tmp_path, split, senten
         select_clips(folder, tmp_path / "split.json", "test")
 
 
-def test_the_png_is_really_written_and_read():
-    image = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
-    assert (through_png(image) == image).all()
-    with pytest.raises((TypeError, KeyError, ValueError)):
-        through_png(image.astype(np.float32) / 255)  # what is not 8 bit does not pass
-
-
 def test_the_command_agrees_with_a_few_independent_lines(folder, tmp_path, tiny_checkpoint, capsys):
     out = tmp_path / "out"
     command = ["evidence", str(folder), "--out", str(out), "--split", str(folder / "split.json")]
+    command += ["--protocols", "restoration"]
     assert main([*command, "--checkpoints", str(tiny_checkpoint)]) == 0
     printed = capsys.readouterr()
     assert "skipped b/p3_2.mp4" in printed.err and "1 could not be read" in printed.out
@@ -154,7 +79,9 @@ def test_the_command_agrees_with_a_few_independent_lines(folder, tmp_path, tiny_
 
     model = AVD.from_pretrained(tiny_checkpoint)
     with open(out / "restoration.csv", newline="") as file:
-        rows = {entry["clip"]: entry for entry in csv.DictReader(file)}
+        entries = list(csv.DictReader(file))
+    rows = {entry["clip"]: entry for entry in entries if entry["through"] == "png"}
+    through_jpeg = {entry["clip"]: entry for entry in entries if entry["through"] == "jpeg-90"}
     assert list(rows) == ["a/p3_1.mp4", "b/p3_1.mp4"]
     for name, entry in rows.items():
         original = read_clip(folder / name, frames=8, size=64, whole=True).frames
@@ -163,12 +90,22 @@ def test_the_command_agrees_with_a_few_independent_lines(folder, tmp_path, tiny_
             file = io.BytesIO()
             pixels = ((image[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
             Image.fromarray(pixels).save(file, "PNG")
-            pixels = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None] / 127.5 - 1
-            restored = ((model.decode(pixels)[0].permute(1, 2, 3, 0) + 1) * 127.5).round().numpy()
+            jpeg = io.BytesIO()
+            Image.fromarray(np.array(Image.open(file))).save(jpeg, "JPEG", quality=90, subsampling="4:2:0")
+            restored = []
+            for saved in (file, jpeg):
+                pixels = torch.from_numpy(np.array(Image.open(saved))).permute(2, 0, 1)[None] / 127.5 - 1
+                restored.append(((model.decode(pixels)[0].permute(1, 2, 3, 0) + 1) * 127.5).round().numpy())
         middle, mean = original[4], np.round(original.mean(axis=0))
-        for figure, copy in (("psnr", restored), ("psnr_middle_copy", middle), ("psnr_mean_copy", mean)):
+        for row, figure, copy in (
+            (entry, "psnr", restored[0]),
+            (entry, "psnr_middle_copy", middle),
+            (entry, "psnr_mean_copy", mean),
+            (through_jpeg[name], "psnr", restored[1]),
+            (through_jpeg[name], "psnr_mean_copy", mean),
+        ):
             mse = ((original.astype(float) - copy) ** 2).mean()
-            assert float(entry[figure]) == pytest.approx(10 * np.log10(255**2 / mse), abs=1e-3), figure
+            assert float(row[figure]) == pytest.approx(10 * np.log10(255**2 / mse), abs=1e-3), figure
 
     evidence = json.loads((out / "evidence.json").read_text())
     result = evidence["protocols"]["restoration"]["checkpoints"]["tiny"]
@@ -185,6 +122,7 @@ def test_the_command_can_choose_and_compare_checkpoints(folder, tmp_path, tiny_c
     other = AVD(AVD.from_pretrained(tiny_checkpoint).config).save_pretrained(tmp_path / "other")
     out = tmp_path / "out"
     command = ["evidence", str(folder), "--out", str(out), "--split", str(folder / "split.json"), "--part", "choose"]
+    command += ["--protocols", "restoration", "--through"]
     assert main([*command, "--checkpoints", str(tiny_checkpoint), str(other)]) == 0
     evidence = json.loads((out / "evidence.json").read_text())
     assert evidence["part"] == "choose" and list(evidence["checkpoints"]) == ["tiny", "other"]
@@ -196,27 +134,10 @@ def test_the_command_can_choose_and_compare_checkpoints(folder, tmp_path, tiny_c
 def test_nothing_readable_is_an_error_and_leaves_nothing(tmp_path, tiny_checkpoint, capsys):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.mp4").write_bytes(b"no")
-    command = ["evidence", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
+    command = ["evidence", str(tmp_path / "set"), "--out", str(tmp_path / "out"), "--protocols", "restoration"]
     assert main([*command, "--checkpoints", str(tiny_checkpoint)]) == 2
     assert "None of the 1 clips can be read" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
-
-
-def test_the_table_is_aligned_and_ends_in_the_verdicts():
-    rng = np.random.default_rng(0)
-    groups = [str(i % 3) for i in range(30)]
-    summary = summarise([row(str(i), d, g) for i, (d, g) in enumerate(zip(rng.normal(1, 1, 30), groups, strict=True))])
-    blocks = table(summary).split("\n\n")
-    for block in blocks[:-1]:
-        assert len({len(line) for line in block.splitlines()}) == 1
-    assert [line.split()[0] for line in blocks[1].splitlines()] == ["group", "0", "1", "2"]
-    assert blocks[-1].count("planted ") == 4 and "beats" in blocks[-1] and "over 4 comparisons" in blocks[-1]
-
-
-def test_verdict_words():
-    assert verdict(bootstrap(np.ones(5))) == "beats"
-    assert verdict(bootstrap(-np.ones(5))) == "loses to"
-    assert verdict(bootstrap(np.zeros(5))) == "cannot be told from"
 
 
 @pytest.mark.parametrize("path", sorted(SPLITS.glob("*.json")), ids=lambda path: path.stem)
@@ -261,6 +182,9 @@ def test_no_scene_of_the_surveillance_set_is_on_two_sides(data_dir):
             small = np.stack([np.asarray(Image.fromarray(g).resize((24, 24), Image.BOX), float).ravel() for g in grey])
             small -= small.mean(axis=1, keepdims=True)
             thumbnails.setdefault(part, []).append(small / np.linalg.norm(small, axis=1, keepdims=True))
+        kept, groups = thumbnails[part], clips.groups[::4]
+        for one, other in itertools.combinations(range(len(kept)), 2):  # nor are two within a part unless listed
+            assert groups[one] == groups[other] or (kept[one] @ kept[other].T).max() < 0.85
     sides = {part: np.concatenate(values) for part, values in thumbnails.items()}
     for one, other in (("train", "test"), ("train", "choose"), ("choose", "test")):
         assert (sides[one] @ sides[other].T).max() < 0.85  # another scaler, a little slack

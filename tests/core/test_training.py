@@ -112,10 +112,11 @@ def lines(folder):
 
 
 def started(*arguments: str) -> subprocess.Popen:
-    """`python -m avd_core train` in a process of its own, always with as many threads: their number changes last bits."""
+    """`python -m avd_core train` in a process of its own; one thread in each, as their number changes last bits."""
     return subprocess.Popen(
         [sys.executable, "-m", "avd_core", "train", *arguments],
-        env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 

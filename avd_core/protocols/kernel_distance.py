@@ -1,0 +1,70 @@
+"""Kernel distance (KID): how far the images lie from real frames in a classifier's feature space.
+
+The squared maximum mean discrepancy with the cubic polynomial kernel (Binkowski et al., arXiv 1801.01401), computed by
+torchmetrics on a classifier's features, beside its floor: real frames against other real frames of the same clips. No
+verdict is passed: the spread is that of random subsets, which are no independent samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avd_core.protocols.report import NotMeasurable, Report
+from avd_core.verdicts import aligned
+
+if TYPE_CHECKING:
+    from avd_core.classifiers import Classifier
+    from avd_core.protocols.gallery import Gallery
+
+FLOOR = "other real"
+SUBSETS = 100
+FEWEST = 10  # clips
+LARGEST = 100  # images of a subset
+
+
+def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -> Report:
+    """The kernel distance of every representation from real frames, with every scorer.
+
+    Raises:
+        NotMeasurable: for fewer than ten clips.
+    """
+    members = gallery.members()
+    if len(members) < FEWEST:
+        raise NotMeasurable(f"a kernel distance needs at least {FEWEST} clips")
+    size = min(LARGEST, len(members) // 2)
+    names = [FLOOR, "adjacent", *gallery.contenders, *gallery.baselines]
+    rows = []
+    for scorer in scorers:
+        for name in names:
+            real = gallery.features(scorer, gallery.real_beside(name), members)
+            mean, deviation = kernel_distance(real, gallery.features(scorer, name, members), size=size, seed=seed)
+            rows.append({"scorer": scorer.name, "representation": name, "distance": mean, "deviation": deviation})
+    body = [["", *(scorer.name for scorer in scorers)]]
+    body += [
+        [name, *(f"{row['distance']:.3f} ± {row['deviation']:.3f}" for row in rows if row["representation"] == name)]
+        for name in names
+    ]
+    text = "\n".join([*aligned(body), "", f"± is the deviation over {SUBSETS} subsets of {size} images; no verdicts."])
+    summary = {"subsets": SUBSETS, "subset_size": size, "seed": seed, "distances": rows}
+    return Report("Kernel distance (KID) from real frames in a classifier's features", summary, text, rows)
+
+
+def kernel_distance(real: np.ndarray, fake: np.ndarray, *, size: int, seed: int = 0) -> tuple[float, float]:
+    """Mean and deviation over subsets of `size`; features (N, D)."""
+    import warnings
+
+    import torch
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    scale = real.std()  # the polynomial kernel is not invariant to scale: scorers differ by that only
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with warnings.catch_warnings(action="ignore"):  # that it keeps what it is given
+            metric = KernelInceptionDistance(torch.nn.Identity(), subsets=SUBSETS, subset_size=size)
+        metric.update(torch.from_numpy(real / scale).float(), real=True)
+        metric.update(torch.from_numpy(fake / scale).float(), real=False)
+        mean, deviation = metric.compute()
+    return float(mean), float(deviation)

@@ -1,0 +1,171 @@
+"""Restoration: how much of a clip comes back from the bytes of its image, beside what a still picture would give back.
+
+Whole clips, before any video encoding. Through a JPEG file, blur or noise it is the image that is damaged; the clip's
+middle and mean frame, which a contender is compared with, never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avd_core.damages import DAMAGES
+from avd_core.distillers import restore
+from avd_core.metrics import quality
+from avd_core.protocols.report import Report
+from avd_core.verdicts import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
+
+if TYPE_CHECKING:
+    from avd_core.protocols.gallery import Gallery
+
+COPIES = {"middle_copy": "copying the middle frame", "mean_copy": "the mean frame"}
+FIGURES = ("psnr", "psnr_middle_copy", "psnr_mean_copy", "ssim", "ssim_middle_copy", "ssim_mean_copy")
+METRICS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4)}  # what it is called, its unit, digits worth printing
+SHOWN_GROUPS = 12  # in the printed table; evidence.json has all
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip through one checkpoint and one file."""
+
+    clip: str
+    group: str | None
+    checkpoint: str
+    height: int
+    width: int
+    psnr: float
+    psnr_middle_copy: float
+    psnr_mean_copy: float
+    ssim: float
+    ssim_middle_copy: float
+    ssim_mean_copy: float
+    through: str = "png"
+
+    @property
+    def contender(self) -> str:
+        """What the table calls it."""
+        return self.checkpoint if self.through == "png" else f"{self.checkpoint} through {self.through}"
+
+
+def measure(gallery: Gallery, *, damages: Sequence[str] = ("jpeg-90",), seed: int = 0) -> Report:
+    """Restores every reported clip with every checkpoint, from a PNG file and from each of the `damages`."""
+    members = gallery.members()
+    rows = []
+    for through in dict.fromkeys(["png", *damages]):
+        for name, model in gallery.models.items():
+            for i in members:
+                entry = gallery.entries[i]
+                original = entry.frames[gallery.representations[name].sampling]
+                figures = quality(original, restore(model, DAMAGES[through](gallery.image(name, i))))
+                rows.append(
+                    Row(
+                        clip=entry.name,
+                        group=entry.group,
+                        checkpoint=name,
+                        height=original.shape[1],
+                        width=original.shape[2],
+                        **{figure: getattr(figures, figure) for figure in FIGURES},
+                        through=through,
+                    )
+                )
+    summary = summarise(rows, seed)
+    return Report("Restoration, whole clips, from an 8-bit PNG", summary, table(summary), [asdict(row) for row in rows])
+
+
+def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
+    """The table: for each checkpoint and file its means, its paired differences to the two copies, its groups.
+
+    Returns:
+        Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
+        `corrected_level`, so that all of them together are wrong with 5 % probability at most.
+    """
+    by_checkpoint: dict[str, list[Row]] = {}
+    for row in rows:
+        by_checkpoint.setdefault(row.contender, []).append(row)
+    comparisons = len(by_checkpoint) * len(METRICS) * len(COPIES)
+    corrected = 1 - (1 - LEVEL) / comparisons
+
+    def one(name: str, members: list[Row]) -> dict[str, Any]:
+        groups = [row.group or row.clip for row in members] if any(row.group for row in members) else None
+        values = {figure: np.array([getattr(row, figure) for row in members]) for figure in FIGURES}
+        differences = []
+        for metric, (called, unit, digits) in METRICS.items():
+            for copy, meaning in COPIES.items():
+                paired = values[metric] - values[f"{metric}_{copy}"]
+                judged = bootstrap(paired, groups, level=corrected, seed=seed)
+                sentence = (
+                    f"{name} {verdict(judged)} {meaning} in {called}: {judged.mean:+.{digits}f}{unit} "
+                    f"[{judged.low:+.{digits}f}, {judged.high:+.{digits}f}]."
+                )
+                differences.append(
+                    {
+                        "metric": metric,
+                        "against": copy,
+                        "interval": asdict(bootstrap(paired, groups, seed=seed)),
+                        "corrected": asdict(judged),
+                        "verdict": verdict(judged),
+                        "sentence": sentence,
+                    }
+                )
+        return {
+            "clips": len(members),
+            "figures": {figure: asdict(bootstrap(values[figure], groups, seed=seed)) for figure in FIGURES},
+            "differences": differences,
+            "groups": {
+                group: {
+                    "clips": groups.count(group),
+                    **{figure: float(values[figure][np.array(groups) == group].mean()) for figure in FIGURES},
+                }
+                for group in sorted(set(groups or ()))
+            },
+        }
+
+    return {
+        "level": LEVEL,
+        "comparisons": comparisons,
+        "corrected_level": corrected,
+        "seed": seed,
+        "resamples": RESAMPLES,
+        "checkpoints": {name: one(name, members) for name, members in by_checkpoint.items()},
+    }
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """The summary as aligned text that ends in the verdicts."""
+    lines = []
+    for name, result in summary["checkpoints"].items():
+        ways = {"": name, "_mean_copy": COPIES["mean_copy"], "_middle_copy": COPIES["middle_copy"]}
+        header = ["", *(f"{called}{',' if unit else ''}{unit}" for called, unit, _ in METRICS.values())]
+        body = [header]
+        for suffix, way in ways.items():
+            cells = [cell(result["figures"][metric + suffix], METRICS[metric][2]) for metric in METRICS]
+            body.append([way, *cells])
+        for difference in result["differences"]:
+            digits = METRICS[difference["metric"]][2]
+            column = list(METRICS).index(difference["metric"]) + 1
+            label = f"{name} - {COPIES[difference['against']]}"
+            line = next((line for line in body if line[0] == label), None)
+            if line is None:
+                body.append(line := [label, *[""] * len(METRICS)])
+            line[column] = cell(difference["interval"], digits, signed=True)
+        lines += [*aligned(body), ""]
+        if 0 < len(result["groups"]) <= SHOWN_GROUPS:
+            columns = ["group", "clips", *(f"{metric}{suffix}" for metric in METRICS for suffix in ways)]
+            body = [columns]
+            for group, means in result["groups"].items():
+                digits = [METRICS[column.split("_")[0]][2] for column in columns[2:]]
+                cells = [f"{means[c]:.{d}f}" for c, d in zip(columns[2:], digits, strict=True)]
+                body.append([group, str(means["clips"]), *cells])
+            lines += [*aligned(body), ""]
+    over = next(iter(summary["checkpoints"].values()))["differences"][0]["corrected"]
+    lines.append(
+        f"In brackets {summary['level']:.0%} bootstrap intervals over {over['units']} {over['over']}. Verdicts, from "
+        f"intervals of the paired difference at {summary['corrected_level']:.2%} "
+        f"({summary['level']:.0%} over {summary['comparisons']} comparisons):"
+    )
+    for result in summary["checkpoints"].values():
+        lines += [f"  {difference['sentence']}" for difference in result["differences"]]
+    return "\n".join(lines)

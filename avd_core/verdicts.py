@@ -1,0 +1,210 @@
+"""Intervals, and what they allow to be said.
+
+A verdict follows from the interval of the *paired* difference, clip by clip, corrected for the number of
+comparisons (Bonferroni). Intervals are bootstrap percentiles over clips; over groups (people, source videos), whose
+clips are no independent witnesses, where there are at least five of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+FEWEST = 5  # units that an interval needs: fewer clips allow no verdict, fewer groups are shown one by one
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its bootstrap interval.
+
+    Attributes:
+        mean: over clips.
+        low, high: ends of the interval.
+        level: its coverage, such as 0.95.
+        over: what was resampled, "clips" or "groups".
+        units: how many of those there are.
+    """
+
+    mean: float
+    low: float
+    high: float
+    level: float
+    over: str
+    units: int
+
+
+def bootstrap(
+    values: np.ndarray, groups: Sequence[str] | None = None, *, level: float = LEVEL, seed: int = 0
+) -> Interval:
+    """The mean with its bootstrap percentile interval.
+
+    Args:
+        values: (N,), one value a clip; paired differences for a comparison.
+        groups: the group of each clip. From five groups on, groups are resampled, each with all its clips.
+        level: coverage.
+        seed: of the resampling.
+    """
+    return intervals(values, groups, levels=(level,), seed=seed)[0]
+
+
+def intervals(
+    values: np.ndarray, groups: Sequence[str] | None = None, *, levels: Sequence[float], seed: int = 0
+) -> list[Interval]:
+    """As `bootstrap`, several levels from one resampling."""
+    units, over = np.arange(len(values)), "clips"
+    if groups is not None and len(set(groups)) >= FEWEST:
+        units, over = np.unique(groups, return_inverse=True)[1], "groups"
+    sums, counts = np.bincount(units, weights=values), np.bincount(units)
+    rng = np.random.default_rng(seed)
+    means = np.empty(RESAMPLES)
+    for begin in range(0, RESAMPLES, 500):  # in blocks: ten thousand clips at once would be a gigabyte
+        drawn = rng.integers(len(sums), size=(500, len(sums)))
+        means[begin : begin + 500] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    ends = [np.quantile(means, [(1 - level) / 2, (1 + level) / 2]).tolist() for level in levels]
+    return [
+        Interval(float(np.mean(values)), low, high, level, over, len(sums))
+        for level, (low, high) in zip(levels, ends, strict=True)
+    ]
+
+
+def verdict(difference: Interval) -> str:
+    """What the interval of a paired difference allows to be said of the first against the second."""
+    if difference.units < FEWEST:
+        return f"has too few {difference.over} to be judged against"
+    if difference.low > 0:
+        return "beats"
+    return "loses to" if difference.high < 0 else "cannot be told from"
+
+
+def scoreboard(
+    columns: Mapping[str, Mapping[str, np.ndarray]],
+    contenders: Sequence[str],
+    groups: Sequence[str] | None = None,
+    *,
+    lower_is_better: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Every representation's mean, and what may be said of each contender against every other one.
+
+    Args:
+        columns: ways of measuring -> representations -> (N,) one figure a clip, the clips in the same order.
+        contenders: the representations that are judged; every column holds them.
+        groups: the group of each clip.
+        lower_is_better: whether a smaller figure wins.
+        seed: of the bootstrap.
+
+    Returns:
+        Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
+        `corrected_level`, so that all of them together are wrong with 5 % probability at most.
+    """
+    pairs = [
+        (column, one, other)
+        for column, rows in columns.items()
+        for number, one in enumerate(contenders)
+        for other in rows
+        if other not in contenders[: number + 1]  # two contenders are compared once
+    ]
+    corrected = 1 - (1 - LEVEL) / max(1, len(pairs))
+    differences = []
+    for column, one, other in pairs:
+        paired = columns[column][one] - columns[column][other]
+        interval, judged = intervals(paired, groups, levels=(LEVEL, corrected), seed=seed)
+        won = replace(judged, mean=-judged.mean, low=-judged.high, high=-judged.low) if lower_is_better else judged
+        differences.append(
+            {
+                "measured": column,
+                "of": one,
+                "against": other,
+                "interval": asdict(interval),
+                "corrected": asdict(judged),
+                "verdict": verdict(won),
+            }
+        )
+    return {
+        "level": LEVEL,
+        "comparisons": len(pairs),
+        "corrected_level": corrected,
+        "seed": seed,
+        "resamples": RESAMPLES,
+        "figures": {
+            column: {name: asdict(bootstrap(values, groups, seed=seed)) for name, values in rows.items()}
+            for column, rows in columns.items()
+        },
+        "differences": differences,
+        "groups": group_means(columns, groups),
+    }
+
+
+def group_means(
+    columns: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[str] | None
+) -> dict[str, dict[str, Any]]:
+    """For each group how many clips it has and every representation's mean in every column; nothing without groups."""
+    members = {group: np.array(groups) == group for group in sorted(set(groups or ()))}
+    return {
+        group: {
+            "clips": int(inside.sum()),
+            "figures": {
+                column: {name: float(values[inside].mean()) for name, values in rows.items()}
+                for column, rows in columns.items()
+            },
+        }
+        for group, inside in members.items()
+    }
+
+
+def group_table(groups: Mapping[str, Any], column: str, *, scale: float = 100, digits: int = 1) -> str:
+    """The means of `group_means` in one column as aligned text, one line a representation."""
+    body = [[f"by group, {column}", *(f"{group} ({one['clips']} clips)" for group, one in groups.items())]]
+    for name in next(iter(groups.values()))["figures"][column]:
+        body.append([name, *(f"{one['figures'][column][name] * scale:.{digits}f}" for one in groups.values())])
+    return "\n".join(aligned(body))
+
+
+def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: int = 1) -> str:
+    """The figures as aligned text (per cent by default), one line a representation, ending in the verdicts."""
+    columns = list(board["figures"])
+    names = list(dict.fromkeys(name for rows in board["figures"].values() for name in rows))
+    body = [["", *columns]]
+    for name in names:
+        found = [board["figures"][column].get(name) for column in columns]
+        body.append([name, *("" if one is None else cell(one, digits, scale=scale) for one in found)])
+    any_row = next(iter(next(iter(board["figures"].values())).values()))
+    lines = [
+        *aligned(body),
+        "",
+        f"In brackets {board['level']:.0%} bootstrap intervals over {any_row['units']} {any_row['over']}. Verdicts, "
+        f"from intervals of the paired difference at {board['corrected_level']:.2%} ({board['level']:.0%} over "
+        f"{board['comparisons']} comparisons):",
+    ]
+    said: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for entry in board["differences"]:
+        difference = f"{entry['against']} ({entry['corrected']['mean'] * scale:+.{digits}f})"
+        said.setdefault((entry["of"], entry["measured"]), {}).setdefault(entry["verdict"], []).append(difference)
+    for (one, column), verdicts in said.items():
+        sentence = "; ".join(f"{word} {', '.join(others)}" for word, others in verdicts.items())
+        lines.append(f"  {column}: {one} {sentence}.")
+    if 1 < len(board["groups"]) < FEWEST:  # too few to be resampled, so each is told
+        lines[-1] += "\n"
+        lines.append(group_table(board["groups"], columns[0], scale=scale, digits=digits))
+    return "\n".join(lines)
+
+
+def cell(interval: Mapping[str, Any], digits: int, *, signed: bool = False, scale: float = 1) -> str:
+    """An interval as text: its mean, and its ends in brackets."""
+    sign = "+" if signed else ""
+    mean, low, high = (f"{interval[key] * scale:{sign}.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def aligned(body: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines of one width: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in body
+    ]

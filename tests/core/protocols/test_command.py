@@ -1,0 +1,67 @@
+"""The command with every protocol: what is measured stands in its files, what is not is told with its reason."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avd_core import evidence
+from avd_core.cli import main
+from avd_core.video import write_mp4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two classes, three people, two clips of each."""
+    folder = tmp_path_factory.mktemp("set")
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        for number in range(6):
+            rng = np.random.default_rng((number, ord(name)))
+            scene = rng.integers(0, 200, (8, 9, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            scene[..., 0 if name == "a" else 2] += 55
+            frames = np.stack([np.roll(scene, number * t, axis=1) for t in range(8)])
+            write_mp4(folder / name / f"p{number // 2}_{number}.mp4", frames, 8)
+    split = {"train": ["*/p0_*"], "choose": ["*/p1_*"], "test": ["*/p2_*"], "group": "p([0-9])"}
+    (folder / "split.json").write_text(json.dumps(split))
+    return folder
+
+
+def test_every_protocol_is_measured_or_says_why_not(folder, tmp_path, tiny_checkpoint, scorer, monkeypatch, capsys):
+    monkeypatch.setattr(evidence, "load_scorers", lambda names: [scorer])
+    out = tmp_path / "out"
+    command = ["evidence", str(folder), "--split", str(folder / "split.json"), "--out", str(out), "--limit", "1"]
+    assert main([*command, "--checkpoints", str(tiny_checkpoint)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 clips of") and "at most 1 of each class of the 4 there are" in printed
+    assert "realism: not measured, because the clips are all of one group" in printed
+    assert "kernel-distance: not measured, because a kernel distance needs at least 10 clips" in printed
+    measured = json.loads((out / "evidence.json").read_text())["protocols"]
+    assert set(measured) == set(evidence.PROTOCOLS)
+    assert {name for name, one in measured.items() if "not_measured" in one} == {"realism", "kernel-distance"}
+    for name in ("agreement", "order", "recognition"):
+        with open(out / f"{name}.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["clip"] for row in rows} == {"a/p2_4.mp4", "b/p2_4.mp4"}, "nothing but the reported part"
+        assert {row["representation"] for row in rows} >= {"tiny", "middle", "mean", "dynamic", "random"}
+        assert measured[name]["comparisons"] == len(measured[name]["differences"]) > 10
+
+
+def test_several_folders_are_pooled_each_with_its_split(folder, tmp_path, tiny_checkpoint, capsys):
+    other = tmp_path / "other"
+    (other / "c").mkdir(parents=True)
+    (other / "c" / "clip.mp4").write_bytes((folder / "a" / "p0_0.mp4").read_bytes())
+    (other / "split.json").write_text(json.dumps({"train": [], "choose": [], "test": ["*/*"]}))
+    out = tmp_path / "out"
+    command = ["evidence", str(folder), str(other), "--out", str(out), "--protocols", "restoration", "--through"]
+    command += ["--checkpoints", str(tiny_checkpoint), "--split", str(folder / "split.json")]
+    assert main(command) == 2
+    assert "2 folders and 1 splits" in capsys.readouterr().err
+    assert main([*command, str(other / "split.json")]) == 0
+    with open(out / "restoration.csv", newline="") as file:
+        names = [row["clip"] for row in csv.DictReader(file)]
+    assert len(names) == 5 and "other/c/clip.mp4" in names and f"{folder.name}/a/p2_4.mp4" in names
