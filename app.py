@@ -8,21 +8,24 @@ import sys
 # Before gradio is imported: no version check and no usage counts leave this machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-from app.ui import build_app, launch
-from avd_core.explorer import Explorer
+PORT = os.environ.get("GRADIO_SERVER_PORT") or "7860"
+if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it, which stumbles over a word
+    sys.exit(f"GRADIO_SERVER_PORT is {PORT!r}, which is no port number.")
+
+from app.ui import build_app, launch  # noqa: E402
+from avd_core.explorer import Explorer  # noqa: E402
 
 # At module level, where `gradio app.py` and Spaces look for it.
 demo = build_app(Explorer())
 
 
 def main() -> None:
-    port = os.environ.get("GRADIO_SERVER_PORT") or "7860"
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        sys.exit(f"GRADIO_SERVER_PORT is {port!r}, which is no port number.")
     try:
-        launch(demo, int(port))
+        launch(demo, int(PORT))
     except OSError:
-        sys.exit(f"Port {port} is in use: stop what runs there, or set GRADIO_SERVER_PORT to another port.")
+        name = os.environ.get("GRADIO_SERVER_NAME")
+        unless = f" (or {name} is no address of this machine)" if name else ""
+        sys.exit(f"Port {PORT} is in use{unless}: stop what runs there, or set GRADIO_SERVER_PORT to another port.")
 
 
 if __name__ == "__main__":

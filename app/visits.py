@@ -108,7 +108,7 @@ class Visits:
         """An example's visit: from memory where somebody has asked the same before, unless wanted `anew`."""
         key = (name, request)
         visit = self._finished.get(key)
-        if anew or visit is None:
+        if anew or visit is None or self._is_outdated(visit):
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
             ready: Future[Path] = Future()
             ready.set_result(request.clip)
@@ -120,21 +120,31 @@ class Visits:
                 del self._finished[next(iter(self._finished))]
         yield visit
 
+    def _is_outdated(self, visit: Visit) -> bool:
+        """Whether another classifier stood in for the one asked for, which can be had by now."""
+        result = visit.result
+        if result.recognition.notice is None:
+            return False
+        return self.explorer.recognise(result.distilled, result.request.classifier).notice is None
+
     def _steps(self, title: str, request: ExploreRequest, folder: Path, ready: Future[Path]) -> Iterator[Visit]:
         for part in self.explorer.explore_steps(request):
             calibration = self.explorer.calibration(request.checkpoint) if part.realism else None
             pieces = results.publish(part, folder, calibration)
             pieces["status"] = facts(title, part) if part.complete else doing(part.stage)
-            playable = None
-            if part.complete or ready.done():
+            if not ready.done():
+                yield Visit(title, part, None, pieces)  # the preview may take longer than all else
+            if ready.done() or part.complete:
                 playable = _result(ready)
-            if playable:
-                clip = part.clip
-                window = (clip.start, clip.start + clip.seconds)
-                pieces["preview"] = render.preview(
-                    Shelf.address(playable), title, clip.source.seconds, window, PREVIEW_SECONDS
-                )
-            yield Visit(title, part, playable, pieces)
+                if playable:
+                    clip = part.clip
+                    window = (clip.start, clip.start + clip.seconds)
+                    pieces = pieces | {
+                        "preview": render.preview(
+                            Shelf.address(playable), title, clip.source.seconds, window, PREVIEW_SECONDS
+                        )
+                    }
+                yield Visit(title, part, playable, pieces)
 
 
 def doing(stage: str | None = None) -> str:

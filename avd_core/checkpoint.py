@@ -82,7 +82,6 @@ def shown_name(asked: str | Path, folder: Path) -> str:
 
 def _download(repo_id: str, revision: str | None, timeout: float) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     limits = {CONFIG: MAX_JSON_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES, CALIBRATION: MAX_JSON_BYTES}
     try:
@@ -97,7 +96,9 @@ def _download(repo_id: str, revision: str | None, timeout: float) -> Path:
         paths = [
             hf_hub_download(repo_id, file, revision=info.sha, etag_timeout=timeout) for file in limits if file in sizes
         ]
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # the Hub's client lets errors of its HTTP library through, whichever that is
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"The checkpoint {repo_id!r} could not be fetched from the Hub: {reason}") from error
     return Path(paths[0]).parent

@@ -104,8 +104,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=PARTS, default="test", help="of the split (default: test)")
     parser.add_argument("--checkpoints", nargs="+", default=["base"], metavar="NAME", help="default: base")
     parser.add_argument(
-        "--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS), metavar="NAME",
-        help=f"of {', '.join(PROTOCOLS)} (default: all)",
+        "--protocols", nargs="+", choices=PROTOCOLS, default=["restoration"], metavar="NAME",
+        help=f"of {', '.join(PROTOCOLS)} (default: restoration, the quickest; the others take many minutes)",
     )  # fmt: skip
     parser.add_argument(
         "--scorers", nargs="+", default=SCORERS, metavar="NAME", help=f"classifiers (default: {' '.join(SCORERS)})"

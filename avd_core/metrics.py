@@ -97,7 +97,7 @@ def quality(original: np.ndarray, restored: np.ndarray) -> Quality:
     for suffix, candidate in candidates.items():
         whole = np.broadcast_to(candidate, original.shape)
         same = [bool((frame == copy).all()) for frame, copy in zip(original, whole, strict=True)]
-        ssim = ssim_per_frame(original, candidate)
+        ssim = np.where(same, 1.0, ssim_per_frame(original, candidate))  # not 0.99999, as rounding has it
         figures["psnr" + suffix] = psnr(original, candidate)
         figures["ssim" + suffix] = float(ssim.mean())
         per_frame["psnr" + suffix] = tuple(

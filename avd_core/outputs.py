@@ -92,7 +92,12 @@ def _move_into(staging: Path, folder: Path) -> None:
     if not folder.exists():
         os.replace(staging, folder)
         return
-    for entry in sorted(staging.rglob("*")):  # parents come before what they hold
+    entries = sorted(staging.rglob("*"))  # parents come before what they hold
+    for entry in entries:  # all of them before the first is moved: no half-filled folder
+        target = folder / entry.relative_to(staging)
+        if target.exists() and target.is_dir() != entry.is_dir():
+            raise OutputError(f"{target} is in the way: move it, or choose another folder.")
+    for entry in entries:
         target = folder / entry.relative_to(staging)
         if entry.is_dir():
             target.mkdir(exist_ok=True)

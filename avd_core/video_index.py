@@ -212,7 +212,9 @@ def _cut_short(
     container: av.container.InputContainer, path: Path, seconds: float, furthest: float, torn: bool
 ) -> tuple[str, ...]:
     announced = (container.duration or 0) / av.time_base
-    missing = (container.start_time or 0) / av.time_base + announced - furthest
+    # Matroska announces when it ends, counted from zero; the others how long it lasts.
+    begins = 0 if "matroska" in container.format.name else container.start_time or 0
+    missing = begins / av.time_base + announced - furthest
     if announced and missing > max(0.5, 0.05 * announced):
         return (f"The file is cut short: it announces {announced:.1f} s but ends after {seconds:.1f} s.",)
     return (f"The file is cut short: it breaks off after {seconds:.1f} s.",) if torn else ()

@@ -55,6 +55,7 @@ class ExploreTab:
     def __init__(self, page: gr.Blocks, visits: Visits, checkpoint: str) -> None:
         self.visits, self.checkpoint = visits, checkpoint
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
+        self.looks: dict[str, object] = {}  # of each session what it last wanted looked at
         self.opening = threading.Lock()
         self._lay_out()
         self._wire(page)
@@ -85,8 +86,8 @@ class ExploreTab:
                 with gr.Column(visible=False, elem_id="window") as self.window:
                     self.mode = gr.Radio([MOTION, WHOLE, CHOOSE], value=MOTION, label="Part of the clip to distil")
                     with gr.Row(visible=False) as self.bounds:
-                        self.start = gr.Number(0, label="From second", minimum=0, step=0.1, min_width=80)
-                        self.length = gr.Number(4, label="Seconds long", minimum=0.1, step=0.1, min_width=80)
+                        self.start = gr.Number(0, label="From second", step=0.1, min_width=80)
+                        self.length = gr.Number(4, label="Seconds long", step=0.1, min_width=80)
                     self.again = gr.Button("Distil this part", variant="primary")
                 slot("examples", self.visits.tiles(), js_on_load=PICK)
                 with gr.Accordion("Settings", open=False, elem_id="settings"):
@@ -134,21 +135,22 @@ class ExploreTab:
             self._greet, None, [*shown, self.classifier, self.method, self.model], **quiet, concurrency_limit=None
         )
         page.unload(self._leave)
-        for click in (self.upload.upload, slots["examples"].click, self.again.click, self.model.select):
+        for click in (self.upload.upload, slots["examples"].click, self.again.click, self.model.input):
             click(None, js=QUEUED)
         self.upload.upload(self._on_upload, [self.upload, *settings], shown, **work)
         slots["examples"].click(self._on_example, settings, shown, **work)
-        for click in (self.again.click, self.model.select):
+        for click in (self.again.click, self.model.input):
             click(self._on_window, window, shown, **work)
         self.mode.input(lambda mode: gr.Row(visible=mode == CHOOSE), self.mode, self.bounds, **quiet, queue=False)
 
         looked = [*(slots[name] for name in ("message", "recognition", "saliency", "links", "details"))]
         looked += [self.visit, self.target]
         work |= {"trigger_mode": "always_last", "show_progress": "full", "show_progress_on": slots["saliency"]}
-        # A dropdown's `input` comes twice for one choice (gradio 6.31), its `select` once.
-        for change in (self.target.select, self.method.select):
+        # `select` does not come for a choice by keyboard. `input` does, and twice for one by mouse (gradio 6.31):
+        # hence `_is_shown`, and `looks` for the second while the first is at work.
+        for change in (self.target.input, self.method.input):
             change(self._on_look, [self.visit, self.method, self.target], looked, **work)
-        self.classifier.select(self._on_classifier, [self.visit, self.method, self.classifier], looked, **work)
+        self.classifier.input(self._on_classifier, [self.visit, self.method, self.classifier], looked, **work)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -187,6 +189,7 @@ class ExploreTab:
 
     def _leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
+        self.looks.pop(request.session_hash, None)
 
     def _on_upload(
         self, path: str, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
@@ -250,6 +253,10 @@ class ExploreTab:
         if visit is None:
             return {self.slots["message"]: FORGOTTEN}
         turn = self.turns.get(request.session_hash)
+        asked = (turn, visit.result.request.clip, *look.items())
+        if _is_shown(visit, **look) or self.looks.get(request.session_hash) == asked:
+            return {self.slots["message"]: gr.skip()}
+        self.looks[request.session_hash] = asked
         try:
             visit = self.visits.look(visit, **look)
         except Exception as error:
@@ -279,6 +286,15 @@ class ExploreTab:
         """The last result comes back whole, under a message that says what to do next."""
         shown = self._shown(before) if before else {self.slots["status"]: render.nothing()}
         return shown | {self.slots["message"]: _message(error, KEPT if before else "Try another clip, or an example.")}
+
+
+def _is_shown(visit: Visit, *, method: str, target: str | None, classifier: str | None = None) -> bool:
+    """Whether a look is what the page shows already."""
+    result = visit.result
+    if classifier is not None:
+        return classifier == result.request.classifier and method == result.saliency.method
+    # None: the box was emptied, to type another class into it.
+    return method == result.saliency.method and target in (None, result.saliency.label)
 
 
 def _message(error: Exception, advice: str) -> str:

@@ -103,7 +103,10 @@ def test_nothing_is_recorded_and_nothing_but_results_is_served():
 
 def test_exploring_tells_more_at_every_step(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path):
     steps = list(visits.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint))))
-    assert [step.result.stage for step in steps] == ["clip", "distilled", "restored", "recognised", "complete"]
+    # The finished result may come once more, when its preview has become ready.
+    stages = list(dict.fromkeys(step.result.stage for step in steps))
+    assert stages == ["clip", "distilled", "restored", "recognised", "complete"]
+    steps = list({step.result.stage: step for step in steps}.values())
     known = [step.pieces["stage"].count("gradio_api") for step in steps]
     assert known == [1, 2, 3, 3, 3], "the pictures appear as they are made"
     assert all("busy" in step.pieces["status"] for step in steps[:-1])
@@ -189,7 +192,7 @@ def test_fault_of_ours_is_not_blamed_on_the_clip(
 
     monkeypatch.setattr(tab.visits, "explore", fail)
     monkeypatch.setattr(tab.visits, "look", fail)
-    answer = tab._on_look(visit, "gradcam", None, visitor("c"))
+    answer = tab._on_look(visit, "gradcam", "another class", visitor("c"))
     message = answer[tab.slots["message"]]
     assert "not your clip" in message and "secret detail" not in message and "secret detail" in caplog.text
 

@@ -89,6 +89,18 @@ def test_a_hub_repo_that_cannot_be_reached_is_told():
         checkpoint.locate("someone/something", timeout=1)
 
 
+def test_whatever_the_hubs_client_raises_is_one_sentence(monkeypatch):
+    class ReadTimeout(Exception):
+        """What an HTTP library raises: no OSError."""
+
+    def ask(*args, **options):
+        raise ReadTimeout("The read operation timed out\nand so on")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", ask)
+    with pytest.raises(CheckpointError, match=r"could not be fetched from the Hub: The read operation timed out$"):
+        checkpoint.locate("someone/something")
+
+
 def test_a_pickle_in_place_of_safetensors_is_refused(folder):
     torch.save(AVD(PRESETS["tiny"]).state_dict(), folder / checkpoint.WEIGHTS)
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):

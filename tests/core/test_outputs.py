@@ -35,6 +35,15 @@ def test_an_old_folder_keeps_what_is_not_replaced(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_folder_in_the_way_of_a_file_leaves_all_as_it_was(tmp_path):
+    (tmp_path / "out" / "b.txt").mkdir(parents=True)
+    (tmp_path / "out" / "a.txt").write_text("old")
+    with pytest.raises(OutputError, match=r"b\.txt is in the way"), staged_folder(tmp_path / "out") as staging:
+        (staging / "a.txt").write_text("new")
+        (staging / "b.txt").write_text("new")
+    assert content(tmp_path) == {"out/a.txt": "old"}
+
+
 @pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt()])
 def test_a_failure_leaves_nothing(tmp_path, failure):
     with pytest.raises(type(failure)), staged_folder(tmp_path / "deep" / "out") as staging:

@@ -919,6 +919,14 @@ def assert_sound_start(clip: video.Clip, *, until: float) -> None:
     assert all(want - 3 <= got <= want for got, want in zip(numbers(clip)[14:], wanted[14:], strict=True))
 
 
+@pytest.mark.parametrize("kind", ["matroska", "mp4"])
+def test_whole_file_whose_times_start_late_is_not_called_cut_short(tmp_path, kind):
+    times = [60_000 + 50 * i for i in range(40)]
+    path = counted(tmp_path / "late", container=kind, times=times)
+    clip = read_clip(path, whole=True)
+    assert clip.notes == () and clip.seconds == pytest.approx(2.0, abs=0.1)
+
+
 @pytest.mark.parametrize("kind", ["mp4", "mpeg4.avi", "h264.mkv", "vp8.webm", "gif", "ts"])
 def test_file_that_breaks_off_gives_what_comes_before(tmp_path, sound_files, kind):
     content = sound_files[kind].read_bytes()
