@@ -35,7 +35,7 @@ def test_every_protocol_is_measured_or_says_why_not(folder, tmp_path, tiny_check
     monkeypatch.setattr(evidence, "load_scorers", lambda names: [scorer])
     out = tmp_path / "out"
     command = ["evidence", str(folder), "--split", str(folder / "split.json"), "--out", str(out), "--limit", "1"]
-    assert main([*command, "--checkpoints", str(tiny_checkpoint)]) == 0
+    assert main([*command, "--checkpoints", str(tiny_checkpoint), "--protocols", *evidence.PROTOCOLS]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("2 clips of") and "at most 1 of each class of the 4 there are" in printed
     assert "realism: not measured, because the clips are all of one group" in printed
