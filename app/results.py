@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app import render
+from app.render import parts, realism, recognition, restoration, saliency, stage
 from app.shelf import Shelf
 from avd_core.exploration import Exploration
 from avd_core.png import save_distilled, save_image
@@ -39,8 +39,8 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
     if part.restored is not None and not restored.exists():
         write_mp4(restored, part.restored, clip.fps)
     return {
-        "notes": render.notes(clip.notes),  # the classifier's notice stands where its guesses are
-        "stage": render.stage(
+        "notes": parts.notes(clip.notes),  # the classifier's notice stands where its guesses are
+        "stage": stage.stage(
             size=(height, width),
             frames=count,
             fps=clip.fps,
@@ -48,14 +48,14 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
             distilled=Shelf.address(distilled) if part.distilled is not None else None,
             restored=Shelf.address(restored) if part.restored is not None else None,
         ),
-        "realism": (_realism(part, folder, calibration) if part.realism else render.waiting("realism", render.REALISM)),
+        "realism": (_realism(part, folder, calibration) if part.realism else parts.waiting("realism", realism.TITLE)),
         "restoration": (
-            render.restoration(part.quality, clip.fps)
+            restoration.show(part.quality, clip.fps)
             if part.quality
-            else render.waiting("restoration", render.RESTORATION)
+            else parts.waiting("restoration", restoration.TITLE)
         ),
-        "recognition": _recognition(part) if part.recognition else render.waiting("recognition", render.RECOGNITION),
-        **(finish(part, folder) if part.complete else {"saliency": render.waiting("saliency", render.SALIENCY)}),
+        "recognition": _recognition(part) if part.recognition else parts.waiting("recognition", recognition.TITLE),
+        **(finish(part, folder) if part.complete else {"saliency": parts.waiting("saliency", saliency.TITLE)}),
     }
 
 
@@ -76,8 +76,8 @@ def finish(part: Exploration, folder: Path) -> dict[str, str]:
     return {
         "recognition": _recognition(part),
         "saliency": _saliency(part, folder),
-        "links": render.downloads(links),
-        "details": render.details(timings, part.fingerprint),
+        "links": parts.downloads(links),
+        "details": parts.details(timings, part.fingerprint),
     }
 
 
@@ -89,13 +89,13 @@ def _file(part: Exploration, folder: Path, name: str) -> Path:
 def _realism(part: Exploration, folder: Path, calibration: Calibration | None) -> str:
     patches = _file(part, folder, "realism.png")
     if not patches.exists():
-        save_image(patches, render.patch_map(part.distilled, part.realism.map))
-    return render.realism(part.realism, calibration, Shelf.address(patches), part.distilled.shape[:2])
+        save_image(patches, realism.patch_map(part.distilled, part.realism.map))
+    return realism.show(part.realism, calibration, Shelf.address(patches), part.distilled.shape[:2])
 
 
 def _recognition(part: Exploration) -> str:
     seen = part.recognition
-    return render.recognition(seen.classifier, [(p.label, p.probability) for p in seen.topk], seen.notice)
+    return recognition.show(seen.classifier, [(p.label, p.probability) for p in seen.topk], seen.notice)
 
 
 def _saliency(part: Exploration, folder: Path) -> str:
@@ -110,4 +110,4 @@ def _saliency(part: Exploration, folder: Path) -> str:
     strip = overlay(np.full((1, 9, 3), 200, np.uint8), np.linspace(0, 1, 9, dtype=np.float32)[None], strength=1.0)
     colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in strip[0]]
     method = METHODS[part.saliency.method]
-    return render.saliency(Shelf.address(image), Shelf.address(heat), part.saliency.label, method, size, colours)
+    return saliency.show(Shelf.address(image), Shelf.address(heat), part.saliency.label, method, size, colours)

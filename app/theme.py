@@ -1,4 +1,4 @@
-"""The look: one Gradio theme, and the style sheet and script beside this file.
+"""The look: one Gradio theme, and the style sheets and scripts of `static/`.
 
 Warm paper and copper (what a still is made of). Two colours carry meaning everywhere on the page: blue is what the
 camera saw, copper is what went through the distilled image. The fonts come with Gradio, so nothing is fetched; of their
@@ -12,9 +12,11 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
-HERE = Path(__file__).parent
-CSS_PATH = HERE / "page.css"
-# Values of HTML components cannot carry scripts, so the page's one script goes into the document's head.
+STATIC = Path(__file__).parent / "static"
+# The page's own first, then one for each tab.
+CSS_PATHS = sorted(STATIC.glob("*.css"), key=lambda path: (path.stem != "page", path.stem))
+_SCRIPTS = sorted(STATIC.glob("*.js"), key=lambda path: (path.stem != "page", path.stem))
+# Values of HTML components cannot carry scripts, so the page's scripts go into the document's head.
 _ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><g fill='none' stroke='%2335689c' stroke-width='2'>"
     "<path d='M3 5h14v14H3z'/><path d='M7 9h14v14H7z'/></g><path fill='%23b4531f' d='M12 13h17v17H12z'/></svg>"
@@ -22,7 +24,7 @@ _ICON = (
 HEAD = f"""
 <link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{_ICON}">
 <meta name="description" content="Turn a video clip into one realistic image, and get the clip back from it.">
-<script>{(HERE / "page.js").read_text(encoding="utf-8")}</script>
+{"".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in _SCRIPTS)}
 """
 
 _PAPER = colors.Color(

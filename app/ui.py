@@ -8,26 +8,37 @@ from pathlib import Path
 
 import gradio as gr
 
-from app import render, theme
+from app import theme
+from app.desk import Desk
+from app.render import parts
 from app.shelf import KEEP_HOURS
 from app.tabs import explore
+from app.visits import Visits
+from avd_core.explorer import DEFAULT_CHECKPOINT, Explorer
 
+# In the order of the page. Each has an ID, a TITLE and build(desk, its frame).
+TABS = (explore,)
 MAX_UPLOAD = "300mb"
 
 
-def build_app(explorer: explore.Explorer) -> gr.Blocks:
+def build_app(explorer: Explorer) -> gr.Blocks:
     """The page around one explorer, which all visitors share.
 
     Args:
         explorer: what computes; used only from event handlers, so it may still be on its way.
     """
+    built = []
     with gr.Blocks(
         title="AVD Explorer", analytics_enabled=False, delete_cache=(600, KEEP_HOURS * 3600), fill_width=True
     ) as page:
-        gr.HTML(render.HEADER)
-        tabs = [explore.build(page, explorer)]
+        gr.HTML(parts.HEADER)
+        desk = Desk(page, Visits(explorer), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
+        with gr.Tabs(elem_id="tabs") as desk.tabs:
+            for tab in TABS:
+                with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"{tab.ID}-tab") as frame:
+                    built.append(tab.build(desk, frame))
     page.queue(max_size=64)
-    page.preparations = [tab.prepare for tab in tabs]
+    page.preparations = [tab.prepare for tab in built if hasattr(tab, "prepare")]
     return page
 
 
@@ -49,7 +60,7 @@ def launch_options() -> dict[str, object]:
     """Arguments of ``launch()``: the look, nothing recorded, nothing served but results."""
     return {
         "theme": theme.theme(),
-        "css_paths": theme.CSS_PATH,
+        "css_paths": theme.CSS_PATHS,
         "head": theme.HEAD,
         "footer_links": [],
         "run_history": False,

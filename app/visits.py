@@ -10,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app import render, results
+from app import results
+from app.render import parts, stage
 from app.shelf import Shelf
 from avd_core import synthetic, video
 from avd_core.exploration import Exploration, ExploreRequest
@@ -100,7 +101,7 @@ class Visits:
     def tiles(self) -> str:
         """The example clips as buttons; those not yet rendered without a picture."""
         addresses = {name: Shelf.address(path) for name, path in self._rendered.copy().items()}
-        return render.tiles(
+        return stage.tiles(
             [(name, scene.title, scene.description, addresses.get(name)) for name, scene in synthetic.SCENES.items()]
         )
 
@@ -140,7 +141,7 @@ class Visits:
                     clip = part.clip
                     window = (clip.start, clip.start + clip.seconds)
                     pieces = pieces | {
-                        "preview": render.preview(
+                        "preview": stage.preview(
                             Shelf.address(playable), title, clip.source.seconds, window, PREVIEW_SECONDS
                         )
                     }
@@ -150,13 +151,13 @@ class Visits:
 def doing(stage: str | None = None) -> str:
     """The line that says what is being done."""
     share, words = DOING[stage]
-    return render.progress(words, share)
+    return parts.progress(words, share)
 
 
 def facts(title: str, result: Exploration) -> str:
     """The line that says what is shown."""
     clip = result.clip
-    return render.facts(
+    return parts.facts(
         title,
         frames=len(clip.frames),
         start=clip.start,

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app import render
+from app.desk import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Opening, Updates, message, named
+from app.render import parts, realism, recognition, restoration, saliency, stage
 from app.shelf import KEEP_HOURS
-from app.visits import Visit, Visits, doing
+from app.visits import Visit, doing
 from avd_core import synthetic
 from avd_core.explorer import (
-    DEFAULT_CHECKPOINT,
     DEFAULT_CLASSIFIER,
     DEFAULT_METHOD,
-    Explorer,
     ExploreRequest,
 )
 
+ID, TITLE = EXPLORE, "Explore"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
 MOTION, WHOLE, CHOOSE = "Most motion", "Whole clip", "Choose"
 PICK = """element.addEventListener("click", (event) => {
@@ -37,28 +36,25 @@ QUEUED = """() => {
   if (line) line.textContent = "Waiting for its turn…";
 }"""
 
-KEPT = "Nothing else changed: below is still your last result."
-FORGOTTEN = render.problem("This page was left alone for long.", "Please drop the clip in again.")
-
-Updates = dict[Any, Any]
 log = logging.getLogger(__name__)
 
 
-def build(page: gr.Blocks, explorer: Explorer) -> ExploreTab:
-    """Lays the tab out in the current context; `explorer` is asked only from handlers and by `prepare`."""
-    return ExploreTab(page, Visits(explorer), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
+def build(desk: Desk, frame: gr.Tab) -> ExploreTab:
+    """Lays the tab out in the current context; the explorer is asked only from handlers and by `prepare`."""
+    return ExploreTab(desk)
 
 
 class ExploreTab:
     """One page's Explore tab. All visitors share it; what one of them looks at is in the session's state."""
 
-    def __init__(self, page: gr.Blocks, visits: Visits, checkpoint: str) -> None:
-        self.visits, self.checkpoint = visits, checkpoint
+    def __init__(self, desk: Desk) -> None:
+        self.desk, self.visits, self.checkpoint = desk, desk.visits, desk.checkpoint
+        self.visit = desk.visit
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
         self.looks: dict[str, object] = {}  # of each session what it last wanted looked at
         self.opening = threading.Lock()
         self._lay_out()
-        self._wire(page)
+        self._wire(desk.page)
 
     def prepare(self) -> None:
         """For a background thread, once the page is served: imports, loads, and finishes what a first visitor sees."""
@@ -91,66 +87,66 @@ class ExploreTab:
                     self.again = gr.Button("Distil this part", variant="primary")
                 slot("examples", self.visits.tiles(), js_on_load=PICK)
                 with gr.Accordion("Settings", open=False, elem_id="settings"):
-                    self.model = gr.Dropdown(_named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
+                    self.model = gr.Dropdown(named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                 gr.HTML(
                     f'<p class="hint">Clips and results are deleted after {KEEP_HOURS} hours.</p>', elem_id="fineprint"
                 )
             with gr.Column(elem_id="results"):
                 slot("message")
-                slot("status", render.progress("Preparing the first example", 0.1))
-                slot("stage", render.stage(size=(112, 152), frames=16, fps=8))
-                slot("links", render.downloads([]))
+                slot("status", parts.progress("Preparing the first example", 0.1))
+                slot("stage", stage.stage(size=(112, 152), frames=16, fps=8))
+                slot("links", parts.downloads([]))
                 slot("notes")
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=4, min_width=280):
-                        slot("realism", render.waiting("realism", render.REALISM))
+                        slot("realism", parts.waiting("realism", realism.TITLE))
                     with gr.Column(scale=5, min_width=280):
-                        slot("restoration", render.waiting("restoration", render.RESTORATION))
+                        slot("restoration", parts.waiting("restoration", restoration.TITLE))
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=4, min_width=280, elem_classes="sheet"):
-                        slot("recognition", render.waiting("recognition", render.RECOGNITION))
+                        slot("recognition", parts.waiting("recognition", recognition.TITLE))
                         self.classifier = gr.Dropdown(
                             [DEFAULT_CLASSIFIER], value=DEFAULT_CLASSIFIER, label="Classifier", elem_id="classifier"
                         )
                     with gr.Column(scale=5, min_width=280, elem_classes="sheet"):
-                        slot("saliency", render.waiting("saliency", render.SALIENCY))
+                        slot("saliency", parts.waiting("saliency", saliency.TITLE))
                         with gr.Row():
                             self.target = gr.Dropdown([], label="Evidence for", elem_id="target", min_width=130)
                             self.method = gr.Dropdown(
                                 [DEFAULT_METHOD], value=DEFAULT_METHOD, label="Method", elem_id="method", min_width=130
                             )
                 slot("details")
-        self.visit = gr.State(None)
 
     def _wire(self, page: gr.Blocks) -> None:
         slots = self.slots
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        work = quiet | {"concurrency_id": "compute", "concurrency_limit": 2, "trigger_mode": "multiple"}
         settings = [self.visit, self.model, self.classifier, self.method]
         shown = [*slots.values(), self.visit, self.window, self.upload, self.target]
         shown += [self.mode, self.bounds, self.start, self.length]
         window = {*settings, self.mode, self.start, self.length}
 
         page.load(
-            self._greet, None, [*shown, self.classifier, self.method, self.model], **quiet, concurrency_limit=None
+            self._greet, None, [*shown, self.classifier, self.method, self.model], **QUIET, concurrency_limit=None
         )
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, self.again.click, self.model.input):
             click(None, js=QUEUED)
-        self.upload.upload(self._on_upload, [self.upload, *settings], shown, **work)
-        slots["examples"].click(self._on_example, settings, shown, **work)
+        self.upload.upload(self._on_upload, [self.upload, *settings], shown, **FIRST)
+        slots["examples"].click(self._on_example, settings, shown, **FIRST)
         for click in (self.again.click, self.model.input):
-            click(self._on_window, window, shown, **work)
-        self.mode.input(lambda mode: gr.Row(visible=mode == CHOOSE), self.mode, self.bounds, **quiet, queue=False)
+            click(self._on_window, window, shown, **FIRST)
+        self.desk.opening.change(self._on_opening, [self.desk.opening, *settings], [*shown, self.model], **FIRST)
+        self.mode.input(lambda mode: gr.Row(visible=mode == CHOOSE), self.mode, self.bounds, **QUIET, queue=False)
 
         looked = [*(slots[name] for name in ("message", "recognition", "saliency", "links", "details"))]
         looked += [self.visit, self.target]
-        work |= {"trigger_mode": "always_last", "show_progress": "full", "show_progress_on": slots["saliency"]}
+        looking = FIRST | {
+            "trigger_mode": "always_last", "show_progress": "full", "show_progress_on": slots["saliency"]
+        }  # fmt: skip
         # `select` does not come for a choice by keyboard. `input` does, and twice for one by mouse (gradio 6.31):
         # hence `_is_shown`, and `looks` for the second while the first is at work.
         for change in (self.target.input, self.method.input):
-            change(self._on_look, [self.visit, self.method, self.target], looked, **work)
-        self.classifier.input(self._on_classifier, [self.visit, self.method, self.classifier], looked, **work)
+            change(self._on_look, [self.visit, self.method, self.target], looked, **looking)
+        self.classifier.input(self._on_classifier, [self.visit, self.method, self.classifier], looked, **looking)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -178,7 +174,7 @@ class ExploreTab:
             self.slots["preview"]: gr.skip(),
             self.classifier: gr.Dropdown(list(classifiers)),
             self.method: gr.Dropdown([(title, key) for key, title in METHODS.items()]),
-            self.model: gr.Dropdown(_named(checkpoints)),
+            self.model: gr.Dropdown(named(checkpoints)),
             examples: self.visits.tiles(),
         }
         # Only on a machine's very first start: the example clips appear as they are rendered.
@@ -207,6 +203,16 @@ class ExploreTab:
         ask = ExploreRequest(self.visits.clip(name), model, classifier=classifier, cam=method)
         yield {self.mode: MOTION, self.bounds: gr.Row(visible=False)}
         yield from self._explored(self.visits.example(name, ask), visit, request)
+
+    def _on_opening(
+        self, opening: Opening, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
+    ) -> Iterator[Updates]:
+        """Another tab wants a clip opened here."""
+        model = opening.checkpoint or model
+        window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
+        ask = ExploreRequest(opening.clip, model, **window, classifier=classifier, cam=method)
+        yield {self.model: model, self.mode: WHOLE if opening.whole else MOTION, self.bounds: gr.Row(visible=False)}
+        yield from self._explored(self.visits.explore(opening.title, ask), visit, request)
 
     def _on_window(self, values: dict, request: gr.Request) -> Iterator[Updates]:
         visit: Visit | None = values[self.visit]
@@ -260,7 +266,7 @@ class ExploreTab:
         try:
             visit = self.visits.look(visit, **look)
         except Exception as error:
-            return {self.slots["message"]: _message(error, KEPT)}
+            return {self.slots["message"]: message(error, KEPT)}
         if self.turns.get(request.session_hash) is not turn:  # another clip has come meanwhile
             return {self.slots["message"]: gr.skip()}
         names = ("message", "recognition", "saliency", "links", "details")
@@ -284,8 +290,8 @@ class ExploreTab:
 
     def _failed(self, error: Exception, before: Visit | None) -> Updates:
         """The last result comes back whole, under a message that says what to do next."""
-        shown = self._shown(before) if before else {self.slots["status"]: render.nothing()}
-        return shown | {self.slots["message"]: _message(error, KEPT if before else "Try another clip, or an example.")}
+        shown = self._shown(before) if before else {self.slots["status"]: parts.nothing()}
+        return shown | {self.slots["message"]: message(error, KEPT if before else "Try another clip, or an example.")}
 
 
 def _is_shown(visit: Visit, *, method: str, target: str | None, classifier: str | None = None) -> bool:
@@ -295,16 +301,3 @@ def _is_shown(visit: Visit, *, method: str, target: str | None, classifier: str 
         return classifier == result.request.classifier and method == result.saliency.method
     # None: the box was emptied, to type another class into it.
     return method == result.saliency.method and target in (None, result.saliency.label)
-
-
-def _message(error: Exception, advice: str) -> str:
-    """What a person can act on comes from the core as a ValueError; all else is our fault, and logged."""
-    if isinstance(error, ValueError):
-        return render.problem(str(error), advice)
-    log.error("a handler failed", exc_info=error)
-    return render.problem("Something broke here, and it was not your clip.", f"Please try again. {advice}")
-
-
-def _named(checkpoints: Iterable[str]) -> list[tuple[str, str]]:
-    """Choices that show a folder's name instead of its path."""
-    return [(Path(checkpoint).name, checkpoint) for checkpoint in checkpoints]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -15,11 +14,11 @@ from PIL import Image
 
 from avd_core.explorer import Explorer, ExploreRequest
 from tests.app.conftest import ARTIFACTS
+from tests.app.walking import FINISHED, opened, upload, wide
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.browser
 
-FINISHED = "#status .status:not(.busy)"
 SPREAD = """(element) => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
   const pen = canvas.getContext("2d");
@@ -34,33 +33,12 @@ PLAYS = """() => [...document.querySelectorAll("video.original, video.restored")
   .every((v) => v.videoWidth > 0 && v.currentTime > 0.5)"""
 
 
-def opened(page, url: str, query: str = ""):
-    """The page with its first example finished; returns the seconds that took."""
-    begun = time.monotonic()
-    page.goto(url + query)
-    page.wait_for_selector("#links a", timeout=180_000)  # the very first visitor waits for imports and a film
-    page.wait_for_function("() => document.querySelector('#distilled')?.complete")
-    return time.monotonic() - begun
-
-
-def upload(page, clip: Path) -> None:
-    """Drops a clip in and waits until all of its result is there."""
-    page.locator("#upload input[type=file]").set_input_files(clip)
-    page.wait_for_function(
-        "(name) => document.querySelector('#status .status:not(.busy) b')?.textContent === name", arg=clip.name
-    )
-
-
 def picture(page, url: str, folder: Path) -> Path:
     """The distilled image as the browser has it, saved."""
     source = page.locator("#distilled").evaluate("(image) => image.currentSrc")
     path = folder / "saved.png"
     path.write_bytes(page.request.get(urljoin(url, source)).body())
     return path
-
-
-def wide(page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
 def test_first_visitor_sees_a_finished_example(page, page_url: str):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from app import render
+from app.render import parts, realism, recognition, restoration, saliency, stage
 from avd_core.exploration import Realism
 from avd_core.metrics import quality
 from avd_core.realism import Calibration
@@ -54,26 +54,26 @@ def measured():
 
 
 def pieces() -> dict[str, str]:
-    realism, calibration = told()
+    spoken, calibration = told()
     return {
-        "header": render.HEADER,
-        "stage": render.stage(size=(112, 152), frames=16, fps=4, original="a", distilled="b", restored="c"),
-        "unfinished stage": render.stage(size=(112, 152), frames=16, fps=4, original="a"),
-        "progress": render.progress(HOSTILE, 0.4),
-        "nothing": render.nothing(),
-        "facts": render.facts(HOSTILE, frames=16, start=1, length=2, total=9, checkpoint=HOSTILE),
-        "problem": render.problem(HOSTILE, HOSTILE),
-        "waiting": render.waiting("realism", "Realism"),
-        "realism": render.realism(realism, calibration, "p.png", (112, 152)),
-        "realism without references": render.realism(realism, None, "p.png", (112, 152)),
-        "restoration": render.restoration(measured(), 4.0),
-        "recognition": render.recognition(HOSTILE, [(HOSTILE, 0.5), ("cat", 0.001)], HOSTILE),
-        "saliency": render.saliency("a", "b", HOSTILE, HOSTILE, (112, 152), ["#000000", "#ffffff"]),
-        "downloads": render.downloads([("Image", "a?b&c", HOSTILE)]),
-        "notes": render.notes([HOSTILE]),
-        "details": render.details({"read": 0.1, "distil": 2.0}, "0123456789ab"),
-        "tiles": render.tiles([(HOSTILE, HOSTILE, HOSTILE, "a"), ("b", "B", "Later", None)]),
-        "preview": render.preview("a", HOSTILE, 90.0, (2.0, 6.0), 60.0),
+        "header": parts.HEADER,
+        "stage": stage.stage(size=(112, 152), frames=16, fps=4, original="a", distilled="b", restored="c"),
+        "unfinished stage": stage.stage(size=(112, 152), frames=16, fps=4, original="a"),
+        "progress": parts.progress(HOSTILE, 0.4),
+        "nothing": parts.nothing(),
+        "facts": parts.facts(HOSTILE, frames=16, start=1, length=2, total=9, checkpoint=HOSTILE),
+        "problem": parts.problem(HOSTILE, HOSTILE),
+        "waiting": parts.waiting("realism", "Realism"),
+        "realism": realism.show(spoken, calibration, "p.png", (112, 152)),
+        "realism without references": realism.show(spoken, None, "p.png", (112, 152)),
+        "restoration": restoration.show(measured(), 4.0),
+        "recognition": recognition.show(HOSTILE, [(HOSTILE, 0.5), ("cat", 0.001)], HOSTILE),
+        "saliency": saliency.show("a", "b", HOSTILE, HOSTILE, (112, 152), ["#000000", "#ffffff"]),
+        "downloads": parts.downloads([("Image", "a?b&c", HOSTILE)]),
+        "notes": parts.notes([HOSTILE]),
+        "details": parts.details({"read": 0.1, "distil": 2.0}, "0123456789ab"),
+        "tiles": stage.tiles([(HOSTILE, HOSTILE, HOSTILE, "a"), ("b", "B", "Later", None)]),
+        "preview": stage.preview("a", HOSTILE, 90.0, (2.0, 6.0), 60.0),
     }
 
 
@@ -98,18 +98,18 @@ def test_is_whole_and_escaped(name: str):
     ],
 )
 def test_ordinals(percentile: float, words: str):
-    assert render.ordinal(percentile) == words
+    assert parts.ordinal(percentile) == words
 
 
 def test_seconds_keep_their_sense():
-    assert [render.seconds(s) for s in (0.25, 0.999, 3.14, 60, 119.8, 125)] == [
+    assert [parts.seconds(s) for s in (0.25, 0.999, 3.14, 60, 119.8, 125)] == [
         *("0.25 s", "1.0 s", "3.1 s", "1 min", "2 min", "2 min 5 s")
     ]
 
 
 def test_curve_stands_where_its_values_are():
     figures = measured()
-    html = render.restoration(figures, 4.0)
+    html = restoration.show(figures, 4.0)
     plot = html[html.index('class="metric psnr"') : html.index('class="metric ssim"')]
     labels = [(float(top), float(value)) for top, value in re.findall(r'top:([\d.]+)%">([\d.]+)<', plot)]
     (low_top, low), (high_top, high) = labels[0], labels[-1]
@@ -127,8 +127,8 @@ def test_curve_stands_where_its_values_are():
 
 
 def test_image_and_its_frames_stand_on_the_axis_of_real_frames():
-    realism, calibration = told(logit=0.5, own=(-0.5, 0.0))
-    html = render.realism(realism, calibration, "p.png", (8, 8))
+    spoken, calibration = told(logit=0.5, own=(-0.5, 0.0))
+    html = realism.show(spoken, calibration, "p.png", (8, 8))
     ticks = {int(share): float(left) for left, share in re.findall(r'<span style="left:([\d.]+)%">(\d+)<', html)}
     own = [float(left) for left in re.findall(r'class="own" style="left:([\d.]+)%', html)]
     marker = float(re.search(r'class="marker \w+" style="left:([\d.]+)%', html).group(1))
@@ -140,30 +140,30 @@ def test_image_and_its_frames_stand_on_the_axis_of_real_frames():
 
 @pytest.mark.parametrize("logit", [-100.0, 100.0])
 def test_extreme_score_stays_on_the_axis(logit: float):
-    realism, calibration = told(logit=logit)
-    html = render.realism(realism, calibration, "p.png", (8, 8))
+    spoken, calibration = told(logit=logit)
+    html = realism.show(spoken, calibration, "p.png", (8, 8))
     places = [float(left) for left in re.findall(r"left:(-?[\d.]+)%", html)]
     assert all(0 <= place <= 100 for place in places)
 
 
 def test_references_that_are_all_the_same_are_drawn():
-    realism, _ = told()
-    Balance(render.realism(realism, Calibration((0.1,), (0.1, 0.1)), "p.png", (8, 8)))
+    spoken, _ = told()
+    Balance(realism.show(spoken, Calibration((0.1,), (0.1, 0.1)), "p.png", (8, 8)))
 
 
 def test_patch_map_is_blue_where_the_critic_is_content():
     image = np.full((16, 32, 3), 128, np.uint8)
-    tinted = render.patch_map(image, np.array([[1.0, -1.0]], np.float32))
+    tinted = realism.patch_map(image, np.array([[1.0, -1.0]], np.float32))
     assert tinted.shape == image.shape and tinted.dtype == np.uint8
     left, right = tinted[8, 0].astype(int), tinted[8, -1].astype(int)
     assert left[2] > left[0] and right[0] > right[2]
-    plain = render.patch_map(image, np.zeros((2, 2), np.float32))
+    plain = realism.patch_map(image, np.zeros((2, 2), np.float32))
     assert (plain == plain[0, 0]).all(), "a critic without preference leaves no tint"
 
 
 def test_ticks_hold_the_values():
     for low, high in [(19.2, 33.1), (0.71, 0.74), (60, 60), (0, 1), (22.31, 22.32)]:
-        ticks = render._ticks(low, high)
+        ticks = parts.ticks(low, high)
         assert 2 <= len(ticks) <= 6 and ticks[0] <= low and ticks[-1] >= high and ticks == sorted(set(ticks))
 
 

@@ -14,6 +14,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
+from app.desk import Desk
 from app.shelf import KEEP_HOURS, Shelf
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
@@ -48,7 +49,7 @@ def visit(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
 def tab(visits: Visits, tiny_checkpoint: Path):
     """The tab, laid out in a page that is not served."""
     with gr.Blocks() as page:
-        return ExploreTab(page, visits, str(tiny_checkpoint))
+        return ExploreTab(Desk(page, visits, str(tiny_checkpoint)))
 
 
 def visitor(name: str) -> SimpleNamespace:
@@ -94,7 +95,7 @@ def test_nothing_is_recorded_and_nothing_but_results_is_served():
     assert options["max_file_size"] and "allowed_paths" not in options
     repository = Path(__file__).resolve().parents[2]
     assert str(repository) in options["blocked_paths"]
-    look = options["head"] + Path(options["css_paths"]).read_text()
+    look = options["head"] + "".join(path.read_text() for path in options["css_paths"])
     assert "http" not in look.replace("http://www.w3.org/2000/svg", ""), "the page asks another machine"
 
 
@@ -244,7 +245,7 @@ def test_forgotten_session_is_told(tab: ExploreTab):
 
 def test_first_visitor_is_told_when_there_is_no_checkpoint(visits: Visits, monkeypatch: pytest.MonkeyPatch):
     with gr.Blocks() as page:
-        tab = ExploreTab(page, visits, "no-such-checkpoint")
+        tab = ExploreTab(Desk(page, visits, "no-such-checkpoint"))
     monkeypatch.setattr(type(visits), "missing", 0)
     *_, answer = tab._greet()
     assert "no-such-checkpoint" in answer[tab.slots["message"]] and "busy" not in answer[tab.slots["status"]]

@@ -1,0 +1,1 @@
+"""Results as HTML, one file for each part of the page."""

@@ -1,0 +1,109 @@
+"""The clip, its image and what came back, and the clips to choose from.
+
+Axes: T frames, H, W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from app.render.parts import seconds
+
+
+def stage(
+    *,
+    size: tuple[int, int],
+    frames: int,
+    fps: float,
+    original: str | None = None,
+    distilled: str | None = None,
+    restored: str | None = None,
+) -> str:
+    """The three pictures with one transport; an address that is None is drawn as a pane still at work.
+
+    Args:
+        size: (H, W) of the pictures in pixels.
+        frames: T, the frames the image carries.
+        fps: rate at which they play in real time.
+        original: address of the sampled frames as a video.
+        distilled: address of the PNG.
+        restored: address of the restored video.
+    """
+    height, width = size
+    picture = f'width="{width}" height="{height}"'
+
+    def video(address: str | None, kind: str, words: str) -> str:
+        if address is None:
+            return '<div class="media waiting"></div>'
+        return (
+            f'<video class="media {kind}" src="{escape(address)}" {picture} muted playsinline preload="auto" '
+            f'aria-label="{words}"></video>'
+        )
+
+    image = '<div class="media waiting"></div>'
+    if distilled is not None:
+        words = f"The distilled image: one picture that carries {frames} frames of the clip"
+        image = f'<img class="media" id="distilled" src="{escape(distilled)}" {picture} alt="{words}">'
+    still = "" if original and restored else " disabled"
+    return f"""
+<section class="stage" style="--w:{width};--h:{height}" data-frames="{frames}" data-fps="{fps:.4f}"
+  aria-label="Original clip, distilled image, restored clip">
+  <figure class="pane"><figcaption><b>Original</b><span>{frames} frames, {seconds(frames / fps)}</span></figcaption>
+    <div class="box">{video(original, "original", "The original clip, as the encoder sees it")}</div></figure>
+  <figure class="pane hero"><figcaption><b>Distilled image</b>
+    <span>all the decoder gets · {width}×{height}</span></figcaption>
+    <div class="box">{image}</div></figure>
+  <figure class="pane"><figcaption><b>Restored</b><span>from the image alone</span></figcaption>
+    <div class="box">{video(restored, "restored", "The clip restored from the distilled image")}</div></figure>
+  <div class="transport">
+    <button type="button" class="play" data-act="play" aria-label="Pause"{still}><i></i></button>
+    <input type="range" class="scrub" min="0" max="{frames - 1}" step="1" value="0" aria-label="Frame"{still}>
+    <output>1 / {frames}</output>
+    <button type="button" class="ghost" data-act="pixels" aria-pressed="false"
+      title="Show every pixel as a square, at a whole multiple of its size">Pixels</button>
+  </div>
+</section>"""
+
+
+def tiles(examples: Sequence[tuple[str, str, str, str | None]]) -> str:
+    """Example clips as buttons that move when pointed at.
+
+    Args:
+        examples: (name, title, one line, address of the clip or None while it is being rendered).
+    """
+    items = ""
+    for name, title, line, address in examples:
+        picture = '<video class="waiting"></video>'
+        if address:
+            # The fragment shows a moment in which something happens instead of the first frame.
+            source = f'src="{escape(address)}#t=0.7"'
+            picture = (
+                f'<video {source} muted loop playsinline preload="metadata" tabindex="-1" aria-hidden="true"></video>'
+            )
+        items += (
+            f'<button type="button" data-example="{escape(name)}" title="{escape(line)}">{picture}'
+            f"<span>{escape(title)}</span></button>"
+        )
+    group = f'<div class="tiles" role="group" aria-label="Example clips">{items}</div>'
+    return f'<p class="rail-title">Or try an example</p>{group}'
+
+
+def preview(address: str, name: str, total: float, window: tuple[float, float], shown: float) -> str:
+    """The visitor's own clip, playable whatever its format was, with the window in use marked on its time line.
+
+    Args:
+        address: of the transcoded clip.
+        name: the uploaded file's name.
+        total: its length in seconds.
+        window: (start, end) in seconds.
+        shown: how many seconds of it the preview plays at most.
+    """
+    left, right = (100 * min(max(t / total, 0), 1) for t in window)
+    mark = f'<i style="left:{left:.1f}%;width:{max(right - left, 1):.1f}%"></i>'
+    length = seconds(total) if total <= shown else f"{seconds(total)}; plays the first {seconds(shown)}"
+    return (
+        f'<figure class="preview"><video src="{escape(address)}" controls muted playsinline preload="metadata" '
+        f'aria-label="Your clip"></video><div class="window" aria-hidden="true">{mark}</div>'
+        f"<figcaption><b>{escape(name)}</b><span>{length}</span></figcaption></figure>"
+    )

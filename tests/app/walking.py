@@ -1,0 +1,53 @@
+"""How a visitor walks through the page: what the browser tests of all tabs share."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.app.conftest import ARTIFACTS
+
+FINISHED = "#status .status:not(.busy)"
+SIZES = {"wide": (1280, 800), "phone": (390, 844)}
+
+
+def opened(page, url: str, query: str = ""):
+    """The page with its first example finished; returns the seconds that took."""
+    begun = time.monotonic()
+    page.goto(url + query)
+    page.wait_for_selector("#links a", timeout=180_000)  # the very first visitor waits for imports and a film
+    page.wait_for_function("() => document.querySelector('#distilled')?.complete")
+    return time.monotonic() - begun
+
+
+def upload(page, clip: Path) -> None:
+    """Drops a clip in and waits until all of its result is there."""
+    page.locator("#upload input[type=file]").set_input_files(clip)
+    page.wait_for_function(
+        "(name) => document.querySelector('#status .status:not(.busy) b')?.textContent === name", arg=clip.name
+    )
+
+
+def wide(page) -> int:
+    """How many pixels hang over the screen, to be scrolled sideways."""
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def go(page, title: str) -> None:
+    """Opens the tab of that title."""
+    page.get_by_role("tab", name=title, exact=True).click()
+
+
+def look(page, name: str) -> None:
+    """Sees the page as it is, wide and on a phone, light and dark: nothing may hang over, pictures are kept.
+
+    Leaves it wide and light.
+    """
+    ARTIFACTS.mkdir(exist_ok=True)
+    for dark in (True, False):
+        page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
+        for kind, (width, height) in reversed(SIZES.items()):
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(300)
+            page.screenshot(path=ARTIFACTS / f"{name}-{kind}-{'dark' if dark else 'light'}.png", full_page=True)
+            assert wide(page) <= 0, f"{name} hangs over at {width} px"
