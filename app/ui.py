@@ -33,7 +33,7 @@ def build_app(explorer: Explorer) -> gr.Blocks:
     ) as page:
         gr.HTML(parts.HEADER)
         desk = Desk(page, Visits(explorer), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
-        with gr.Tabs(elem_id="tabs") as desk.tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as desk.tabs:
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"{tab.ID}-tab") as frame:
                     built.append(tab.build(desk, frame))
