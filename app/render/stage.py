@@ -90,7 +90,7 @@ def tiles(examples: Sequence[tuple[str, str, str, str | None]]) -> str:
             f'<button type="button" data-example="{escape(name)}" title="{escape(line)}">{picture}'
             f"<span>{escape(title)}</span></button>"
         )
-    return f'<div class="tiles" role="group" aria-label="Example clips">{items}</div>'
+    return f'<div class="tiles" role="group" aria-label="Example clips"><p>or try an example</p>{items}</div>'
 
 
 def preview(address: str, name: str, total: float, shown: float) -> str:
