@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from app import results
-from app.render import contribution, filmstrip, parts, stage
+from app.render import filmstrip, parts, stage
 from app.shelf import Shelf
 from avd_core import synthetic, video
 from avd_core.exploration import Exploration, ExploreRequest
@@ -41,6 +39,7 @@ class Visit:
     Attributes:
         title: the clip's name for people.
         result: how far its exploration is.
+        folder: where its files lie.
         playable: the clip as a browser plays it; None while it is being made, or where it cannot be.
         film: likewise its filmstrip.
         pieces: HTML by slot.
@@ -48,6 +47,7 @@ class Visit:
 
     title: str
     result: Exploration
+    folder: Path
     playable: Path | None
     film: Filmstrip | None
     pieces: dict[str, str]
@@ -102,17 +102,14 @@ class Visits:
         pieces = visit.pieces | results.finish(result, self.shelf.folder())
         return replace(visit, result=result, pieces=pieces)
 
-    def contribution(self, visit: Visit) -> Iterator[Visit]:
-        """Finds out which frame each pixel of a finished visit's image draws on; the last visit shows it."""
+    def contribution(self, visit: Visit) -> Iterator[dict[str, str]]:
+        """Finds out which frame each pixel of a finished visit's image draws on; the last pieces show it."""
         result, maps = visit.result, []
-        frames = result.clip.frames
-        for one in self.explorer.contributions(frames, result.request.checkpoint):
-            maps.append(one)
-            piece = {"contribution": contribution.asked(len(maps) / len(frames))}
-            yield replace(visit, pieces=visit.pieces | piece)
         # Not beside the result's other files: an example's are everybody's.
-        piece = results.contributed(result, self.shelf.folder(), np.stack(maps))
-        yield replace(visit, pieces=visit.pieces | piece)
+        picture, folder = results.picture(result, visit.folder), self.shelf.folder()
+        for one in self.explorer.contributions(result.clip.frames, result.request.checkpoint):
+            maps.append(one)
+            yield results.contributed(result, picture, maps, folder)
 
     def clip(self, name: str) -> Path:
         """An example clip; whoever asks first has it rendered, the others wait."""
@@ -163,7 +160,7 @@ class Visits:
         film: Filmstrip | None = None,
     ) -> Iterator[Visit]:
         aside: dict[str, Future] = {}
-        visit = Visit(title, None, None, None, {})
+        visit = Visit(title, None, folder, None, None, {})
         for part in self.explorer.explore_steps(request):
             if part.distilled is not None and not aside:  # the first picture comes before everything else
                 aside["film"] = self._aside(film or (lambda: read_filmstrip(request.clip)))
