@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import threading
 import time
@@ -58,7 +60,7 @@ class Visits:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer, self.shelf = explorer, Shelf()
-        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits")
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits", initializer=_stand_back)
         # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
         self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
         self._clips = self.shelf.parent / "avd-examples"
@@ -196,6 +198,12 @@ def _with(visit: Visit, aside: dict[str, Future]) -> Visit:
         address = Shelf.address(playable)
         pieces["preview"] = stage.preview(address, visit.title, clip.source.seconds, PREVIEW_SECONDS)
     return replace(visit, pieces=pieces, **done)
+
+
+def _stand_back() -> None:
+    """Lets everything else on the machine go first: a preview can wait, a first picture cannot."""
+    if sys.platform == "linux":  # elsewhere it would hold for the whole process; threads made by this one inherit it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def doing(stage: str | None = None) -> str:
