@@ -20,7 +20,8 @@ from app.visits import Visits
 
 # How events run. A first picture never waits behind somebody's long work: each kind has a queue of its own.
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-FIRST = QUIET | {"concurrency_id": "first", "concurrency_limit": 2, "trigger_mode": "multiple"}
+# More than there are cores: an exploration that waits only for its preview must keep nobody from a first picture.
+FIRST = QUIET | {"concurrency_id": "first", "concurrency_limit": 6, "trigger_mode": "multiple"}
 LONG = QUIET | {"concurrency_id": "long", "concurrency_limit": 1, "trigger_mode": "once"}
 KEPT = "Nothing else changed: below is still your last result."
 FORGOTTEN = parts.problem("This page was left alone for long.", "Please drop the clip in again.")
