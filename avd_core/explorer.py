@@ -40,6 +40,7 @@ from avd_core.exploration import (
 )
 from avd_core.metrics import quality
 from avd_core.png import DistilledInfo, fit_to_model, read_distilled
+from avd_core.storyboard import StoryboardRequest, Telling
 from avd_core.video import read_clip
 
 if TYPE_CHECKING:
@@ -222,7 +223,17 @@ class Explorer:
         """
         if fps is not None and not 0 < fps <= MAX_FPS:
             raise RequestError(f"A rate of {fps:g} frames a second cannot be played; up to {MAX_FPS:g} can.")
-        picture, info = read_distilled(image)
+        return self.restore_image(*read_distilled(image), checkpoint=checkpoint, fps=fps)
+
+    def restore_image(
+        self,
+        picture: np.ndarray,
+        info: DistilledInfo | None = None,
+        *,
+        checkpoint: str | None = None,
+        fps: float | None = None,
+    ) -> Restoration:
+        """As `restore`, for an image (H, W, 3) that was read already, and what its file said of it."""
         picture, fitting = fit_to_model(picture, info)
         loaded, choice = self._decoder_for(info, checkpoint)
         with loaded.lock:
@@ -232,6 +243,15 @@ class Explorer:
             seconds = info.frames / info.fps if info else PLAYBACK_SECONDS
             fps = len(frames) / seconds
         return Restoration(frames, fps, loaded.model.name, loaded.model.fingerprint, picture, info, (*choice, *fitting))
+
+    def storyboard(self, request: StoryboardRequest) -> Telling:
+        """A long video as a strip of images, one for each window, made while it is iterated over.
+
+        Raises:
+            ValueError: as `explore` does, at once or while iterating.
+        """
+        checkpoint = self._checkpoint(request.checkpoint)
+        return Telling(request, checkpoint.model, checkpoint.lock)
 
     def recognise(self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER) -> Recognition:
         """What a classifier sees in an image, uint8 (H, W, 3)."""
