@@ -89,8 +89,10 @@ def test_every_command_about_clips_runs(rendered_clip: Path, tmp_path: Path, mon
     for name in ("one.avi", "two.gif"):  # what a file is called does not say what is in it
         (tmp_path / name).write_bytes(rendered_clip.read_bytes())
     monkeypatch.chdir(tmp_path)
-    of_clips = [command for command in commands() if command[0] in ("explore", "distill", "restore")]
-    assert {command[0] for command in of_clips} == {"explore", "distill", "restore"}
+    (tmp_path / "film.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes())
+    about_clips = {"explore", "distill", "restore", "storyboard"}
+    of_clips = [command for command in commands() if command[0] in about_clips]
+    assert {command[0] for command in of_clips} == about_clips
     for command in of_clips:
         assert main(command) == 0, f"avd {shlex.join(command)}"
     assert (tmp_path / "again.mp4").stat().st_size > 1000
