@@ -52,8 +52,8 @@ def test_a_long_video_becomes_a_strip_that_plays(tab, film: Path):
     page = tab
     drop(page, film)
     page.wait_for_selector("#story-cancel:visible")
-    page.wait_for_selector(".tile")  # the first image is there before the last
-    assert page.locator(".reel.pending").count() == 1
+    # The first image is there before the last.
+    page.wait_for_function("() => document.querySelector('.reel.pending') && document.querySelector('.tile')")
     images = made(page, film)
     assert images == 3 and not page.locator("#story-cancel").is_visible()
     assert page.locator(".tile.cut").count() == 2
@@ -78,6 +78,21 @@ def test_a_long_video_becomes_a_strip_that_plays(tab, film: Path):
     assert page.evaluate("[...document.querySelectorAll('.seek')].indexOf(document.activeElement)") == 1
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelectorAll('.tile')[1].classList.contains('now')")
+
+
+def test_a_first_visitor_finds_a_finished_strip(tab):
+    page = tab
+    for _ in range(60):  # it is made after the examples of Explore, on a machine's very first start
+        if page.locator(".tile").count():
+            break
+        go(page, "Explore")
+        page.wait_for_timeout(1000)
+        go(page, "Storyboard")
+        page.wait_for_timeout(500)
+    assert page.locator(".tile.cut").count() == 5 and page.locator(".reel video").count() == 2
+    before = page.inner_text("#story-status")
+    page.get_by_role("button", name="Five examples in a row").click()
+    page.wait_for_function("(before) => document.querySelector('#story-status').innerText === before", arg=before)
 
 
 def test_a_window_opens_in_explore_and_the_strip_stays(tab, film: Path):

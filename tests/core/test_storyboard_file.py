@@ -7,6 +7,7 @@ import json
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,7 +199,8 @@ def other_image(entries: dict[str, bytes]) -> None:
 
 def picture_bomb(entries: dict[str, bytes]) -> None:
     content = bytearray(entries["images/002.png"])
-    content[16:24] = struct.pack(">II", 60_000, 60_000)
+    content[16:24] = struct.pack(">II", 512, 512)  # more than the table says
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     entries["images/002.png"] = bytes(content)
 
 
@@ -218,12 +220,13 @@ def picture_bomb(entries: dict[str, bytes]) -> None:
         (lambda entries: entries.update({TABLE: b" " * 300_000}), "larger than 256 KiB"),
         (lambda entries: entries.update({"images/002.png": bytes(3_000_000)}), "larger than 2048 KiB"),
         (lambda entries: entries.update({"images/002.png": b"GIF89a"}), "not a PNG"),
-        (picture_bomb, "images/002.png"),
+        (picture_bomb, "too many pixels"),
         (other_image, "does not say how to play it"),
         (top(format="other"), "no table of a strip"),
         (top(fingerprint="../../weights"), "not believable"),
         (top(fingerprint="0123456789ab"), "other weights"),
-        (top(size=[64, 64]), "size"),
+        (top(size=[64, 64]), "too many pixels"),
+        (top(size=[176, 64]), "not of the size"),
         (top(size=[1e9, 1]), "size"),
         (top(windows=[]), "no windows"),
         (top(windows=[1, 2]), "no windows"),
@@ -266,6 +269,20 @@ def test_a_bomb_is_read_no_further_than_its_limit(made: tuple[Path, Board], tmp_
         path.write_bytes(lying)
         with pytest.raises(StoryboardError, match=r"larger than 2048 KiB|damaged"):
             read_strip(path)
+
+
+def test_many_small_bombs_are_read_no_further_than_their_sum(
+    made: tuple[Path, Board], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    packed = (made[0] / ZIP).stat().st_size
+    monkeypatch.setattr(storyboard_file, "MAX_ZIP", packed)
+
+    def swell(entries: dict[str, bytes]) -> None:
+        for number in (1, 2, 3):
+            entries[f"images/{number:03d}.png"] += bytes(packed // 2)
+
+    with pytest.raises(StoryboardError, match=r"002.png is larger than"):
+        read_strip(changed(made, tmp_path / "bombs.zip", swell, zipfile.ZIP_DEFLATED))
 
 
 def test_links_secrets_doubles_and_crowds_are_refused(made: tuple[Path, Board], tmp_path: Path):
