@@ -62,8 +62,7 @@ def strip(board: Board, address: Address, opens: bool) -> str:
     tiles = "".join(_tile(number, entry, address, opens) for number, entry in enumerate(board.entries, 1))
     height, width = board.size
     cuts = sum(entry.cut for entry in board.entries) - 1
-    told = f"{len(board.entries)} image" + "s" * (len(board.entries) > 1)
-    words = f"{told}, {cuts} cut" + "s" * (cuts != 1)
+    words = f"{_counted(len(board.entries), 'image')}, {_counted(cuts, 'cut')}"
     legend = "A bar on the left: a new shot begins. dB: how close the restored window is (PSNR, more is closer)."
     return (
         f'<section class="strip" style="--w:{width};--h:{height}"><h2>The strip <span>{words}</span></h2>'
@@ -171,8 +170,12 @@ def loss(board: Board) -> str:
 def progress(board: Board, elapsed: float) -> str:
     """How far the work is, and how long it will still take."""
     left = elapsed * (1 - board.share) / board.share
-    words = f"{len(board.entries)} images, {clock(board.end)} of {clock(board.source.covered)}"
+    words = f"{_counted(len(board.entries), 'image')}, {clock(board.end)} of {clock(board.source.covered)}"
     return f"{words}, about {_wait(left)} left" if elapsed > 2 else words
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
 
 
 def _wait(left: float) -> str:
@@ -183,7 +186,7 @@ def facts(board: Board, title: str) -> str:
     """The line that says what is shown."""
     part = "all" if board.whole else f"the first {seconds(board.end)} of"
     return (
-        f'<p class="status"><b>{escape(title)}</b><span>{len(board.entries)} images for {part} '
+        f'<p class="status"><b>{escape(title)}</b><span>{_counted(len(board.entries), "image")} for {part} '
         f"{seconds(board.source.seconds)}</span><span>checkpoint <b>{escape(board.checkpoint)}</b></span></p>"
     )
 

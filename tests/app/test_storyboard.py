@@ -186,5 +186,5 @@ def test_loss_stands_beside_the_mean_frames():
 def test_time_left_is_told_once_there_is_something_to_tell_from():
     board = a_board(600_000, entries=a_board(1).entries[:1], complete=False)
     assert board.share == 0.5
-    assert render.progress(board, 1.0) == "1 images, 0:04.0 of 0:08.0"
+    assert render.progress(board, 1.0) == "1 image, 0:04.0 of 0:08.0"
     assert render.progress(board, 10.0).endswith("about 10 s left") and "3 min" in render.progress(board, 180.0)
