@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from app.desk import Desk
+from app.panels.look import LookPanel
 from app.shelf import KEEP_HOURS, Shelf
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
@@ -83,7 +84,8 @@ def test_page_is_built_without_asking_the_explorer(served: Path):
 
 
 def test_handlers_take_at_most_five_inputs(tab: ExploreTab):
-    for name, handler in inspect.getmembers(ExploreTab, inspect.isfunction):
+    handlers = [*inspect.getmembers(ExploreTab, inspect.isfunction), *inspect.getmembers(LookPanel, inspect.isfunction)]
+    for name, handler in handlers:
         if name.startswith("_on_"):
             told = {"self", "request", "tile"}  # what gradio adds of itself
             assert len(inspect.signature(handler).parameters.keys() - told) <= 5, name
@@ -173,7 +175,7 @@ def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rend
     assert updates[0][tab.upload] is None, "the drop zone is free at once"
     last = updates[-1]
     assert last[tab.visit].result.complete and last[tab.visit].title == rendered_clip.name
-    assert last[tab.target].value == last[tab.visit].result.saliency.label
+    assert last[tab.look.target].value == last[tab.visit].result.saliency.label
 
 
 def test_failure_keeps_the_last_result(tab: ExploreTab, visit: Visit, tmp_path: Path, tiny_checkpoint: Path):
@@ -193,7 +195,7 @@ def test_fault_of_ours_is_not_blamed_on_the_clip(
 
     monkeypatch.setattr(tab.visits, "explore", fail)
     monkeypatch.setattr(tab.visits, "look", fail)
-    answer = tab._on_look(visit, "gradcam", "another class", visitor("c"))
+    answer = tab.look._on_look(visit, "gradcam", "another class", visitor("c"))
     message = answer[tab.slots["message"]]
     assert "not your clip" in message and "secret detail" not in message and "secret detail" in caplog.text
 
@@ -218,7 +220,12 @@ def test_window_is_the_one_that_was_chosen(
     tab: ExploreTab, visit: Visit, tiny_checkpoint: Path, mode: str, start: float, seconds: float, window: tuple
 ):
     values = {
-        **{tab.visit: visit, tab.model: str(tiny_checkpoint), tab.classifier: "mobilenet_v2", tab.method: "gradcam"},
+        **{
+            tab.visit: visit,
+            tab.model: str(tiny_checkpoint),
+            tab.look.classifier: "mobilenet_v2",
+            tab.look.method: "gradcam",
+        },
         **{tab.mode: mode, tab.start: start, tab.length: seconds},
     }
     *_, last = tab._on_window(values, visitor("f"))
@@ -229,7 +236,12 @@ def test_window_is_the_one_that_was_chosen(
 
 def test_window_of_no_length_is_told(tab: ExploreTab, visit: Visit, tiny_checkpoint: Path):
     values = {
-        **{tab.visit: visit, tab.model: str(tiny_checkpoint), tab.classifier: "mobilenet_v2", tab.method: "gradcam"},
+        **{
+            tab.visit: visit,
+            tab.model: str(tiny_checkpoint),
+            tab.look.classifier: "mobilenet_v2",
+            tab.look.method: "gradcam",
+        },
         **{tab.mode: "Choose", tab.start: 0, tab.length: 0},
     }
     (answer,) = tab._on_window(values, visitor("g"))
@@ -240,7 +252,7 @@ def test_forgotten_session_is_told(tab: ExploreTab):
     values = {tab.visit: None, tab.mode: "Choose"}
     (answer,) = tab._on_window(values, visitor("h"))
     assert 'role="alert"' in answer[tab.slots["message"]]
-    assert 'role="alert"' in tab._on_look(None, "gradcam", None, visitor("h"))[tab.slots["message"]]
+    assert 'role="alert"' in tab.look._on_look(None, "gradcam", None, visitor("h"))[tab.slots["message"]]
 
 
 def test_first_visitor_is_told_when_there_is_no_checkpoint(visits: Visits, monkeypatch: pytest.MonkeyPatch):
