@@ -139,16 +139,13 @@ class ExploreTab:
         except Exception as error:
             updates = self._failed(error, None)
         checkpoints = dict.fromkeys([self.checkpoint, *explorer.checkpoints()])
-        yield (
-            updates
-            | self.look.greet()
-            | {
-                self.window: gr.skip(),  # the controls of one's own clip wait for it
-                self.slots["preview"]: gr.skip(),
-                self.model: gr.Dropdown(named(checkpoints)),
-                examples: self.visits.tiles(),
-            }
-        )
+        updates |= self.look.greet()
+        yield updates | {
+            self.window: gr.skip(),  # the controls of one's own clip wait for it
+            self.slots["preview"]: gr.skip(),
+            self.model: gr.Dropdown(named(checkpoints)),
+            examples: self.visits.tiles(),
+        }
         # Only on a machine's very first start: the example clips appear as they are rendered.
         while missing := self.visits.missing:
             time.sleep(0.5)
