@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from app.render.parts import card, hint, ordinal, percent
+from avd_core.classifier_names import titled
 from avd_core.exploration import Recognition
 
 TITLE = "What a classifier sees"
@@ -18,9 +19,8 @@ def show(seen: Recognition) -> str:
         for guess in seen.topk
     )
     note = f'<p class="notice">{escape(seen.notice)}</p>' if seen.notice else ""
-    told = hint(
-        f"What <b>{escape(seen.classifier)}</b> takes the image for, if it were a photograph; bars are probabilities."
-    )
+    name = f"<b>{escape(titled(seen.classifier))}</b>"
+    told = hint(f"What {name} takes the image for, if it were a photograph; bars are probabilities.")
     return card("recognition", TITLE, f'<ol class="bars">{rows}</ol>{_agreement(seen)}{note}{told}')
 
 

@@ -109,7 +109,7 @@ class ExploreTab:
         shown += [self.mode, self.bounds, self.start, self.length]
         window = {*settings, self.mode, self.start, self.length}
 
-        page.load(self._greet, None, [*shown, *self.look.greeted, self.model], **QUIET, concurrency_limit=None)
+        page.load(self._greet, None, [*shown, self.model], **QUIET, concurrency_limit=None)
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, self.again.click, self.model.input):
             click(None, js=QUEUED)
@@ -139,7 +139,6 @@ class ExploreTab:
         except Exception as error:
             updates = self._failed(error, None)
         checkpoints = dict.fromkeys([self.checkpoint, *explorer.checkpoints()])
-        updates |= self.look.greet()
         yield updates | {
             self.window: gr.skip(),  # the controls of one's own clip wait for it
             self.slots["preview"]: gr.skip(),
