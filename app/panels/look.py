@@ -45,8 +45,12 @@ class Job:
 
     def idle(self, seconds: float | None = None, words: str | None = None, timed: bool = True) -> Updates:
         label = f"{words or self.words} · {saliency.about(seconds)}" if timed else words
+        return self.free() | {self.button: gr.Button(label, visible=True)}
+
+    def free(self) -> Updates:
+        """After a cancel or a failure: the button as it was."""
         return {
-            self.button: gr.Button(label, visible=True),
+            self.button: gr.Button(visible=True),
             self.line: gr.HTML(visible=False),
             self.cancel: gr.Button(visible=False),
         }
@@ -141,7 +145,7 @@ class LookPanel:
             asked = [job.button.click, self.labels.submit] if job is self.switch else [job.button.click]
             waiting = gr.on(asked, job.busy, None, job.outputs, **QUIET, queue=False)
             working = waiting.then(handler, inputs, looked, **LONG)
-            job.cancel.click(self._on_cancel, self.visit, looked, cancels=[working], **QUIET, queue=False)
+            job.cancel.click(job.free, None, job.outputs, cancels=[working], **QUIET, queue=False)
 
     # What the tab asks of it ----------------------------------------------------------------------------------
 
@@ -257,9 +261,6 @@ class LookPanel:
 
         yield from self._worked(self.through, visit, work, request)
 
-    def _on_cancel(self, visit: Visit | None) -> Updates:
-        return self.show(visit) if visit else {}
-
     # What handlers answer -------------------------------------------------------------------------------------
 
     def _looked(self, visit: Visit | None, request: gr.Request, **look: str | None) -> Updates:
@@ -287,7 +288,7 @@ class LookPanel:
             self.show(visit)
             if name == in_use
             else {
-                self.classifier: gr.Dropdown(value=in_use),
+                self.classifier: gr.Dropdown(self._classifiers(visit.result), value=in_use),
                 self.wanted: name,
                 self.labels: gr.Textbox(visible=takes_labels(name)),
                 self.switch.row: gr.Row(visible=True),
@@ -300,7 +301,7 @@ class LookPanel:
     ) -> Iterator[Updates]:
         """Tells how far the work is, then shows what it found, unless the visitor has gone on to something else."""
         if visit is None:
-            yield {self.around["message"]: FORGOTTEN} | job.idle()
+            yield {self.around["message"]: FORGOTTEN} | job.free()
             return
         session = request.session_hash
         ticket = self.looks[session] = Ticket(self.turns.get(session), object())
@@ -312,7 +313,7 @@ class LookPanel:
                 yield job.busy(share)
             yield self._known(at_work.result())
         except Exception as error:
-            yield {self.around["message"]: message(error, KEPT)} | self.show(visit)
+            yield {self.around["message"]: message(error, KEPT)} | job.free()
         finally:
             at_work.stop()
 
