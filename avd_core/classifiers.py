@@ -151,6 +151,11 @@ class Classifier:
         best = probabilities.topk(min(k, len(self.labels)))
         return [Prediction(self.labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
+    def probability(self, image: Tensor, target: int) -> float:
+        """Of the class with that number, in an image (1,3,H,W) in [-1, 1]."""
+        with torch.no_grad():
+            return float(self.logits(image).softmax(dim=1)[0, target])
+
     def index(self, label: str) -> int:
         """The number of a class, by its name; upper and lower case are the same where that is not ambiguous.
 

@@ -111,10 +111,9 @@ def test_a_map_has_the_images_shape_and_a_known_range(classifier: Classifier, me
     assert heat.std() > 0.01
 
 
-def test_every_method_has_a_title_that_tells_its_cost() -> None:
+def test_every_method_has_a_title_and_a_cost() -> None:
     assert set(METHODS) == set(COSTS)
-    for method, cost in COSTS.items():
-        assert ("slower" in METHODS[method]) == (cost > 3)
+    assert len(set(METHODS.values())) == len(METHODS)
 
 
 @pytest.mark.parametrize("target", [0, 3, None])
@@ -239,7 +238,7 @@ def test_the_classifier_is_left_as_it_was(method: str) -> None:
 def test_a_failure_leaves_no_trace(small: Classifier, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = saliency(small, picture(), method=method)
     before = trace(small.network)
-    explainer = saliency_module._explainer(small)
+    explainer = saliency_module._explainer(small, method)
     network, calls = explainer._copy, []
     forward = network.head.forward
 
