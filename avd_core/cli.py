@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from avd_core import __version__
 
 if TYPE_CHECKING:
-    from avd_core.exploration import Exploration, SavedExploration
+    from avd_core.exploration import Exploration, Faithfulness, SavedExploration
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 Run = Callable[[argparse.Namespace], int]
@@ -86,6 +86,8 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
     _add_checkpoint_and_window(parser)
     parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
     parser.add_argument("--cam", default="gradcam", metavar="METHOD", help="saliency method (default: gradcam)")
+    parser.add_argument("--cam-video", action="store_true", help="also cam.mp4: where it looks in every restored frame")
+    parser.add_argument("--road", action="store_true", help="also how faithful the map is (ROAD), in report.json")
     parser.add_argument("--save-frames", action="store_true", help="also the frames before and after, lossless")
 
 
@@ -114,7 +116,7 @@ def _explore(args: argparse.Namespace) -> int:
     explorer.warm_up(args.checkpoint, args.classifier)
 
     def work(request: ExploreRequest, name: str) -> None:
-        exploration = explorer.explore(request)
+        exploration = explorer.look_closer(explorer.explore(request), frames=args.cam_video, road=args.road)
         print(_summary(exploration, exploration.save(args.out / name, args.save_frames)))
 
     return _each(args, work, requests, names)
@@ -122,6 +124,7 @@ def _explore(args: argparse.Namespace) -> int:
 
 def _summary(exploration: Exploration, saved: SavedExploration) -> str:
     clip, figures, realism = exploration.clip, exploration.quality, exploration.realism
+    frame, rank, told = exploration.recognition.frame[0], exploration.recognition.rank_of_frame, exploration.saliency
     count, height, width, _ = clip.frames.shape
     standing = (
         f"above {realism.percentile_among_real:.0f} % of real frames"
@@ -139,9 +142,20 @@ def _summary(exploration: Exploration, saved: SavedExploration) -> str:
         "  seen      "
         + ", ".join(f"{p.label} {p.probability:.0%}" for p in exploration.recognition.topk)
         + f" ({exploration.recognition.classifier})",
+        f"  frame     {frame.label} {frame.probability:.0%} in the middle frame by itself, "
+        + (f"number {rank} in the image" if rank else "not among the image's five"),
+        *([f"  faithful  {_faithfulness(told.faithfulness, told.label)}"] if told.faithfulness else []),
         *(f"  note      {note}" for note in exploration.notes),
     ]
     return "\n".join(lines)
+
+
+def _faithfulness(told: Faithfulness, label: str) -> str:
+    return (
+        f"ROAD {told.score:+.3f} (copies of the map moved elsewhere {min(told.moved):+.3f} to {max(told.moved):+.3f}): "
+        f"of {told.untouched:.0%} {label} keeps {told.most_first:.0%} with the hottest pixels taken away first, "
+        f"{told.least_first:.0%} with the coldest"
+    )
 
 
 # distill ------------------------------------------------------------------------------------------------------

@@ -297,6 +297,20 @@ class Explorer:
             model, image_to_tensor(image), saliency.map, model.index(saliency.label), seed=seed, progress=progress
         )
 
+    def look_closer(self, exploration: Exploration, *, frames: bool = False, road: bool = False) -> Exploration:
+        """A complete exploration that also knows where the classifier looks in the restored frames, or how truly."""
+        told, classifier = exploration.saliency, exploration.recognition.classifier
+        seconds = dict(exploration.seconds)
+        if frames:
+            begun = time.perf_counter()
+            looks = self.saliency_over_time(exploration.restored, told.label, classifier, told.method)
+            told, seconds["frames"] = replace(told, frames=looks), time.perf_counter() - begun
+        if road:
+            begun = time.perf_counter()
+            faithfulness = self.faithfulness(exploration.distilled, told, classifier)
+            told, seconds["road"] = replace(told, faithfulness=faithfulness), time.perf_counter() - begun
+        return replace(exploration, saliency=told, seconds=seconds)
+
     def saliency_seconds(self, classifier: str = DEFAULT_CLASSIFIER) -> dict[str, float]:
         """About how long a map takes here by each method, judged by the last ones; empty before the first."""
         from avd_core.saliency import METHODS, estimate

@@ -77,8 +77,8 @@ def show_faithful(told: Faithfulness, label: str) -> str:
         f'<p class="verdict">{verdict}</p>'
         + hint(
             f"{name} has {percent(told.untouched)} on the whole image. While 30 to 70 % of the pixels are taken away, "
-            f"it keeps {percent(told.most_first)} on average if the hottest go first, {percent(told.least_first)} if the "
-            "coldest do; the number is half the difference. The moved copies show what chance gives: "
+            f"it keeps {percent(told.most_first)} on average if the hottest go first, {percent(told.least_first)} if "
+            "the coldest do; the number is half the difference. The moved copies show what chance gives: "
             f"{signed(min(told.moved), 3)} to {signed(max(told.moved), 3)}."
         ),
     )
