@@ -6,7 +6,6 @@
   const REST = 350; // milliseconds on the last frame
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const groups = new Map();
-  const seen = new WeakSet();
 
   const stateOf = (section) => {
     const name = section.dataset.group;
@@ -14,13 +13,14 @@
     return groups.get(name);
   };
 
+  /* Whether a piece comes as new elements or as new attributes of old ones is the page's affair. */
   const fetchSheet = (canvas, state) => {
-    if (seen.has(canvas)) return;
-    seen.add(canvas);
+    const { sheet, reel } = canvas.dataset;
+    if (!sheet || canvas.fetched === sheet) return;
+    canvas.fetched = sheet;
     const picture = new Image();
-    const place = canvas.dataset.reel;
-    picture.src = canvas.dataset.sheet;
-    picture.decode().then(() => state.pictures.set(place, picture), () => {});
+    picture.src = sheet;
+    picture.decode().then(() => { if (canvas.fetched === sheet) state.pictures.set(reel, picture); }, () => {});
   };
 
   const draw = (canvas, state, index) => {
@@ -37,7 +37,7 @@
 
   const tick = (now) => {
     requestAnimationFrame(tick);
-    for (const section of document.querySelectorAll(".reels")) {
+    for (const section of document.querySelectorAll(".reels[data-group]")) {
       if (!section.offsetParent) continue;
       const state = stateOf(section);
       const frames = +section.dataset.frames;
@@ -54,11 +54,10 @@
   };
 
   const show = (section, state, frames) => {
-    const told = `${state.index}|${state.playing}`;
-    if (section.told === told) return;
-    section.told = told;
-    section.dataset.at = state.index;
     const play = section.querySelector(".play");
+    const told = `${state.index}|${state.playing}`;
+    if (play.told === told) return;
+    play.told = told;
     play.classList.toggle("playing", state.playing);
     play.setAttribute("aria-label", state.playing ? "Pause" : "Play");
     const where = section.querySelector(".where");
