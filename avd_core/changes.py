@@ -39,7 +39,7 @@ def change(before: np.ndarray, after: np.ndarray) -> Change:
     return Change(difference.mean(axis=-1, dtype=np.float32))
 
 
-def moving_part(frames: np.ndarray, share: float = 0.6) -> tuple[int, int, int, int]:
+def moving_part(frames: np.ndarray, share: float = 0.9) -> tuple[int, int, int, int]:
     """The box in which most of a clip's motion happens: (top, left, height, width) in pixels.
 
     Rows and columns are taken from where the frames vary most over time until the box holds about that `share` of all

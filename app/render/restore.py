@@ -198,7 +198,7 @@ def curves(points: Mapping[str, Sequence[tuple[float, Survival]]], intact: float
         end = SWEEPS[kind][-1]
         ends = [(start, intact)] if intact is not None else []
         line = [*ends, *((strength, value(survived)) for strength, survived in points.get(kind, ()))]
-        path = " ".join(f"{100 * (s - start) / (end - start):.2f},{y(v):.2f}" for s, v in line)
+        path = " ".join(f"{100 * abs(s - start) / abs(end - start):.2f},{y(v):.2f}" for s, v in line)
         rules = "".join(f'<line x1="0" x2="100" y1="{y(t):.1f}" y2="{y(t):.1f}"/>' for t in marks)
         below = "" if still is None else f'<polyline class="mean" points="0,{y(still):.1f} 100,{y(still):.1f}"/>'
         rows = "".join(f'<span style="top:{y(t):.1f}%">{t:g}</span>' for t in marks)
@@ -206,19 +206,19 @@ def curves(points: Mapping[str, Sequence[tuple[float, Survival]]], intact: float
             f'<span style="left:{100 * share:.0f}%">{start + share * (end - start):g}</span>' for share in (0, 0.5, 1)
         )
         words = ", ".join(f"{v:.1f} dB at {s:g}" for s, v in line)
+        scales = f'data-start="{start:g}" data-end="{end:g}" data-low="{low:g}" data-high="{high:g}"'
         wanting = "" if points.get(kind) else "<em>not drawn yet</em>"
         plots += f"""<figure><figcaption>{title}</figcaption>
-<div class="plot curve" role="img" aria-label="{title}: {words}" data-kind="{kind}" data-start="{start:g}"
-  data-end="{end:g}" data-low="{low:g}" data-high="{high:g}"><div class="y">{rows}</div><div class="area">
-  <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true"><g class="rules">{rules}</g>{below}
-    <polyline class="made" points="{path}"/></svg>{wanting}<i class="dot" hidden></i></div><div class="x">{columns}</div>
-  <p class="axis">{unit} →</p></div></figure>"""
+<div class="plot curve" role="img" aria-label="{title}: {words}" data-kind="{kind}" {scales}>
+  <div class="y">{rows}</div><div class="area"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">
+    <g class="rules">{rules}</g>{below}<polyline class="made" points="{path}"/></svg>{wanting}<i class="dot" hidden></i>
+  </div><div class="x">{columns}</div><p class="axis">{unit} →</p></div></figure>"""
     against = "the clip itself" if intact is not None else "the untouched restoration"
     mean = '<li class="mean">its mean frame, repeated</li>' if still is not None else ""
-    legend = f'<ul class="legend"><li class="made">restored, PSNR in dB, to {against}</li>{mean}'
-    return (
-        f'<div class="curves">{legend}<li class="dot">where the sliders stand</li></ul><div>{plots}</div>{ALONE}</div>'
+    legend = (
+        f'<li class="made">restored, PSNR in dB, to {against}</li>{mean}<li class="dot">where the sliders stand</li>'
     )
+    return f'<div class="curves"><ul class="legend">{legend}</ul><div>{plots}</div>{ALONE}</div>'
 
 
 def heat(change: Change) -> np.ndarray:

@@ -55,17 +55,20 @@
 
   const show = (section, state, frames) => {
     const play = section.querySelector(".play");
-    const told = `${state.index}|${state.playing}`;
-    if (play.told === told) return;
-    play.told = told;
+    const words = `${state.index + 1} / ${frames}`;
+    const left = `${((100 * (state.index + 0.5)) / frames).toFixed(2)}%`;
+    const output = section.querySelector("output");
+    const heads = [...section.querySelectorAll(".head")];
+    if (output.textContent === words && play.classList.contains("playing") === state.playing
+      && heads.every((head) => head.dataset.left === left && head.style.left)) return;
+    output.textContent = words;
     play.classList.toggle("playing", state.playing);
     play.setAttribute("aria-label", state.playing ? "Pause" : "Play");
     const where = section.querySelector(".where");
     where.value = state.index;
     where.setAttribute("aria-valuetext", `frame ${state.index + 1} of ${frames}`);
     where.style.setProperty("--done", `${(100 * state.index) / Math.max(frames - 1, 1)}%`);
-    section.querySelector("output").textContent = `${state.index + 1} / ${frames}`;
-    for (const head of section.querySelectorAll(".head")) head.style.left = `${(100 * (state.index + 0.5)) / frames}%`;
+    for (const head of heads) { head.dataset.left = left; head.style.left = left; }
   };
 
   const seek = (section, index) => {
