@@ -57,7 +57,7 @@ def kind(restoration: Restoration) -> str:
 
 
 def easel(address: str, size: tuple[int, int], moving: tuple[int, int, int, int]) -> str:
-    """The image to paint on, with brushes; static/restore.js paints, and dispatches a `painted` event.
+    """The image to paint on, with brushes; static/restore.js paints.
 
     Args:
         address: of the image, exact.

@@ -42,7 +42,7 @@
   const tell = (w) => {
     for (const query of ["[data-undo]", "[data-reset]"]) w.easel.querySelector(query).disabled = !w.past.length;
     const detail = w.past.length ? w.canvas.toDataURL("image/png") : "";
-    w.easel.dispatchEvent(new CustomEvent("painted", { bubbles: true, detail }));
+    document.querySelector(".ink").dispatchEvent(new CustomEvent("painted", { bubbles: true, detail }));
   };
 
   const spot = (w, event) => {

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from app.desk import FIRST, FORGOTTEN, KEPT, QUIET, SHORT, Desk, Updates, message
 from app.render import parts, restore
@@ -23,7 +22,12 @@ INTACT = 100  # where the JPEG slider stands when the image stays a PNG
 ABOUT = f"""<p class="hint">A distilled image holds its clip: drop one in, from wherever you have it, and it plays. A
 photograph plays too, but nothing was ever in it. Pictures and results are deleted after {KEEP_HOURS} hours.</p>"""
 NOT_YET = '<p class="status">Drop an image in. (Explore is still at work on its first one, which comes here next.)</p>'
-PAINTED = 'element.addEventListener("painted", (event) => trigger("input", { image: event.detail }));'
+# The painted image is a value and no event's data: an event that has to wait (`always_last`) loses its data
+# (gradio 6.31), while values are read when its turn comes.
+INK = """element.addEventListener("painted", (event) => {
+  props.value = event.detail;
+  setTimeout(() => trigger("input"));
+});"""
 LAST = FIRST | {"trigger_mode": "always_last"}
 
 
@@ -37,9 +41,8 @@ class RestoreTab:
 
     def __init__(self, desk: Desk, frame: gr.Tab) -> None:
         self.desk, self.replays = desk, Replays(desk.visits.explorer, desk.visits.shelf)
-        self.turns: dict[str, object] = {}  # of each session the latest: strokes and sliders overtake each other
-        # In hand: the `Replay`, and its image as painted on (None: it was not).
-        self.replay, self.painted = gr.State(None), gr.State(None)
+        self.turns: dict[str, object] = {}  # of each session the latest: strokes and images overtake each other
+        self.replay = gr.State(None)
         self.patience = gr.Timer(1, active=False)  # opened before Explore had anything: looks again until it has
         self._lay_out()
         self._wire(frame)
@@ -63,7 +66,11 @@ class RestoreTab:
                 slot("notes")
                 with gr.Row(elem_classes="row sheet", elem_id="restore-stage"):
                     with gr.Column(scale=4, min_width=260):
-                        slot("easel", '<div class="easel waiting"></div>', js_on_load=PAINTED)
+                        slot("easel", '<div class="easel waiting"></div>')
+                        self.ink = gr.HTML(
+                            "", html_template='<i class="ink"></i>', js_on_load=INK, elem_id="restore-ink",
+                            apply_default_css=False,
+                        )  # fmt: skip
                     with gr.Column(scale=7, min_width=300):
                         slot("played", '<div class="reels waiting"></div>')
                 slot("links", parts.downloads([]))
@@ -91,16 +98,15 @@ class RestoreTab:
 
     def _wire(self, frame: gr.Tab) -> None:
         slots, wear = self.slots, [self.jpeg, self.blur, self.noise]
-        shown = [*slots.values(), self.replay, self.painted, *wear, self.drop, self.patience]
+        shown = [*slots.values(), self.replay, self.ink, *wear, self.drop, self.patience]
         gr.on([frame.select, self.patience.tick], self._on_open, [self.desk.visit, self.replay], shown, **FIRST)
         self.take.click(self._on_take, self.desk.visit, shown, **FIRST)
         self.drop.upload(self._on_drop, [self.drop, self.desk.visit], shown, **FIRST)
         self.desk.page.unload(self._leave)
 
         changed = [slots[name] for name in ("message", "played", "figures", "links")]
-        slots["easel"].input(self._on_paint, [self.replay, *wear], [*changed, self.painted], **LAST)
-        for slider in wear:
-            slider.input(self._on_wear, [self.replay, self.painted, *wear], changed, **LAST)
+        touches = [self.ink.input, *(slider.input for slider in wear)]
+        gr.on(touches, self._on_touch, [self.replay, self.ink, *wear], changed, **LAST)
         drawn = [slots["message"], slots["curves"], self.draw, self.cancel]
         drawing = self.draw.click(self._on_draw, self.replay, drawn, **SHORT)
         self.cancel.click(self._on_cancel, None, drawn, cancels=[drawing], **QUIET, queue=False)
@@ -125,33 +131,20 @@ class RestoreTab:
         yield {self.drop: None, self.slots["message"]: parts.progress("Restoring the clip from the image", 0.5)}
         yield self._opened(lambda: self.replays.of_file(Path(path), visit), request)
 
-    def _on_paint(
-        self, replay: Replay | None, jpeg: float, blur: float, noise: float, stroke: gr.EventData, request: gr.Request
+    def _on_touch(
+        self, replay: Replay | None, ink: str, jpeg: float, blur: float, noise: float, request: gr.Request
     ) -> Updates:
-        try:
-            painted = self.replays.painted(replay, str(stroke.image)) if replay else None
-        except ValueError as error:
-            return {self.slots["message"]: message(error, KEPT)}
-        return {self.painted: painted} | self._on_wear(replay, painted, jpeg, blur, noise, request)
-
-    def _on_wear(
-        self,
-        replay: Replay | None,
-        painted: np.ndarray | None,
-        jpeg: float,
-        blur: float,
-        noise: float,
-        request: gr.Request,
-    ) -> Updates:
+        """A stroke or a slider: the image as it is now plays anew."""
         if replay is None:
             return {self.slots["message"]: FORGOTTEN}
         mine = self.turns[request.session_hash] = object()
         try:
+            painted = self.replays.painted(replay, ink or "")
             wear = Wear(blur, noise, int(jpeg) if jpeg < INTACT else None)
             pieces = self.replays.change(replay, painted, wear)
         except Exception as error:
             return {self.slots["message"]: message(error, KEPT)}
-        if self.turns.get(request.session_hash) is not mine:
+        if self.turns.get(request.session_hash) is not mine:  # another image has come meanwhile
             return {self.slots["message"]: gr.skip()}
         return {self.slots["message"]: ""} | {self.slots[name]: piece for name, piece in pieces.items()}
 
@@ -191,5 +184,5 @@ class RestoreTab:
             return {self.slots["message"]: message(error, KEPT)}
         pieces["curves"] = restore.curves({}, *replay.ends)
         updates: Updates = {self.slots[name]: piece for name, piece in pieces.items()}
-        reset = {self.jpeg: INTACT, self.blur: 0, self.noise: 0, self.painted: None}
+        reset = {self.jpeg: INTACT, self.blur: 0, self.noise: 0, self.ink: ""}
         return updates | reset | {self.replay: replay, self.slots["message"]: "", self.patience: gr.Timer(active=False)}

@@ -101,7 +101,7 @@ def test_handlers_take_at_most_five_inputs():
 
     from app.tabs.restore import RestoreTab
 
-    told = {"self", "request", "stroke"}  # what gradio adds of itself
+    told = {"self", "request"}  # what gradio adds of itself
     for kind in (ProbeTab, RestoreTab):
         for name, handler in inspect.getmembers(kind, inspect.isfunction):
             if name.startswith("_on_"):

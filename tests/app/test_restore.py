@@ -61,7 +61,7 @@ def address(image: np.ndarray) -> str:
 
 def paint(tab: RestoreTab, replay: Replay | None, image: str, **wear: float) -> dict:
     strengths = {"jpeg": INTACT, "blur": 0, "noise": 0} | wear
-    return tab._on_paint(replay, **strengths, stroke=SimpleNamespace(image=image), request=visitor("a"))
+    return tab._on_touch(replay, image, **strengths, request=visitor("a"))
 
 
 def linked(piece: str) -> list[Path]:
@@ -124,7 +124,6 @@ def test_a_stroke_changes_what_plays(tab: RestoreTab, replay: Replay):
     image = replay.restoration.image.copy()
     image[:24] = 0
     answer = paint(tab, replay, address(image))
-    assert np.array_equal(answer[tab.painted], image)
     after = tab.replays.explorer.replay(replay.restoration, image)
     values = change(replay.restoration.frames, after).per_frame
     played = answer[tab.slots["played"]]
@@ -134,13 +133,13 @@ def test_a_stroke_changes_what_plays(tab: RestoreTab, replay: Replay):
     again = tab.replays.explorer.restore(saved)
     assert np.array_equal(again.frames, after) and again.info == replay.restoration.info
     taken_back = paint(tab, replay, "")
-    assert taken_back[tab.painted] is None and "Nothing is changed yet" in taken_back[tab.slots["played"]]
+    assert "Nothing is changed yet" in taken_back[tab.slots["played"]]
 
 
 def test_sliders_damage_what_was_painted(tab: RestoreTab, replay: Replay):
     painted = replay.restoration.image.copy()
     painted[:, :16] = 255
-    answer = tab._on_wear(replay, painted, 60, 0.5, 8, visitor("a"))
+    answer = paint(tab, replay, address(painted), jpeg=60, blur=0.5, noise=8)
     (saved,) = [path for path in linked(answer[tab.slots["links"]]) if path.name.endswith("changed.png")]
     fed = read_distilled(saved)[0]
     assert (fed != painted).mean() > 0.5 and np.abs(fed[:, :10].astype(int) - 255).mean() < 20
@@ -157,23 +156,23 @@ def test_the_last_change_wins(tab: RestoreTab, replay: Replay, monkeypatch: pyte
     def overtaken(*args: object) -> dict:
         if not later:
             later.append({})
-            later[0] = tab._on_wear(replay, None, INTACT, 0, 30, visitor("a"))
+            later[0] = paint(tab, replay, "", noise=30)
         return change(*args)
 
     monkeypatch.setattr(tab.replays, "change", overtaken)
-    early = tab._on_wear(replay, None, INTACT, 0, 1, visitor("a"))
+    early = paint(tab, replay, "", noise=1)
     assert tab.slots["played"] not in early and 'data-noise="30"' in later[0][tab.slots["figures"]]
 
 
 @pytest.mark.parametrize("sent", ["nonsense", PREFIX + "!!", PREFIX + "AAAA", PREFIX + "A" * 5_000_000, "/etc/hosts"])
 def test_what_a_stranger_sends_for_a_stroke_does_no_harm(tab: RestoreTab, replay: Replay, sent: str):
     answer = paint(tab, replay, sent)
-    assert 'role="alert"' in answer[tab.slots["message"]] and tab.painted not in answer
+    assert 'role="alert"' in answer[tab.slots["message"]] and tab.slots["played"] not in answer
 
 
 def test_an_image_of_another_size_is_no_stroke(tab: RestoreTab, replay: Replay):
     answer = paint(tab, replay, address(np.zeros((8, 8, 3), np.uint8)))
-    assert "belongs to another" in answer[tab.slots["message"]] and tab.painted not in answer
+    assert "belongs to another" in answer[tab.slots["message"]] and tab.slots["played"] not in answer
 
 
 def test_a_forgotten_session_is_told(tab: RestoreTab):
