@@ -105,7 +105,7 @@ def played(*, before: Sheet, after: Sheet, heat: Sheet, change: Change, fps: flo
         fed: address of the damaged image, or empty when the decoder gets what the easel shows.
         touched: whether anything was done to the image.
     """
-    most = f"brightest: {change.most:.0f} of 255 levels" if touched else "nothing yet"
+    most = f"by up to {change.most:.0f} of 255" if touched else "nothing yet"
     panes = "".join(
         f"<figure><figcaption><b>{title}</b><span>{told}</span></figcaption>{reels.reel(key, sheet, words)}</figure>"
         for key, sheet, title, told, words in (
@@ -157,20 +157,21 @@ def figures(survived: Survival, intact: float | None, still: float | None, touch
     """
     wear, now = survived.wear, survived.psnr_undamaged
     near = "unchanged" if now >= PSNR_CAP else f"{now:.1f} dB"
-    rows = [("to the untouched restoration", near, "")]
+    rows = [("the untouched restoration", near, "")]
     shown = now
     if survived.psnr_original is not None:
         shown = survived.psnr_original
         fate = "good" if shown > still else "bad"
         loss = f" ({signed(shown - intact, 1)})" if touched else ""
-        rows = [("to the clip itself", f"{shown:.1f} dB{loss}", fate), *rows]
-        rows.append(("its mean frame, repeated, reaches", f"{still:.1f} dB", ""))
+        rows = [("the clip itself", f"{shown:.1f} dB{loss}", fate), *rows]
+        rows.append(("(its mean frame, repeated, is at", f"{still:.1f} dB)", ""))
     items = "".join(f'<div><dt>{term}</dt><dd class="{fate}">{value}</dd></div>' for term, value, fate in rows)
     strengths = f'data-jpeg="{wear.jpeg or 100}" data-blur="{wear.blur:g}" data-noise="{wear.noise:g}"'
-    words = "How close the restored clip is: PSNR. 3 dB more halve the squared error; 30 dB look clean."
+    words = "PSNR: 3 dB more halve the squared error; 30 dB look clean."
     if still is not None:
         words += " Below its mean frame, one blurred still picture would do as well."
-    return f'<dl class="left" data-now="{shown:.3f}" {strengths}>{items}</dl>{hint(words)}'
+    head = '<p class="of">How close the restored clip is to</p>'
+    return f'{head}<dl class="closeness" data-now="{shown:.3f}" {strengths}>{items}</dl>{hint(words)}'
 
 
 def curves(points: Mapping[str, Sequence[tuple[float, Survival]]], intact: float | None, still: float | None) -> str:

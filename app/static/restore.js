@@ -136,7 +136,7 @@
       if (shown.getAttribute("src") !== fed) { if (fed) shown.setAttribute("src", fed); else shown.removeAttribute("src"); }
       shown.hidden = !fed;
     }
-    const left = document.querySelector(".left[data-now]");
+    const left = document.querySelector(".closeness[data-now]");
     for (const plot of document.querySelectorAll(".curve")) {
       const { kind, start, end, low, high } = plot.dataset;
       const dot = plot.querySelector(".dot");

@@ -52,7 +52,7 @@ def test_an_image_is_painted_on_damaged_and_saved(page, page_url: str, tmp_path:
     slider = page.locator("#restore-noise input[type=range]")
     for _ in range(12):
         slider.press("ArrowRight")
-    page.wait_for_selector(".left[data-noise='6']")
+    page.wait_for_selector(".closeness[data-noise='6']")
     page.wait_for_selector(".board .fed[src]:not([hidden])")
     assert page.inner_text("#restore-figures") != figures
     page.get_by_role("button", name="Erase what moves").click()
