@@ -223,6 +223,34 @@ def _restore(args: argparse.Namespace) -> int:
     return 0
 
 
+# probe --------------------------------------------------------------------------------------------------------
+
+
+def _probe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", type=Path, metavar="CLIP", help="a video file")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="images, restored clips and probe.json")
+    _add_checkpoint_and_window(parser)
+    parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffle (default: 0)")
+
+
+def _probe(args: argparse.Namespace) -> int:
+    from avd_core.explorer import Explorer, ExploreRequest
+    from avd_core.outputs import check_folder
+
+    if args.seed < 0:
+        raise CommandError(f"--seed is {args.seed}; it must be 0 or more.")
+    request = ExploreRequest(args.clip, args.checkpoint, args.start, args.seconds, args.whole)
+    check_folder(args.out)
+    explorer = Explorer()
+    explorer.warm_up(args.checkpoint, args.classifier)
+    clip = next(explorer.explore_steps(request)).clip
+    *_, probe = explorer.probe_steps(clip, args.checkpoint, args.classifier, args.seed)
+    probe.save(args.out)
+    print(f"{args.clip.name} -> {args.out}", *(f"  note      {note}" for note in clip.notes), probe.table(), sep="\n")
+    return 0
+
+
 # What they share ----------------------------------------------------------------------------------------------
 
 
@@ -284,6 +312,7 @@ COMMANDS = {
     "explore": Command("make an image of a clip, restore it, and look", lambda: (_explore_arguments, _explore)),
     "distill": Command("make one image of a clip", lambda: (_distill_arguments, _distill)),
     "restore": Command("get the clip back from an image", lambda: (_restore_arguments, _restore)),
+    "probe": Command("see what the image knows of time", lambda: (_probe_arguments, _probe)),
     "evidence": Command("measure how much of a folder of clips comes back", _of("avd_core.evidence")),
     "train": Command("train a checkpoint", _of("avd_core.training")),
     "pack": Command("pack clips into one file to train on", _of("avd_core.packs")),

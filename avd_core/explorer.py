@@ -43,7 +43,8 @@ from avd_core.exploration import (
 )
 from avd_core.metrics import quality
 from avd_core.png import DistilledInfo, fit_to_model, read_distilled
-from avd_core.video import read_clip
+from avd_core.time_probe import Play, TimeProbe, time_plays
+from avd_core.video import Clip, read_clip
 
 if TYPE_CHECKING:
     from avd_core.classifiers import Classifier
@@ -236,6 +237,62 @@ class Explorer:
             seconds = info.frames / info.fps if info else PLAYBACK_SECONDS
             fps = len(frames) / seconds
         return Restoration(frames, fps, loaded.model.name, loaded.model.fingerprint, picture, info, (*choice, *fitting))
+
+    def replay(self, restoration: Restoration, image: np.ndarray) -> np.ndarray:
+        """What the decoder of `restoration` makes of another image, (H, W, 3), of the same size.
+
+        Returns:
+            (T, H, W, 3).
+
+        Raises:
+            RequestError: that decoder is no longer loaded, or the size is another.
+        """
+        if image.shape != restoration.image.shape:
+            raise RequestError("The image has changed its size; only its pixels may change.")
+        height, width, _ = image.shape
+        made = (restoration.checkpoint, restoration.fingerprint, len(restoration.frames), restoration.fps)
+        loaded, _ = self._decoder_for(DistilledInfo(*made, (height, width)), None)
+        if loaded.model.fingerprint != restoration.fingerprint:
+            raise RequestError(f"{restoration.checkpoint} is no longer loaded; drop the image in again.")
+        with loaded.lock:
+            return restore(loaded.model, image)
+
+    def probe_steps(
+        self,
+        clip: Clip,
+        checkpoint: str = DEFAULT_CHECKPOINT,
+        classifier: str = DEFAULT_CLASSIFIER,
+        seed: int = 0,
+    ) -> Iterator[TimeProbe]:
+        """Distils a clip in other orders and tempos, one after the other: what does its image know of time?
+
+        Each probe that is yielded knows one variant more, the last one all of `time_probe.VARIANTS`. No lock is held
+        while the caller has its turn.
+
+        Args:
+            clip: of as many frames as the checkpoint takes.
+            seed: of the shuffle.
+
+        Raises:
+            RequestError: the clip has another number of frames.
+        """
+        loaded = self._checkpoint(checkpoint)
+        model = loaded.model
+        if len(clip.frames) != model.config.frames:
+            raise RequestError(f"{model.name} takes {model.config.frames} frames; these are {len(clip.frames)}.")
+
+        def distilled(frames: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return distil(model, frames)
+
+        def restored(image: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return restore(model, image)
+
+        plays: tuple[Play, ...] = ()
+        for play in time_plays(clip.frames, distilled, restored, lambda image: self.recognise(image, classifier), seed):
+            plays = (*plays, play)
+            yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
 
     def recognise(
         self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER, frame: np.ndarray | None = None

@@ -159,10 +159,18 @@ def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[
     """
     height, width = image.shape[:2]
     if info is not None and info.size != (height, width) and _same_shape(info.size, (height, width)):
-        note = f"The image was scaled since it was distilled; it is back at {info.size[1]} x {info.size[0]}."
+        note = (
+            f"The image was scaled since it was distilled: it is back at {info.size[1]} x {info.size[0]}, but the fine "
+            "detail that carries the motion is lost, so the clip comes back worse."
+        )
         return _resize(image, *info.size), (note,)
 
     notes = []
+    if info is not None and info.size != (height, width):
+        notes.append(
+            f"The image was cropped or stretched since it was distilled: its text says {info.size[1]} x "
+            f"{info.size[0]}, it is {width} x {height}. What plays is a guess: use the PNG as it was first saved."
+        )
     short, long = sorted((height, width))
     if long > 2 * short:
         # Whole blocks are cut on the left and at the top, for the same grid.
