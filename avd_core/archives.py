@@ -17,6 +17,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,12 @@ def unpack_clips(archive: str | Path, folder: str | Path, limits: ArchiveLimits 
     archive, folder = Path(archive), Path(folder)
     name = shown_name(archive)
     try:
-        with archive.open("rb", buffering=0) as raw, _Bounded(raw, limits.max_entries * _ENTRY_BYTES) as file:
-            with zipfile.ZipFile(file) as opened:
-                return _unpack(opened, folder, limits, name)
+        with (
+            archive.open("rb", buffering=0) as raw,
+            _Bounded(raw, limits.max_entries * _ENTRY_BYTES) as file,
+            zipfile.ZipFile(file) as opened,
+        ):
+            return _unpack(opened, folder, limits, name)
     except ArchiveError:
         raise
     except _DAMAGE as error:
@@ -192,10 +196,8 @@ def _name(entry: zipfile.ZipInfo) -> str:
     """An entry's name; without a mark of UTF-8 the format means a character set of 1981, and many mean UTF-8."""
     name = entry.filename
     if not entry.flag_bits & _UTF8:
-        try:
+        with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            pass
     return unicodedata.normalize("NFC", name)
 
 

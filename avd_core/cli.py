@@ -209,6 +209,43 @@ def _restore(args: argparse.Namespace) -> int:
     return 0
 
 
+# compare ------------------------------------------------------------------------------------------------------
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", type=Path, metavar="CLIP", help="a video file")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--checkpoints", nargs="+", metavar="NAME", help="bundled names, folders or Hub repo ids (default: all bundled)"
+    )
+    _add_window(parser)
+    parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from avd_core.comparison import CompareRequest, compare
+    from avd_core.explorer import Explorer
+    from avd_core.outputs import check_folder
+
+    check_folder(args.out)
+    explorer = Explorer()
+    checkpoints = args.checkpoints or explorer.checkpoints()
+    for checkpoint in checkpoints:  # one that was named and cannot be had is an error, before any work
+        explorer.warm_up(checkpoint)
+    window = {"start": args.start, "seconds": args.seconds, "whole": args.whole}
+    request = CompareRequest(args.clip, tuple(checkpoints), **window, classifier=args.classifier)
+    *_, comparison = compare(explorer, request)
+    comparison.save(args.out)
+    notes = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
+    print(
+        f"{args.clip.name} -> {args.out}",
+        comparison.table(),
+        *(f"  note      {note}" for note in notes),
+        sep="\n",
+    )
+    return 0
+
+
 # What they share ----------------------------------------------------------------------------------------------
 
 
@@ -216,6 +253,10 @@ def _add_checkpoint_and_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", default="base", metavar="NAME", help="bundled name, folder or Hub repo id (default: base)"
     )
+    _add_window(parser)
+
+
+def _add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=float, metavar="S", help="where the window begins, in seconds")
     parser.add_argument("--seconds", type=float, metavar="S", help="its length (default: the 4 s that move most)")
     parser.add_argument("--whole", action="store_true", help="the whole clip as the window")
@@ -270,6 +311,9 @@ COMMANDS = {
     "explore": Command("make an image of a clip, restore it, and look", lambda: (_explore_arguments, _explore)),
     "distill": Command("make one image of a clip", lambda: (_distill_arguments, _distill)),
     "restore": Command("get the clip back from an image", lambda: (_restore_arguments, _restore)),
+    "compare": Command(
+        "show a clip as one image in every way there is, side by side", lambda: (_compare_arguments, _compare)
+    ),
     "evidence": Command("measure how much of a folder of clips comes back", _of("avd_core.evidence")),
     "train": Command("train a checkpoint", _of("avd_core.training")),
     "pack": Command("pack clips into one file to train on", _of("avd_core.packs")),
