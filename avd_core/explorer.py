@@ -43,6 +43,7 @@ from avd_core.exploration import (
 )
 from avd_core.metrics import quality
 from avd_core.png import DistilledInfo, fit_to_model, read_distilled
+from avd_core.storyboard import StoryboardRequest, Telling
 from avd_core.time_probe import Play, TimeProbe, time_plays
 from avd_core.video import Clip, read_clip
 
@@ -227,7 +228,17 @@ class Explorer:
         """
         if fps is not None and not 0 < fps <= MAX_FPS:
             raise RequestError(f"A rate of {fps:g} frames a second cannot be played; up to {MAX_FPS:g} can.")
-        picture, info = read_distilled(image)
+        return self.restore_image(*read_distilled(image), checkpoint=checkpoint, fps=fps)
+
+    def restore_image(
+        self,
+        picture: np.ndarray,
+        info: DistilledInfo | None = None,
+        *,
+        checkpoint: str | None = None,
+        fps: float | None = None,
+    ) -> Restoration:
+        """As `restore`, for an image (H, W, 3) that was read already, and what its file said of it."""
         picture, fitting = fit_to_model(picture, info)
         loaded, choice = self._decoder_for(info, checkpoint)
         with loaded.lock:
@@ -293,6 +304,15 @@ class Explorer:
         for play in time_plays(clip.frames, distilled, restored, lambda image: self.recognise(image, classifier), seed):
             plays = (*plays, play)
             yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
+
+    def storyboard(self, request: StoryboardRequest) -> Telling:
+        """A long video as a strip of images, one for each window, made while it is iterated over.
+
+        Raises:
+            ValueError: as `explore` does, at once or while iterating.
+        """
+        checkpoint = self._checkpoint(request.checkpoint)
+        return Telling(request, checkpoint.model, checkpoint.lock)
 
     def recognise(
         self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER, frame: np.ndarray | None = None

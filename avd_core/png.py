@@ -8,6 +8,7 @@ is ever opened as a path or an address. Images are uint8 (H, W, 3), RGB.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -129,8 +130,17 @@ def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
     path = Path(path)
     if not path.is_file():
         raise ImageError(f"There is no image file {path.name or path}.")
+    return _read(path, path.name)
+
+
+def decode_distilled(content: bytes, name: str) -> tuple[np.ndarray, DistilledInfo | None]:
+    """As `read_distilled`, for the bytes of a file; `name` is what a message calls it."""
+    return _read(io.BytesIO(content), name)
+
+
+def _read(file: Path | io.BytesIO, name: str) -> tuple[np.ndarray, DistilledInfo | None]:
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise Image.DecompressionBombError
@@ -138,11 +148,11 @@ def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
             text = getattr(picture, "text", {}) if picture.format == "PNG" else {}
             image = np.array(_to_rgb(ImageOps.exif_transpose(picture)))
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{path.name} is not a PNG, JPEG or WebP image.") from error
+        raise ImageError(f"{name} is not a PNG, JPEG or WebP image.") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path.name} has too many pixels; at most {MAX_PIXELS // 10**6} million are read.") from error
+        raise ImageError(f"{name} has too many pixels; at most {MAX_PIXELS // 10**6} million are read.") from error
     except _UNREADABLE as error:
-        raise ImageError(f"{path.name} is damaged and cannot be read as an image.") from error
+        raise ImageError(f"{name} is damaged and cannot be read as an image.") from error
     return image, DistilledInfo.from_text(text)
 
 
