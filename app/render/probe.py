@@ -26,7 +26,7 @@ WORDS = {
     "Rearranged": "what the forward image’s restored frames reach when they are just put into this order. Where "
     "“restored” stays below, the order itself was hard to keep.",
     "Mean frame": "what one blurred still picture reaches, without any motion.",
-    "Seen as": "what an ordinary image classifier takes the image for, if it were a photograph.",
+    "Seen as": "what the image classifier {classifier} takes the image for, if it were a photograph.",
 }
 
 
@@ -62,11 +62,16 @@ def show(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
         size=(height, width),
         words="The clip in six orders, each with its image and the clip restored from it",
     )
-    terms = "".join(f"<div><dt>{escape(term)}</dt><dd>{told}</dd></div>" for term, told in WORDS.items())
+    seen = probe.plays[0].recognition
+    terms = "".join(
+        f"<div><dt>{term}</dt><dd>{told.format(classifier=f'<b>{escape(seen.classifier)}</b>')}</dd></div>"
+        for term, told in WORDS.items()
+    )
+    notice = f'<p class="notice">{escape(seen.notice)}</p>' if seen.notice else ""
     psnr = "Closeness is PSNR, in dB: 3 dB more halve the squared error, 30 dB look clean, 60 is the most shown."
     return (
         f'<p class="told" role="status">{lead}</p>{group}'
-        f'<div class="terms"><p>{psnr}</p><dl>{terms}</dl></div>'
+        f'<div class="terms"><p>{psnr}</p><dl>{terms}</dl>{notice}</div>'
     )  # fmt: skip
 
 

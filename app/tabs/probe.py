@@ -47,8 +47,10 @@ class ProbeTab:
         self.patience = gr.Timer(1, active=False)
 
         shown = [self.message, self.result, self.links, self.probed, self.seed, self.cancel, self.patience]
+        # Whoever comes back with another clip while the last one is still being probed is served after it.
+        opening = SHORT | {"trigger_mode": "always_last"}
         opened = gr.on(
-            [frame.select, self.patience.tick], self._on_open, [desk.visit, self.probed, self.seed], shown, **SHORT
+            [frame.select, self.patience.tick], self._on_open, [desk.visit, self.probed, self.seed], shown, **opening
         )
         again = self.again.click(self._on_again, [desk.visit, self.seed], shown, **SHORT)
         self.cancel.click(self._on_cancel, self.probed, shown, cancels=[opened, again], **QUIET, queue=False)

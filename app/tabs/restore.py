@@ -42,6 +42,7 @@ class RestoreTab:
     def __init__(self, desk: Desk, frame: gr.Tab) -> None:
         self.desk, self.replays = desk, Replays(desk.visits.explorer, desk.visits.shelf)
         self.turns: dict[str, object] = {}  # of each session the latest: strokes and images overtake each other
+        self.hands: dict[str, Path] = {}  # of each session the folder of the image it has in hand
         self.replay = gr.State(None)
         self.patience = gr.Timer(1, active=False)  # opened before Explore had anything: looks again until it has
         self._lay_out()
@@ -148,7 +149,7 @@ class RestoreTab:
             return {self.slots["message"]: gr.skip()}
         return {self.slots["message"]: ""} | {self.slots[name]: piece for name, piece in pieces.items()}
 
-    def _on_draw(self, replay: Replay | None) -> Iterator[Updates]:
+    def _on_draw(self, replay: Replay | None, request: gr.Request) -> Iterator[Updates]:
         """The curves grow point by point; each damage alone, on the image as it was before it was painted on."""
         if replay is None:
             yield {self.slots["message"]: FORGOTTEN}
@@ -161,6 +162,8 @@ class RestoreTab:
             decode = lambda image: self.replays.explorer.replay(restoration, image)  # noqa: E731
             for kind, strength, survived in curves(restoration.image, restoration.frames, decode, original):
                 points[kind].append((strength, survived))
+                if self.hands.get(request.session_hash) != replay.folder:  # the curves of an image that is gone
+                    break
                 yield {self.slots["curves"]: restore.curves(points, *replay.ends)}
         except Exception as error:
             done[self.slots["message"]] = message(error, KEPT)
@@ -171,6 +174,7 @@ class RestoreTab:
 
     def _leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
+        self.hands.pop(request.session_hash, None)
 
     # What handlers answer -------------------------------------------------------------------------------------
 
@@ -183,6 +187,7 @@ class RestoreTab:
         except Exception as error:
             return {self.slots["message"]: message(error, KEPT)}
         pieces["curves"] = restore.curves({}, *replay.ends)
+        self.hands[request.session_hash] = replay.folder
         updates: Updates = {self.slots[name]: piece for name, piece in pieces.items()}
         reset = {self.jpeg: INTACT, self.blur: 0, self.noise: 0, self.ink: ""}
         return updates | reset | {self.replay: replay, self.slots["message"]: "", self.patience: gr.Timer(active=False)}

@@ -43,6 +43,7 @@ def test_orders_come_one_by_one_and_keep_their_places(tab: ProbeTab, visit: Visi
     pieces = [step[tab.result] for step in steps]
     assert [piece.count("<li data-variant") for piece in pieces] == [len(VARIANTS)] * len(VARIANTS)
     assert [piece.count('<canvas class="reel"') for piece in pieces] == [1, 2, 3, 4, 5, 6]
+    assert "the image classifier <b>action</b> takes" in pieces[0]
     assert "my &lt;clip&gt;" in pieces[0] and last[tab.probed] is visit
 
     report = json.loads(files(last[tab.links])[0].read_text())

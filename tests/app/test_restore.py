@@ -177,12 +177,12 @@ def test_an_image_of_another_size_is_no_stroke(tab: RestoreTab, replay: Replay):
 
 def test_a_forgotten_session_is_told(tab: RestoreTab):
     assert 'role="alert"' in paint(tab, None, "")[tab.slots["message"]]
-    assert 'role="alert"' in next(tab._on_draw(None))[tab.slots["message"]]
+    assert 'role="alert"' in next(tab._on_draw(None, visitor("a")))[tab.slots["message"]]
     assert 'role="alert"' in tab._on_take(None, visitor("a"))[tab.slots["message"]]
 
 
 def test_curves_grow_to_every_point(tab: RestoreTab, replay: Replay):
-    first, *steps, last = tab._on_draw(replay)
+    first, *steps, last = tab._on_draw(replay, visitor("a"))
     assert first[tab.cancel].interactive and not last[tab.cancel].interactive and last[tab.draw].interactive
     assert len(steps) == sum(map(len, SWEEPS.values()))
     whole = steps[-1][tab.slots["curves"]]
@@ -190,6 +190,16 @@ def test_curves_grow_to_every_point(tab: RestoreTab, replay: Replay):
     # The undamaged image is a point of each curve: its clip is known.
     assert [len(line.split()) for line in lines] == [len(strengths) + 1 for strengths in SWEEPS.values()]
     assert len({line.split()[0] for line in lines}) == 1 and "not drawn yet" not in whole
+
+
+def test_curves_of_an_image_that_is_gone_stop(tab: RestoreTab, replay: Replay, visit: Visit):
+    drawing = tab._on_draw(replay, visitor("a"))
+    for _ in range(3):
+        next(drawing)
+    another = tab._on_take(visit, visitor("a"))
+    assert "not drawn yet" in another[tab.slots["curves"]]
+    (last,) = drawing
+    assert tab.slots["curves"] not in last and last[tab.draw].interactive
 
 
 def test_heat_is_dark_where_nothing_changed_and_bright_where_most_did():
