@@ -78,7 +78,7 @@ class Visits:
         Raises:
             ValueError: with a sentence for the person.
         """
-        folder, request = self.shelf.folder(), replace(request, cam=fast(request.cam))
+        folder, request = self.shelf.folder(), _of_a_visitor(request)
 
         def preview() -> Path:
             path = folder / "preview.mp4"
@@ -98,6 +98,7 @@ class Visits:
         """The same image looked at anew: by another method, for another class, or by another classifier."""
         result, begun = visit.result, time.perf_counter()
         if classifier is not None:
+            _check_offered(classifier)
             seen = self.explorer.recognise(result.distilled, classifier, middle_frame(result.clip.frames))
             request = replace(result.request, classifier=classifier)
             spent = {"classify": time.perf_counter() - begun}
@@ -147,7 +148,7 @@ class Visits:
 
     def example(self, name: str, request: ExploreRequest, anew: bool = False) -> Iterator[Visit]:
         """An example's visit: from memory where somebody has asked the same before, unless wanted `anew`."""
-        request = replace(request, cam=fast(request.cam))
+        request = _of_a_visitor(request)
         key = (name, request)
         visit = self._finished.get(key)
         if anew or visit is None or self._is_outdated(visit):
@@ -219,6 +220,18 @@ def fast(method: str) -> str:
     from avd_core.saliency import COSTS, SLOW
 
     return method if COSTS.get(method, 0) < SLOW else DEFAULT_METHOD
+
+
+def _of_a_visitor(request: ExploreRequest) -> ExploreRequest:
+    """The request as far as it is anybody's to make."""
+    _check_offered(request.classifier)
+    return replace(request, cam=fast(request.cam))
+
+
+def _check_offered(classifier: str) -> None:
+    from avd_core.classifiers import check_offered
+
+    check_offered(classifier)
 
 
 def doing(stage: str | None = None) -> str:

@@ -87,6 +87,7 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_checkpoint_and_window(parser)
     parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
+    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="what a clip: classifier shall choose among")
     parser.add_argument("--cam", default="gradcam", metavar="METHOD", help="saliency method (default: gradcam)")
     parser.add_argument("--cam-video", action="store_true", help="also cam.mp4: where it looks in every restored frame")
     parser.add_argument("--road", action="store_true", help="also how faithful the map is (ROAD), in report.json")
@@ -94,6 +95,7 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _explore(args: argparse.Namespace) -> int:
+    from avd_core.classifier_names import with_labels
     from avd_core.explorer import Explorer, ExploreRequest
     from avd_core.outputs import check_folder
     from avd_core.saliency import METHODS
@@ -101,6 +103,7 @@ def _explore(args: argparse.Namespace) -> int:
     if args.cam not in METHODS:
         raise CommandError(f"There is no saliency method {args.cam!r}; there are {', '.join(METHODS)}.")
     names = output_names(args.clips) if len(args.clips) > 1 else [""]
+    classifier = with_labels(args.classifier, args.labels) if args.labels else args.classifier
     requests = [
         ExploreRequest(
             clip=clip,
@@ -108,14 +111,14 @@ def _explore(args: argparse.Namespace) -> int:
             start=args.start,
             seconds=args.seconds,
             whole=args.whole,
-            classifier=args.classifier,
+            classifier=classifier,
             cam=args.cam,
         )
         for clip in args.clips
     ]
     check_folder(args.out)
     explorer = Explorer()
-    explorer.warm_up(args.checkpoint, args.classifier)
+    explorer.warm_up(args.checkpoint, classifier)
 
     def work(request: ExploreRequest, name: str) -> None:
         exploration = explorer.look_closer(explorer.explore(request), frames=args.cam_video, road=args.road)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from app.desk import FIRST, FORGOTTEN, KEPT, LONG, QUIET, Desk, Updates, message
 from app.render import parts, recognition, saliency
 from app.visits import Visit, fast
 from app.work import Work
-from avd_core.exploration import DEFAULT_CLASSIFIER, DEFAULT_METHOD
+from avd_core.classifier_names import any_allowed, is_foreign, takes_labels, titled, with_labels, without_labels
+from avd_core.exploration import DEFAULT_CLASSIFIER, DEFAULT_METHOD, Exploration
 
 SLOW = 1.0  # seconds; what takes longer is asked for by a click
 ROAD = "road"  # stands for the check among the times that things took
@@ -24,7 +26,7 @@ class Job:
 
     def __init__(self, name: str, words: str, doing: str) -> None:
         self.words, self.doing = words, doing
-        with gr.Row(elem_classes="job", visible=name != "run", elem_id=f"{name}-job") as self.row:
+        with gr.Row(elem_classes="job", visible=name in ("check", "through"), elem_id=f"{name}-job") as self.row:
             self.button = gr.Button(words, size="sm", elem_id=f"{name}-button")
             self.line = gr.HTML(visible=False, apply_default_css=False)
             self.cancel = gr.Button("Cancel", size="sm", visible=False, elem_id=f"{name}-cancel")
@@ -41,10 +43,14 @@ class Job:
             self.cancel: gr.Button(visible=True),
         }
 
-    def idle(self, seconds: float | None = None, words: str | None = None) -> Updates:
-        label = f"{words or self.words} · {saliency.about(seconds)}"
+    def idle(self, seconds: float | None = None, words: str | None = None, timed: bool = True) -> Updates:
+        label = f"{words or self.words} · {saliency.about(seconds)}" if timed else words
+        return self.free() | {self.button: gr.Button(label, visible=True)}
+
+    def free(self) -> Updates:
+        """After a cancel or a failure: the button as it was."""
         return {
-            self.button: gr.Button(label, visible=True),
+            self.button: gr.Button(visible=True),
             self.line: gr.HTML(visible=False),
             self.cancel: gr.Button(visible=False),
         }
@@ -81,8 +87,21 @@ class LookPanel:
             with gr.Column(scale=4, min_width=280, elem_classes="sheet"):
                 self._slot("recognition", parts.waiting("recognition", recognition.TITLE))
                 self.classifier = gr.Dropdown(
-                    [DEFAULT_CLASSIFIER], value=DEFAULT_CLASSIFIER, label="Classifier", elem_id="classifier"
+                    [DEFAULT_CLASSIFIER],
+                    value=DEFAULT_CLASSIFIER,
+                    label="Classifier",
+                    elem_id="classifier",
+                    allow_custom_value=any_allowed(),
+                    info="Or type a name: timm:NAME or hf:OWNER/NAME" if any_allowed() else None,
                 )
+                self.wanted = gr.State(None)  # the one whose loading waits for a click
+                self.labels = gr.Textbox(
+                    visible=False,
+                    label="Your labels, to choose among",
+                    placeholder="juggling, yoga, a dog",
+                    elem_id="labels",
+                )
+                self.switch = Job("switch", "Load it", "Loading the classifier")
             with gr.Column(scale=5, min_width=280, elem_classes="sheet"):
                 self._slot("saliency", parts.waiting("saliency", saliency.TITLE))
                 with gr.Row():
@@ -98,7 +117,7 @@ class LookPanel:
             with gr.Column(scale=5, min_width=280, elem_classes="sheet"):
                 self._slot("gaze", saliency.offer_frames())
                 self.through = Job("through", "Look at every frame", "Looking at every frame")
-        self.jobs = (self.run, self.check, self.through)
+        self.jobs = (self.switch, self.run, self.check, self.through)
 
     def _slot(self, name: str, value: str) -> None:
         self.slots[name] = gr.HTML(value, elem_id=name, apply_default_css=False)
@@ -117,30 +136,24 @@ class LookPanel:
         self.classifier.input(self._on_classifier, [self.visit, self.method, self.classifier], looked, **looking)
 
         asks = {
+            self.switch: (self._on_switch, [self.visit, self.method, self.wanted, self.labels]),
             self.run: (self._on_run, [self.visit, self.method, self.target]),
             self.check: (self._on_check, [self.visit]),
             self.through: (self._on_through, [self.visit]),
         }
         for job, (handler, inputs) in asks.items():
-            waiting = job.button.click(job.busy, None, job.outputs, **QUIET, queue=False)
+            asked = [job.button.click, self.labels.submit] if job is self.switch else [job.button.click]
+            waiting = gr.on(asked, job.busy, None, job.outputs, **QUIET, queue=False)
             working = waiting.then(handler, inputs, looked, **LONG)
-            job.cancel.click(self._on_cancel, self.visit, looked, cancels=[working], **QUIET, queue=False)
+            job.cancel.click(job.free, None, job.outputs, cancels=[working], **QUIET, queue=False)
 
     # What the tab asks of it ----------------------------------------------------------------------------------
 
     @property
-    def greeted(self) -> list[gr.Dropdown]:
-        """The outputs of a handler that answers with `greet`, beside those of `show`."""
-        return [self.classifier]
-
-    def greet(self) -> Updates:
-        """What there is to choose from, for a new visitor."""
-        return {self.classifier: gr.Dropdown(self._classifiers())}
-
-    @property
     def shown(self) -> list[gr.components.Component | gr.Row]:
         """The outputs of a handler that answers with `show`, beside the slots."""
-        return [self.target, self.method, *(output for job in self.jobs for output in job.outputs)]
+        choices = [self.classifier, self.wanted, self.labels, self.target, self.method]
+        return [*choices, *(output for job in self.jobs for output in job.outputs)]
 
     def show(self, visit: Visit) -> Updates:
         """The choices that go with a finished visit."""
@@ -157,6 +170,11 @@ class LookPanel:
             return METHODS[method] if cost <= SLOW else f"{METHODS[method]} · {saliency.about(cost)}"
 
         return {
+            self.classifier: gr.Dropdown(self._classifiers(result), value=result.request.classifier),
+            self.wanted: None,
+            self.labels: gr.Textbox(visible=False),
+            self.switch.row: gr.Row(visible=False),
+            **self.switch.idle(),
             self.target: gr.Dropdown(list(labels), value=told.label),
             self.method: gr.Dropdown([(named(method), method) for method in METHODS], value=told.method),
             self.run.row: gr.Row(visible=False),
@@ -171,8 +189,14 @@ class LookPanel:
         """Forgets a visitor who has gone."""
         self.looks.pop(session, None)
 
-    def _classifiers(self) -> list[str]:
-        return list(dict.fromkeys([DEFAULT_CLASSIFIER, *self.visits.explorer.classifiers()]))
+    def _classifiers(self, result: Exploration) -> list[tuple[str, str]]:
+        """What can be chosen, by the name to show; the one in use says so when another stands in for it."""
+        in_use, seen = result.request.classifier, result.recognition
+        names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.visits.explorer.classifiers(), in_use])
+        return [
+            (f"{titled(name)} · {seen.classifier} stands in" if name == in_use and seen.notice else titled(name), name)
+            for name in names
+        ]
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -187,8 +211,21 @@ class LookPanel:
         return self._looked(visit, request, method=method, target=target)
 
     def _on_classifier(self, visit: Visit | None, method: str, name: str, request: gr.Request) -> Updates:
+        if visit is not None and is_foreign(name or ""):  # may have to be downloaded first
+            return self._offered(visit, name)
         # A classifier new to this machine has not shown yet how slow a method is with it.
         return self._looked(visit, request, method=fast(method), target=None, classifier=name)
+
+    def _on_switch(
+        self, visit: Visit | None, method: str, wanted: str | None, labels: str, request: gr.Request
+    ) -> Iterator[Updates]:
+        """Another library's classifier, after a click."""
+
+        def work(_tell: Tell) -> Visit:
+            name = with_labels(wanted, re.split(r"[,;\n]", labels)) if takes_labels(wanted) else wanted
+            return self.visits.look(visit, classifier=name, method=fast(method), target=None)
+
+        yield from self._worked(self.switch, visit, work, request)
 
     def _on_run(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Iterator[Updates]:
         """A slow method, after a click."""
@@ -224,9 +261,6 @@ class LookPanel:
 
         yield from self._worked(self.through, visit, work, request)
 
-    def _on_cancel(self, visit: Visit | None) -> Updates:
-        return self.show(visit) if visit else {}
-
     # What handlers answer -------------------------------------------------------------------------------------
 
     def _looked(self, visit: Visit | None, request: gr.Request, **look: str | None) -> Updates:
@@ -246,12 +280,28 @@ class LookPanel:
             return {message_slot: gr.skip()}
         return self._known(visit)
 
+    def _offered(self, visit: Visit, name: str) -> Updates:
+        """A classifier that waits for a click; until then the page goes on with the one in use."""
+        in_use, title = visit.result.request.classifier, titled(without_labels(name))
+        words = f"Ask {title}" if takes_labels(name) else f"Load {title}"
+        return (
+            self.show(visit)
+            if name == in_use
+            else {
+                self.classifier: gr.Dropdown(self._classifiers(visit.result), value=in_use),
+                self.wanted: name,
+                self.labels: gr.Textbox(visible=takes_labels(name)),
+                self.switch.row: gr.Row(visible=True),
+                **self.switch.idle(words=words, timed=False),
+            }
+        )
+
     def _worked(
         self, job: Job, visit: Visit | None, work: Callable[[Tell], Visit], request: gr.Request
     ) -> Iterator[Updates]:
         """Tells how far the work is, then shows what it found, unless the visitor has gone on to something else."""
         if visit is None:
-            yield {self.around["message"]: FORGOTTEN} | job.idle()
+            yield {self.around["message"]: FORGOTTEN} | job.free()
             return
         session = request.session_hash
         ticket = self.looks[session] = Ticket(self.turns.get(session), object())
@@ -263,7 +313,7 @@ class LookPanel:
                 yield job.busy(share)
             yield self._known(at_work.result())
         except Exception as error:
-            yield {self.around["message"]: message(error, KEPT)} | self.show(visit)
+            yield {self.around["message"]: message(error, KEPT)} | job.free()
         finally:
             at_work.stop()
 

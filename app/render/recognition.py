@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from app.render.parts import card, hint, ordinal, percent
+from avd_core.classifier_names import titled, without_labels
 from avd_core.exploration import Recognition
 
 TITLE = "What a classifier sees"
@@ -18,9 +19,8 @@ def show(seen: Recognition) -> str:
         for guess in seen.topk
     )
     note = f'<p class="notice">{escape(seen.notice)}</p>' if seen.notice else ""
-    told = hint(
-        f"What <b>{escape(seen.classifier)}</b> takes the image for, if it were a photograph; bars are probabilities."
-    )
+    name = f"<b>{escape(titled(without_labels(seen.classifier)))}</b>"
+    told = hint(f"What {name} takes the image for, if it were a photograph; bars are probabilities.")
     return card("recognition", TITLE, f'<ol class="bars">{rows}</ol>{_agreement(seen)}{note}{told}')
 
 
@@ -28,9 +28,14 @@ def _agreement(seen: Recognition) -> str:
     """Does the image keep what a frame says?"""
     if not seen.frame:
         return ""
-    first, rank = seen.frame[0], seen.rank_of_frame
-    kept = f"The image keeps that, {ordinal(rank)} of its five." if rank else "That is not among the image’s five."
+    first, rank, count = seen.frame[0], seen.rank_of_frame, len(seen.topk)
+    everything = sum(guess.probability for guess in seen.topk) > 0.999  # of few labels, all are among the five
+    if everything and rank:
+        same, kept = rank == 1, f"The image puts that {ordinal(rank)} of {count}."
+    else:
+        same = rank is not None
+        kept = f"The image keeps that, {ordinal(rank)} of its five." if rank else "That is not among the image’s five."
     return (
-        f'<p class="agreement {"kept" if rank else "lost"}">The clip’s middle frame by itself: '
+        f'<p class="agreement {"kept" if same else "lost"}">The clip’s middle frame by itself: '
         f"<b>{escape(first.label)}</b> {percent(first.probability)}. <em>{kept}</em></p>"
     )

@@ -117,7 +117,7 @@ class ExploreTab:
         settings = [self.visit, self.model, self.look.classifier, self.look.method]
         shown = [*slots.values(), self.visit, self.upload, *self.look.shown]
 
-        page.load(self._greet, None, [*shown, *self.look.greeted, self.model], **QUIET, concurrency_limit=None)
+        page.load(self._greet, None, [*shown, self.model], **QUIET, concurrency_limit=None)
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
             click(None, js=QUEUED)
@@ -148,7 +148,6 @@ class ExploreTab:
         except Exception as error:
             updates = self._failed(error, None)
         checkpoints = dict.fromkeys([self.checkpoint, *explorer.checkpoints()])
-        updates |= self.look.greet()
         yield updates | {
             self.slots["preview"]: gr.skip(),  # the examples play where they are
             self.model: gr.Dropdown(named(checkpoints)),

@@ -120,6 +120,14 @@ def test_is_whole_and_escaped(name: str):
     assert "<script" not in html and "None" not in html and "nan" not in html.lower()
 
 
+def test_agreement_among_few_labels_is_the_first_place():
+    seen = (Prediction("dog", 0.7), Prediction("cat", 0.3))
+    for label, words in (("dog", "kept"), ("cat", "lost")):
+        assert f"agreement {words}" in recognition.show(
+            Recognition("clip:a/b=dog|cat", None, seen, (Prediction(label, 1),))
+        )
+
+
 def test_agreement_is_told():
     assert "1st of its five" in recognition.show(recognised(HOSTILE))
     assert "not among the image’s five" in recognition.show(recognised("dog"))
