@@ -108,8 +108,8 @@ def pieces() -> dict[str, str]:
         "filmstrip to come": filmstrip.waiting(),
         "hidden": hidden.show(beneath(), (16, 24), "a", "b", "c"),
         "contribution": contribution.show(maps, "a", (16, 24)),
-        "contribution offered": contribution.offered(8),
-        "contribution asked": contribution.asked(0.5),
+        "contribution offered": contribution.offered(8, "a", (16, 24)),
+        "contribution asked": contribution.asked(0.5, "a", (16, 24)),
     }
 
 
