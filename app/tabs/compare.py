@@ -61,19 +61,18 @@ class CompareTab:
             slot("notes")
             slot("links", parts.downloads([]))
             with gr.Row(elem_classes="choices", visible=False, elem_id="compare-pair") as self.pair:
-                self.first = gr.Dropdown([], label="A", min_width=140, elem_id="compare-a")
-                self.second = gr.Dropdown([], label="B", min_width=140, elem_id="compare-b")
+                self.first = gr.Dropdown([], label="A, on the left", min_width=140, elem_id="compare-a")
+                self.second = gr.Dropdown([], label="B, on the right", min_width=140, elem_id="compare-b")
             slot("duel")
 
     def _wire(self, frame: gr.Tab) -> None:
-        shown = [*self.slots.values(), self.compared, self.cancel, self.pair, self.first, self.second, self.classifier]
+        shown = [*self.slots.values(), self.compared, self.cancel, self.pair, self.first, self.second]
+        shown += [self.classifier, self.order]
         inputs = [self.desk.visit, self.compared, self.classifier, self.order]
-        running = [
-            frame.select(self._on_open, inputs, shown, **OWN),
-            self.again.click(self._on_again, inputs, shown, **OWN),
-            self.classifier.input(self._on_again, inputs, shown, **OWN),
-        ]
-        self.cancel.click(self._on_cancel, [self.compared, self.order], shown, cancels=running, queue=False, **QUIET)
+        frame.select(self._on_open, inputs, shown, **OWN)
+        for changed in (self.again.click, self.classifier.input):
+            changed(self._on_again, inputs, shown, **OWN)
+        self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
         self.other.click(lambda: gr.Tabs(selected=EXPLORE), None, self.desk.tabs, queue=False, **QUIET)
         self.order.input(self._on_order, [self.compared, self.order], self.slots["grid"], queue=False, **QUIET)
         for chosen in (self.first.input, self.second.input):
@@ -109,25 +108,22 @@ class CompareTab:
         try:
             ask = wanted(visit, self.explorer, classifier)
             for now in carry_out(self.explorer, ask, visit.title, self.desk.visits.shelf.folder()):
-                if self.turns.get(request.session_hash) is not mine:
+                turn = self.turns.get(request.session_hash)
+                if turn not in (mine, None):
                     return
-                yield self._shown(now, order)
+                yield self._shown(now, order, waiting=turn is mine)
+                if turn is None:  # cancelled
+                    return
         except Exception as error:
             if self.turns.get(request.session_hash) is mine:
-                before = (
-                    self._shown(compared, order, waiting=False) if compared else {self.slots["status"]: render.EMPTY}
-                )
-                yield before | {
-                    self.slots["message"]: message(error, KEPT if compared else ADVICE),
-                    self.cancel: gr.Button(visible=False),
-                }
+                yield self._failed(error, compared, order)
 
-    def _on_cancel(self, compared: Compared | None, order: str) -> Updates:
-        """The generator has been closed by now; what is there stays."""
-        hidden = {self.cancel: gr.Button(visible=False)}
-        if compared is None:
-            return hidden | {self.slots["status"]: '<p class="status">Cancelled.</p>'}
-        return self._shown(compared, order, waiting=False) | hidden
+    def _on_cancel(self, request: gr.Request) -> None:
+        """The comparison itself sees it after its next row, and says so: it has the last word on what is shown.
+
+        Gradio's `cancels` would cut it off, and a row already on its way could still overwrite that.
+        """
+        self.turns.pop(request.session_hash, None)
 
     def _on_order(self, compared: Compared | None, order: str) -> str:
         return compared.grid(order or None, waiting=False) if compared else gr.skip()
@@ -156,17 +152,30 @@ class CompareTab:
         }
         playing = render.choices(comparison.rows)
         if not comparison.complete:
-            return updates | {slots["duel"]: parts.waiting("duelling", render.DUEL), self.pair: gr.Row(visible=False)}
+            return updates | {
+                self.cancel: gr.Button(visible=waiting),
+                self.order: gr.Dropdown(interactive=not waiting),  # cards stay where they are while others arrive
+                slots["links"]: parts.downloads([]),
+                slots["duel"]: parts.waiting("duelling", render.DUEL) if waiting else "",
+                self.pair: gr.Row(visible=False),
+            }
         names = [name for _, name in playing]
         first, second = names[0], names[1] if not _is_copy(compared, names[1]) else "mean"
         return updates | {
             self.cancel: gr.Button(visible=False),
+            self.order: gr.Dropdown(interactive=True),
             slots["links"]: compared.links(),
             slots["duel"]: compared.duel(first, second),
             self.pair: gr.Row(visible=True),
             self.first: gr.Dropdown(playing, value=first),
             self.second: gr.Dropdown(playing, value=second),
         }
+
+    def _failed(self, error: Exception, before: Compared | None, order: str) -> Updates:
+        """The last comparison comes back whole, under a message."""
+        shown = self._shown(before, order, waiting=False) if before else {self.slots["status"]: render.EMPTY}
+        told = message(error, KEPT if before else ADVICE)
+        return shown | {self.slots["message"]: told, self.cancel: gr.Button(visible=False)}
 
     def _is_of(self, compared: Compared, visit: Visit, classifier: str) -> bool:
         return compared.comparison.request == wanted(visit, self.explorer, classifier)

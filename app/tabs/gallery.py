@@ -22,6 +22,11 @@ PICK = """element.addEventListener("click", (event) => {
   const card = event.target.closest("[data-open]");
   if (card) trigger("click", { number: card.dataset.open });
 });"""
+# Said by the browser at once: somebody else's clips may come first.
+QUEUED = """() => {
+  const line = document.querySelector("#gallery-status .status");
+  if (line) line.textContent = "Waiting for its turn…";
+}"""
 
 
 def build(desk: Desk, frame: gr.Tab) -> GalleryTab:
@@ -35,6 +40,7 @@ class GalleryTab:
     def __init__(self, desk: Desk, frame: gr.Tab) -> None:
         self.desk, self.explorer = desk, desk.visits.explorer
         self.inspection = gr.State(None)
+        self.turns: dict[str, object] = {}  # of each session the work that goes on; taken away, it stops
         self._lay_out()
         self._wire(frame)
 
@@ -78,15 +84,17 @@ class GalleryTab:
         shown = [*(self.slots[name] for name in ("message", "status", "notes", "images", "links"))]
         shown += [self.inspection, self.upload, self.running, self.examples, self.order]
         settings = {self.checkpoint, self.classifier, self.whole, self.order, self.inspection}
-        running = [
-            self.upload.upload(self._on_upload, {self.upload, *settings}, shown, **LONG),
-            self.examples.click(self._on_examples, settings, shown, **LONG),
-        ]
-        self.cancel.click(self._on_cancel, [self.inspection, self.order], shown, cancels=running, queue=False, **QUIET)
+        for click in (self.upload.upload, self.examples.click):
+            click(None, js=QUEUED)
+        self.upload.upload(self._on_upload, {self.upload, *settings}, shown, **LONG)
+        self.examples.click(self._on_examples, settings, shown, **LONG)
+        self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
         self.order.input(self._on_order, [self.inspection, self.order], self.slots["images"], queue=False, **QUIET)
         frame.select(self._on_open, None, [self.checkpoint, self.classifier], **QUIET)
         outputs = [*self.desk.opened, self.slots["message"]]
-        self.slots["images"].click(self._on_pick, self.inspection, outputs, queue=False, **QUIET)
+        # In the queue: of events outside of it gradio does not tell that `opening` changed.
+        self.slots["images"].click(self._on_pick, self.inspection, outputs, **QUIET, concurrency_limit=None)
+        self.desk.page.unload(self._on_cancel)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -99,16 +107,15 @@ class GalleryTab:
             self.classifier: gr.Dropdown(list(classifiers)),
         }
 
-    def _on_upload(self, values: dict) -> Iterator[Updates]:
-        yield from self._inspected(values, lambda folder: gather(values[self.upload] or [], folder))
+    def _on_upload(self, values: dict, request: gr.Request) -> Iterator[Updates]:
+        yield from self._inspected(values, lambda folder: gather(values[self.upload] or [], folder), request)
 
-    def _on_examples(self, values: dict) -> Iterator[Updates]:
-        yield from self._inspected(values, lambda folder: self._rendered())
+    def _on_examples(self, values: dict, request: gr.Request) -> Iterator[Updates]:
+        yield from self._inspected(values, lambda folder: self._rendered(), request)
 
-    def _on_cancel(self, inspection: Inspection | None, order: str) -> Updates:
-        """The generator has been closed by now; what is there stays."""
-        shown = self._shown(inspection, order, running=False) if inspection else {}
-        return {self.slots["status"]: '<p class="status">Cancelled.</p>'} | shown | self._entry(open=True)
+    def _on_cancel(self, request: gr.Request) -> None:
+        """The work itself sees it after its next clip, and has the last word on what is shown."""
+        self.turns.pop(request.session_hash, None)
 
     def _on_order(self, inspection: Inspection | None, order: str) -> Any:
         return inspection.gallery(order) if inspection else gr.skip()
@@ -123,7 +130,8 @@ class GalleryTab:
 
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def _inspected(self, values: dict, find: Callable[[Path], Gathered]) -> Iterator[Updates]:
+    def _inspected(self, values: dict, find: Callable[[Path], Gathered], request: gr.Request) -> Iterator[Updates]:
+        mine = self.turns[request.session_hash] = object()
         before, order = values[self.inspection], values[self.order]
         words = parts.progress("Looking for clips", 0.02)
         # The drop zone is away meanwhile: a second drop would only wait in line.
@@ -133,7 +141,10 @@ class GalleryTab:
             found = find(folder)
             ask = InspectRequest(found.sources, values[self.checkpoint], values[self.classifier], values[self.whole])
             for inspection in carry_out(self.explorer, ask, found.skipped, folder):
-                yield self._shown(inspection, order, running=True)
+                running = self.turns.get(request.session_hash) is mine
+                yield self._shown(inspection, order, running)
+                if not running:
+                    break
             yield self._entry(open=True)
         except Exception as error:
             shown = self._shown(before, order, running=False) if before else {self.slots["status"]: ""}
@@ -151,7 +162,8 @@ class GalleryTab:
             self.slots["images"]: inspection.gallery(order, running),
             self.slots["notes"]: inspection.notes(),
             self.slots["links"]: inspection.links() if inspection.complete or not running else "",
-            self.order: gr.Dropdown(visible=True),
+            # Cards stay where they are while others arrive.
+            self.order: gr.Dropdown(visible=True, interactive=inspection.complete or not running),
         }
 
     def _entry(self, open: bool) -> Updates:

@@ -163,14 +163,17 @@ def test_newer_clip_stops_the_older_one(tab: CompareTab, visit: Visit):
     assert next(late), "another visitor is not disturbed"
 
 
-def test_cancelling_keeps_what_is_there(tab: CompareTab, visit: Visit):
+def test_cancelling_stops_the_work_and_keeps_what_is_there(tab: CompareTab, visit: Visit):
     steps = tab._on_again(visit, None, CLASSIFIER, "", visitor("e"))
-    *_, half = (next(steps) for _ in range(4))
-    assert steps.close() is None
-    answer = tab._on_cancel(half[tab.compared], "")
-    grid = answer[tab.slots["grid"]]
-    assert len(cards(grid)) == 2 and "coming" not in grid and "cancelled: 2 of" in answer[tab.slots["status"]]
-    assert not answer[tab.cancel].visible and not tab._on_cancel(None, "")[tab.cancel].visible
+    half = [next(steps) for _ in range(3)][-1]
+    assert half[tab.cancel].visible and not half[tab.order].interactive
+    tab._on_cancel(visitor("somebody else"))
+    assert "coming" in next(steps)[tab.slots["grid"]]
+    tab._on_cancel(visitor("e"))
+    (last,) = steps  # one more row was on its way
+    grid = last[tab.slots["grid"]]
+    assert len(cards(grid)) == 3 and "coming" not in grid and "cancelled: 3 of" in last[tab.slots["status"]]
+    assert not last[tab.cancel].visible and last[tab.order].interactive and "waiting" not in last[tab.slots["duel"]]
 
 
 def test_nothing_to_compare_yet_is_told(tab: CompareTab):

@@ -56,7 +56,7 @@ def asked(tab: GalleryTab, files: list[Path] | None, **values: object) -> dict:
 
 @pytest.fixture(scope="module")
 def answers(tab: GalleryTab, zipped: Path) -> list[dict]:
-    return list(tab._on_upload(asked(tab, [zipped])))
+    return list(tab._on_upload(asked(tab, [zipped]), visitor()))
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,10 @@ def finished(tab: GalleryTab, answers: list[dict]) -> dict:
     for answer in answers:
         seen |= answer
     return seen
+
+
+def visitor(name: str = "a") -> SimpleNamespace:
+    return SimpleNamespace(session_hash=name)
 
 
 def titles(piece: str) -> list[str]:
@@ -120,7 +124,7 @@ def test_card_opens_its_clip_in_explore(tab: GalleryTab, finished: dict):
 
 
 def test_no_visitor_gets_at_another_ones_clips(tab: GalleryTab, finished: dict, zipped: Path):
-    other = [answer for answer in tab._on_upload(asked(tab, [zipped])) if tab.inspection in answer][-1]
+    other = [answer for answer in tab._on_upload(asked(tab, [zipped]), visitor()) if tab.inspection in answer][-1]
     mine, theirs = finished[tab.inspection], other[tab.inspection]
     assert mine.folder != theirs.folder and len(mine.folder.name) > 20
     assert all(row.source.clip.is_relative_to(theirs.folder) for row in theirs.rows)
@@ -132,23 +136,24 @@ def test_cancelling_stops_the_work_and_keeps_what_is_there(
     looked = []
     steps = tab.explorer.explore_steps
     monkeypatch.setattr(tab.explorer, "explore_steps", lambda ask: looked.append(ask) or steps(ask))
-    running = tab._on_upload(asked(tab, [rendered_clip] * 5))
-    *_, last = (next(running) for _ in range(4))
-    running.close()
-    assert len(looked) == 2
-    answer = tab._on_cancel(last[tab.inspection], "")
+    running = tab._on_upload(asked(tab, [rendered_clip] * 5), visitor("c"))
+    assert len(titles([next(running) for _ in range(3)][-1][tab.slots["images"]])) == 1
+    tab._on_cancel(visitor("somebody else"))
+    tab._on_cancel(visitor("c"))
+    answer = {key: value for step in running for key, value in step.items()}
+    assert len(looked) == 2, "the clip that was being looked at is the last"
     assert "cancelled: 2 of 5" in answer[tab.slots["status"]] and len(titles(answer[tab.slots["images"]])) == 2
     assert "coming" not in answer[tab.slots["images"]] and answer[tab.upload].visible
-    assert tab._on_cancel(None, "")[tab.upload].visible
+    assert answer[tab.order].interactive
 
 
 def test_useless_upload_is_told_and_the_last_gallery_stays(tab: GalleryTab, finished: dict, tmp_path: Path):
     letter = tmp_path / "letter.zip"
     letter.write_text("hello")
-    *_, last = tab._on_upload(asked(tab, [letter], inspection=finished[tab.inspection]))
+    *_, last = tab._on_upload(asked(tab, [letter], inspection=finished[tab.inspection]), visitor())
     assert "letter.zip is no zip" in last[tab.slots["message"]] and last[tab.upload].visible
     assert titles(last[tab.slots["images"]]) == titles(finished[tab.slots["images"]])
-    *_, last = tab._on_upload(asked(tab, [letter]))
+    *_, last = tab._on_upload(asked(tab, [letter]), visitor())
     assert "letter.zip" in last[tab.slots["message"]] and tab.inspection not in last
 
 
@@ -160,7 +165,7 @@ def test_time_left_is_told_in_words():
 def test_handlers_take_at_most_five_inputs():
     for name, handler in reflection.getmembers(GalleryTab, reflection.isfunction):
         if name.startswith("_on_"):
-            assert len(reflection.signature(handler).parameters.keys() - {"self", "card"}) <= 5, name
+            assert len(reflection.signature(handler).parameters.keys() - {"self", "card", "request"}) <= 5, name
 
 
 def test_many_notes_are_shortened():
