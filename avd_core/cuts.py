@@ -1,12 +1,14 @@
 """Where one shot of a video gives way to the next: colour histograms of blocks, against a threshold that adapts.
 
 Each picture is described by the colours of 4 x 4 blocks, without regard to where in its block a colour is (local
-histograms: Nagasaka and Tanaka 1992, "Automatic video indexing and full-video search for object appearances"). The
-change from one picture to the next is the distance in grey levels between the blocks' histograms (the 1-D Wasserstein
-distance of each channel, that is of the sorted values: it grows evenly with brightness, where a count in bins leaps).
-A cut changes at least `FLOOR` levels, and `RATIO` times as much as the changes around it, so that a shaking camera or a
-slow fade raises the threshold by itself; and nothing just before it looks like anything just after, as it does around a
-flash. A fade or dissolve has no single such place and is no cut.
+histograms: Nagasaka and Tanaka 1992, "Automatic video indexing and full-video search for object appearances"). Two
+pictures differ by the distance in grey levels between the blocks' histograms (the 1-D Wasserstein distance of each
+channel, that is of the sorted values: it grows evenly with brightness, where a count in bins leaps).
+
+Between two shots, each of the `REACH` pictures before differs from each of those after by at least `FLOOR` levels, and
+by `RATIO` times what they differ among themselves on the livelier side: so a shaking camera, a pan or a fade raises the
+threshold by itself, and a flash, after which all is as before, is no cut. Fades and dissolves have no such
+place either: they are no cuts, and lie within a window.
 
 Axes: H, W; the last axis is RGB.
 """
@@ -14,15 +16,14 @@ Axes: H, W; the last axis is RGB.
 from __future__ import annotations
 
 from collections import deque
+from itertools import combinations
 
 import numpy as np
 
-# In grey levels. The last picture of a real clip and the first of another were 26 apart at the least (132 pairs).
+# In grey levels. The last picture of a real clip and the first of another were 26 apart at the least (130 pairs).
 FLOOR = 12.0
-RATIO = (
-    2.5  # over the second largest of the changes around: one may belong to the cut, where a picture blends the shots
-)
-REACH = 3  # pictures to either side
+RATIO = 1.75
+REACH = 5  # pictures to either side; shorter flashes are seen through
 _BLOCKS = 4  # along each side
 
 
@@ -30,8 +31,7 @@ class CutDetector:
     """Takes pictures one by one; what it says of one it says `REACH` pictures later."""
 
     def __init__(self) -> None:
-        self._seen: deque[np.ndarray] = deque(maxlen=2 * REACH + 2)
-        self._changes: deque[float] = deque(maxlen=2 * REACH + 1)
+        self._seen: deque[np.ndarray] = deque(maxlen=2 * REACH + 1)
 
     def feed(self, picture: np.ndarray) -> bool:
         """Whether a new shot began with the picture given `REACH` pictures ago.
@@ -40,17 +40,19 @@ class CutDetector:
             picture: uint8 (H, W, 3), all of one size.
         """
         self._seen.append(colours(picture))
-        if len(self._seen) > 1:
-            self._changes.append(change(self._seen[-2], self._seen[-1]))
-        if len(self._changes) <= REACH:
+        seen = list(self._seen)
+        before, after = seen[: -1 - REACH], seen[-1 - REACH :]
+        if not before or change(before[-1], after[0]) < FLOOR:
             return False
-        # The newest are known to the end; before the first picture there may be fewer than REACH.
-        around = list(self._changes)
-        here = around.pop(-1 - REACH)
-        if here < FLOOR or here < RATIO * sorted(around)[-2]:
-            return False
-        before, after = list(self._seen)[: -1 - REACH], list(self._seen)[-REACH:]
-        return min(change(a, b) for a in before[-REACH:] for b in after) >= FLOOR
+        apart = min(change(a, b) for a in before for b in after)
+        among = max(_spread(before), _spread(after))
+        return apart >= max(FLOOR, RATIO * among)
+
+
+def _spread(pictures: list[np.ndarray]) -> float:
+    """How much pictures of one shot differ, in the mean."""
+    pairs = [change(a, b) for a, b in combinations(pictures, 2)]
+    return sum(pairs) / max(1, len(pairs))
 
 
 def colours(picture: np.ndarray) -> np.ndarray:

@@ -130,19 +130,19 @@ def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
     path = Path(path)
     if not path.is_file():
         raise ImageError(f"There is no image file {path.name or path}.")
-    return _read(path, path.name)
+    return _read(path, path.name, MAX_PIXELS)
 
 
-def decode_distilled(content: bytes, name: str) -> tuple[np.ndarray, DistilledInfo | None]:
+def decode_distilled(content: bytes, name: str, max_pixels: int) -> tuple[np.ndarray, DistilledInfo | None]:
     """As `read_distilled`, for the bytes of a file; `name` is what a message calls it."""
-    return _read(io.BytesIO(content), name)
+    return _read(io.BytesIO(content), name, max_pixels)
 
 
-def _read(file: Path | io.BytesIO, name: str) -> tuple[np.ndarray, DistilledInfo | None]:
+def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarray, DistilledInfo | None]:
     try:
         with Image.open(file, formats=FORMATS) as picture:
             width, height = picture.size
-            if width * height > MAX_PIXELS:
+            if width * height > max_pixels:
                 raise Image.DecompressionBombError
             picture.load()
             text = getattr(picture, "text", {}) if picture.format == "PNG" else {}
@@ -150,7 +150,7 @@ def _read(file: Path | io.BytesIO, name: str) -> tuple[np.ndarray, DistilledInfo
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name} is not a PNG, JPEG or WebP image.") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} has too many pixels; at most {MAX_PIXELS // 10**6} million are read.") from error
+        raise ImageError(f"{name} has too many pixels; at most {max_pixels:,} are read.") from error
     except _UNREADABLE as error:
         raise ImageError(f"{name} is damaged and cannot be read as an image.") from error
     return image, DistilledInfo.from_text(text)

@@ -1,9 +1,9 @@
 """A long video as a strip of distilled images, one for each window, cut where its scenes change.
 
-The file is decoded once, in order; what is kept at any time is the window being filled, some seconds of small
-pictures, so that memory does not grow with the length. A shot longer than the longest window is split, and none is
-shorter than `SHORTEST`, except where the video or what can be decoded of it ends. Each window holds the frames at its
-bin centres, as `video.read_clip` takes them, so that a window opened by its start and length gives the same image.
+The file is decoded once, in order; what is kept at any time is two windows of small pictures, so that memory does not
+grow with the length. A shot longer than the longest window is split, its last two parts evenly; none is shorter than
+`SHORTEST`, except where the video or what can be decoded of it ends. Each window holds the frames at its bin centres,
+as `video.read_clip` takes them, so that a window opened by its start and length gives the same image.
 
 Time is in seconds from the first picture. Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -268,7 +268,7 @@ class _Filling:
         yield from self._parts(self.until)
 
     def _long_ones(self, end: float) -> Iterator[Window]:
-        while end - self.begin > self.longest + SHORTEST:  # what remains is long enough for a window of its own
+        while end - self.begin > 2 * self.longest:  # what is shorter may yet be shared evenly
             yield self._window(self.begin + self.longest)
 
     def _parts(self, end: float) -> Iterator[Window]:

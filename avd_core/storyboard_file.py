@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from avd_core.config import MAX_SIZE
 from avd_core.metrics import PSNR_CAP
 from avd_core.outputs import write_json
 from avd_core.png import DistilledInfo, ImageError, decode_distilled, save_distilled, save_image
@@ -273,8 +274,8 @@ class Strip:
     def images(self) -> Iterator[tuple[Entry, np.ndarray, DistilledInfo]]:
         """Each window with its image (H, W, 3) and what that says of itself; one after the other in memory."""
         for entry, content in zip(self.entries, self.contents, strict=True):
-            image, info = decode_distilled(content, entry.file)
-            if info is None or content[:4] != b"\x89PNG":
+            image, info = decode_distilled(content, entry.file, self.size[0] * self.size[1])
+            if info is None:
                 raise _Lie(f"{entry.file} does not say how to play it")
             if not info.size == self.size == image.shape[:2]:
                 raise _Lie(f"{entry.file} is not of the size that it should be")
@@ -334,7 +335,11 @@ def _read(path: Path) -> Strip:
         strip = _strip(table)
         if {entry.file for entry in strip.entries} != set(names) - {TABLE}:
             raise _Lie("its images are not those that its table lists")
-        return replace(strip, contents=tuple(_content(archive, entry.file, MAX_PNG) for entry in strip.entries))
+        left, contents = MAX_ZIP, []  # a small zip may hold much, and many times
+        for entry in strip.entries:
+            contents.append(_content(archive, entry.file, min(left, MAX_PNG)))
+            left -= len(contents[-1])
+        return replace(strip, contents=tuple(contents))
 
 
 def _check_directory(content: bytes) -> None:
@@ -406,7 +411,7 @@ def _strip(table: dict[str, Any]) -> Strip:
         covered=float(within(video, "covered", 1e-3, length)),
     )
     size = listed(table, "size")
-    if len(size) != 2 or not all(type(side) is int and 8 <= side <= 1024 for side in size):
+    if len(size) != 2 or not all(type(side) is int and 8 <= side <= 2 * MAX_SIZE for side in size):
         raise _Lie("'size' in its table is not believable")
     entries, end = [], 0.0
     windows = listed(table, "windows")
