@@ -12,12 +12,12 @@ from app import theme
 from app.desk import Desk
 from app.render import parts
 from app.shelf import KEEP_HOURS
-from app.tabs import explore
+from app.tabs import compare, explore, gallery, probe, restore, storyboard
 from app.visits import Visits
 from avd_core.explorer import DEFAULT_CHECKPOINT, Explorer
 
 # In the order of the page. Each has an ID, a TITLE and build(desk, its frame).
-TABS = (explore,)
+TABS = (explore, compare, restore, probe, storyboard, gallery)
 MAX_UPLOAD = "300mb"
 
 
@@ -33,7 +33,7 @@ def build_app(explorer: Explorer) -> gr.Blocks:
     ) as page:
         gr.HTML(parts.HEADER)
         desk = Desk(page, Visits(explorer), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
-        with gr.Tabs(elem_id="tabs") as desk.tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as desk.tabs:
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"{tab.ID}-tab") as frame:
                     built.append(tab.build(desk, frame))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import threading
 import time
@@ -9,16 +11,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from app import results
-from app.render import parts, stage
+from app.render import filmstrip, parts, stage
 from app.shelf import Shelf
 from avd_core import synthetic, video
 from avd_core.distillers import middle_frame
 from avd_core.exploration import DEFAULT_METHOD, Exploration, ExploreRequest
 from avd_core.explorer import Explorer
+from avd_core.filmstrip import Filmstrip
+from avd_core.filmstrip import filmstrip as read_filmstrip
 
-PREVIEW_SECONDS = 60.0
+PREVIEW_SECONDS, PREVIEW_SIDE = 60.0, 240
 MEMORY = 32  # finished examples, about 3 MB each
 # The share that is done, and what is being done now, once an exploration is at that stage.
 DOING = {
@@ -32,11 +37,22 @@ DOING = {
 
 @dataclass(frozen=True)
 class Visit:
-    """One clip, what is known of it so far, and that as pieces of the page."""
+    """One clip, what is known of it so far, and that as pieces of the page.
+
+    Attributes:
+        title: the clip's name for people.
+        result: how far its exploration is.
+        folder: where its files lie.
+        playable: the clip as a browser plays it; None while it is being made, or where it cannot be.
+        film: likewise its filmstrip.
+        pieces: HTML by slot.
+    """
 
     title: str
     result: Exploration
+    folder: Path
     playable: Path | None
+    film: Filmstrip | None
     pieces: dict[str, str]
 
 
@@ -45,7 +61,7 @@ class Visits:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer, self.shelf = explorer, Shelf()
-        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits")
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits", initializer=_stand_back)
         # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
         self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
         self._clips = self.shelf.parent / "avd-examples"
@@ -53,22 +69,24 @@ class Visits:
         self._rendered: dict[str, Path] = {}
         self._finished: dict[tuple[str, ExploreRequest], Visit] = {}
 
-    def explore(self, title: str, request: ExploreRequest, playable: Path | None = None) -> Iterator[Visit]:
+    def explore(self, title: str, request: ExploreRequest, known: Visit | None = None) -> Iterator[Visit]:
         """Carries out a request; each visit that is yielded knows more, the last one everything.
 
         Args:
             title: the clip's name for people.
             request: what to explore.
-            playable: the clip as a browser plays it, where that exists already.
+            known: an earlier visit to the same clip, whose filmstrip and preview serve again.
 
         Raises:
             ValueError: with a sentence for the person.
         """
         folder, request = self.shelf.folder(), _of_a_visitor(request)
-        ready = self._workers.submit(
-            lambda: playable or video.transcode(request.clip, folder / "preview.mp4", max_seconds=PREVIEW_SECONDS)
-        )
-        yield from self._steps(title, request, folder, ready)
+
+        def preview() -> Path:
+            path = folder / "preview.mp4"
+            return video.transcode(request.clip, path, size=PREVIEW_SIDE, max_seconds=PREVIEW_SECONDS)
+
+        yield from self._steps(title, request, folder, (known and known.playable) or preview, known and known.film)
 
     def look(
         self,
@@ -99,6 +117,15 @@ class Visits:
         pieces = visit.pieces | results.finish(result, self.shelf.folder())
         return replace(visit, result=result, pieces=pieces)
 
+    def contribution(self, visit: Visit) -> Iterator[dict[str, str]]:
+        """Finds out which frame each pixel of a finished visit's image draws on; the last pieces show it."""
+        result, maps = visit.result, []
+        # Not beside the result's other files: an example's are everybody's.
+        picture, folder = results.picture(result, visit.folder), self.shelf.folder()
+        for one in self.explorer.contributions(result.clip.frames, result.request.checkpoint):
+            maps.append(one)
+            yield results.contributed(result, picture, maps, folder)
+
     def clip(self, name: str) -> Path:
         """An example clip; whoever asks first has it rendered, the others wait."""
         with self._rendering[name]:
@@ -125,9 +152,7 @@ class Visits:
         visit = self._finished.get(key)
         if anew or visit is None or self._is_outdated(visit):
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
-            ready: Future[Path] = Future()
-            ready.set_result(request.clip)
-            for visit in self._steps(synthetic.SCENES[name].title, request, folder, ready):
+            for visit in self._steps(synthetic.SCENES[name].title, request, folder, request.clip):
                 if not visit.result.complete:
                     yield visit
             self._finished[key] = visit
@@ -142,24 +167,51 @@ class Visits:
             return False
         return self.explorer.recognise(result.distilled, result.request.classifier).notice is None
 
-    def _steps(self, title: str, request: ExploreRequest, folder: Path, ready: Future[Path]) -> Iterator[Visit]:
+    def _steps(
+        self,
+        title: str,
+        request: ExploreRequest,
+        folder: Path,
+        playable: Path | Callable[[], Path],
+        film: Filmstrip | None = None,
+    ) -> Iterator[Visit]:
+        aside: dict[str, Future] = {}
+        visit = Visit(title, None, folder, None, None, {})
         for part in self.explorer.explore_steps(request):
+            if part.distilled is not None and not aside:  # the first picture comes before everything else
+                aside["film"] = self._aside(film or (lambda: read_filmstrip(request.clip)))
+                aside["playable"] = self._aside(playable)
             calibration = self.explorer.calibration(request.checkpoint) if part.realism else None
             pieces = results.publish(part, folder, calibration)
             pieces["status"] = facts(title, part) if part.complete else doing(part.stage)
-            if not ready.done():
-                yield Visit(title, part, None, pieces)  # the preview may take longer than all else
-            if ready.done() or part.complete:
-                playable = _result(ready)
-                if playable:
-                    clip = part.clip
-                    window = (clip.start, clip.start + clip.seconds)
-                    pieces = pieces | {
-                        "preview": stage.preview(
-                            Shelf.address(playable), title, clip.source.seconds, window, PREVIEW_SECONDS
-                        )
-                    }
-                yield Visit(title, part, playable, pieces)
+            visit = _with(replace(visit, result=part, pieces=pieces), aside)
+            yield visit
+        # They may take longer than all else, the preview longer than the strip.
+        for name, future in aside.items():
+            if getattr(visit, name) is None:
+                _result(future)
+                visit = _with(visit, aside)
+                yield visit
+
+    def _aside(self, made: Any) -> Future:
+        """What a worker makes, or what is there already."""
+        if callable(made):
+            return self._workers.submit(made)
+        future: Future = Future()
+        future.set_result(made)
+        return future
+
+
+def _with(visit: Visit, aside: dict[str, Future]) -> Visit:
+    """The visit with what has been made beside it so far."""
+    done = {name: _result(future) for name, future in aside.items() if future.done()}
+    clip, pieces = visit.result.clip, dict(visit.pieces)
+    if film := done.get("film"):
+        pieces["trim"] = filmstrip.show(film, clip.start, clip.seconds)
+    if playable := done.get("playable"):
+        address = Shelf.address(playable)
+        pieces["preview"] = stage.preview(address, visit.title, clip.source.seconds, PREVIEW_SECONDS)
+    return replace(visit, pieces=pieces, **done)
 
 
 def fast(method: str) -> str:
@@ -181,6 +233,12 @@ def _check_offered(classifier: str) -> None:
     check_offered(classifier)
 
 
+def _stand_back() -> None:
+    """Lets everything else on the machine go first: a preview can wait, a first picture cannot."""
+    if sys.platform == "linux":  # elsewhere it would hold for the whole process; threads made by this one inherit it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 def doing(stage: str | None = None) -> str:
     """The line that says what is being done."""
     share, words = DOING[stage]
@@ -200,9 +258,9 @@ def facts(title: str, result: Exploration) -> str:
     )
 
 
-def _result(ready: Future[Path]) -> Path | None:
-    """A preview that cannot be made is only missed: the clip itself was read."""
+def _result(future: Future) -> Any:
+    """A preview or a strip that cannot be made is only missed: the clip itself was read."""
     try:
-        return ready.result()
+        return future.result()
     except ValueError:
         return None

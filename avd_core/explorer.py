@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from avd_core.contribution import contributions
 from avd_core.distillers import distil, middle_frame, restore
 from avd_core.exploration import (
     DEFAULT_CHECKPOINT,
@@ -42,7 +43,9 @@ from avd_core.exploration import (
 )
 from avd_core.metrics import quality
 from avd_core.png import DistilledInfo, fit_to_model, read_distilled
-from avd_core.video import read_clip
+from avd_core.storyboard import StoryboardRequest, Telling
+from avd_core.time_probe import Play, TimeProbe, time_plays
+from avd_core.video import Clip, read_clip
 
 if TYPE_CHECKING:
     from avd_core.classifiers import Classifier
@@ -225,7 +228,17 @@ class Explorer:
         """
         if fps is not None and not 0 < fps <= MAX_FPS:
             raise RequestError(f"A rate of {fps:g} frames a second cannot be played; up to {MAX_FPS:g} can.")
-        picture, info = read_distilled(image)
+        return self.restore_image(*read_distilled(image), checkpoint=checkpoint, fps=fps)
+
+    def restore_image(
+        self,
+        picture: np.ndarray,
+        info: DistilledInfo | None = None,
+        *,
+        checkpoint: str | None = None,
+        fps: float | None = None,
+    ) -> Restoration:
+        """As `restore`, for an image (H, W, 3) that was read already, and what its file said of it."""
         picture, fitting = fit_to_model(picture, info)
         loaded, choice = self._decoder_for(info, checkpoint)
         with loaded.lock:
@@ -235,6 +248,71 @@ class Explorer:
             seconds = info.frames / info.fps if info else PLAYBACK_SECONDS
             fps = len(frames) / seconds
         return Restoration(frames, fps, loaded.model.name, loaded.model.fingerprint, picture, info, (*choice, *fitting))
+
+    def replay(self, restoration: Restoration, image: np.ndarray) -> np.ndarray:
+        """What the decoder of `restoration` makes of another image, (H, W, 3), of the same size.
+
+        Returns:
+            (T, H, W, 3).
+
+        Raises:
+            RequestError: that decoder is no longer loaded, or the size is another.
+        """
+        if image.shape != restoration.image.shape:
+            raise RequestError("The image has changed its size; only its pixels may change.")
+        height, width, _ = image.shape
+        made = (restoration.checkpoint, restoration.fingerprint, len(restoration.frames), restoration.fps)
+        loaded, _ = self._decoder_for(DistilledInfo(*made, (height, width)), None)
+        if loaded.model.fingerprint != restoration.fingerprint:
+            raise RequestError(f"{restoration.checkpoint} is no longer loaded; drop the image in again.")
+        with loaded.lock:
+            return restore(loaded.model, image)
+
+    def probe_steps(
+        self,
+        clip: Clip,
+        checkpoint: str = DEFAULT_CHECKPOINT,
+        classifier: str = DEFAULT_CLASSIFIER,
+        seed: int = 0,
+    ) -> Iterator[TimeProbe]:
+        """Distils a clip in other orders and tempos, one after the other: what does its image know of time?
+
+        Each probe that is yielded knows one variant more, the last one all of `time_probe.VARIANTS`. No lock is held
+        while the caller has its turn.
+
+        Args:
+            clip: of as many frames as the checkpoint takes.
+            seed: of the shuffle.
+
+        Raises:
+            RequestError: the clip has another number of frames.
+        """
+        loaded = self._checkpoint(checkpoint)
+        model = loaded.model
+        if len(clip.frames) != model.config.frames:
+            raise RequestError(f"{model.name} takes {model.config.frames} frames; these are {len(clip.frames)}.")
+
+        def distilled(frames: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return distil(model, frames)
+
+        def restored(image: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return restore(model, image)
+
+        plays: tuple[Play, ...] = ()
+        for play in time_plays(clip.frames, distilled, restored, lambda image: self.recognise(image, classifier), seed):
+            plays = (*plays, play)
+            yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
+
+    def storyboard(self, request: StoryboardRequest) -> Telling:
+        """A long video as a strip of images, one for each window, made while it is iterated over.
+
+        Raises:
+            ValueError: as `explore` does, at once or while iterating.
+        """
+        checkpoint = self._checkpoint(request.checkpoint)
+        return Telling(request, checkpoint.model, checkpoint.lock)
 
     def recognise(
         self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER, frame: np.ndarray | None = None
@@ -317,6 +395,27 @@ class Explorer:
         model = self._classifiers.get(classifier).model
         seconds = {method: estimate(model, method) for method in METHODS}
         return {method: value for method, value in seconds.items() if value is not None}
+
+    def contributions(self, frames: np.ndarray, checkpoint: str = DEFAULT_CHECKPOINT) -> Iterator[np.ndarray]:
+        """Yields for each of the frames (T, H, W, 3) how much it contributes to each pixel of the distilled image.
+
+        See `contribution.contributions`; the model is free for others between two of them.
+        """
+        loaded = self._checkpoint(checkpoint)
+
+        def image(frames: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return distil(loaded.model, frames)
+
+        yield from contributions(image, frames)
+
+    def borrow(self, checkpoint: str = DEFAULT_CHECKPOINT) -> _Loaded[AVD]:
+        """A checkpoint's `model`, with the `lock` to hold for one step of work; its weights never change."""
+        return self._checkpoint(checkpoint)
+
+    def borrow_classifier(self, name: str = DEFAULT_CLASSIFIER) -> _Loaded[Classifier]:
+        """A classifier likewise."""
+        return self._classifiers.get(name)
 
     # Which model --------------------------------------------------------------------------------------------
 
