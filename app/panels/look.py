@@ -166,7 +166,7 @@ class LookPanel:
         seconds = explorer.saliency_seconds(seen.classifier)
 
         def named(method: str) -> str:
-            cost = seconds.get(method, 0)
+            cost = 0 if method == fast(method) else seconds.get(method, 0)
             return METHODS[method] if cost <= SLOW else f"{METHODS[method]} · {saliency.about(cost)}"
 
         return {
@@ -203,7 +203,7 @@ class LookPanel:
     def _on_look(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Updates:
         if visit is not None and not _is_shown(visit, method=method, target=target):
             seconds = self.visits.explorer.saliency_seconds(visit.result.recognition.classifier).get(method, 0)
-            if seconds > SLOW:
+            if seconds > SLOW and method != fast(method):  # the fast ones run at once on a busy machine, too
                 from avd_core.saliency import METHODS
 
                 words = f"Run {METHODS[method]}"
@@ -306,14 +306,21 @@ class LookPanel:
         session = request.session_hash
         ticket = self.looks[session] = Ticket(self.turns.get(session), object())
         at_work = Work(work)
+
+        def overtaken() -> bool:
+            return self.looks.get(session) is not ticket or self.turns.get(session) is not ticket.turn
+
         try:
             for share in at_work.shares():
-                if self.looks.get(session) is not ticket or self.turns.get(session) is not ticket.turn:
+                if overtaken():
                     return
                 yield job.busy(share)
-            yield self._known(at_work.result())
+            known = at_work.result()
+            if not overtaken():
+                yield self._known(known)
         except Exception as error:
-            yield {self.around["message"]: message(error, KEPT)} | job.free()
+            if not overtaken():
+                yield {self.around["message"]: message(error, KEPT)} | job.free()
         finally:
             at_work.stop()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
 import pytest
 
 from app.desk import Desk
@@ -144,16 +145,19 @@ def test_cancelled_work_really_stops(panel: LookPanel, visit: Visit, monkeypatch
 
 
 def test_overtaken_work_is_not_shown(panel: LookPanel, visit: Visit, monkeypatch):
-    frames = FrameSaliency(visit.result.saliency.map[None], (0.5,))
+    frames = FrameSaliency(np.repeat(visit.result.saliency.map[None], 8, axis=0), (0.5,) * 8)
+
+    overtaken = threading.Event()
 
     def slow(*_args) -> FrameSaliency:
-        time.sleep(0.8)
+        overtaken.wait(30)
         return frames
 
     monkeypatch.setattr(panel.visits.explorer, "saliency_over_time", slow)
     working = panel._on_through(visit, visitor("e"))
     next(working)
     panel._on_look(visit, "gradcam", visit.result.recognition.topk[1].label, visitor("e"))
+    overtaken.set()
     assert list(working) == []
 
 
