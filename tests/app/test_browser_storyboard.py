@@ -82,7 +82,7 @@ def test_a_long_video_becomes_a_strip_that_plays(tab, film: Path):
 
 def test_a_first_visitor_finds_a_finished_strip(tab):
     page = tab
-    for _ in range(60):  # it is made after the examples of Explore, on a machine's very first start
+    for _ in range(120):  # it is made after the examples of Explore, on a machine's very first start
         if page.locator(".tile").count():
             break
         go(page, "Explore")
