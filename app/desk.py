@@ -23,6 +23,8 @@ QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 # More than there are cores: an exploration that waits only for its preview must keep nobody from a first picture.
 FIRST = QUIET | {"concurrency_id": "first", "concurrency_limit": 6, "trigger_mode": "multiple"}
 LONG = QUIET | {"concurrency_id": "long", "concurrency_limit": 1, "trigger_mode": "once"}
+# A few seconds of work: it holds up nobody's first picture, and waits for nobody's storyboard.
+SHORT = QUIET | {"concurrency_id": "short", "concurrency_limit": 1, "trigger_mode": "once"}
 KEPT = "Nothing else changed: below is still your last result."
 FORGOTTEN = parts.problem("This page was left alone for long.", "Please drop the clip in again.")
 EXPLORE = "explore"  # the id of the tab that opens clips

@@ -66,7 +66,7 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
             if part.distilled is not None
             else parts.waiting("contribution", contribution.TITLE)
         ),
-        **(finish(part, folder) if part.complete else {"saliency": parts.waiting("saliency", saliency.TITLE)}),
+        **(finish(part, folder) if part.complete else _waiting()),
     }
 
 
@@ -79,6 +79,7 @@ def finish(part: Exploration, folder: Path) -> dict[str, str]:
         ("Restored, MP4", files.restored),
         ("Side by side, MP4", files.comparison),
         ("Overlay, PNG", files.cam),
+        *([("Overlay, MP4", files.cam_video)] if files.cam_video else []),
         ("Figures, JSON", files.report),
     ):
         named = path.rename(_file(part, folder, path.name))
@@ -86,7 +87,7 @@ def finish(part: Exploration, folder: Path) -> dict[str, str]:
     timings = {STEPS[key]: value for key, value in part.seconds.items() if key in STEPS}
     return {
         "recognition": _recognition(part),
-        "saliency": _saliency(part, folder),
+        **_saliency(part, folder),
         "links": parts.downloads(links),
         "details": parts.details(timings, part.fingerprint),
     }
@@ -132,20 +133,41 @@ def contributed(part: Exploration, address: str, maps: list[np.ndarray], folder:
 
 
 def _recognition(part: Exploration) -> str:
-    seen = part.recognition
-    return recognition.show(seen.classifier, [(p.label, p.probability) for p in seen.topk], seen.notice)
+    return recognition.show(part.recognition)
 
 
-def _saliency(part: Exploration, folder: Path) -> str:
+def _waiting() -> dict[str, str]:
+    return {
+        "saliency": parts.waiting("saliency", saliency.TITLE),
+        "faithful": saliency.offer_faithful(),
+        "gaze": saliency.offer_frames(),
+    }
+
+
+def _saliency(part: Exploration, folder: Path) -> dict[str, str]:
     from avd_core.saliency import METHODS, overlay
 
+    told, fps = part.saliency, part.clip.fps
     heat = _file(part, folder, "heat.png")
     # An overlay is linear in its strength: the strongest one at some opacity is the overlay of that strength, and the
     # browser can mix it.
-    save_image(heat, overlay(part.distilled, part.saliency.map, strength=1.0))
+    save_image(heat, overlay(part.distilled, told.map, strength=1.0))
     image, size = _file(part, folder, "distilled.png"), part.distilled.shape[:2]
     # The legend is painted by the same function, on grey.
     strip = overlay(np.full((1, 9, 3), 200, np.uint8), np.linspace(0, 1, 9, dtype=np.float32)[None], strength=1.0)
     colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in strip[0]]
-    method = METHODS[part.saliency.method]
-    return saliency.show(Shelf.address(image), Shelf.address(heat), part.saliency.label, method, size, colours)
+    method = METHODS[told.method]
+    frames = saliency.offer_frames(told.label)
+    if told.frames:
+        moving = write_mp4(_file(part, folder, "heat.mp4"), told.frames.overlay(part.restored, strength=1.0), fps)
+        restored = Shelf.address(_file(part, folder, "restored.mp4"))
+        frames = saliency.show_frames(
+            restored, Shelf.address(moving), told.frames, told.label, method, fps=fps, colours=colours
+        )
+    return {
+        "saliency": saliency.show(Shelf.address(image), Shelf.address(heat), told.label, method, size, colours),
+        "faithful": (
+            saliency.show_faithful(told.faithfulness, told.label) if told.faithfulness else saliency.offer_faithful()
+        ),
+        "gaze": frames,
+    }

@@ -12,12 +12,12 @@ from app import theme
 from app.desk import Desk
 from app.render import parts
 from app.shelf import KEEP_HOURS
-from app.tabs import explore
+from app.tabs import compare, explore, gallery, probe, restore, storyboard
 from app.visits import Visits
 from avd_core.explorer import DEFAULT_CHECKPOINT, Explorer
 
 # In the order of the page. Each has an ID, a TITLE and build(desk, its frame).
-TABS = (explore,)
+TABS = (explore, compare, restore, probe, storyboard, gallery)
 MAX_UPLOAD = "300mb"
 
 

@@ -17,7 +17,8 @@ from app import results
 from app.render import filmstrip, parts, stage
 from app.shelf import Shelf
 from avd_core import synthetic, video
-from avd_core.exploration import Exploration, ExploreRequest
+from avd_core.distillers import middle_frame
+from avd_core.exploration import DEFAULT_METHOD, Exploration, ExploreRequest
 from avd_core.explorer import Explorer
 from avd_core.filmstrip import Filmstrip
 from avd_core.filmstrip import filmstrip as read_filmstrip
@@ -79,7 +80,7 @@ class Visits:
         Raises:
             ValueError: with a sentence for the person.
         """
-        folder = self.shelf.folder()
+        folder, request = self.shelf.folder(), _of_a_visitor(request)
 
         def preview() -> Path:
             path = folder / "preview.mp4"
@@ -87,19 +88,31 @@ class Visits:
 
         yield from self._steps(title, request, folder, (known and known.playable) or preview, known and known.film)
 
-    def look(self, visit: Visit, *, classifier: str | None = None, method: str, target: str | None) -> Visit:
+    def look(
+        self,
+        visit: Visit,
+        *,
+        classifier: str | None = None,
+        method: str,
+        target: str | None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Visit:
         """The same image looked at anew: by another method, for another class, or by another classifier."""
         result, begun = visit.result, time.perf_counter()
         if classifier is not None:
-            seen = self.explorer.recognise(result.distilled, classifier)
+            _check_offered(classifier)
+            seen = self.explorer.recognise(result.distilled, classifier, middle_frame(result.clip.frames))
             request = replace(result.request, classifier=classifier)
             spent = {"classify": time.perf_counter() - begun}
             result = replace(result, request=request, recognition=seen, seconds=result.seconds | spent)
             begun = time.perf_counter()
-        saliency = self.explorer.saliency(result.distilled, result.recognition.classifier, method, target)
+        saliency = self.explorer.saliency(result.distilled, result.recognition.classifier, method, target, progress)
         spent = {"saliency": time.perf_counter() - begun}
         request = replace(result.request, cam=method, target=target)
-        result = replace(result, request=request, saliency=saliency, seconds=result.seconds | spent)
+        return self.known(visit, replace(result, request=request, saliency=saliency, seconds=result.seconds | spent))
+
+    def known(self, visit: Visit, result: Exploration) -> Visit:
+        """A visit of which more is known."""
         # In a folder of its own: the files of an example belong to every visitor.
         pieces = visit.pieces | results.finish(result, self.shelf.folder())
         return replace(visit, result=result, pieces=pieces)
@@ -134,6 +147,7 @@ class Visits:
 
     def example(self, name: str, request: ExploreRequest, anew: bool = False) -> Iterator[Visit]:
         """An example's visit: from memory where somebody has asked the same before, unless wanted `anew`."""
+        request = _of_a_visitor(request)
         key = (name, request)
         visit = self._finished.get(key)
         if anew or visit is None or self._is_outdated(visit):
@@ -198,6 +212,25 @@ def _with(visit: Visit, aside: dict[str, Future]) -> Visit:
         address = Shelf.address(playable)
         pieces["preview"] = stage.preview(address, visit.title, clip.source.seconds, PREVIEW_SECONDS)
     return replace(visit, pieces=pieces, **done)
+
+
+def fast(method: str) -> str:
+    """The saliency method, unless it is one that a first picture must not wait for."""
+    from avd_core.saliency import COSTS, SLOW
+
+    return method if COSTS.get(method, 0) < SLOW else DEFAULT_METHOD
+
+
+def _of_a_visitor(request: ExploreRequest) -> ExploreRequest:
+    """The request as far as it is anybody's to make."""
+    _check_offered(request.classifier)
+    return replace(request, cam=fast(request.cam))
+
+
+def _check_offered(classifier: str) -> None:
+    from avd_core.classifiers import check_offered
+
+    check_offered(classifier)
 
 
 def _stand_back() -> None:

@@ -24,7 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avd_core import hub_classifiers
 from avd_core.action_classifier import ACTION, ActionClassifier, ClassifierError, bundled_action_folder
+from avd_core.classifier_names import any_allowed, is_foreign, listed, takes_labels, without_labels
 from avd_core.weight_files import WeightsUnavailable, fetch
 
 __all__ = [
@@ -151,6 +153,11 @@ class Classifier:
         best = probabilities.topk(min(k, len(self.labels)))
         return [Prediction(self.labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
+    def probability(self, image: Tensor, target: int) -> float:
+        """Of the class with that number, in an image (1,3,H,W) in [-1, 1]."""
+        with torch.no_grad():
+            return float(self.logits(image).softmax(dim=1)[0, target])
+
     def index(self, label: str) -> int:
         """The number of a class, by its name; upper and lower case are the same where that is not ambiguous.
 
@@ -172,6 +179,8 @@ class Classifier:
 def load_classifier(name: str = DEFAULT, device: str | torch.device = "cpu") -> Classifier:
     """Loads a classifier by name: any torchvision classifier with ImageNet weights, or "action", the bundled one.
 
+    Other names are those of `classifier_names`; what of them cannot be had is an error, and nothing stands in.
+
     Weights are taken from torch's hub folder (below `TORCH_HOME`), as they are, else downloaded in the background; see
     `weight_files` for how long that may take. Where they cannot be had now, the bundled action classifier comes back
     with a `notice`; a later call gets the one asked for once its download is through.
@@ -179,6 +188,9 @@ def load_classifier(name: str = DEFAULT, device: str | torch.device = "cpu") -> 
     Raises:
         ClassifierError: for an unknown name, or when not even the bundled classifier is there.
     """
+    if is_foreign(name):
+        network, labels, size, mean, std, mode = hub_classifiers.load(name, device)
+        return Classifier(name, network, labels, Preprocessing(size, mean, std, mode))
     key = name.strip().lower()
     if key == ACTION:
         return _action(device)
@@ -194,12 +206,26 @@ def load_classifier(name: str = DEFAULT, device: str | torch.device = "cpu") -> 
 
 
 def classifier_names() -> list[str]:
-    """The default, then every other classifier whose weights are here, the bundled one last.
+    """The default, then every other classifier whose weights are here, the bundled one, and what the operator lists.
 
     The default is always in it: asking for it always helps, if only to start its download.
     """
     here = [name for name in _torchvision_names() if name != DEFAULT and _weights_path(_weights(name)).is_file()]
-    return [DEFAULT, *here, *([ACTION] if bundled_action_folder() else [])]
+    return [DEFAULT, *here, *([ACTION] if bundled_action_folder() else []), *listed()]
+
+
+def check_offered(name: str) -> None:
+    """For names that come from visitors.
+
+    Raises:
+        ClassifierError: the operator has not said that they may have this one.
+    """
+    if without_labels(name) in classifier_names():
+        return
+    if not any_allowed():
+        raise ClassifierError(f"{name[:100]!r} is none of the classifiers offered here.")
+    if takes_labels(name):
+        raise ClassifierError("Labels of one's own need one of the models that are listed here.")
 
 
 def known_names() -> list[str]:
@@ -274,17 +300,18 @@ def _last_layer(classifier: Classifier) -> nn.Module:
 
 def _last_map(classifier: Classifier) -> nn.Module:
     """The last module that puts out a map of features: found by running, so it holds for any architecture."""
-    from torchvision.models import VisionTransformer
-
     network, size = classifier.network, classifier.preprocessing.size
-    if isinstance(network, VisionTransformer):
-        # Past the last attention only the class token counts; its layer norm is the last place with all of them.
-        return network.encoder.layers[-1].ln_1
     found: dict[str, nn.Module] = {}
+    norms: list[nn.Module] = []  # of tokens, since the last map
 
     def note(module: nn.Module, _args: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[-2:]) > 1:
+        if not isinstance(output, Tensor):
+            return
+        if output.ndim == 4 and min(output.shape[-2:]) > 1:
             found["classes" if output.shape[1] == len(classifier.labels) else "features"] = module
+            norms.clear()
+        elif output.ndim == 3 and isinstance(module, nn.LayerNorm) and output.shape[1] > 3:
+            norms.append(module)
 
     handles = [module.register_forward_hook(note) for module in network.modules()]
     try:
@@ -295,4 +322,17 @@ def _last_map(classifier: Classifier) -> nn.Module:
             handle.remove()
     if logits.shape != (1, len(classifier.labels)) or not torch.isfinite(logits).all() or not found:
         raise ClassifierError(f"{classifier.name} does not make finite logits of its classes from a map of features.")
+    if norms:
+        found["features"] = _before_last_attention(network, norms)
     return found.get("features") or found["classes"]  # SqueezeNet makes a map of classes after that of its features
+
+
+def _before_last_attention(network: nn.Module, norms: Sequence[nn.Module]) -> nn.Module:
+    """Of a vision transformer: past the last attention only the class token may count, so the layer norm before it is
+    the last place with all of them. It is the first norm of the last of its blocks."""
+    blocks = [module for module in network.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
+    for last in (block[-1] for block in reversed(blocks) if len(block)):
+        inside = set(last.modules())
+        if norm := next((norm for norm in norms if norm in inside), None):
+            return norm
+    return norms[0]

@@ -7,13 +7,50 @@ these is not hidden there. Each takes an 8-bit image (H, W, 3) and gives one of 
 from __future__ import annotations
 
 import io
+import math
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 Damage = Callable[[np.ndarray], np.ndarray]
+STRONGEST = {"blur": 16.0, "noise": 128.0}  # pixels, levels of 255: beyond, nothing is left to look at
+
+
+class DamageError(ValueError):
+    """A damage of a strength that there is not, with a sentence saying which there are."""
+
+
+@dataclass(frozen=True)
+class Wear:
+    """What an image goes through on its way to somebody else, in this order; called with an image, it does it.
+
+    Attributes:
+        blur: standard deviation of a Gaussian blur in pixels; 0 leaves it sharp.
+        noise: standard deviation of Gaussian noise in levels of 255; 0 leaves it clean.
+        jpeg: quality of the JPEG file it is saved as, 1 to 100; None keeps it a PNG.
+    """
+
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, most in STRONGEST.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 <= value <= most):
+                raise DamageError(f"There is no {name} of {value:g}; it goes from 0 to {most:g}.")
+        if self.jpeg is not None and not (1 <= self.jpeg <= 100 and int(self.jpeg) == self.jpeg):
+            raise DamageError(f"There is no JPEG quality {self.jpeg:g}; it is a whole number from 1 to 100.")
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        if self.blur:
+            image = blur(image, self.blur)
+        if self.noise:
+            image = noise(image, self.noise)
+        return image if self.jpeg is None else through_jpeg(image, int(self.jpeg))
 
 
 def through_png(image: np.ndarray) -> np.ndarray:

@@ -98,11 +98,40 @@ class Recognition:
         classifier: the one in use.
         notice: which one that is and why, when it is not the one asked for.
         topk: its predictions.
+        frame: likewise of the clip's middle frame; empty when no frame was shown to it.
     """
 
     classifier: str
     notice: str | None
     topk: tuple[Prediction, ...]
+    frame: tuple[Prediction, ...] = ()
+
+    @property
+    def rank_of_frame(self) -> int | None:
+        """Which of the image's predictions, counted from 1, is the middle frame's first; None when none of them is."""
+        labels = [prediction.label for prediction in self.topk]
+        return labels.index(self.frame[0].label) + 1 if self.frame and self.frame[0].label in labels else None
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How much the classifier depends on what a map calls important (ROAD).
+
+    Attributes:
+        score: half of `least_first - most_first`, -1 to 1; the more, the truer the map.
+        untouched: the class's probability on the whole image.
+        most_first: its mean probability while the most important pixels are taken away first.
+        least_first: likewise the least important ones.
+        moved: the scores of copies of the map that are moved elsewhere: what chance gives.
+        seed: of what is random in it.
+    """
+
+    score: float
+    untouched: float
+    most_first: float
+    least_first: float
+    moved: tuple[float, ...]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -114,12 +143,35 @@ class Saliency:
         label: the class it explains.
         method: a key of `saliency.METHODS`.
         overlay: (H, W, 3), the map laid over the image.
+        faithfulness: whether the map tells the truth, where that was asked.
+        frames: where it looks in the restored frames, where that was asked.
     """
 
     map: np.ndarray
     label: str
     method: str
     overlay: np.ndarray
+    faithfulness: Faithfulness | None = None
+    frames: FrameSaliency | None = None
+
+
+@dataclass(frozen=True)
+class FrameSaliency:
+    """Where the classifier looks for one class in each restored frame, on one scale.
+
+    Attributes:
+        maps: (T, H, W) float32 in [0, 1]; 1 is the hottest place of all frames.
+        probabilities: of the class, frame by frame.
+    """
+
+    maps: np.ndarray
+    probabilities: tuple[float, ...]
+
+    def overlay(self, frames: np.ndarray, strength: float = 0.5) -> np.ndarray:
+        """The maps laid over the frames they are of, (T, H, W, 3)."""
+        from avd_core.saliency import overlay
+
+        return np.stack([overlay(frame, heat, strength) for frame, heat in zip(frames, self.maps, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -174,6 +226,7 @@ class SavedExploration:
     cam: Path
     report: Path
     frames: tuple[Path, ...]
+    cam_video: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -272,8 +325,9 @@ class Exploration:
             },
             "classifier": recognition.classifier,
             "notice": recognition.notice,
-            "topk": [{"label": p.label, "probability": p.probability} for p in recognition.topk],
-            "saliency": {"method": saliency.method, "label": saliency.label},
+            "topk": _listed(recognition.topk),
+            "middle_frame": {"topk": _listed(recognition.frame), "rank_in_image": recognition.rank_of_frame},
+            "saliency": _described(saliency),
             "seconds": self.seconds,
             "notes": self.notes,
         }
@@ -282,7 +336,8 @@ class Exploration:
     def save(self, folder: str | Path, save_frames: bool = False) -> SavedExploration:
         """Writes `distilled.png`, `restored.mp4`, `comparison.mp4`, `cam.png` and `report.json` to `folder`.
 
-        With `save_frames` also `frames/original_NN.png` and `frames/restored_NN.png`, counted from 00.
+        Also `cam.mp4`, where the classifier looks in the restored frames, when that is known. With `save_frames` also
+        `frames/original_NN.png` and `frames/restored_NN.png`, counted from 00.
 
         Raises:
             OutputError: the folder cannot be written; it is left as it was.
@@ -295,6 +350,8 @@ class Exploration:
             write_mp4(staging / _FILES["restored"], self.restored, self.clip.fps)
             write_mp4(staging / _FILES["comparison"], self.comparison(), self.clip.fps)
             save_image(staging / _FILES["cam"], self.saliency.overlay)
+            if self.saliency.frames:
+                write_mp4(staging / CAM_VIDEO, self.saliency.frames.overlay(self.restored), self.clip.fps)
             write_json(staging / _FILES["report"], self.report())
             if save_frames:
                 (staging / "frames").mkdir()
@@ -303,9 +360,26 @@ class Exploration:
                         frames.append(f"frames/{kind}_{index:02d}.png")
                         save_image(staging / frames[-1], frame)
             _drop_stale_frames(folder / "frames")
-        return SavedExploration(folder, **files, frames=tuple(folder / name for name in frames))
+            (folder / CAM_VIDEO).unlink(missing_ok=True)  # likewise
+        cam_video = folder / CAM_VIDEO if self.saliency.frames else None
+        return SavedExploration(folder, **files, frames=tuple(folder / name for name in frames), cam_video=cam_video)
 
 
+def _listed(predictions: tuple[Prediction, ...]) -> list[dict[str, Any]]:
+    return [{"label": p.label, "probability": p.probability} for p in predictions]
+
+
+def _described(saliency: Saliency) -> dict[str, Any]:
+    """The saliency's figures; of what was not asked for, nothing."""
+    values: dict[str, Any] = {"method": saliency.method, "label": saliency.label}
+    if saliency.faithfulness:
+        values["road"] = dataclasses.asdict(saliency.faithfulness)
+    if saliency.frames:
+        values["frame_probabilities"] = saliency.frames.probabilities
+    return values
+
+
+CAM_VIDEO = "cam.mp4"
 _FILES = {
     "distilled": "distilled.png",
     "restored": "restored.mp4",

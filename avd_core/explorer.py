@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from avd_core.contribution import contributions
-from avd_core.distillers import distil, restore
+from avd_core.distillers import distil, middle_frame, restore
 from avd_core.exploration import (
     DEFAULT_CHECKPOINT,
     DEFAULT_CLASSIFIER,
@@ -32,6 +32,8 @@ from avd_core.exploration import (
     Distilled,
     Exploration,
     ExploreRequest,
+    Faithfulness,
+    FrameSaliency,
     Realism,
     Recognition,
     RequestError,
@@ -41,7 +43,9 @@ from avd_core.exploration import (
 )
 from avd_core.metrics import quality
 from avd_core.png import DistilledInfo, fit_to_model, read_distilled
-from avd_core.video import read_clip
+from avd_core.storyboard import StoryboardRequest, Telling
+from avd_core.time_probe import Play, TimeProbe, time_plays
+from avd_core.video import Clip, read_clip
 
 if TYPE_CHECKING:
     from avd_core.classifiers import Classifier
@@ -68,6 +72,7 @@ PLAYBACK_SECONDS = 4.0  # how long a picture plays that does not say how long it
 MAX_FPS = 240.0
 
 Model = TypeVar("Model")
+Progress = Callable[[float], None]
 
 
 class Explorer:
@@ -183,12 +188,12 @@ class Explorer:
         with clock("load"):
             classifier = self._classifiers.get(request.classifier)
         with classifier.lock, clock("classify"):
-            recognition = _recognise(classifier.model, distilled)
+            recognition = _recognise(classifier.model, distilled, middle_frame(clip.frames))
         exploration = replace(exploration, recognition=recognition, seconds=clock.seconds)
         yield exploration
 
-        with classifier.lock, clock("saliency"):
-            saliency = _explain(classifier.model, distilled, request.cam, request.target)
+        with clock("saliency"):
+            saliency = _explain(classifier, distilled, request.cam, request.target)
         yield replace(exploration, saliency=saliency, seconds=clock.seconds)
 
     def distill(
@@ -223,7 +228,17 @@ class Explorer:
         """
         if fps is not None and not 0 < fps <= MAX_FPS:
             raise RequestError(f"A rate of {fps:g} frames a second cannot be played; up to {MAX_FPS:g} can.")
-        picture, info = read_distilled(image)
+        return self.restore_image(*read_distilled(image), checkpoint=checkpoint, fps=fps)
+
+    def restore_image(
+        self,
+        picture: np.ndarray,
+        info: DistilledInfo | None = None,
+        *,
+        checkpoint: str | None = None,
+        fps: float | None = None,
+    ) -> Restoration:
+        """As `restore`, for an image (H, W, 3) that was read already, and what its file said of it."""
         picture, fitting = fit_to_model(picture, info)
         loaded, choice = self._decoder_for(info, checkpoint)
         with loaded.lock:
@@ -234,11 +249,78 @@ class Explorer:
             fps = len(frames) / seconds
         return Restoration(frames, fps, loaded.model.name, loaded.model.fingerprint, picture, info, (*choice, *fitting))
 
-    def recognise(self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER) -> Recognition:
-        """What a classifier sees in an image, uint8 (H, W, 3)."""
+    def replay(self, restoration: Restoration, image: np.ndarray) -> np.ndarray:
+        """What the decoder of `restoration` makes of another image, (H, W, 3), of the same size.
+
+        Returns:
+            (T, H, W, 3).
+
+        Raises:
+            RequestError: that decoder is no longer loaded, or the size is another.
+        """
+        if image.shape != restoration.image.shape:
+            raise RequestError("The image has changed its size; only its pixels may change.")
+        height, width, _ = image.shape
+        made = (restoration.checkpoint, restoration.fingerprint, len(restoration.frames), restoration.fps)
+        loaded, _ = self._decoder_for(DistilledInfo(*made, (height, width)), None)
+        if loaded.model.fingerprint != restoration.fingerprint:
+            raise RequestError(f"{restoration.checkpoint} is no longer loaded; drop the image in again.")
+        with loaded.lock:
+            return restore(loaded.model, image)
+
+    def probe_steps(
+        self,
+        clip: Clip,
+        checkpoint: str = DEFAULT_CHECKPOINT,
+        classifier: str = DEFAULT_CLASSIFIER,
+        seed: int = 0,
+    ) -> Iterator[TimeProbe]:
+        """Distils a clip in other orders and tempos, one after the other: what does its image know of time?
+
+        Each probe that is yielded knows one variant more, the last one all of `time_probe.VARIANTS`. No lock is held
+        while the caller has its turn.
+
+        Args:
+            clip: of as many frames as the checkpoint takes.
+            seed: of the shuffle.
+
+        Raises:
+            RequestError: the clip has another number of frames.
+        """
+        loaded = self._checkpoint(checkpoint)
+        model = loaded.model
+        if len(clip.frames) != model.config.frames:
+            raise RequestError(f"{model.name} takes {model.config.frames} frames; these are {len(clip.frames)}.")
+
+        def distilled(frames: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return distil(model, frames)
+
+        def restored(image: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return restore(model, image)
+
+        plays: tuple[Play, ...] = ()
+        for play in time_plays(clip.frames, distilled, restored, lambda image: self.recognise(image, classifier), seed):
+            plays = (*plays, play)
+            yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
+
+    def storyboard(self, request: StoryboardRequest) -> Telling:
+        """A long video as a strip of images, one for each window, made while it is iterated over.
+
+        Raises:
+            ValueError: as `explore` does, at once or while iterating.
+        """
+        checkpoint = self._checkpoint(request.checkpoint)
+        return Telling(request, checkpoint.model, checkpoint.lock)
+
+    def recognise(
+        self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER, frame: np.ndarray | None = None
+    ) -> Recognition:
+        """What a classifier sees in an image, uint8 (H, W, 3), and in a frame of its clip."""
         loaded = self._classifiers.get(classifier)
         with loaded.lock:
-            return _recognise(loaded.model, image)
+            return _recognise(loaded.model, image, frame)
 
     def saliency(
         self,
@@ -246,11 +328,73 @@ class Explorer:
         classifier: str = DEFAULT_CLASSIFIER,
         method: str = DEFAULT_METHOD,
         target: str | None = None,
+        progress: Progress | None = None,
     ) -> Saliency:
-        """Where a classifier looks in an image, uint8 (H, W, 3), for a class; None is its first choice."""
+        """Where a classifier looks in an image, uint8 (H, W, 3), for a class; None is its first choice.
+
+        `progress` of this and of the next two is told the share that is done, and what it raises stops the work.
+        """
+        return _explain(self._classifiers.get(classifier), image, method, target, progress)
+
+    def saliency_over_time(
+        self,
+        frames: np.ndarray,
+        label: str,
+        classifier: str = DEFAULT_CLASSIFIER,
+        method: str = DEFAULT_METHOD,
+        progress: Progress | None = None,
+    ) -> FrameSaliency:
+        """Where a classifier looks for a class in each of a clip's frames, uint8 (T, H, W, 3), on one scale."""
+        from avd_core.model import to_tensor
+        from avd_core.saliency import saliencies
+
         loaded = self._classifiers.get(classifier)
-        with loaded.lock:
-            return _explain(loaded.model, image, method, target)
+        target, pixels = loaded.model.index(label), to_tensor(frames)[0].transpose(0, 1)  # (T, 3, H, W)
+        probabilities = []
+        for frame in pixels:
+            with loaded.lock:
+                probabilities.append(loaded.model.probability(frame[None], target))
+        maps = saliencies(loaded.model, pixels, target=target, method=method, progress=progress)
+        return FrameSaliency(maps, tuple(probabilities))
+
+    def faithfulness(
+        self,
+        image: np.ndarray,
+        saliency: Saliency,
+        classifier: str = DEFAULT_CLASSIFIER,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Faithfulness:
+        """Whether the classifier depends on what a map of the image calls important."""
+        from avd_core.faithfulness import road
+        from avd_core.model import image_to_tensor
+
+        model = self._classifiers.get(classifier).model
+        return road(
+            model, image_to_tensor(image), saliency.map, model.index(saliency.label), seed=seed, progress=progress
+        )
+
+    def look_closer(self, exploration: Exploration, *, frames: bool = False, road: bool = False) -> Exploration:
+        """A complete exploration that also knows where the classifier looks in the restored frames, or how truly."""
+        told, classifier = exploration.saliency, exploration.recognition.classifier
+        seconds = dict(exploration.seconds)
+        if frames:
+            begun = time.perf_counter()
+            looks = self.saliency_over_time(exploration.restored, told.label, classifier, told.method)
+            told, seconds["frames"] = replace(told, frames=looks), time.perf_counter() - begun
+        if road:
+            begun = time.perf_counter()
+            faithfulness = self.faithfulness(exploration.distilled, told, classifier)
+            told, seconds["road"] = replace(told, faithfulness=faithfulness), time.perf_counter() - begun
+        return replace(exploration, saliency=told, seconds=seconds)
+
+    def saliency_seconds(self, classifier: str = DEFAULT_CLASSIFIER) -> dict[str, float]:
+        """About how long a map takes here by each method, judged by the last ones; empty before the first."""
+        from avd_core.saliency import METHODS, estimate
+
+        model = self._classifiers.get(classifier).model
+        seconds = {method: estimate(model, method) for method in METHODS}
+        return {method: value for method, value in seconds.items() if value is not None}
 
     def contributions(self, frames: np.ndarray, checkpoint: str = DEFAULT_CHECKPOINT) -> Iterator[np.ndarray]:
         """Yields for each of the frames (T, H, W, 3) how much it contributes to each pixel of the distilled image.
@@ -264,6 +408,14 @@ class Explorer:
                 return distil(loaded.model, frames)
 
         yield from contributions(image, frames)
+
+    def borrow(self, checkpoint: str = DEFAULT_CHECKPOINT) -> _Loaded[AVD]:
+        """A checkpoint's `model`, with the `lock` to hold for one step of work; its weights never change."""
+        return self._checkpoint(checkpoint)
+
+    def borrow_classifier(self, name: str = DEFAULT_CLASSIFIER) -> _Loaded[Classifier]:
+        """A classifier likewise."""
+        return self._classifiers.get(name)
 
     # Which model --------------------------------------------------------------------------------------------
 
@@ -337,20 +489,27 @@ def _realism(model: AVD, image: np.ndarray, frames: np.ndarray) -> Realism:
     )
 
 
-def _recognise(classifier: Classifier, image: np.ndarray) -> Recognition:
+def _recognise(classifier: Classifier, image: np.ndarray, frame: np.ndarray | None = None) -> Recognition:
     from avd_core.model import image_to_tensor
 
-    return Recognition(classifier.name, classifier.notice, tuple(classifier.topk(image_to_tensor(image), k=5)))
+    seen, seen_in_frame = (
+        () if picture is None else tuple(classifier.topk(image_to_tensor(picture), k=5)) for picture in (image, frame)
+    )
+    return Recognition(classifier.name, classifier.notice, seen, seen_in_frame)
 
 
-def _explain(classifier: Classifier, image: np.ndarray, method: str, target: str | None) -> Saliency:
+def _explain(
+    loaded: _Loaded[Classifier], image: np.ndarray, method: str, target: str | None, progress: Progress | None = None
+) -> Saliency:
     from avd_core.model import image_to_tensor
     from avd_core.saliency import overlay, saliency
 
-    pixels = image_to_tensor(image)  # made outside of inference mode: gradients flow through it
+    classifier, pixels = loaded.model, image_to_tensor(image)  # outside of inference mode: gradients flow through it
     index = None if target is None else classifier.index(target)
-    heat = saliency(classifier, pixels, target=index, method=method)
-    label = classifier.topk(pixels, k=1)[0].label if index is None else classifier.labels[index]
+    # Maps have locks of their own: a slow one must not hold up who only wants to know what is seen.
+    heat = saliency(classifier, pixels, target=index, method=method, progress=progress)
+    with loaded.lock:
+        label = classifier.topk(pixels, k=1)[0].label if index is None else classifier.labels[index]
     return Saliency(heat, label, method, overlay(image, heat))
 
 

@@ -8,6 +8,7 @@ is ever opened as a path or an address. Images are uint8 (H, W, 3), RGB.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -129,20 +130,29 @@ def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
     path = Path(path)
     if not path.is_file():
         raise ImageError(f"There is no image file {path.name or path}.")
+    return _read(path, path.name, MAX_PIXELS)
+
+
+def decode_distilled(content: bytes, name: str, max_pixels: int) -> tuple[np.ndarray, DistilledInfo | None]:
+    """As `read_distilled`, for the bytes of a file; `name` is what a message calls it."""
+    return _read(io.BytesIO(content), name, max_pixels)
+
+
+def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarray, DistilledInfo | None]:
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             width, height = picture.size
-            if width * height > MAX_PIXELS:
+            if width * height > max_pixels:
                 raise Image.DecompressionBombError
             picture.load()
             text = getattr(picture, "text", {}) if picture.format == "PNG" else {}
             image = np.array(_to_rgb(ImageOps.exif_transpose(picture)))
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{path.name} is not a PNG, JPEG or WebP image.") from error
+        raise ImageError(f"{name} is not a PNG, JPEG or WebP image.") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path.name} has too many pixels; at most {MAX_PIXELS // 10**6} million are read.") from error
+        raise ImageError(f"{name} has too many pixels; at most {max_pixels:,} are read.") from error
     except _UNREADABLE as error:
-        raise ImageError(f"{path.name} is damaged and cannot be read as an image.") from error
+        raise ImageError(f"{name} is damaged and cannot be read as an image.") from error
     return image, DistilledInfo.from_text(text)
 
 
@@ -159,10 +169,18 @@ def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[
     """
     height, width = image.shape[:2]
     if info is not None and info.size != (height, width) and _same_shape(info.size, (height, width)):
-        note = f"The image was scaled since it was distilled; it is back at {info.size[1]} x {info.size[0]}."
+        note = (
+            f"The image was scaled since it was distilled: it is back at {info.size[1]} x {info.size[0]}, but the fine "
+            "detail that carries the motion is lost, so the clip comes back worse."
+        )
         return _resize(image, *info.size), (note,)
 
     notes = []
+    if info is not None and info.size != (height, width):
+        notes.append(
+            f"The image was cropped or stretched since it was distilled: its text says {info.size[1]} x "
+            f"{info.size[0]}, it is {width} x {height}. What plays is a guess: use the PNG as it was first saved."
+        )
     short, long = sorted((height, width))
     if long > 2 * short:
         # Whole blocks are cut on the left and at the top, for the same grid.

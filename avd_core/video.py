@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,14 +23,19 @@ from pathlib import Path
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
 from avd_core.video_file import DEFAULT_LIMITS, Limits, VideoError, opened, shown_name
 from avd_core.video_frames import WORTHWHILE, Decoder, Window, take_window
 from avd_core.video_index import Index, read_index
 from avd_core.video_picture import BT709, Fit, Reformatter, Shape, written_matrix
+from avd_core.video_stream import displays
 
-__all__ = ["Clip", "Limits", "VideoError", "VideoInfo", "probe", "read_clip", "transcode", "write_mp4"]
+__all__ = [
+    *("Clip", "Limits", "VideoError", "VideoInfo"),
+    *("join", "probe", "read_clip", "transcode", "write_mp4", "write_mp4_in_parts"),
+]
 
 DEFAULT_WINDOW = 4.0  # seconds taken from a longer clip when nobody chooses
 SHORTEST_WINDOW = 0.1
@@ -196,6 +201,37 @@ def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> P
     return Path(path)
 
 
+@contextmanager
+def write_mp4_in_parts(
+    path: str | os.PathLike[str], height: int, width: int
+) -> Iterator[Callable[[np.ndarray, float, float], None]]:
+    """Writes an mp4 as `write_mp4` does, window by window, so that a long one needs no memory.
+
+    Gives ``add(frames, start, seconds)``: frames (T, height, width, 3) that share the window evenly. Between windows
+    the last frame stays on display, and before the first one its first. Each window can be jumped to.
+
+    Args:
+        path: as for `write_mp4`; the file appears when the context ends well.
+        height, width: of all frames, even.
+    """
+    reformat, tick = Reformatter(), Fraction(1, 90_000)
+    last = -1
+    x264 = {"crf": "16", "preset": "medium", "forced-idr": "1"}  # a forced I-picture alone could not be jumped to
+    with _mp4(Path(path), width, height, Fraction(30), tick, **x264) as encode:
+
+        def add(frames: np.ndarray, start: float, seconds: float) -> None:
+            nonlocal last
+            begins = [round((start + seconds * i / len(frames)) / tick) for i in range(len(frames) + 1)]
+            for i, image in enumerate(frames):
+                time = max(begins[i], last + 1) if last >= 0 else 0
+                picture = reformat.to_yuv(av.VideoFrame.from_ndarray(np.ascontiguousarray(image)), width, height)
+                picture.pict_type = PictureType.I if i == 0 else PictureType.NONE
+                encode(picture, time, max(1, begins[i + 1] - time))
+                last = time
+
+        yield add
+
+
 def transcode(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -244,6 +280,43 @@ def transcode(
             last = time
         if encode is None:
             raise VideoError(_undecodable(index))
+    return Path(out)
+
+
+def join(
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    size: int = 240,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Path:
+    """Writes videos one after the other as one silent mp4; each is cropped to the shape of the first.
+
+    Args:
+        paths: the videos.
+        out: in an existing folder; replaced if it exists.
+        size: short side in pixels, 8 to 1024, rounded to a multiple of 8.
+
+    Raises:
+        VideoError: one of them is no accepted video, or `out` cannot be written.
+    """
+    _check_count("size", size, 8, 1024)
+    reformat, tick = Reformatter(), Fraction(1, 90_000)
+    encode, shape, offset = None, None, 0.0
+    with ExitStack() as output:
+        for path in paths:
+            index = read_index(path, limits)
+            fit = Fit(index, 8 * round(size / 8), limits)
+            fit.shape = shape
+            for since, until, frame in displays(index, limits):
+                image = fit(frame)
+                height, width = image.shape[:2]
+                if encode is None:
+                    film = _mp4(Path(out), width, height, Fraction(30), tick, crf="20", preset="veryfast")
+                    encode, shape = output.enter_context(film), fit.shape
+                picture = reformat.to_yuv(av.VideoFrame.from_ndarray(image), width, height)
+                encode(picture, round((offset + since) / tick), max(1, round((until - since) / tick)))
+            offset += index.seconds
     return Path(out)
 
 

@@ -20,7 +20,7 @@ from avd_core.video_index import EPSILON, Index, in_seconds
 
 WORTHWHILE = 0.5  # seconds of a damaged window; what is shorter gives way to something longer
 # Where pictures fail to come, without a word from the decoder, the last one stands in for so many seconds.
-_STALE = 0.25
+STALE = 0.25
 
 
 class _HardLanding(Exception):
@@ -151,7 +151,7 @@ def take(
             for time, following in chain(decoder, [(math.inf, None)]):
                 gone = since if frame is None else index.next_time(since)
                 while len(taken) < len(targets) and (target := targets[len(taken)]) < time - EPSILON:
-                    lost = frame is None or target > gone + _STALE
+                    lost = frame is None or target > gone + STALE
                     if not lost and seen is None:
                         seen = Seen(since, keep(frame))
                     taken.append(None if lost else seen)

@@ -114,7 +114,8 @@ def test_requirements_and_package_name_the_same_libraries():
 
 def test_every_library_is_declared():
     package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.match(r"[\w-]+", line).group() for line in package["dependencies"]}
+    extras = [line for lines in package["optional-dependencies"].values() for line in lines]
+    declared = {re.match(r"[\w-]+", line).group() for line in [*package["dependencies"], *extras]}
     distributions = {
         "PIL": "pillow",
         "pytorch_grad_cam": "grad-cam",

@@ -13,15 +13,12 @@ from typing import Any
 import gradio as gr
 
 from app.desk import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Opening, Updates, message, named
-from app.render import contribution, filmstrip, hidden, parts, realism, recognition, restoration, saliency, stage
+from app.panels.look import LookPanel
+from app.render import contribution, filmstrip, hidden, parts, realism, restoration, stage
 from app.shelf import KEEP_HOURS
 from app.visits import Visit, doing
 from avd_core import synthetic
-from avd_core.explorer import (
-    DEFAULT_CLASSIFIER,
-    DEFAULT_METHOD,
-    ExploreRequest,
-)
+from avd_core.explorer import ExploreRequest
 
 ID, TITLE = EXPLORE, "Explore"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
@@ -60,7 +57,6 @@ class ExploreTab:
         self.desk, self.visits, self.checkpoint = desk, desk.visits, desk.checkpoint
         self.visit = desk.visit
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
-        self.looks: dict[str, object] = {}  # of each session what it last wanted looked at
         self.opening = threading.Lock()
         self._lay_out()
         self._wire(desk.page)
@@ -107,19 +103,8 @@ class ExploreTab:
                         slot("realism", parts.waiting("realism", realism.TITLE))
                     with gr.Column(scale=5, min_width=280):
                         slot("restoration", parts.waiting("restoration", restoration.TITLE))
-                with gr.Row(elem_classes="row"):
-                    with gr.Column(scale=4, min_width=280, elem_classes="sheet"):
-                        slot("recognition", parts.waiting("recognition", recognition.TITLE))
-                        self.classifier = gr.Dropdown(
-                            [DEFAULT_CLASSIFIER], value=DEFAULT_CLASSIFIER, label="Classifier", elem_id="classifier"
-                        )
-                    with gr.Column(scale=5, min_width=280, elem_classes="sheet"):
-                        slot("saliency", parts.waiting("saliency", saliency.TITLE))
-                        with gr.Row():
-                            self.target = gr.Dropdown([], label="Evidence for", elem_id="target", min_width=130)
-                            self.method = gr.Dropdown(
-                                [DEFAULT_METHOD], value=DEFAULT_METHOD, label="Method", elem_id="method", min_width=130
-                            )
+                self.look = LookPanel(self.desk, self.turns)
+                self.slots |= self.look.slots
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=5, min_width=280):
                         slot("hidden", parts.waiting("hidden", hidden.TITLE))
@@ -129,12 +114,10 @@ class ExploreTab:
 
     def _wire(self, page: gr.Blocks) -> None:
         slots = self.slots
-        settings = [self.visit, self.model, self.classifier, self.method]
-        shown = [*slots.values(), self.visit, self.upload, self.target]
+        settings = [self.visit, self.model, self.look.classifier, self.look.method]
+        shown = [*slots.values(), self.visit, self.upload, *self.look.shown]
 
-        page.load(
-            self._greet, None, [*shown, self.classifier, self.method, self.model], **QUIET, concurrency_limit=None
-        )
+        page.load(self._greet, None, [*shown, self.model], **QUIET, concurrency_limit=None)
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
             click(None, js=QUEUED)
@@ -145,17 +128,7 @@ class ExploreTab:
         aside = [slots["contribution"], slots["message"]]
         slots["contribution"].click(self._on_contribution, self.visit, aside, **ASIDE)
         self.desk.opening.change(self._on_opening, [self.desk.opening, *settings], [*shown, self.model], **FIRST)
-
-        looked = [*(slots[name] for name in ("message", "recognition", "saliency", "links", "details"))]
-        looked += [self.visit, self.target]
-        looking = FIRST | {
-            "trigger_mode": "always_last", "show_progress": "full", "show_progress_on": slots["saliency"]
-        }  # fmt: skip
-        # `select` does not come for a choice by keyboard. `input` does, and twice for one by mouse (gradio 6.31):
-        # hence `_is_shown`, and `looks` for the second while the first is at work.
-        for change in (self.target.input, self.method.input):
-            change(self._on_look, [self.visit, self.method, self.target], looked, **looking)
-        self.classifier.input(self._on_classifier, [self.visit, self.method, self.classifier], looked, **looking)
+        self.look.wire(slots)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -168,20 +141,15 @@ class ExploreTab:
 
     def _greet(self) -> Iterator[Updates]:
         """A first visitor sees a finished example before touching anything."""
-        from avd_core.saliency import METHODS
-
         explorer, examples = self.visits.explorer, self.slots["examples"]
         yield {examples: self.visits.tiles()}
         try:
             updates = self._shown(self._open())
         except Exception as error:
             updates = self._failed(error, None)
-        classifiers = dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()])
         checkpoints = dict.fromkeys([self.checkpoint, *explorer.checkpoints()])
         yield updates | {
             self.slots["preview"]: gr.skip(),  # the examples play where they are
-            self.classifier: gr.Dropdown(list(classifiers)),
-            self.method: gr.Dropdown([(title, key) for key, title in METHODS.items()]),
             self.model: gr.Dropdown(named(checkpoints)),
             examples: self.visits.tiles(),
         }
@@ -193,7 +161,7 @@ class ExploreTab:
 
     def _leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
-        self.looks.pop(request.session_hash, None)
+        self.look.leave(request.session_hash)
 
     def _on_upload(
         self, path: str, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
@@ -263,12 +231,6 @@ class ExploreTab:
             piece = visit.pieces["contribution"]
             yield {self.slots["message"]: message(error, KEPT), self.slots["contribution"]: piece}
 
-    def _on_look(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Updates:
-        return self._looked(visit, request, method=method, target=target)
-
-    def _on_classifier(self, visit: Visit | None, method: str, name: str, request: gr.Request) -> Updates:
-        return self._looked(visit, request, method=method, target=None, classifier=name)
-
     # What handlers answer -------------------------------------------------------------------------------------
 
     def _explored(self, steps: Iterator[Visit], before: Visit | None, request: gr.Request) -> Iterator[Updates]:
@@ -284,47 +246,14 @@ class ExploreTab:
             if self.turns.get(request.session_hash) is mine:
                 yield self._failed(error, before)
 
-    def _looked(self, visit: Visit | None, request: gr.Request, **look: str | None) -> Updates:
-        """Looks anew at the image that is shown, and only that part of the page changes."""
-        if visit is None:
-            return {self.slots["message"]: FORGOTTEN}
-        turn = self.turns.get(request.session_hash)
-        asked = (turn, visit.result.request.clip, *look.items())
-        if _is_shown(visit, **look) or self.looks.get(request.session_hash) == asked:
-            return {self.slots["message"]: gr.skip()}
-        self.looks[request.session_hash] = asked
-        try:
-            visit = self.visits.look(visit, **look)
-        except Exception as error:
-            return {self.slots["message"]: message(error, KEPT)}
-        if self.turns.get(request.session_hash) is not turn:  # another clip has come meanwhile
-            return {self.slots["message"]: gr.skip()}
-        names = ("message", "recognition", "saliency", "links", "details")
-        return {self.slots[name]: visit.pieces.get(name, "") for name in names} | self._choices(visit)
-
     def _shown(self, visit: Visit) -> Updates:
         updates: Updates = {self.slots[name]: piece for name, piece in visit.pieces.items()}
         if "preview" in visit.pieces:
             updates[self.slots["preview"]] = gr.HTML(visit.pieces["preview"], visible=True)
-        return updates | self._choices(visit) if visit.result.complete else updates
-
-    def _choices(self, visit: Visit) -> Updates:
-        seen = visit.result.recognition
-        best = [prediction.label for prediction in seen.topk]
-        labels = dict.fromkeys([*best, *self.visits.explorer.labels(seen.classifier)])  # the likely ones on top
-        return {self.visit: visit, self.target: gr.Dropdown(list(labels), value=visit.result.saliency.label)}
+        return updates | {self.visit: visit} | self.look.show(visit) if visit.result.complete else updates
 
     def _failed(self, error: Exception, before: Visit | None) -> Updates:
         """The last result comes back whole, under a message that says what to do next."""
         nothing = {self.slots["status"]: parts.nothing(), self.slots["trim"]: ""}
         shown = self._shown(before) if before else nothing
         return shown | {self.slots["message"]: message(error, KEPT if before else "Try another clip, or an example.")}
-
-
-def _is_shown(visit: Visit, *, method: str, target: str | None, classifier: str | None = None) -> bool:
-    """Whether a look is what the page shows already."""
-    result = visit.result
-    if classifier is not None:
-        return classifier == result.request.classifier and method == result.saliency.method
-    # None: the box was emptied, to type another class into it.
-    return method == result.saliency.method and target in (None, result.saliency.label)

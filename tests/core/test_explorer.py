@@ -203,6 +203,24 @@ def test_saving_writes_every_file(tmp_path, exploration):
         assert picture.size == (width, height)
 
 
+def test_looking_closer_adds_what_was_asked_and_nothing_else(tmp_path, explorer, exploration):
+    plain = exploration.report()
+    assert plain["saliency"].keys() == {"method", "label"} and exploration.save(tmp_path).cam_video is None
+    first = exploration.recognition.frame[0].label
+    seen = [prediction.label for prediction in exploration.recognition.topk]
+    assert plain["middle_frame"]["topk"][0]["label"] == first
+    assert plain["middle_frame"]["rank_in_image"] == (seen.index(first) + 1 if first in seen else None)
+    closer = explorer.look_closer(exploration, frames=True, road=True)
+    told = json.loads(json.dumps(closer.report(), allow_nan=False))["saliency"]
+    assert told["road"]["score"] == pytest.approx((told["road"]["least_first"] - told["road"]["most_first"]) / 2)
+    assert len(told["frame_probabilities"]) == 8 and len(told["road"]["moved"]) == 5
+    saved = closer.save(tmp_path)
+    with av.open(str(saved.cam_video)) as container:
+        assert len(list(container.decode(video=0))) == 8
+    exploration.save(tmp_path)
+    assert not (tmp_path / "cam.mp4").exists(), "the frames of an earlier look would be taken for this one's"
+
+
 def test_saving_again_leaves_no_frames_of_an_earlier_clip(tmp_path, exploration):
     exploration.save(tmp_path, save_frames=True)
     (tmp_path / "frames" / "mine.png").write_text("mine")

@@ -189,3 +189,11 @@ def test_only_png_files_are_written(tmp_path, image):
 def test_plain_pictures_are_lossless(tmp_path, image):
     with Image.open(save_image(tmp_path / "plain.png", image)) as picture:
         assert (np.asarray(picture) == image).all()
+
+
+@pytest.mark.parametrize(("size", "told"), [((64, 64), "64 x 64"), ((96, 64), "64 x 96"), ((64, 200), "200 x 64")])
+def test_a_cropped_or_stretched_image_is_told_with_both_sizes(size: tuple[int, int], told: str):
+    picture = np.zeros((*size, 3), np.uint8)
+    _, notes = fit_to_model(picture, INFO)
+    assert "cropped or stretched" in notes[0] and "96 x 64" in notes[0] and told in notes[0]
+    assert not any("cropped" in note for note in fit_to_model(picture)[1]), "a photograph has no size to keep"

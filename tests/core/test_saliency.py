@@ -19,7 +19,7 @@ from torchvision.models import SwinTransformer, VisionTransformer
 
 from avd_core import saliency as saliency_module
 from avd_core.classifiers import Classifier, Preprocessing, load_classifier
-from avd_core.saliency import COSTS, METHODS, SaliencyError, overlay, saliency
+from avd_core.saliency import COSTS, METHODS, SLOW, SaliencyError, estimate, overlay, saliencies, saliency
 
 LABELS = tuple(f"class {number}" for number in range(6))
 
@@ -111,10 +111,9 @@ def test_a_map_has_the_images_shape_and_a_known_range(classifier: Classifier, me
     assert heat.std() > 0.01
 
 
-def test_every_method_has_a_title_that_tells_its_cost() -> None:
+def test_every_method_has_a_title_and_a_cost() -> None:
     assert set(METHODS) == set(COSTS)
-    for method, cost in COSTS.items():
-        assert ("slower" in METHODS[method]) == (cost > 3)
+    assert len(set(METHODS.values())) == len(METHODS)
 
 
 @pytest.mark.parametrize("target", [0, 3, None])
@@ -203,6 +202,75 @@ def test_transformers_have_maps_too(network, method: str) -> None:
     assert max(heat.std() for heat in heats) > 0.05
 
 
+def spots(*levels: float) -> Tensor:
+    """Images that are dark but for one cell, of these brightnesses."""
+    images = torch.full((len(levels), 3, 64, 64), -1.0)
+    for image, level in zip(images, levels, strict=True):
+        image[:, 8:16, 8:16] = level
+    return images
+
+
+def test_frames_are_scaled_together() -> None:
+    classifier = classifier_of(Spotlight(), ("dark", "bright"))
+    maps = saliencies(classifier, spots(1.0, 0.5, -1.0), target=1)
+    assert maps.shape == (3, 64, 64) and maps.dtype == np.float32
+    assert maps.max() == pytest.approx(1)
+    # The class is brightness itself, so half the evidence is half as hot, and no evidence is cold.
+    np.testing.assert_allclose(maps.max(axis=(1, 2)), [1, 0.5, 0], atol=0.02)
+    alone = [saliency(classifier, image[None], target=1) for image in spots(1.0, 0.5)]
+    assert [heat.max() for heat in alone] == pytest.approx([1, 1])
+    np.testing.assert_allclose(maps[0], alone[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frames_take_their_turn_and_tell_how_far_they_are(small: Classifier, method: str) -> None:
+    shares: list[float] = []
+    maps = saliencies(
+        small, torch.cat([picture(seed) for seed in range(3)]), target=2, method=method, progress=shares.append
+    )
+    assert maps.shape == (3, 96, 160) and maps.min() >= 0 and maps.max() == pytest.approx(1)
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and len(shares) >= 3
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", [method for method, cost in COSTS.items() if cost >= SLOW])
+def test_a_slow_method_stops_when_told_and_holds_nobody_up(small: Classifier, method: str) -> None:
+    fast = saliency(small, picture())
+    seen: list[np.ndarray] = []
+
+    def meanwhile(share: float) -> None:
+        seen.append(saliency(small, picture()))  # would wait for ever, were there one lock
+        raise Enough
+
+    with pytest.raises(Enough):
+        saliency(small, picture(), method=method, progress=meanwhile)
+    np.testing.assert_array_equal(seen[0], fast)
+    assert saliency(small, picture(), method=method).max() == pytest.approx(1)
+
+
+def test_the_private_copies_hold_the_same_weights(small: Classifier) -> None:
+    for method in ("gradcam", "scorecam"):
+        saliency(small, picture(), method=method)
+    explainers = saliency_module._explainers[small].values()
+    assert len(explainers) == 2
+    for explainer in explainers:
+        for own, theirs in zip(explainer._copy.parameters(), small.network.parameters(), strict=True):
+            assert own.data_ptr() == theirs.data_ptr()
+
+
+def test_a_cost_is_what_the_last_run_took(small: Classifier) -> None:
+    assert estimate(small, "gradcam") is None
+    saliency(small, picture())
+    measured = estimate(small, "gradcam")
+    assert 0 < measured < 60
+    assert estimate(small, "scorecam") == pytest.approx(measured * COSTS["scorecam"])
+    saliency(small, picture(), method="scorecam")
+    assert estimate(small, "scorecam") == saliency_module._explainer(small, "scorecam").seconds["scorecam"]
+
+
 def test_four_threads_get_what_one_gets(classifier: Classifier) -> None:
     jobs = [(seed, target, method) for seed in range(4) for target in (0, 5) for method in ("gradcam", "layercam")]
 
@@ -239,7 +307,7 @@ def test_the_classifier_is_left_as_it_was(method: str) -> None:
 def test_a_failure_leaves_no_trace(small: Classifier, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = saliency(small, picture(), method=method)
     before = trace(small.network)
-    explainer = saliency_module._explainer(small)
+    explainer = saliency_module._explainer(small, method)
     network, calls = explainer._copy, []
     forward = network.head.forward
 

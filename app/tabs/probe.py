@@ -1,0 +1,117 @@
+"""Probe: what does the image know of time? The clip in Explore, in other orders, each through its image and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+
+from app.desk import KEPT, QUIET, SHORT, Desk, Updates, message
+from app.render import parts, probe
+from app.sheets import jpeg, sheet
+from app.shelf import Shelf
+from app.visits import Visit, facts
+from avd_core.outputs import write_json
+from avd_core.png import save_distilled
+from avd_core.time_probe import TimeProbe
+
+ID, TITLE = "probe", "Probe"
+ABOUT = (
+    '<p class="status">The same frames in other orders, each distilled into an image of its own and restored from it: '
+    "does the order reach the image?</p>"
+)
+NOT_YET = "Explore is still at work on its first clip: what its image knows of time comes right after that."
+
+
+def build(desk: Desk, frame: gr.Tab) -> ProbeTab:
+    """Lays the tab out in the current context."""
+    return ProbeTab(desk, frame)
+
+
+class ProbeTab:
+    """One page's Probe tab; what a visitor has probed is in the session's state."""
+
+    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
+        self.desk, self.visits = desk, desk.visits
+        with gr.Column(elem_id="probe-page"):
+            with gr.Row(elem_id="probe-bar"):
+                gr.HTML(ABOUT, apply_default_css=False)
+                self.again = gr.Button("Shuffle anew", elem_id="probe-again")
+                self.cancel = gr.Button("Cancel", interactive=False, elem_id="probe-cancel")
+            self.message = gr.HTML("", elem_id="probe-message", apply_default_css=False)
+            self.result = gr.HTML(probe.nothing(NOT_YET), elem_id="probe-result", apply_default_css=False)
+            self.links = gr.HTML(parts.downloads([]), elem_id="probe-links", apply_default_css=False)
+        self.probed, self.seed = gr.State(None), gr.State(0)  # the Visit that is shown, and the seed of its shuffle
+        # Opened before Explore had anything: looks again until it has.
+        self.patience = gr.Timer(1, active=False)
+
+        shown = [self.message, self.result, self.links, self.probed, self.seed, self.cancel, self.patience]
+        # Whoever comes back with another clip while the last one is still being probed is served after it.
+        opening = SHORT | {"trigger_mode": "always_last"}
+        opened = gr.on(
+            [frame.select, self.patience.tick], self._on_open, [desk.visit, self.probed, self.seed], shown, **opening
+        )
+        again = self.again.click(self._on_again, [desk.visit, self.seed], shown, **SHORT)
+        self.cancel.click(self._on_cancel, self.probed, shown, cancels=[opened, again], **QUIET, queue=False)
+
+    def _on_open(self, visit: Visit | None, probed: Visit | None, seed: int) -> Iterator[Updates]:
+        """Whoever comes back to the clip that was probed finds it as it was left."""
+        if visit is None:
+            yield {self.patience: gr.Timer(active=True)}
+        elif _same(visit, probed):
+            yield {self.patience: gr.Timer(active=False)}
+        else:
+            yield from self._probed(visit, seed)
+
+    def _on_again(self, visit: Visit | None, seed: int) -> Iterator[Updates]:
+        if visit is None:
+            yield {self.patience: gr.Timer(active=True)}
+        else:
+            yield from self._probed(visit, seed + 1)
+
+    def _on_cancel(self, probed: Visit | None) -> Updates:
+        said = parts.problem("Stopped.", "Open this tab again, or shuffle anew, to go on.")
+        return {self.message: said, self.cancel: gr.Button(interactive=False), self.probed: None}
+
+    def _probed(self, visit: Visit, seed: int) -> Iterator[Updates]:
+        """One order after the other; on failure the last result stays."""
+        yield {self.message: "", self.cancel: gr.Button(interactive=True), self.patience: gr.Timer(active=False)}
+        done: Updates = {self.cancel: gr.Button(interactive=False)}
+        request, clip = visit.result.request, visit.result.clip
+        try:
+            folder, pictures = self.visits.shelf.folder(), {}
+            for known in self.visits.explorer.probe_steps(clip, request.checkpoint, request.classifier, seed):
+                pictures[known.plays[-1].variant] = self._saved(known, folder, request.clip.stem)
+                yield {self.result: facts(visit.title, visit.result) + probe.show(known, pictures)}
+        except Exception as error:
+            yield done | {self.message: message(error, KEPT)}
+            return
+        figures = write_json(folder / f"{request.clip.stem[:80]}-probe.json", known.report())
+        links = parts.downloads([("Figures, JSON", Shelf.address(figures), figures.name)])
+        yield done | {self.links: links, self.probed: visit, self.seed: seed}
+
+    @staticmethod
+    def _saved(known: TimeProbe, folder: Path, stem: str) -> probe.Pictures:
+        """What there is to see of the newest variant, as files; its image plays when it is dropped into Restore."""
+        play = known.plays[-1]
+
+        def saved(kind: str, data: bytes) -> str:
+            path = folder / f"{play.variant}-{kind}.jpg"
+            path.write_bytes(data)
+            return Shelf.address(path)
+
+        image = save_distilled(folder / f"{stem[:80]}-{play.variant}.png", play.image, known.info())
+        return probe.Pictures(
+            Shelf.address(image),
+            saved("difference", jpeg(probe.difference(play, known.plays[0]))),
+            sheet(play.restored, lambda data: saved("restored", data)),
+        )
+
+
+def _same(visit: Visit, probed: Visit | None) -> bool:
+    """Whether what would be probed is what is shown: the same frames under the same classifier."""
+    if probed is None:
+        return False
+    asked, shown = visit.result, probed.result
+    return asked.clip is shown.clip and asked.request.classifier == shown.request.classifier

@@ -1,0 +1,193 @@
+"""Restore: an image plays as a clip; paint on it, erase in it, damage it, and see what of the clip is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.desk import FIRST, FORGOTTEN, KEPT, QUIET, SHORT, Desk, Updates, message
+from app.render import parts, restore
+from app.replays import Replay, Replays
+from app.shelf import KEEP_HOURS
+from app.visits import Visit
+from avd_core.damages import Wear
+from avd_core.survival import SWEEPS, curves
+
+ID, TITLE = "restore", "Restore"
+FORMATS = [".png", ".jpg", ".jpeg", ".webp"]
+INTACT = 100  # where the JPEG slider stands when the image stays a PNG
+ABOUT = f"""<p class="hint">A distilled image holds its clip: drop one in, from wherever you have it, and it plays. A
+photograph plays too, but nothing was ever in it. Pictures and results are deleted after {KEEP_HOURS} hours.</p>"""
+NOT_YET = '<p class="status">Drop an image in. (Explore is still at work on its first one, which comes here next.)</p>'
+# The painted image is a value and no event's data: an event that has to wait (`always_last`) loses its data
+# (gradio 6.31), while values are read when its turn comes.
+INK = """element.addEventListener("painted", (event) => {
+  props.value = event.detail;
+  setTimeout(() => trigger("input"));
+});"""
+LAST = FIRST | {"trigger_mode": "always_last"}
+
+
+def build(desk: Desk, frame: gr.Tab) -> RestoreTab:
+    """Lays the tab out in the current context."""
+    return RestoreTab(desk, frame)
+
+
+class RestoreTab:
+    """One page's Restore tab; the image that a visitor has in hand is in the session's state."""
+
+    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
+        self.desk, self.replays = desk, Replays(desk.visits.explorer, desk.visits.shelf)
+        self.turns: dict[str, object] = {}  # of each session the latest: strokes and images overtake each other
+        self.hands: dict[str, Path] = {}  # of each session the folder of the image it has in hand
+        self.replay = gr.State(None)
+        self.patience = gr.Timer(1, active=False)  # opened before Explore had anything: looks again until it has
+        self._lay_out()
+        self._wire(frame)
+
+    def _lay_out(self) -> None:
+        self.slots: dict[str, gr.HTML] = {}
+
+        def slot(name: str, value: str = "", **options: Any) -> None:
+            self.slots[name] = gr.HTML(value, elem_id=f"restore-{name}", apply_default_css=False, **options)
+
+        with gr.Row(elem_id="restore-page"):
+            with gr.Column(elem_id="restore-rail"):
+                self.drop = gr.File(
+                    file_types=FORMATS, label="An image", show_label=False, height=128, elem_id="restore-drop"
+                )
+                self.take = gr.Button("Take the image in Explore", elem_id="restore-take")
+                gr.HTML(ABOUT, apply_default_css=False)
+            with gr.Column(elem_id="restore-results"):
+                slot("message")
+                slot("status", NOT_YET)
+                slot("notes")
+                with gr.Row(elem_classes="row sheet", elem_id="restore-stage"):
+                    with gr.Column(scale=4, min_width=260):
+                        slot("easel", '<div class="easel waiting"></div>')
+                        self.ink = gr.HTML(
+                            "", html_template='<i class="ink"></i>', js_on_load=INK, elem_id="restore-ink",
+                            apply_default_css=False,
+                        )  # fmt: skip
+                    with gr.Column(scale=7, min_width=300):
+                        slot("played", '<div class="reels waiting"></div>')
+                slot("links", parts.downloads([]))
+                with gr.Row(elem_classes="row sheet", elem_id="restore-wear"):
+                    with gr.Column(scale=4, min_width=260):
+                        gr.HTML('<h2 class="what">What it survives</h2>', apply_default_css=False)
+                        self.jpeg = gr.Slider(
+                            SWEEPS["jpeg"][-1], INTACT, INTACT, step=1, buttons=[], elem_id="restore-jpeg",
+                            label="JPEG quality, colours at half resolution (100: stays a PNG)",
+                        )  # fmt: skip
+                        self.blur = gr.Slider(
+                            0, SWEEPS["blur"][-1], 0, step=0.05, buttons=[], elem_id="restore-blur",
+                            label="Blur, pixels (0: sharp)",
+                        )  # fmt: skip
+                        self.noise = gr.Slider(
+                            0, SWEEPS["noise"][-1], 0, step=0.5, buttons=[], elem_id="restore-noise",
+                            label="Noise, levels of 255 (0: clean)",
+                        )  # fmt: skip
+                        slot("figures")
+                    with gr.Column(scale=8, min_width=300):
+                        slot("curves", restore.curves({}, None, None))
+                        with gr.Row(elem_id="restore-curve-bar"):
+                            self.draw = gr.Button("Draw the curves", elem_id="restore-draw")
+                            self.cancel = gr.Button("Cancel", interactive=False, elem_id="restore-cancel")
+
+    def _wire(self, frame: gr.Tab) -> None:
+        slots, wear = self.slots, [self.jpeg, self.blur, self.noise]
+        shown = [*slots.values(), self.replay, self.ink, *wear, self.drop, self.patience]
+        gr.on([frame.select, self.patience.tick], self._on_open, [self.desk.visit, self.replay], shown, **FIRST)
+        self.take.click(self._on_take, self.desk.visit, shown, **FIRST)
+        self.drop.upload(self._on_drop, [self.drop, self.desk.visit], shown, **FIRST)
+        self.desk.page.unload(self._leave)
+
+        changed = [slots[name] for name in ("message", "played", "figures", "links")]
+        touches = [self.ink.input, *(slider.input for slider in wear)]
+        gr.on(touches, self._on_touch, [self.replay, self.ink, *wear], changed, **LAST)
+        drawn = [slots["message"], slots["curves"], self.draw, self.cancel]
+        drawing = self.draw.click(self._on_draw, self.replay, drawn, **SHORT)
+        self.cancel.click(self._on_cancel, None, drawn, cancels=[drawing], **QUIET, queue=False)
+
+    # Handlers -------------------------------------------------------------------------------------------------
+
+    def _on_open(self, visit: Visit | None, replay: Replay | None, request: gr.Request) -> Updates:
+        """The tab is never empty: it takes what Explore shows, unless an image of one's own is in hand."""
+        idle = {self.patience: gr.Timer(active=False)}
+        if replay is not None and (replay.clip is None or visit is None or replay.clip is visit.result.clip):
+            return idle
+        if visit is None:
+            return {self.patience: gr.Timer(active=True)}
+        return self._opened(lambda: self.replays.of_visit(visit), request)
+
+    def _on_take(self, visit: Visit | None, request: gr.Request) -> Updates:
+        if visit is None:
+            return {self.slots["message"]: FORGOTTEN}
+        return self._opened(lambda: self.replays.of_visit(visit), request)
+
+    def _on_drop(self, path: str, visit: Visit | None, request: gr.Request) -> Iterator[Updates]:
+        yield {self.drop: None, self.slots["message"]: parts.progress("Restoring the clip from the image", 0.5)}
+        yield self._opened(lambda: self.replays.of_file(Path(path), visit), request)
+
+    def _on_touch(
+        self, replay: Replay | None, ink: str, jpeg: float, blur: float, noise: float, request: gr.Request
+    ) -> Updates:
+        """A stroke or a slider: the image as it is now plays anew."""
+        if replay is None:
+            return {self.slots["message"]: FORGOTTEN}
+        mine = self.turns[request.session_hash] = object()
+        try:
+            painted = self.replays.painted(replay, ink or "")
+            wear = Wear(blur, noise, int(jpeg) if jpeg < INTACT else None)
+            pieces = self.replays.change(replay, painted, wear)
+        except Exception as error:
+            return {self.slots["message"]: message(error, KEPT)}
+        if self.turns.get(request.session_hash) is not mine:  # another image has come meanwhile
+            return {self.slots["message"]: gr.skip()}
+        return {self.slots["message"]: ""} | {self.slots[name]: piece for name, piece in pieces.items()}
+
+    def _on_draw(self, replay: Replay | None, request: gr.Request) -> Iterator[Updates]:
+        """The curves grow point by point; each damage alone, on the image as it was before it was painted on."""
+        if replay is None:
+            yield {self.slots["message"]: FORGOTTEN}
+            return
+        yield {self.draw: gr.Button(interactive=False), self.cancel: gr.Button(interactive=True)}
+        restoration, original = replay.restoration, replay.original
+        points: dict[str, list] = {kind: [] for kind in SWEEPS}
+        done: Updates = {self.draw: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
+        try:
+            decode = lambda image: self.replays.explorer.replay(restoration, image)  # noqa: E731
+            for kind, strength, survived in curves(restoration.image, restoration.frames, decode, original):
+                points[kind].append((strength, survived))
+                if self.hands.get(request.session_hash) != replay.folder:  # the curves of an image that is gone
+                    break
+                yield {self.slots["curves"]: restore.curves(points, *replay.ends)}
+        except Exception as error:
+            done[self.slots["message"]] = message(error, KEPT)
+        yield done
+
+    def _on_cancel(self) -> Updates:
+        return {self.draw: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
+
+    def _leave(self, request: gr.Request) -> None:
+        self.turns.pop(request.session_hash, None)
+        self.hands.pop(request.session_hash, None)
+
+    # What handlers answer -------------------------------------------------------------------------------------
+
+    def _opened(self, make: Any, request: gr.Request) -> Updates:
+        """Another image in hand, untouched; on failure the last one stays."""
+        self.turns[request.session_hash] = object()
+        try:
+            replay = make()
+            pieces = self.replays.pieces(replay) | self.replays.change(replay, None, Wear(), anew=True)
+        except Exception as error:
+            return {self.slots["message"]: message(error, KEPT)}
+        pieces["curves"] = restore.curves({}, *replay.ends)
+        self.hands[request.session_hash] = replay.folder
+        updates: Updates = {self.slots[name]: piece for name, piece in pieces.items()}
+        reset = {self.jpeg: INTACT, self.blur: 0, self.noise: 0, self.ink: ""}
+        return updates | reset | {self.replay: replay, self.slots["message"]: "", self.patience: gr.Timer(active=False)}

@@ -1,0 +1,299 @@
+"""Storyboard: a long video as a strip of images, one for each window, that plays again from the images alone."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.desk import KEPT, LONG, QUIET, Desk, Opening, Updates, message, named
+from app.render import parts
+from app.render import storyboard as render
+from app.shelf import KEEP_HOURS, Shelf
+from app.visits import Visit
+from avd_core.storyboard import LENGTHS, MAX_SECONDS, MAX_WINDOWS, Playback, StoryboardRequest
+from avd_core.storyboard_file import RESTORED, SHEET, TABLE, ZIP, Board, is_zip, read_strip, save
+from avd_core.video import join
+
+ID, TITLE = "storyboard", "Storyboard"
+FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".zip"]
+# Examples of one shape, so that little of them is cropped when they follow each other.
+REEL = ("cradle", "basketball", "balloons", "pinwheel", "wave")
+REEL_TITLE = "Five examples in a row"
+PICK = """element.addEventListener("click", (event) => {
+  const open = event.target.closest("[data-open]");
+  if (open) trigger("click", { number: +open.dataset.open });
+});"""
+START = LONG | {"trigger_mode": "multiple"}  # a second click takes the place of the first
+log = logging.getLogger(__name__)
+EVERY = 0.4  # seconds between two pictures of the growing strip
+
+
+@dataclass(frozen=True)
+class Video:
+    """What a strip is made of: a file that stays where it is, and its name for people."""
+
+    path: Path
+    title: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A finished strip: its files' `folder`, what their names begin with, and whether it came as a zip."""
+
+    video: Video
+    board: Board
+    folder: Path
+    stem: str
+    zipped: bool = False
+
+
+def build(desk: Desk, frame: gr.Tab) -> StoryboardTab:
+    """Lays the tab out in the current context."""
+    return StoryboardTab(desk, frame)
+
+
+class StoryboardTab:
+    """One page's Storyboard tab, for all visitors; what one of them looks at is in the session's state."""
+
+    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
+        self.desk, self.explorer, self.shelf = desk, desk.visits.explorer, desk.visits.shelf
+        self.turns: dict[str, object] = {}  # of each session the latest: last click wins
+        # Not on the shelf: the example stays as long as the server.
+        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
+        self._joining, self._example = threading.Lock(), None
+        self.video, self.shown = gr.State(None), gr.State(None)
+        self._lay_out()
+        self._wire(frame)
+
+    def prepare(self) -> None:
+        """For a background thread: what a first visitor sees, once Explore's examples are rendered."""
+        while self.desk.visits.missing:
+            time.sleep(0.5)
+        try:
+            folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
+            *_, board = save(self.explorer.storyboard(StoryboardRequest(self._reel(), self.desk.checkpoint)), folder)
+        except ValueError as error:  # visitors who ask for it are told the same
+            log.error("No example strip: %s", error)
+        else:
+            self._example = Shown(Video(self._reel(), REEL_TITLE), board, folder, "examples")
+
+    def _reel(self) -> Path:
+        """Some examples one after the other; whoever asks first has it made, the others wait."""
+        path = Path(self._lasting.name) / "examples.mp4"
+        with self._joining:
+            return path if path.exists() else join([self.desk.visits.clip(name) for name in REEL], path)
+
+    def _lay_out(self) -> None:
+        self.slots: dict[str, gr.HTML] = {}
+
+        def slot(name: str, value: str = "", **options: Any) -> None:
+            self.slots[name] = gr.HTML(value, elem_id=f"story-{name}", apply_default_css=False, **options)
+
+        with gr.Row(elem_id="story"):
+            with gr.Column(elem_id="story-rail"):
+                self.upload = gr.File(
+                    file_types=FORMATS, label="Your video", show_label=False, height=128, elem_id="story-upload"
+                )
+                self.explored = gr.Button("Take the clip in Explore")
+                self.reel = gr.Button(REEL_TITLE)
+                choices = [(f"{length:g} s", length) for length in LENGTHS]
+                self.length = gr.Radio(choices, value=4.0, label="Longest window: one image carries so much")
+                with gr.Accordion("Settings", open=False):
+                    chosen = self.desk.checkpoint
+                    self.model = gr.Dropdown(named([chosen]), value=chosen, label="Checkpoint")
+                self.again = gr.Button("Make the strip anew", variant="primary", visible=False)
+                gr.HTML(
+                    f'<p class="hint">At most the first {MAX_SECONDS / 60:g} minutes or {MAX_WINDOWS} images. Videos '
+                    f"and strips are deleted after {KEEP_HOURS} hours.</p>"
+                )
+            with gr.Column(elem_id="story-results"):
+                slot("message")
+                with gr.Row(elem_id="story-line"):
+                    slot("status", _idle())
+                    self.cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="story-cancel")
+                slot("films", render.empty())
+                slot("links")
+                slot("notes")
+                slot("strip", js_on_load=PICK)
+                with gr.Row(elem_classes="row"):
+                    for name in ("cost", "loss"):
+                        with gr.Column(scale=4 if name == "cost" else 5, min_width=280):
+                            slot(name)
+
+    def _wire(self, frame: gr.Tab) -> None:
+        shown = [*self.slots.values(), self.cancel, self.again, self.upload, self.video, self.shown]
+        line = [self.slots["status"], self.slots["message"], self.cancel]
+        settings = [self.length, self.model, self.shown]
+        starts = []
+        for click, handler, first in (
+            (self.upload.upload, self._on_upload, self.upload),
+            (self.explored.click, self._on_explored, self.desk.visit),
+            (self.reel.click, self._on_reel, None),
+            (self.again.click, self._on_again, self.video),
+        ):
+            # The claim is not queued: whoever works for this visitor stops, and Cancel is there at once.
+            claimed = click(self._claim, None, line, **QUIET, queue=False)
+            starts.append(claimed.then(handler, [*([first] if first else []), *settings], shown, **START))
+        self.cancel.click(self._on_cancel, self.shown, shown, **QUIET, queue=False, cancels=starts)
+        opened = [*self.desk.opened, self.slots["message"]]
+        # Queued: what an unqueued event does to a state, no other event hears of (gradio 6.31).
+        self.slots["strip"].click(self._on_open, self.shown, opened, **QUIET, concurrency_limit=None)
+        frame.select(self._on_select, self.shown, [*shown, self.model], **QUIET, queue=False)
+        self.desk.page.unload(self._leave)
+
+    # Handlers -------------------------------------------------------------------------------------------------
+
+    def _claim(self, request: gr.Request) -> Updates:
+        self.turns[request.session_hash] = object()
+        return {
+            self.slots["status"]: parts.progress("Waiting for its turn", 0),
+            self.slots["message"]: "",
+            self.cancel: gr.Button(visible=True),
+        }
+
+    def _leave(self, request: gr.Request) -> None:
+        self.turns.pop(request.session_hash, None)
+
+    def _on_select(self, shown: Shown | None, request: gr.Request) -> Updates:
+        checkpoints = dict.fromkeys([self.desk.checkpoint, *self.explorer.checkpoints()])
+        updates = {self.model: gr.Dropdown(named(checkpoints))}
+        if shown is None and request.session_hash not in self.turns and self._example:
+            updates |= self._finished(self._example)
+        return updates
+
+    def _on_upload(
+        self, path: str, length: float, model: str, before: Shown | None, request: gr.Request
+    ) -> Iterator[Updates]:
+        yield {self.upload: None}  # the drop zone is free for the next one
+        yield from self._told(Video(Path(path), Path(path).name), length, model, before, request)
+
+    def _on_explored(
+        self, visit: Visit | None, length: float, model: str, before: Shown | None, request: gr.Request
+    ) -> Iterator[Updates]:
+        if visit is None:
+            yield self._back(before) | {
+                self.slots["message"]: parts.problem("Explore shows no clip yet.", "Drop a video in here instead.")
+            }
+            return
+        yield from self._told(Video(visit.result.request.clip, visit.title), length, model, before, request)
+
+    def _on_reel(self, length: float, model: str, before: Shown | None, request: gr.Request) -> Iterator[Updates]:
+        example = self._example
+        if example and (length, model) == (4.0, self.desk.checkpoint):
+            yield self._finished(example)
+            return
+        yield {self.slots["status"]: parts.progress("Putting the examples in a row", 0.05)}
+        yield from self._told(Video(self._reel(), REEL_TITLE), length, model, before, request)
+
+    def _on_again(
+        self, video: Video, length: float, model: str, before: Shown | None, request: gr.Request
+    ) -> Iterator[Updates]:
+        yield from self._told(video, length, model, before, request)
+
+    def _on_cancel(self, before: Shown | None, request: gr.Request) -> Updates:
+        self.turns.pop(request.session_hash, None)
+        return self._back(before)
+
+    def _on_open(self, shown: Shown | None, tile: gr.EventData) -> Updates:
+        number = int(tile.number)
+        if shown is None or not 1 <= number <= len(shown.board.entries):
+            words = parts.problem("The strip is not finished yet.", "Its windows open in Explore once it is.")
+            return {self.slots["message"]: words}
+        entry = shown.board.entries[number - 1]
+        opening = Opening(shown.video.path, shown.video.title, start=entry.start, seconds=entry.seconds)
+        return self.desk.open(opening)
+
+    # What handlers answer -------------------------------------------------------------------------------------
+
+    def _told(
+        self, video: Video, length: float, model: str, before: Shown | None, request: gr.Request
+    ) -> Iterator[Updates]:
+        """Shows the strip as it grows; stops when this visitor wants something else; on failure, what was before."""
+        mine = self.turns.get(request.session_hash)
+        if mine is None:  # cancelled while it waited
+            return
+        slots, begun, drawn = self.slots, time.monotonic(), 0.0
+        yield {slots["status"]: parts.progress("Reading the video", 0.02)}
+        try:
+            zipped = is_zip(video.path)
+            if zipped:
+                panels = Playback(read_strip(video.path), self.explorer.restore_image)
+            else:
+                panels = self.explorer.storyboard(StoryboardRequest(video.path, model, length))
+            folder = self.shelf.folder()
+            yield {name: "" for name in map(slots.get, ("links", "notes", "strip", "cost", "loss"))} | {
+                slots["films"]: render.films(None, str, video.title)
+            }
+            for board in save(panels, folder):
+                if self.turns.get(request.session_hash) is not mine:
+                    return
+                if not board.complete and time.monotonic() > drawn + EVERY:
+                    yield self._growing(board, folder, time.monotonic() - begun)
+                    drawn = time.monotonic()
+            yield self._finished(Shown(video, board, folder, Path(video.title).stem[:80], zipped))
+        except Exception as error:
+            if self.turns.get(request.session_hash) is mine:
+                advice = KEPT if before else "Try another video, or the examples."
+                yield self._back(before) | {slots["message"]: message(error, advice)}
+
+    def _growing(self, board: Board, folder: Path, elapsed: float) -> Updates:
+        return {
+            self.slots["status"]: parts.progress(render.progress(board, elapsed), board.share),
+            self.slots["films"]: render.films(board, str, ""),
+            self.slots["strip"]: render.strip(board, _addresses(folder), opens=False),
+        }
+
+    def _finished(self, shown: Shown) -> Updates:
+        board, address, slots = shown.board, _addresses(shown.folder), self.slots
+        links = [
+            ("Strip that plays, ZIP", ZIP),
+            ("Restored film, MP4", RESTORED),
+            ("All images on one page, PNG", SHEET),
+            ("Figures, JSON", TABLE),
+        ]
+        return {
+            slots["message"]: "",
+            slots["status"]: render.facts(board, shown.video.title),
+            slots["films"]: render.films(board, address, shown.video.title),
+            slots["links"]: parts.downloads([(title, *_named(shown, name)) for title, name in links]),
+            slots["notes"]: parts.notes(board.notes),
+            slots["strip"]: render.strip(board, address, opens=not shown.zipped),
+            slots["cost"]: render.cost(board),
+            slots["loss"]: render.loss(board),
+            self.cancel: gr.Button(visible=False),
+            self.again: gr.Button(visible=not shown.zipped),
+            self.video: shown.video,
+            self.shown: shown,
+        }
+
+    def _back(self, before: Shown | None) -> Updates:
+        """The last strip whole; before the first one the example, or its place."""
+        if before or self._example:
+            return self._finished(before or self._example)
+        blank = {self.slots[name]: "" for name in ("message", "links", "notes", "strip", "cost", "loss")}
+        blank[self.slots["films"]] = render.empty()
+        return blank | {self.slots["status"]: _idle(), self.cancel: gr.Button(visible=False)}
+
+
+def _named(shown: Shown, name: str) -> tuple[str, str]:
+    """The address of a file under a name that says which video it is of: browsers save it so."""
+    path = shown.folder / f"{shown.stem}-{name}"
+    if not path.exists():
+        path.hardlink_to(shown.folder / name)
+    return Shelf.address(path), path.name
+
+
+def _idle() -> str:
+    return '<p class="status">No strip yet: drop in a video or a strip’s zip, or try the examples in a row.</p>'
+
+
+def _addresses(folder: Path) -> render.Address:
+    return lambda name: Shelf.address(folder / name)

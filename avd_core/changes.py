@@ -1,0 +1,67 @@
+"""What changes in a restored clip when its image is changed: which frames, and which places of them.
+
+Axes: T frames, H, W; the last axis is RGB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Change:
+    """How far two clips lie apart.
+
+    Attributes:
+        map: (T, H, W) float32, the absolute difference at each place, mean over the colours, in levels of 255.
+    """
+
+    map: np.ndarray
+
+    @property
+    def per_frame(self) -> tuple[float, ...]:
+        """The mean absolute difference of each frame, in levels of 255."""
+        return tuple(self.map.mean(axis=(1, 2), dtype=np.float64).tolist())
+
+    @property
+    def most(self) -> float:
+        """The difference at the place and the time where it is largest, in levels of 255."""
+        return float(self.map.max())
+
+
+def change(before: np.ndarray, after: np.ndarray) -> Change:
+    """Compares two clips of one shape, uint8 (T, H, W, 3)."""
+    assert before.shape == after.shape, (before.shape, after.shape)
+    # Through int16: the difference of two uint8 wraps around.
+    difference = np.abs(before.astype(np.int16) - after.astype(np.int16))
+    return Change(difference.mean(axis=-1, dtype=np.float32))
+
+
+def moving_part(frames: np.ndarray, share: float = 0.9) -> tuple[int, int, int, int]:
+    """The box in which most of a clip's motion happens: (top, left, height, width) in pixels.
+
+    Rows and columns are taken from where the frames vary most over time until the box holds about that `share` of all
+    variation. A clip without motion has its middle for a box.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        share: of the variation that the box must hold along each side, 0 to 1.
+    """
+    variation = frames.astype(np.float32).std(axis=0).mean(axis=-1)  # (H, W)
+    if variation.max() < 1e-3:
+        height, width = variation.shape
+        return height // 4, width // 4, height // 2, width // 2
+    # Squared: slight flicker all over must not outweigh a small thing that really moves.
+    rows, columns = (_core(np.square(variation).sum(axis=axis), share) for axis in (1, 0))
+    return rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]
+
+
+def _core(amount: np.ndarray, share: float) -> tuple[int, int]:
+    """The ends [first, last) of the shortest stretch that holds `share` of an amount along a line."""
+    sums = np.concatenate([[0.0], np.cumsum(amount, dtype=np.float64)])
+    ends = np.searchsorted(sums, sums[:-1] + share * sums[-1] * (1 - 1e-9))
+    lengths = np.where(ends < len(sums), ends - np.arange(len(amount)), len(amount) + 1)
+    first = int(lengths.argmin())
+    return first, int(ends[first])

@@ -1,0 +1,90 @@
+"""Classifiers of other libraries, by name, and who may ask for which; knows no network, so a page starts without torch.
+
+`timm:NAME`, `hf:OWNER/NAME` (transformers, made for image classification), and `clip:OWNER/NAME` (transformers, CLIP),
+which knows what it is told to know: `clip:OWNER/NAME=juggling|yoga`.
+
+Who has a shell may ask for any of them. Visitors of a page choose from what its operator lists in `AVD_MODELS` (names
+with spaces between) or, with `AVD_ALLOW_MODELS=1`, by any name: then they decide what the server downloads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+LIBRARIES = {"timm": "timm", "hf": "transformers", "clip": "transformers"}
+MOST_LABELS, LONGEST_LABEL = 64, 80
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no path, no address
+
+
+class ClassifierNameError(ValueError):
+    """A name or labels that cannot be used, with a sentence saying why."""
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name says that it is of another library."""
+    return ":" in name and name.partition(":")[0] in LIBRARIES
+
+
+def listed() -> list[str]:
+    """What the operator lists for visitors and has the library for."""
+    names = os.environ.get("AVD_MODELS", "").split()
+    return [name for name in names if is_foreign(name) and find_spec(LIBRARIES[name.partition(":")[0]])]
+
+
+def any_allowed() -> bool:
+    """Whether the operator lets visitors ask for any name."""
+    return os.environ.get("AVD_ALLOW_MODELS") == "1"
+
+
+def takes_labels(name: str) -> bool:
+    """Whether a classifier knows what it is told to know."""
+    return name.startswith("clip:")
+
+
+def without_labels(name: str) -> str:
+    """The name as the operator lists it."""
+    return name.partition("=")[0] if takes_labels(name) else name
+
+
+def with_labels(name: str, labels: Sequence[str]) -> str:
+    """The name of a zero-shot classifier for these labels.
+
+    Raises:
+        ClassifierNameError: they are too few, too many or too long, or the classifier takes none.
+    """
+    if not takes_labels(name):
+        raise ClassifierNameError(f"{name} knows its own labels; only a clip: model takes yours.")
+    labels = [" ".join(re.sub(r"[|=]", " ", label).split()) for label in labels]
+    labels = [label for label in dict.fromkeys(labels) if label]
+    if not 2 <= len(labels) <= MOST_LABELS:
+        raise ClassifierNameError(f"Please give 2 to {MOST_LABELS} labels to choose among, not {len(labels)}.")
+    if any(len(label) > LONGEST_LABEL for label in labels):
+        raise ClassifierNameError(f"A label may have up to {LONGEST_LABEL} letters.")
+    return f"{without_labels(name)}={'|'.join(labels)}"
+
+
+def parsed(name: str) -> tuple[str, str, tuple[str, ...]]:
+    """Whose it is, the model, and the labels it is told to know.
+
+    Raises:
+        ClassifierNameError: the model's name looks like a path or an address.
+    """
+    kind, _, rest = name.partition(":")
+    model, _, labels = rest.partition("=")
+    if not _NAME.fullmatch(model) or ".." in model:
+        raise ClassifierNameError(
+            f"{model[:100]!r} is no name of a model; one is NAME in timm, or OWNER/NAME on the Hub."
+        )
+    return kind, model, tuple(label for label in labels.split("|") if label)
+
+
+def titled(name: str) -> str:
+    """The name for people: 'clip-vit-base-patch32: juggling, yoga'."""
+    if not is_foreign(name):
+        return name
+    model, _, labels = name.partition(":")[2].partition("=")
+    model = model.rpartition("/")[2]
+    return f"{model}: {labels.replace('|', ', ')}" if labels else model

@@ -1,0 +1,46 @@
+"""Probe as a person walks through it: it begins by itself, plays in step, and can be stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+from avd_core.time_probe import VARIANTS
+from tests.app.reels import MEAN, stand_at
+from tests.app.walking import go, look, opened
+
+pytestmark = pytest.mark.browser
+
+
+def test_orders_are_probed_and_play_in_step(page, page_url: str):
+    opened(page, page_url)
+    go(page, "Probe")
+    page.wait_for_selector("#probe-links a")
+    page.wait_for_function(
+        f"() => [...document.querySelectorAll('.variants .reel')].every((reel) => ({MEAN})(reel) > 5)"
+    )
+    assert page.locator(".variants canvas.reel").count() == len(VARIANTS)
+    assert "forwards from backwards" in page.inner_text("#probe-result .told")
+    assert page.locator(".variants img").evaluate_all("(images) => images.every((image) => image.naturalWidth > 0)")
+    stand_at(page, "#probe-result", 0)
+    first = [reel.evaluate(MEAN) for reel in page.locator(".variants .reel").all()]
+    stand_at(page, "#probe-result", 9)
+    page.wait_for_timeout(200)
+    later = [reel.evaluate(MEAN) for reel in page.locator(".variants .reel").all()]
+    assert sum(abs(a - b) > 0.01 for a, b in zip(first, later, strict=True)) >= 5  # frozen may stand still
+    look(page, "probe")
+
+    # What was probed is there again at once; another shuffle is another order, and can be stopped.
+    go(page, "Explore")
+    go(page, "Probe")
+    assert page.locator("#probe-links a").count() == 1
+    shuffled = page.locator("[data-variant=shuffled] dl").inner_text()
+    page.get_by_role("button", name="Shuffle anew").click()
+    page.wait_for_function(
+        "(was) => document.querySelector('[data-variant=shuffled] dl').innerText !== was"
+        " && document.querySelector('#probe-cancel').disabled",
+        arg=shuffled,
+    )
+    page.get_by_role("button", name="Shuffle anew").click()
+    page.locator("#probe-cancel:enabled").click()
+    page.wait_for_selector("#probe-message .problem")
+    assert page.locator("#probe-cancel").is_disabled()
