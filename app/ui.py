@@ -9,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from app import theme
+from app.api import Api
 from app.desk import Desk
 from app.render import parts
 from app.shelf import KEEP_HOURS
@@ -37,6 +38,7 @@ def build_app(explorer: Explorer) -> gr.Blocks:
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"{tab.ID}-tab") as frame:
                     built.append(tab.build(desk, frame))
+        Api(desk)
     page.queue(max_size=64)
     page.preparations = [tab.prepare for tab in built if hasattr(tab, "prepare")]
     return page
