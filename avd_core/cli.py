@@ -87,9 +87,11 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
     parser.add_argument("--cam", default="gradcam", metavar="METHOD", help="saliency method (default: gradcam)")
     parser.add_argument("--save-frames", action="store_true", help="also the frames before and after, lossless")
+    parser.add_argument("--zip", action="store_true", help="also everything as one file, with a page to read it on")
 
 
 def _explore(args: argparse.Namespace) -> int:
+    from avd_core.bundle import write_bundle
     from avd_core.explorer import Explorer, ExploreRequest
     from avd_core.outputs import check_folder
     from avd_core.saliency import METHODS
@@ -115,7 +117,10 @@ def _explore(args: argparse.Namespace) -> int:
 
     def work(request: ExploreRequest, name: str) -> None:
         exploration = explorer.explore(request)
-        print(_summary(exploration, exploration.save(args.out / name, args.save_frames)))
+        saved = exploration.save(args.out / name, args.save_frames)
+        if args.zip:
+            write_bundle(exploration, saved.folder / "everything.zip")
+        print(_summary(exploration, saved))
 
     return _each(args, work, requests, names)
 

@@ -62,8 +62,13 @@ def test_explore_answers_as_the_command_does(client: Client, real_clip: Path, ch
     expected = json.loads((tmp_path / "report.json").read_text())
     assert report.pop("seconds").keys() == expected.pop("seconds").keys(), "the times differ, all else is the same"
     assert report == expected
-    for path, name in zip(files, ("distilled.png", "restored.mp4", "comparison.mp4", "cam.png"), strict=True):
-        assert Path(path).read_bytes() == (tmp_path / name).read_bytes(), name
+    distilled, restored, comparison, overlay = map(Path, files)
+    for path, name in ((distilled, "distilled.png"), (overlay, "cam.png")):
+        assert path.read_bytes() == (tmp_path / name).read_bytes(), name
+    for path, name in ((restored, "restored.mp4"), (comparison, "comparison.mp4")):
+        # x264 with several threads does not make the same bytes twice
+        ours, theirs = (video.read_clip(file, frames=16, size=64, whole=True) for file in (path, tmp_path / name))
+        assert metrics.psnr(ours.frames, theirs.frames) > 40, name
 
 
 def test_distilled_image_restores(client: Client, real_clip: Path):
