@@ -112,6 +112,13 @@ def downloads(links: Sequence[tuple[str, str, str]]) -> str:
     items = "".join(
         f'<a href="{escape(address)}" download="{escape(name)}">{escape(title)}</a>' for title, address, name in links
     )
+    # What is not made before it is asked for; both buttons are door.js's.
+    if links:
+        items += '<button type="button" data-pack="1">Everything, ZIP</button>'
+        items += (
+            '<button type="button" data-act="copy-link" title="Opens the same example, part, checkpoint and tab; '
+            'a clip of your own is not in it">Copy link</button>'
+        )
     return f'<nav class="downloads" aria-label="Downloads"><span>Save</span>{items}</nav>'
 
 

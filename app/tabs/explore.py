@@ -86,6 +86,7 @@ class ExploreTab:
                         self.length = gr.Number(4, label="Seconds long", step=0.1, min_width=80)
                     self.again = gr.Button("Distil this part", variant="primary")
                 slot("examples", self.visits.tiles(), js_on_load=PICK)
+                slot("recent")
                 with gr.Accordion("Settings", open=False, elem_id="settings"):
                     self.model = gr.Dropdown(named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                 gr.HTML(
@@ -124,9 +125,11 @@ class ExploreTab:
         shown += [self.mode, self.bounds, self.start, self.length]
         window = {*settings, self.mode, self.start, self.length}
 
+        self.reopened = [*shown, self.classifier, self.method, self.model]
+        greeted = [*self.reopened, *self.desk.arrived]
         page.load(
-            self._greet, None, [*shown, self.classifier, self.method, self.model], **QUIET, concurrency_limit=None
-        )
+            self._greet, self.desk.remembered, greeted, **QUIET, concurrency_limit=None, js=self.desk.REMEMBERED
+        )  # fmt: skip
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, self.again.click, self.model.input):
             click(None, js=QUEUED)
@@ -157,24 +160,25 @@ class ExploreTab:
             *_, visit = self.visits.example(name, ExploreRequest(self.visits.clip(name), self.checkpoint), anew)
         return visit
 
-    def _greet(self) -> Iterator[Updates]:
-        """A first visitor sees a finished example before touching anything."""
+    def _greet(self, remembered: Any, request: gr.Request) -> Iterator[Updates]:
+        """A first visitor sees a finished example before touching anything, or what a link asks for."""
         from avd_core.saliency import METHODS
 
         explorer, examples = self.visits.explorer, self.slots["examples"]
         yield {examples: self.visits.tiles()}
+        offer = self.desk.offer(dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()]), METHODS)
+        arrival, updates = self.desk.arrive(remembered, offer, request)
         try:
-            updates = self._shown(self._open())
+            if self.desk.opening not in updates:
+                updates |= self._shown(self._open())
         except Exception as error:
-            updates = self._failed(error, None)
-        classifiers = dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()])
-        checkpoints = dict.fromkeys([self.checkpoint, *explorer.checkpoints()])
+            updates |= self._failed(error, None)
         yield updates | {
             self.window: gr.skip(),  # the controls of one's own clip wait for it
             self.slots["preview"]: gr.skip(),
-            self.classifier: gr.Dropdown(list(classifiers)),
-            self.method: gr.Dropdown([(title, key) for key, title in METHODS.items()]),
-            self.model: gr.Dropdown(named(checkpoints)),
+            self.classifier: gr.Dropdown(list(offer.classifiers), value=arrival.classifier),
+            self.method: gr.Dropdown([(title, key) for key, title in METHODS.items()], value=arrival.method),
+            self.model: gr.Dropdown(named(offer.checkpoints), value=arrival.checkpoint),
             examples: self.visits.tiles(),
         }
         # Only on a machine's very first start: the example clips appear as they are rendered.
@@ -210,9 +214,10 @@ class ExploreTab:
         """Another tab wants a clip opened here."""
         model = opening.checkpoint or model
         window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
-        ask = ExploreRequest(opening.clip, model, **window, classifier=classifier, cam=method)
+        look = {"classifier": opening.classifier or classifier, "cam": opening.method or method}
+        ask = ExploreRequest(opening.clip, model, **window, **look)
         yield {self.model: model, self.mode: WHOLE if opening.whole else MOTION, self.bounds: gr.Row(visible=False)}
-        yield from self._explored(self.visits.explore(opening.title, ask), visit, request)
+        yield from self._explored(self.visits.open(opening.title, ask), visit, request)
 
     def _on_window(self, values: dict, request: gr.Request) -> Iterator[Updates]:
         visit: Visit | None = values[self.visit]
@@ -238,6 +243,13 @@ class ExploreTab:
 
     def _on_classifier(self, visit: Visit | None, method: str, name: str, request: gr.Request) -> Updates:
         return self._looked(visit, request, method=method, target=None, classifier=name)
+
+    def reopen(self, visit: Visit, request: gr.Request) -> Updates:
+        """A finished visit shown again, at once; its outputs are `reopened`. What was being explored is given up."""
+        self.turns[request.session_hash] = object()
+        asked = visit.result.request
+        choices = {self.model: asked.checkpoint, self.classifier: asked.classifier, self.method: asked.cam}
+        return self._shown(visit) | choices | {self.slots["message"]: ""}
 
     # What handlers answer -------------------------------------------------------------------------------------
 

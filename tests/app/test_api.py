@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -17,6 +18,7 @@ from avd_core import metrics, png, video
 from avd_core.cli import main
 from avd_core.explorer import Explorer
 from scripts.screenshot import free_port
+from tests.repository import ROOT
 
 ENDPOINTS = {f"/{name}" for name in NAMES}
 
@@ -112,6 +114,15 @@ def test_file_that_is_no_video_is_told(client: Client, tmp_path: Path):
     letter.write_text("Dear all, the weather is fine.\n")
     with pytest.raises(AppError, match=r"letter\.mp4 is a text file"):
         client.predict(clip=handle_file(letter), api_name="/distill")
+
+
+def test_readme_calls_it_rightly(page_url: str, rendered_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (example,) = re.findall(r"^```py\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    (tmp_path / "clip.mp4").write_bytes(rendered_clip.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    told: dict = {}
+    exec(compile(example.replace("http://127.0.0.1:7860/", page_url), "README.md", "exec"), told)
+    assert told["report"]["psnr"] > 10 and Path(told["clip"]).suffix == ".mp4"
 
 
 @pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, None])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote
@@ -16,7 +14,7 @@ import pytest
 
 from app import api
 from app.desk import Desk
-from app.shelf import KEEP_HOURS, Shelf
+from app.shelf import KEEP_HOURS
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
 from app.visits import Visit, Visits
@@ -81,7 +79,7 @@ def test_page_is_built_without_asking_the_explorer(served: Path):
         if event["api_name"] not in api.NAMES:
             assert event["api_visibility"] == "private", f"{event['api_name']} is open to any script"
     assert page.delete_cache[1] == KEEP_HOURS * 3600
-    assert not page.analytics_enabled and len(page.preparations) == 1
+    assert not page.analytics_enabled and len(page.preparations) == 2
 
 
 def test_handlers_take_at_most_five_inputs(tab: ExploreTab):
@@ -152,21 +150,6 @@ def test_example_is_explored_once(visits: Visits, tiny_checkpoint: Path, monkeyp
     assert len(again) == 1 and again[0] is first[-1]
     assert len(list(visits.example(name, request, anew=True))) == 5
     assert synthetic.SCENES[name].title in visits.tiles() and "examples" in visits.tiles()
-
-
-def test_shelf_forgets_after_its_hours(served: Path):
-    shelf = Shelf()
-    old, new = shelf.folder(), shelf.folder()
-    (old / "distilled.png").write_bytes(b"x")
-    past = time.time() - KEEP_HOURS * 3600 - 60
-    os.utime(old, (past, past))
-    third = shelf.folder()
-    assert not old.exists() and new.exists() and third.exists()
-    assert len({old.name, new.name, third.name}) == 3 and min(map(len, (new.name, third.name))) > 20
-    assert new.is_relative_to(served)
-
-
-# --- handlers ---------------------------------------------------------------------------------------------------
 
 
 def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):
@@ -249,5 +232,5 @@ def test_first_visitor_is_told_when_there_is_no_checkpoint(visits: Visits, monke
     with gr.Blocks() as page:
         tab = ExploreTab(Desk(page, visits, "no-such-checkpoint"))
     monkeypatch.setattr(type(visits), "missing", 0)
-    *_, answer = tab._greet()
+    *_, answer = tab._greet({}, SimpleNamespace(session_hash="i", query_params={}))
     assert "no-such-checkpoint" in answer[tab.slots["message"]] and "busy" not in answer[tab.slots["status"]]
