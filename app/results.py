@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from app.render import parts, realism, recognition, restoration, saliency, stage
+from app.render import contribution, hidden, parts, realism, recognition, restoration, saliency, stage
 from app.shelf import Shelf
 from avd_core.exploration import Exploration
+from avd_core.hidden import amplified, look_beneath
 from avd_core.png import save_distilled, save_image
 from avd_core.realism import Calibration
 from avd_core.video import write_mp4
@@ -31,13 +32,16 @@ STEPS = {
 def publish(part: Exploration, folder: Path, calibration: Calibration | None) -> dict[str, str]:
     """Writes what is newly there into `folder`; returns the pieces of the page by slot, those not yet there waiting."""
     clip, (count, height, width, _) = part.clip, part.clip.frames.shape
-    original, distilled, restored = (_file(part, folder, n) for n in ("original.mp4", "distilled.png", "restored.mp4"))
+    original, distilled, restored, error = (
+        _file(part, folder, name) for name in ("original.mp4", "distilled.png", "restored.mp4", "error.mp4")
+    )
     if not original.exists():
         write_mp4(original, clip.frames, clip.fps)
     if part.distilled is not None and not distilled.exists():
         save_distilled(distilled, part.distilled, part.info)
     if part.restored is not None and not restored.exists():
         write_mp4(restored, part.restored, clip.fps)
+        write_mp4(error, amplified(part.restored, clip.frames), clip.fps)
     return {
         "notes": parts.notes(clip.notes),  # the classifier's notice stands where its guesses are
         "stage": stage.stage(
@@ -47,6 +51,7 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
             original=Shelf.address(original),
             distilled=Shelf.address(distilled) if part.distilled is not None else None,
             restored=Shelf.address(restored) if part.restored is not None else None,
+            error=Shelf.address(error) if part.restored is not None else None,
         ),
         "realism": (_realism(part, folder, calibration) if part.realism else parts.waiting("realism", realism.TITLE)),
         "restoration": (
@@ -55,6 +60,8 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
             else parts.waiting("restoration", restoration.TITLE)
         ),
         "recognition": _recognition(part) if part.recognition else parts.waiting("recognition", recognition.TITLE),
+        "hidden": _hidden(part, folder) if part.restored is not None else parts.waiting("hidden", hidden.TITLE),
+        "contribution": contribution.offered(count),
         **(finish(part, folder) if part.complete else {"saliency": parts.waiting("saliency", saliency.TITLE)}),
     }
 
@@ -91,6 +98,25 @@ def _realism(part: Exploration, folder: Path, calibration: Calibration | None) -
     if not patches.exists():
         save_image(patches, realism.patch_map(part.distilled, part.realism.map))
     return realism.show(part.realism, calibration, Shelf.address(patches), part.distilled.shape[:2])
+
+
+def _hidden(part: Exploration, folder: Path) -> str:
+    told = look_beneath(part.distilled, part.clip.frames)
+    pictures = dict(zip(("spectrum.png", "frame-spectrum.png"), hidden.spectra(told), strict=True))
+    addresses = []
+    for name, picture in ({"difference.png": told.difference} | pictures).items():
+        path = _file(part, folder, name)
+        if not path.exists():
+            save_image(path, picture)
+        addresses.append(Shelf.address(path))
+    return hidden.show(told, part.distilled.shape[:2], *addresses)
+
+
+def contributed(part: Exploration, folder: Path, maps: np.ndarray) -> dict[str, str]:
+    """The piece that tells which frame each pixel draws on, for maps (T, H, W) of what each frame contributes."""
+    path = _file(part, folder, "contribution.png")
+    save_image(path, contribution.paint(maps, part.distilled))
+    return {"contribution": contribution.show(maps, Shelf.address(path), part.distilled.shape[:2])}
 
 
 def _recognition(part: Exploration) -> str:

@@ -36,7 +36,7 @@ def build_app(explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> gr.Blocks:
         gr.HTML(parts.HEADER)
         desk = Desk(page, Visits(explorer, keep), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
         desk.names, frames = [tab.ID for tab in TABS], []
-        with gr.Tabs(elem_id="tabs") as desk.tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as desk.tabs:
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"{tab.ID}-tab") as frame:
                     frames.append(frame)

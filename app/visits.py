@@ -5,19 +5,24 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from app import results
-from app.render import parts, stage
+from app.render import contribution, filmstrip, parts, stage
 from app.shelf import KEEP_HOURS, Shelf
 from avd_core import synthetic, video
 from avd_core.exploration import Exploration, ExploreRequest
 from avd_core.explorer import Explorer
+from avd_core.filmstrip import Filmstrip
+from avd_core.filmstrip import filmstrip as read_filmstrip
 
-PREVIEW_SECONDS = 60.0
+PREVIEW_SECONDS, PREVIEW_SIDE = 60.0, 240
 MEMORY = 32  # finished examples, about 3 MB each
 # The share that is done, and what is being done now, once an exploration is at that stage.
 DOING = {
@@ -31,11 +36,20 @@ DOING = {
 
 @dataclass(frozen=True, eq=False)  # compared by identity, also by gradio, which asks whether it has changed
 class Visit:
-    """One clip, what is known of it so far, and that as pieces of the page."""
+    """One clip, what is known of it so far, and that as pieces of the page.
+
+    Attributes:
+        title: the clip's name for people.
+        result: how far its exploration is.
+        playable: the clip as a browser plays it; None while it is being made, or where it cannot be.
+        film: likewise its filmstrip.
+        pieces: HTML by slot.
+    """
 
     title: str
     result: Exploration
     playable: Path | None
+    film: Filmstrip | None
     pieces: dict[str, str]
 
 
@@ -52,22 +66,24 @@ class Visits:
         self._rendered: dict[str, Path] = {}
         self._finished: dict[tuple[str, ExploreRequest], Visit] = {}
 
-    def explore(self, title: str, request: ExploreRequest, playable: Path | None = None) -> Iterator[Visit]:
+    def explore(self, title: str, request: ExploreRequest, known: Visit | None = None) -> Iterator[Visit]:
         """Carries out a request; each visit that is yielded knows more, the last one everything.
 
         Args:
             title: the clip's name for people.
             request: what to explore.
-            playable: the clip as a browser plays it, where that exists already.
+            known: an earlier visit to the same clip, whose filmstrip and preview serve again.
 
         Raises:
             ValueError: with a sentence for the person.
         """
         folder = self.shelf.folder()
-        ready = self._workers.submit(
-            lambda: playable or video.transcode(request.clip, folder / "preview.mp4", max_seconds=PREVIEW_SECONDS)
-        )
-        yield from self._steps(title, request, folder, ready)
+
+        def preview() -> Path:
+            path = folder / "preview.mp4"
+            return video.transcode(request.clip, path, size=PREVIEW_SIDE, max_seconds=PREVIEW_SECONDS)
+
+        yield from self._steps(title, request, folder, (known and known.playable) or preview, known and known.film)
 
     def look(self, visit: Visit, *, classifier: str | None = None, method: str, target: str | None) -> Visit:
         """The same image looked at anew: by another method, for another class, or by another classifier."""
@@ -85,6 +101,18 @@ class Visits:
         # In a folder of its own: the files of an example belong to every visitor.
         pieces = visit.pieces | results.finish(result, self.shelf.folder())
         return replace(visit, result=result, pieces=pieces)
+
+    def contribution(self, visit: Visit) -> Iterator[Visit]:
+        """Finds out which frame each pixel of a finished visit's image draws on; the last visit shows it."""
+        result, maps = visit.result, []
+        frames = result.clip.frames
+        for one in self.explorer.contributions(frames, result.request.checkpoint):
+            maps.append(one)
+            piece = {"contribution": contribution.asked(len(maps) / len(frames))}
+            yield replace(visit, pieces=visit.pieces | piece)
+        # Not beside the result's other files: an example's are everybody's.
+        piece = results.contributed(result, self.shelf.folder(), np.stack(maps))
+        yield replace(visit, pieces=visit.pieces | piece)
 
     def clip(self, name: str) -> Path:
         """An example clip; whoever asks first has it rendered, the others wait."""
@@ -120,9 +148,7 @@ class Visits:
         visit = self._finished.get(key)
         if anew or visit is None or self._is_outdated(visit):
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
-            ready: Future[Path] = Future()
-            ready.set_result(request.clip)
-            for visit in self._steps(synthetic.SCENES[name].title, request, folder, ready):
+            for visit in self._steps(synthetic.SCENES[name].title, request, folder, request.clip):
                 if not visit.result.complete:
                     yield visit
             self._finished[key] = visit
@@ -137,24 +163,51 @@ class Visits:
             return False
         return self.explorer.recognise(result.distilled, result.request.classifier).notice is None
 
-    def _steps(self, title: str, request: ExploreRequest, folder: Path, ready: Future[Path]) -> Iterator[Visit]:
+    def _steps(
+        self,
+        title: str,
+        request: ExploreRequest,
+        folder: Path,
+        playable: Path | Callable[[], Path],
+        film: Filmstrip | None = None,
+    ) -> Iterator[Visit]:
+        aside: dict[str, Future] = {}
+        visit = Visit(title, None, None, None, {})
         for part in self.explorer.explore_steps(request):
+            if part.distilled is not None and not aside:  # the first picture comes before everything else
+                aside["film"] = self._aside(film or (lambda: read_filmstrip(request.clip)))
+                aside["playable"] = self._aside(playable)
             calibration = self.explorer.calibration(request.checkpoint) if part.realism else None
             pieces = results.publish(part, folder, calibration)
             pieces["status"] = facts(title, part) if part.complete else doing(part.stage)
-            if not ready.done():
-                yield Visit(title, part, None, pieces)  # the preview may take longer than all else
-            if ready.done() or part.complete:
-                playable = _result(ready)
-                if playable:
-                    clip = part.clip
-                    window = (clip.start, clip.start + clip.seconds)
-                    pieces = pieces | {
-                        "preview": stage.preview(
-                            Shelf.address(playable), title, clip.source.seconds, window, PREVIEW_SECONDS
-                        )
-                    }
-                yield Visit(title, part, playable, pieces)
+            visit = _with(replace(visit, result=part, pieces=pieces), aside)
+            yield visit
+        # They may take longer than all else, the preview longer than the strip.
+        for name, future in aside.items():
+            if getattr(visit, name) is None:
+                _result(future)
+                visit = _with(visit, aside)
+                yield visit
+
+    def _aside(self, made: Any) -> Future:
+        """What a worker makes, or what is there already."""
+        if callable(made):
+            return self._workers.submit(made)
+        future: Future = Future()
+        future.set_result(made)
+        return future
+
+
+def _with(visit: Visit, aside: dict[str, Future]) -> Visit:
+    """The visit with what has been made beside it so far."""
+    done = {name: _result(future) for name, future in aside.items() if future.done()}
+    clip, pieces = visit.result.clip, dict(visit.pieces)
+    if film := done.get("film"):
+        pieces["trim"] = filmstrip.show(film, clip.start, clip.seconds)
+    if playable := done.get("playable"):
+        address = Shelf.address(playable)
+        pieces["preview"] = stage.preview(address, visit.title, clip.source.seconds, PREVIEW_SECONDS)
+    return replace(visit, pieces=pieces, **done)
 
 
 def doing(stage: str | None = None) -> str:
@@ -176,9 +229,9 @@ def facts(title: str, result: Exploration) -> str:
     )
 
 
-def _result(ready: Future[Path]) -> Path | None:
-    """A preview that cannot be made is only missed: the clip itself was read."""
+def _result(future: Future) -> Any:
+    """A preview or a strip that cannot be made is only missed: the clip itself was read."""
     try:
-        return ready.result()
+        return future.result()
     except ValueError:
         return None

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from avd_core.contribution import contributions
 from avd_core.distillers import distil, restore
 from avd_core.exploration import (
     DEFAULT_CHECKPOINT,
@@ -250,6 +251,19 @@ class Explorer:
         loaded = self._classifiers.get(classifier)
         with loaded.lock:
             return _explain(loaded.model, image, method, target)
+
+    def contributions(self, frames: np.ndarray, checkpoint: str = DEFAULT_CHECKPOINT) -> Iterator[np.ndarray]:
+        """Yields for each of the frames (T, H, W, 3) how much it contributes to each pixel of the distilled image.
+
+        See `contribution.contributions`; the model is free for others between two of them.
+        """
+        loaded = self._checkpoint(checkpoint)
+
+        def image(frames: np.ndarray) -> np.ndarray:
+            with loaded.lock:
+                return distil(loaded.model, frames)
+
+        yield from contributions(image, frames)
 
     # Which model --------------------------------------------------------------------------------------------
 

@@ -27,9 +27,7 @@ def recents(items: Sequence[tuple[str, str, str, np.ndarray, bool]]) -> str:
         f"<small>{escape(line)}</small></button>"
         for key, title, line, image, shown in items
     )
-    return (
-        f'<div class="recents" role="group" aria-label="Recent results"><p>Recent</p>{tiles}</div>'
-    )
+    return f'<div class="recents" role="group" aria-label="Recent results"><p>Recent</p>{tiles}</div>'
 
 
 def parcel(address: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The clip, its image and what came back, and the clips to choose from.
+"""The clip, its image, what came back and what did not, and the clips to choose from.
 
 Axes: T frames, H, W.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from app.render.parts import seconds
+from avd_core.hidden import TIMES
 
 
 def stage(
@@ -19,8 +20,9 @@ def stage(
     original: str | None = None,
     distilled: str | None = None,
     restored: str | None = None,
+    error: str | None = None,
 ) -> str:
-    """The three pictures with one transport; an address that is None is drawn as a pane still at work.
+    """The four pictures with one transport; an address that is None is drawn as a pane still at work.
 
     Args:
         size: (H, W) of the pictures in pixels.
@@ -29,6 +31,7 @@ def stage(
         original: address of the sampled frames as a video.
         distilled: address of the PNG.
         restored: address of the restored video.
+        error: address of their difference as a video, amplified.
     """
     height, width = size
     picture = f'width="{width}" height="{height}"'
@@ -45,17 +48,19 @@ def stage(
     if distilled is not None:
         words = f"The distilled image: one picture that carries {frames} frames of the clip"
         image = f'<img class="media" id="distilled" src="{escape(distilled)}" {picture} alt="{words}">'
-    still = "" if original and restored else " disabled"
+    still = "" if original and restored and error else " disabled"
     return f"""
 <section class="stage" style="--w:{width};--h:{height}" data-frames="{frames}" data-fps="{fps:.4f}"
-  aria-label="Original clip, distilled image, restored clip">
+  aria-label="Original clip, distilled image, restored clip, error">
   <figure class="pane"><figcaption><b>Original</b><span>{frames} frames, {seconds(frames / fps)}</span></figcaption>
     <div class="box">{video(original, "original", "The original clip, as the encoder sees it")}</div></figure>
   <figure class="pane hero"><figcaption><b>Distilled image</b>
-    <span>all the decoder gets · {width}×{height}</span></figcaption>
+    <span>all the decoder gets, {width}×{height}</span></figcaption>
     <div class="box">{image}</div></figure>
   <figure class="pane"><figcaption><b>Restored</b><span>from the image alone</span></figcaption>
     <div class="box">{video(restored, "restored", "The clip restored from the distilled image")}</div></figure>
+  <figure class="pane error"><figcaption><b>Error ×{TIMES}</b><span>grey: came back the same</span></figcaption>
+    <div class="box">{video(error, "error", "What the restored clip has more or less than the original")}</div></figure>
   <div class="transport">
     <button type="button" class="play" data-act="play" aria-label="Pause"{still}><i></i></button>
     <input type="range" class="scrub" min="0" max="{frames - 1}" step="1" value="0" aria-label="Frame"{still}>
@@ -85,25 +90,20 @@ def tiles(examples: Sequence[tuple[str, str, str, str | None]]) -> str:
             f'<button type="button" data-example="{escape(name)}" title="{escape(line)}">{picture}'
             f"<span>{escape(title)}</span></button>"
         )
-    group = f'<div class="tiles" role="group" aria-label="Example clips">{items}</div>'
-    return f'<p class="rail-title">Or try an example</p>{group}'
+    return f'<div class="tiles" role="group" aria-label="Example clips"><p>or try an example</p>{items}</div>'
 
 
-def preview(address: str, name: str, total: float, window: tuple[float, float], shown: float) -> str:
-    """The visitor's own clip, playable whatever its format was, with the window in use marked on its time line.
+def preview(address: str, name: str, total: float, shown: float) -> str:
+    """The visitor's own clip, playable whatever its format was.
 
     Args:
         address: of the transcoded clip.
         name: the uploaded file's name.
         total: its length in seconds.
-        window: (start, end) in seconds.
         shown: how many seconds of it the preview plays at most.
     """
-    left, right = (100 * min(max(t / total, 0), 1) for t in window)
-    mark = f'<i style="left:{left:.1f}%;width:{max(right - left, 1):.1f}%"></i>'
     length = seconds(total) if total <= shown else f"{seconds(total)}; plays the first {seconds(shown)}"
     return (
         f'<figure class="preview"><video src="{escape(address)}" controls muted playsinline preload="metadata" '
-        f'aria-label="Your clip"></video><div class="window" aria-hidden="true">{mark}</div>'
-        f"<figcaption><b>{escape(name)}</b><span>{length}</span></figcaption></figure>"
+        f'aria-label="Your clip"></video><figcaption><b>{escape(name)}</b><span>{length}</span></figcaption></figure>'
     )

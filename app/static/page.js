@@ -9,11 +9,12 @@
   const $ = (query, from = document) => from.querySelector(query);
   const all = (query, from = document) => [...from.querySelectorAll(query)];
 
+  /* The stage in sight; its videos, the first of which leads the others. None while one is still to come. */
   const parts = () => {
-    const stage = $(".stage");
-    const [original, restored] = stage ? ["video.original", "video.restored"].map((q) => $(q, stage)) : [];
-    if (!original || !restored) return null;
-    return { stage, original, restored, frames: +stage.dataset.frames, fps: +stage.dataset.fps };
+    const stage = all(".stage").find((one) => one.offsetParent);
+    const videos = stage ? all("video", stage) : [];
+    if (!videos.length || $(".waiting", stage)) return null;
+    return { stage, videos, leader: videos[0], frames: +stage.dataset.frames, fps: +stage.dataset.fps };
   };
 
   const seek = (index) => {
@@ -21,30 +22,30 @@
     if (!p) return;
     transport.playing = false;
     const time = (Math.min(Math.max(index, 0), p.frames - 1) + 0.5) / p.fps;
-    for (const video of [p.original, p.restored]) { video.pause(); video.currentTime = time; }
+    for (const video of p.videos) { video.pause(); video.currentTime = time; }
   };
 
-  /* Every animation frame: keep the two together, start again after a short rest, move the playheads. */
+  /* Every animation frame: keep them together, start again after a short rest, move the playheads. */
   const tick = (now) => {
     requestAnimationFrame(tick);
     const p = parts();
     if (!p) return;
-    const { original, restored } = p;
-    const ready = original.readyState > 1 && restored.readyState > 1;
-    if (transport.playing && ready && !document.hidden) {
-      if (original.ended) {
+    const { leader, videos } = p;
+    if (transport.playing && !document.hidden && videos.every((video) => video.readyState > 1)) {
+      if (leader.ended) {
         transport.rest ||= now + 350;
-        if (now > transport.rest) { original.currentTime = restored.currentTime = 0; transport.rest = 0; }
+        if (now > transport.rest) { for (const video of videos) video.currentTime = 0; transport.rest = 0; }
       } else {
         transport.rest = 0;
-        if (Math.abs(original.currentTime - restored.currentTime) > 0.6 / p.fps && !restored.seeking)
-          restored.currentTime = original.currentTime;
-        for (const video of [original, restored])
+        for (const video of videos) {
+          if (Math.abs(leader.currentTime - video.currentTime) > 0.6 / p.fps && !video.seeking)
+            video.currentTime = leader.currentTime;
           if (video.paused && !video.ended) { video.muted = true; video.play().catch(() => {}); }
+        }
       }
-    } else for (const video of [original, restored]) if (!video.paused) video.pause();
+    } else for (const video of videos) if (!video.paused) video.pause();
 
-    const index = Math.min(Math.floor(original.currentTime * p.fps + 1e-3), p.frames - 1);
+    const index = Math.min(Math.floor(leader.currentTime * p.fps + 1e-3), p.frames - 1);
     const play = $("[data-act=play]", p.stage);
     play.classList.toggle("playing", transport.playing);
     play.setAttribute("aria-label", transport.playing ? "Pause" : "Play");
@@ -82,7 +83,7 @@
   const acts = {
     play() {
       const p = parts();
-      if (p && p.original.ended) p.original.currentTime = p.restored.currentTime = 0;
+      if (p && p.leader.ended) for (const video of p.videos) video.currentTime = 0;
       transport.playing = !transport.playing;
     },
     pixels(button) { button.setAttribute("aria-pressed", root.classList.toggle("pixels")); },
@@ -101,6 +102,75 @@
       seek(Math.floor(((event.clientX - box.left) / box.width) * p.frames));
     }
   });
+  /* The filmstrip: from and to, in seconds; `--from` and `--to` place the handles. */
+  const SHORTEST = 0.1;
+  const choose = (trim, from, to, shown) => {
+    const data = trim.dataset, total = +data.total;
+    const tenth = (value) => Math.round(10 * value) / 10;
+    from = Math.min(Math.max(tenth(from), 0), tenth(total - SHORTEST));
+    to = Math.min(Math.max(tenth(to), tenth(from + SHORTEST)), tenth(total) || SHORTEST);
+    [data.from, data.to] = [from.toFixed(1), to.toFixed(1)];
+    for (const side of ["from", "to"]) {
+      trim.style.setProperty(`--${side}`, `${Math.min((100 * data[side]) / total, 100)}%`);
+      const handle = $(`.handle.${side}`, trim), box = $(`input[data-side=${side}]`, trim);
+      handle.setAttribute("aria-valuenow", data[side]);
+      handle.setAttribute("aria-valuetext", `${data[side]} seconds`);
+      if (box !== document.activeElement) box.value = data[side];
+    }
+    $("[data-act=distil]", trim).disabled = data.from === data.start && data.to === data.end;
+    const preview = $("#preview video"); // shows where the part begins, or the end that is being moved
+    if (preview && preview.readyState) { preview.pause(); preview.currentTime = shown === "to" ? to : from; }
+  };
+  /* Moves a handle, or the part whole; neither handle passes the other. */
+  const move = (trim, side, at, length) => {
+    const from = +trim.dataset.from, to = +trim.dataset.to, total = +trim.dataset.total;
+    if (side === "from") choose(trim, Math.min(at, to - SHORTEST), to, side);
+    else if (side === "to") choose(trim, from, Math.max(at, from + SHORTEST), side);
+    else { const start = Math.min(Math.max(at, 0), total - length); choose(trim, start, start + length, side); }
+  };
+  let drag = null;
+  const at = (event, trim) => {
+    const box = $(".strip", trim).getBoundingClientRect();
+    return ((event.clientX - box.left) / box.width) * trim.dataset.total;
+  };
+  document.addEventListener("pointerdown", (event) => {
+    const strip = event.target.closest?.(".trim .strip:not(.waiting)");
+    if (!strip || event.button) return;
+    const trim = strip.parentElement, from = +trim.dataset.from, length = trim.dataset.to - from;
+    const handle = event.target.closest(".handle"), side = handle ? handle.dataset.side : "both";
+    // Beside the part a press moves it there; in it, it is taken where it was pressed.
+    const hold = handle ? 0 : event.target.closest(".chosen") ? at(event, trim) - from : length / 2;
+    drag = { trim, side, hold, length };
+    event.preventDefault();
+    handle?.focus();
+    if (side === "both") move(trim, side, at(event, trim) - hold, length);
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (drag) move(drag.trim, drag.side, at(event, drag.trim) - drag.hold, drag.length);
+  });
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { drag = null; });
+  document.addEventListener("keydown", (event) => {
+    const handle = event.target.closest?.(".trim .handle");
+    if (!handle) return;
+    const trim = handle.closest(".trim"), side = handle.dataset.side, large = event.shiftKey ? 1 : 0.1;
+    const step = { ArrowLeft: -large, ArrowDown: -large, ArrowRight: large, ArrowUp: large, PageUp: 1, PageDown: -1,
+      Home: -Infinity, End: Infinity }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    move(trim, side, +trim.dataset[side] + step);
+  });
+  document.addEventListener("change", (event) => {
+    const box = event.target.closest?.(".trim input[data-side]");
+    if (!box) return;
+    box.blur();
+    const trim = box.closest(".trim");
+    move(trim, box.dataset.side, Number.isFinite(box.valueAsNumber) ? box.valueAsNumber : +trim.dataset[box.dataset.side]);
+  });
+  document.addEventListener("click", (event) => {
+    const preset = event.target.closest(".trim [data-window]");
+    if (preset) choose(preset.closest(".trim"), ...preset.dataset.window.split(" ").map(Number));
+  });
+
   document.addEventListener("input", (event) => {
     if (event.target.matches(".scrub")) seek(+event.target.value);
     if (event.target.matches("[data-act=strength]")) root.style.setProperty("--strength", event.target.value / 100);

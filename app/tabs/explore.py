@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from app.desk import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Opening, Updates, message, named
-from app.render import parts, realism, recognition, restoration, saliency, stage
+from app.render import contribution, filmstrip, hidden, parts, realism, recognition, restoration, saliency, stage
 from app.shelf import KEEP_HOURS
 from app.visits import Visit, doing
 from avd_core import synthetic
@@ -25,16 +25,25 @@ from avd_core.explorer import (
 
 ID, TITLE = EXPLORE, "Explore"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
-MOTION, WHOLE, CHOOSE = "Most motion", "Whole clip", "Choose"
 PICK = """element.addEventListener("click", (event) => {
   const tile = event.target.closest("[data-example]");
   if (tile) trigger("click", { name: tile.dataset.example });
+});"""
+DISTIL = """element.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-act=distil]")) return;
+  const { from, to, total } = event.target.closest(".trim").dataset;
+  trigger("click", { start: +from, end: +to, whole: +from < 0.05 && +to > +total - 0.05 });
+});"""
+ASK = """element.addEventListener("click", (event) => {
+  if (event.target.closest("[data-contribution]")) trigger("click");
 });"""
 # Said by the browser at once: the server's first word may have to wait behind other visitors' clips.
 QUEUED = """() => {
   const line = document.querySelector("#status .status");
   if (line) line.textContent = "Waiting for its turn…";
 }"""
+
+ASIDE = QUIET | {"concurrency_id": "aside", "concurrency_limit": 1, "trigger_mode": "once"}
 
 log = logging.getLogger(__name__)
 
@@ -73,29 +82,25 @@ class ExploreTab:
         def slot(name: str, value: str = "", **options: Any) -> None:
             self.slots[name] = gr.HTML(value, elem_id=name, apply_default_css=False, **options)
 
-        with gr.Row(elem_id="page"):
+        with gr.Column(elem_id="page"):
             with gr.Column(elem_id="rail"):
                 self.upload = gr.File(
-                    file_types=FORMATS, label="Your clip", show_label=False, height=128, elem_id="upload"
+                    file_types=FORMATS, label="Your clip", show_label=False, height=112, elem_id="upload"
                 )
                 slot("preview", visible=False)
-                with gr.Column(visible=False, elem_id="window") as self.window:
-                    self.mode = gr.Radio([MOTION, WHOLE, CHOOSE], value=MOTION, label="Part of the clip to distil")
-                    with gr.Row(visible=False) as self.bounds:
-                        self.start = gr.Number(0, label="From second", step=0.1, min_width=80)
-                        self.length = gr.Number(4, label="Seconds long", step=0.1, min_width=80)
-                    self.again = gr.Button("Distil this part", variant="primary")
                 slot("examples", self.visits.tiles(), js_on_load=PICK)
                 slot("recent")
-                with gr.Accordion("Settings", open=False, elem_id="settings"):
+                with gr.Column(elem_id="settings"):
                     self.model = gr.Dropdown(named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
-                gr.HTML(
-                    f'<p class="hint">Clips and results are deleted after {KEEP_HOURS} hours.</p>', elem_id="fineprint"
-                )
+                    gr.HTML(
+                        '<p class="hint">The trained weights in use.<br>'
+                        f"Clips are deleted after {KEEP_HOURS} hours.</p>"
+                    )
             with gr.Column(elem_id="results"):
                 slot("message")
                 slot("status", parts.progress("Preparing the first example", 0.1))
-                slot("stage", stage.stage(size=(112, 152), frames=16, fps=8))
+                slot("trim", filmstrip.waiting(), js_on_load=DISTIL)
+                slot("stage", stage.stage(size=(112, 112), frames=16, fps=8))
                 slot("links", parts.downloads([]))
                 slot("notes")
                 with gr.Row(elem_classes="row"):
@@ -116,14 +121,17 @@ class ExploreTab:
                             self.method = gr.Dropdown(
                                 [DEFAULT_METHOD], value=DEFAULT_METHOD, label="Method", elem_id="method", min_width=130
                             )
+                with gr.Row(elem_classes="row"):
+                    with gr.Column(scale=5, min_width=280):
+                        slot("hidden", parts.waiting("hidden", hidden.TITLE))
+                    with gr.Column(scale=4, min_width=280):
+                        slot("contribution", parts.waiting("contribution", contribution.TITLE), js_on_load=ASK)
                 slot("details")
 
     def _wire(self, page: gr.Blocks) -> None:
         slots = self.slots
         settings = [self.visit, self.model, self.classifier, self.method]
-        shown = [*slots.values(), self.visit, self.window, self.upload, self.target]
-        shown += [self.mode, self.bounds, self.start, self.length]
-        window = {*settings, self.mode, self.start, self.length}
+        shown = [*slots.values(), self.visit, self.upload, self.target]
 
         self.reopened = [*shown, self.classifier, self.method, self.model]
         greeted = [*self.reopened, *self.desk.arrived]
@@ -131,14 +139,15 @@ class ExploreTab:
             self._greet, self.desk.remembered, greeted, **QUIET, concurrency_limit=None, js=self.desk.REMEMBERED
         )  # fmt: skip
         page.unload(self._leave)
-        for click in (self.upload.upload, slots["examples"].click, self.again.click, self.model.input):
+        for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
             click(None, js=QUEUED)
         self.upload.upload(self._on_upload, [self.upload, *settings], shown, **FIRST)
         slots["examples"].click(self._on_example, settings, shown, **FIRST)
-        for click in (self.again.click, self.model.input):
-            click(self._on_window, window, shown, **FIRST)
+        slots["trim"].click(self._on_window, settings, shown, **FIRST)
+        self.model.input(self._on_model, settings, shown, **FIRST)
+        aside = [slots["contribution"], slots["message"], self.visit]
+        slots["contribution"].click(self._on_contribution, self.visit, aside, **ASIDE)
         self.desk.opening.change(self._on_opening, [self.desk.opening, *settings], [*shown, self.model], **FIRST)
-        self.mode.input(lambda mode: gr.Row(visible=mode == CHOOSE), self.mode, self.bounds, **QUIET, queue=False)
 
         looked = [*(slots[name] for name in ("message", "recognition", "saliency", "links", "details"))]
         looked += [self.visit, self.target]
@@ -174,8 +183,7 @@ class ExploreTab:
         except Exception as error:
             updates |= self._failed(error, None)
         yield updates | {
-            self.window: gr.skip(),  # the controls of one's own clip wait for it
-            self.slots["preview"]: gr.skip(),
+            self.slots["preview"]: gr.skip(),  # the examples play where they are
             self.classifier: gr.Dropdown(list(offer.classifiers), value=arrival.classifier),
             self.method: gr.Dropdown([(title, key) for key, title in METHODS.items()], value=arrival.method),
             self.model: gr.Dropdown(named(offer.checkpoints), value=arrival.checkpoint),
@@ -197,7 +205,7 @@ class ExploreTab:
         clip = Path(path)
         ask = ExploreRequest(clip, model, classifier=classifier, cam=method)
         # The drop zone is free for the next clip at once.
-        yield {self.upload: None, self.mode: MOTION, self.bounds: gr.Row(visible=False)}
+        yield {self.upload: None, self.slots["trim"]: filmstrip.waiting()}
         yield from self._explored(self.visits.explore(clip.name, ask), visit, request)
 
     def _on_example(
@@ -205,7 +213,6 @@ class ExploreTab:
     ) -> Iterator[Updates]:
         name = str(tile.name)
         ask = ExploreRequest(self.visits.clip(name), model, classifier=classifier, cam=method)
-        yield {self.mode: MOTION, self.bounds: gr.Row(visible=False)}
         yield from self._explored(self.visits.example(name, ask), visit, request)
 
     def _on_opening(
@@ -216,27 +223,52 @@ class ExploreTab:
         window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
         look = {"classifier": opening.classifier or classifier, "cam": opening.method or method}
         ask = ExploreRequest(opening.clip, model, **window, **look)
-        yield {self.model: model, self.mode: WHOLE if opening.whole else MOTION, self.bounds: gr.Row(visible=False)}
+        yield {self.model: model, self.slots["trim"]: filmstrip.waiting()}
         yield from self._explored(self.visits.open(opening.title, ask), visit, request)
 
-    def _on_window(self, values: dict, request: gr.Request) -> Iterator[Updates]:
-        visit: Visit | None = values[self.visit]
+    def _on_window(
+        self, visit: Visit | None, model: str, classifier: str, method: str, chosen: gr.EventData, request: gr.Request
+    ) -> Iterator[Updates]:
+        """Another part of the clip that is shown."""
+        bounds = {"start": chosen.start, "seconds": round(chosen.end - chosen.start, 3)}
+        window = {"whole": True} if chosen.whole else bounds
+        yield from self._again(visit, request, checkpoint=model, classifier=classifier, cam=method, **window)
+
+    def _on_model(
+        self, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
+    ) -> Iterator[Updates]:
+        """The same part by another checkpoint."""
+        ask = visit and visit.result.request
+        window = {"start": ask.start, "seconds": ask.seconds, "whole": ask.whole} if ask else {}
+        yield from self._again(visit, request, checkpoint=model, classifier=classifier, cam=method, **window)
+
+    def _again(self, visit: Visit | None, request: gr.Request, **asked: Any) -> Iterator[Updates]:
         if visit is None:
             yield {self.slots["message"]: FORGOTTEN}
             return
-        bounds = {
-            MOTION: {},
-            WHOLE: {"whole": True},
-            CHOOSE: {"start": values[self.start], "seconds": values[self.length]},
-        }
-        look = {"classifier": values[self.classifier], "cam": values[self.method]}
-        clip = visit.result.request.clip
         try:
-            ask = ExploreRequest(clip, values[self.model], **bounds[values[self.mode]], **look)
+            ask = ExploreRequest(visit.result.request.clip, **asked)
         except ValueError as error:
             yield self._failed(error, visit)
             return
-        yield from self._explored(self.visits.explore(visit.title, ask, visit.playable), visit, request)
+        yield from self._explored(self.visits.explore(visit.title, ask, visit), visit, request)
+
+    def _on_contribution(self, visit: Visit | None, request: gr.Request) -> Iterator[Updates]:
+        """Which frame each pixel draws on; given up as soon as the visitor looks at something else."""
+        if visit is None:
+            yield {self.slots["message"]: FORGOTTEN}
+            return
+        turn = self.turns.get(request.session_hash)
+        piece = self.slots["contribution"]
+        try:
+            for told in self.visits.contribution(visit):
+                if self.turns.get(request.session_hash) is not turn:
+                    return
+                yield {piece: told.pieces["contribution"]}
+            yield {self.visit: told}
+        except Exception as error:
+            frames = len(visit.result.clip.frames)
+            yield {self.slots["message"]: message(error, KEPT), piece: contribution.offered(frames)}
 
     def _on_look(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Updates:
         return self._looked(visit, request, method=method, target=target)
@@ -288,11 +320,7 @@ class ExploreTab:
         updates: Updates = {self.slots[name]: piece for name, piece in visit.pieces.items()}
         if "preview" in visit.pieces:
             updates[self.slots["preview"]] = gr.HTML(visit.pieces["preview"], visible=True)
-            updates[self.window] = gr.Column(visible=True)
-        if not visit.result.complete:
-            return updates
-        clip = visit.result.clip
-        return updates | self._choices(visit) | {self.start: round(clip.start, 1), self.length: round(clip.seconds, 1)}
+        return updates | self._choices(visit) if visit.result.complete else updates
 
     def _choices(self, visit: Visit) -> Updates:
         seen = visit.result.recognition
@@ -302,7 +330,8 @@ class ExploreTab:
 
     def _failed(self, error: Exception, before: Visit | None) -> Updates:
         """The last result comes back whole, under a message that says what to do next."""
-        shown = self._shown(before) if before else {self.slots["status"]: parts.nothing()}
+        nothing = {self.slots["status"]: parts.nothing(), self.slots["trim"]: ""}
+        shown = self._shown(before) if before else nothing
         return shown | {self.slots["message"]: message(error, KEPT if before else "Try another clip, or an example.")}
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from avd_core.explorer import Explorer, ExploreRequest
 from tests.app.conftest import ARTIFACTS
-from tests.app.walking import FINISHED, opened, upload, wide
+from tests.app.walking import FINISHED, look, opened, upload, wide
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.browser
@@ -29,7 +29,7 @@ SPREAD = """(element) => {
   const mean = grey.reduce((a, b) => a + b) / grey.length;
   return Math.sqrt(grey.reduce((a, b) => a + (b - mean) ** 2, 0) / grey.length);
 }"""
-PLAYS = """() => [...document.querySelectorAll("video.original, video.restored")]
+PLAYS = """() => [...document.querySelectorAll("video.original, video.restored, video.error")]
   .every((v) => v.videoWidth > 0 && v.currentTime > 0.5)"""
 
 
@@ -46,14 +46,16 @@ def test_first_visitor_sees_a_finished_example(page, page_url: str):
     page.on("request", lambda request: asked.append(request.url))
     opened(page, page_url)
     page.wait_for_function(PLAYS)
-    for query in ("#distilled", "video.original", "video.restored", ".cam .heat", ".patches img"):
-        assert page.locator(query).evaluate(SPREAD) > 5, f"{query} is blank"
+    pictures = ("#distilled", "video.original", "video.restored", "video.error", ".cam .heat", ".patches img")
+    for query in (*pictures, ".strip img", ".trio figure:nth-child(1) img", ".trio figure:nth-child(2) img"):
+        assert page.locator(query).first.evaluate(SPREAD) > 5, f"{query} is blank"
     assert "One realistic image" in page.inner_text("h1")
     assert page.locator(".bars li").count() == 5
     assert page.locator(".timeline:visible polyline").count() == 3
     assert all(image.get_attribute("alt") is not None for image in page.locator("img").all())
-    # The hero is on the first screen, and nothing is asked of any other machine.
-    assert page.locator("#distilled").bounding_box()["y"] < 500
+    # All of the stage is on the first screen, and nothing is asked of any other machine.
+    box = page.locator(".stage").bounding_box()
+    assert box["y"] + box["height"] <= 800
     assert {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:"))} == {"127.0.0.1"}
 
 
@@ -127,19 +129,92 @@ def test_what_is_no_video_is_told_and_nothing_is_lost(page, page_url: str, rende
     upload(page, rendered_clip)  # and the page works on
 
 
-def test_window_is_chosen_after_a_clip_is_there(page, page_url: str, clips: dict[str, Path]):
-    opened(page, page_url)
-    assert not page.locator("#window").is_visible()
-    upload(page, clips[".avi"])
-    page.get_by_label("Choose").check(force=True)
-    page.get_by_label("From second").fill("0.5")
-    page.get_by_label("Seconds long").fill("1")
+def chosen(page) -> list[float]:
+    """The window between the handles, in seconds."""
+    return [float(handle.get_attribute("aria-valuenow")) for handle in page.locator(".trim .handle").all()]
+
+
+def distil(page, window: str) -> None:
+    """Asks for the part between the handles and waits for it."""
     page.get_by_role("button", name="Distil this part").click()
-    page.wait_for_function("() => document.querySelector('#status').innerText.includes('0.5–1.5 s')")
+    page.wait_for_function("(window) => document.querySelector('#status').innerText.includes(window)", arg=window)
     page.wait_for_selector(FINISHED)
-    page.get_by_label("Whole clip").check(force=True)
-    page.get_by_role("button", name="Distil this part").click()
-    page.wait_for_function("() => document.querySelector('#status').innerText.includes('from all')")
+
+
+def test_window_is_trimmed_on_the_filmstrip(page, page_url: str, clips: dict[str, Path]):
+    opened(page, page_url)
+    upload(page, clips[".avi"])
+    page.wait_for_selector(".strip img")
+    strip = page.locator(".strip")
+    box, total = strip.bounding_box(), float(page.locator(".trim").get_attribute("data-total"))
+    button = page.get_by_role("button", name="Distil this part")
+    assert button.is_disabled(), "nothing has been moved yet"
+
+    def drag(query: str, seconds: float, within: float = 0.5) -> None:
+        handle = page.locator(query).bounding_box()
+        page.mouse.move(handle["x"] + within * handle["width"], box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + seconds / total * box["width"], box["y"] + 25, steps=4)
+        page.mouse.up()
+
+    drag(".handle.from", 0.5)
+    drag(".handle.to", 1.5)
+    assert chosen(page) == pytest.approx([0.5, 1.5], abs=0.11)
+    assert page.get_by_label("From", exact=True).input_value() == f"{chosen(page)[0]:.1f}"
+    drag(".handle.from", 9)  # a handle stops before the other
+    assert chosen(page)[0] == pytest.approx(chosen(page)[1] - 0.1)
+    page.get_by_label("From", exact=True).fill("0.5")
+    page.keyboard.press("Enter")
+    page.get_by_label("to", exact=True).fill("1.5")
+    page.keyboard.press("Enter")
+    assert chosen(page) == [0.5, 1.5]
+    # The part between the handles moves whole, and a press beside it fetches it.
+    drag(".chosen", 1.5)
+    assert chosen(page) == pytest.approx([1.0, 2.0], abs=0.11)
+    page.mouse.click(box["x"] + 2, box["y"] + 20)
+    assert chosen(page) == [0.0, 1.0]
+    page.locator(".handle.to").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowRight")
+    assert chosen(page) == [0.0, 1.9]
+    page.keyboard.press("Home")
+    assert chosen(page) == [0.0, 0.1]
+    page.locator(".handle.to").press("End")
+    assert chosen(page)[1] == pytest.approx(total, abs=0.06)
+    page.locator(".handle.from").press("PageUp")
+    page.get_by_label("to", exact=True).fill("2")
+    page.get_by_label("to", exact=True).blur()
+    distil(page, "1.0–2.0 s")
+    assert chosen(page) == [1.0, 2.0] and button.is_disabled()
+    page.get_by_role("button", name="Whole clip").click()
+    distil(page, "from all")
+
+
+def test_filmstrip_is_trimmed_by_touch(browser, page_url: str):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    opened(page, page_url)
+    page.wait_for_selector(".strip img")
+    box, handle = (page.locator(query).bounding_box() for query in (".strip", ".handle.from"))
+    touch = context.new_cdp_session(page)
+    y = handle["y"] + 10 - page.evaluate("scrollY")
+    for kind, x in (("touchStart", handle["x"] + 5), ("touchMove", box["x"] + box["width"] / 2), ("touchEnd", None)):
+        points = [] if x is None else [{"x": x, "y": y}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    total = float(page.locator(".trim").get_attribute("data-total"))
+    assert chosen(page)[0] == pytest.approx(total / 2, abs=0.15)
+    context.close()
+
+
+def test_frames_that_pixels_draw_on_are_shown_when_asked_for(page, page_url: str):
+    opened(page, page_url)
+    page.get_by_role("button", name="Show it").click()
+    page.wait_for_selector(".drawn img")
+    page.wait_for_function("() => document.querySelector('.drawn img').complete")
+    assert page.locator(".drawn img").evaluate(SPREAD) > 5
+    assert page.locator(".bars-up i").count() == int(page.locator(".stage").get_attribute("data-frames"))
+    page.locator(".contribution").scroll_into_view_if_needed()
+    look(page, "explore")
 
 
 def test_looking_anew_changes_only_the_overlay(page, page_url: str):
@@ -182,14 +257,15 @@ def test_strength_pixels_and_measure_need_no_server(page, page_url: str):
     assert not asked
 
 
-def test_one_transport_moves_both_videos(page, page_url: str):
+def test_one_transport_moves_all_videos(page, page_url: str):
     opened(page, page_url)
     page.wait_for_function(PLAYS)
     page.get_by_label("Frame", exact=True).fill("5")
-    times = "() => ['original', 'restored'].map((kind) => document.querySelector(`video.${kind}`).currentTime)"
+    times = """() => ['original', 'restored', 'error']
+      .map((kind) => document.querySelector(`video.${kind}`).currentTime)"""
     page.wait_for_function("() => document.querySelector('.transport output').textContent.startsWith('6 /')")
-    first, second = page.evaluate(times)
-    assert first == pytest.approx(second, abs=1e-3)
+    first, *others = page.evaluate(times)
+    assert others == pytest.approx([first] * 2, abs=1e-3)
     # Standing still, the plot tells the values of that very frame.
     values = json.loads(page.locator(".metric.psnr .timeline").get_attribute("data-values"))
     assert f"{values['restored'][5]:.1f}" in page.inner_text(".metric.psnr .legend .made b")
@@ -198,9 +274,17 @@ def test_one_transport_moves_both_videos(page, page_url: str):
     page.keyboard.press("Space")
     page.wait_for_function(f"(from) => ({times})()[0] !== from", arg=first)
     page.wait_for_timeout(1500)
-    first, second = page.evaluate(times)
+    first, *others = page.evaluate(times)
     frame = 1 / float(page.locator(".stage").get_attribute("data-fps"))
-    assert abs(first - second) < frame
+    assert others == pytest.approx([first] * 2, abs=frame)
+    # A click in the plot goes to that frame, and the line in it stands there.
+    plot = page.locator(".metric.psnr .area")
+    box = plot.bounding_box()
+    plot.click(position={"x": box["width"] * 9.5 / 16, "y": 40})
+    page.wait_for_function("() => document.querySelector('.transport output').textContent.startsWith('10 /')")
+    assert page.evaluate(times) == pytest.approx([9.5 * frame] * 3, abs=1e-3)
+    line = page.locator(".metric.psnr .playhead").bounding_box()
+    assert line["x"] - box["x"] == pytest.approx(box["width"] * 9.5 / 16, abs=1.5)
 
 
 def test_class_is_chosen_by_keyboard(page, page_url: str):
@@ -210,16 +294,6 @@ def test_class_is_chosen_by_keyboard(page, page_url: str):
     box.fill(other)
     box.press("Enter")
     page.wait_for_function("(label) => document.querySelector('#saliency').textContent.includes(label)", arg=other)
-
-
-def test_window_that_is_none_is_told(page, page_url: str, rendered_clip: Path):
-    opened(page, page_url)
-    upload(page, rendered_clip)
-    page.get_by_label("Choose").check(force=True)
-    page.get_by_label("From second").fill("-3")
-    page.get_by_role("button", name="Distil this part").click()
-    page.wait_for_selector(".problem")
-    assert "-3" in page.inner_text(".problem") and page.locator("#status .busy").count() == 0
 
 
 def test_two_visitors_do_not_meet(page, browser, page_url: str, clips: dict[str, Path]):

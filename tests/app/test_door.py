@@ -112,7 +112,7 @@ def test_settings_are_restored_and_a_link_goes_first():
 def seen(name: str, start: float = 0.0) -> Visit:
     clip = SimpleNamespace(start=start, seconds=1.0)
     result = SimpleNamespace(request=SimpleNamespace(clip=Path(name)), clip=clip, fingerprint="abc")
-    return Visit(name, result, None, {})
+    return Visit(name, result, None, None, {})
 
 
 def test_recent_results_are_each_visitors_own():

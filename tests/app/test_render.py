@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from app.render import parts, realism, recognition, restoration, saliency, stage
+from app.render import contribution, filmstrip, hidden, parts, realism, recognition, restoration, saliency, stage
 from avd_core.exploration import Realism
+from avd_core.filmstrip import Filmstrip
+from avd_core.hidden import look_beneath
 from avd_core.metrics import quality
 from avd_core.realism import Calibration
 
@@ -53,11 +55,21 @@ def measured():
     return quality(clip, np.clip(clip.astype(int) + 6, 0, 255).astype(np.uint8))
 
 
+def film() -> Filmstrip:
+    return Filmstrip((np.zeros((64, 96, 3), np.uint8), None, np.full((64, 96, 3), 200, np.uint8)), 10.0, 3.0)
+
+
+def beneath():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
+    return look_beneath(frames[1], frames)
+
+
 def pieces() -> dict[str, str]:
     spoken, calibration = told()
+    maps = np.random.default_rng(0).random((8, 16, 24)).astype(np.float32)
     return {
         "header": parts.HEADER,
-        "stage": stage.stage(size=(112, 152), frames=16, fps=4, original="a", distilled="b", restored="c"),
+        "stage": stage.stage(size=(112, 152), frames=16, fps=4, original="a", distilled="b", restored="c", error="d"),
         "unfinished stage": stage.stage(size=(112, 152), frames=16, fps=4, original="a"),
         "progress": parts.progress(HOSTILE, 0.4),
         "nothing": parts.nothing(),
@@ -73,7 +85,13 @@ def pieces() -> dict[str, str]:
         "notes": parts.notes([HOSTILE]),
         "details": parts.details({"read": 0.1, "distil": 2.0}, "0123456789ab"),
         "tiles": stage.tiles([(HOSTILE, HOSTILE, HOSTILE, "a"), ("b", "B", "Later", None)]),
-        "preview": stage.preview("a", HOSTILE, 90.0, (2.0, 6.0), 60.0),
+        "preview": stage.preview("a", HOSTILE, 90.0, 60.0),
+        "filmstrip": filmstrip.show(film(), 3.0, 4.0),
+        "filmstrip to come": filmstrip.waiting(),
+        "hidden": hidden.show(beneath(), (16, 24), "a", "b", "c"),
+        "contribution": contribution.show(maps, "a", (16, 24)),
+        "contribution offered": contribution.offered(8),
+        "contribution asked": contribution.asked(0.5),
     }
 
 
@@ -159,6 +177,45 @@ def test_patch_map_is_blue_where_the_critic_is_content():
     assert left[2] > left[0] and right[0] > right[2]
     plain = realism.patch_map(image, np.zeros((2, 2), np.float32))
     assert (plain == plain[0, 0]).all(), "a critic without preference leaves no tint"
+
+
+def test_window_stands_on_the_filmstrip_where_it_is_in_the_clip():
+    html = filmstrip.show(film(), 3.0, 4.0)
+    assert "--from:30.00%;--to:70.00%" in html and html.count("<img") == 2
+    marks = {float(at): float(left) for left, at in re.findall(r'left:([\d.]+)%">([\d.]+) s<', html)}
+    assert len(marks) >= 5 and all(left == pytest.approx(10 * at) for at, left in marks.items())
+    assert re.findall(r'aria-valuenow="([\d.]+)"', html) == ["3.0", "7.0"]
+    assert 'data-window="3.0 7.0"' in html and 'data-window="0 10.0"' in html
+    short = filmstrip.show(Filmstrip((None,), 3.2, 0.0), 0.0, 3.2)
+    assert "Most motion" not in short, "in a clip that is taken whole there is nothing to find"
+    assert "1:30" in filmstrip.show(Filmstrip((None,), 180.0, 5.0), 5.0, 4.0)
+
+
+def test_spectra_are_drawn_on_one_scale():
+    wave = np.broadcast_to(128 + 100 * np.cos(np.arange(24) * np.pi / 3)[None, :, None], (16, 24, 3)).astype(np.uint8)
+    weak = np.broadcast_to(128 + 10 * np.cos(np.arange(24) * np.pi / 3)[None, :, None], (16, 24, 3)).astype(np.uint8)
+    own, frame = hidden.spectra(look_beneath(wave, weak[None]))
+    assert own.max() == 255
+    # A tenth of the amplitude is one of the three powers of ten from white to black.
+    assert frame.max() == pytest.approx(255 * 2 / 3, abs=6)
+
+
+def test_pixels_take_the_colour_of_the_frame_they_draw_on():
+    maps, image = np.zeros((4, 20, 20), np.float32), np.full((20, 20, 3), 100, np.uint8)
+    maps[0, :, :8], maps[3, :, 12:] = 5, 5
+    painted = contribution.paint(maps, image)
+    first, last = contribution.colours(4)[[0, 3]]
+    assert (painted[10, 2] == first).all() and (painted[10, 17] == last).all()
+    assert (painted[10, 10] == 60).all(), "where nothing contributes the image stays grey"
+    # A frame that leads nearly everywhere gives way, or all would be its colour.
+    maps[2] = 9
+    assert contribution.leading(maps) == 2
+    painted = contribution.paint(maps, image)
+    assert (painted[10, 2] == first).all() and (painted[10, 17] == last).all()
+    html = contribution.show(maps, "a", (20, 20))
+    assert "from frame 3, the most" in html and "Frame 3 leads" in html
+    still = contribution.paint(np.zeros((4, 20, 20)), image)
+    assert (still == 60).all(), "a clip in which nothing matters is not coloured"
 
 
 def test_ticks_hold_the_values():

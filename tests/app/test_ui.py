@@ -21,7 +21,10 @@ from app.visits import Visit, Visits
 from avd_core import synthetic, video
 from avd_core.explorer import Explorer, ExploreRequest
 
-SLOTS = {"status", "stage", "links", "realism", "restoration", "recognition", "saliency", "details", "preview"}
+SLOTS = {
+    *("status", "trim", "stage", "links", "realism", "restoration", "recognition", "saliency", "hidden", "details"),
+    *("contribution", "preview"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def test_page_is_built_without_asking_the_explorer(served: Path):
 def test_handlers_take_at_most_five_inputs(tab: ExploreTab):
     for name, handler in inspect.getmembers(ExploreTab, inspect.isfunction):
         if name.startswith("_on_"):
-            told = {"self", "request", "tile"}  # what gradio adds of itself
+            told = {"self", "request", "tile", "chosen"}  # what gradio adds of itself
             assert len(inspect.signature(handler).parameters.keys() - told) <= 5, name
 
 
@@ -109,7 +112,7 @@ def test_exploring_tells_more_at_every_step(visits: Visits, rendered_clip: Path,
     assert stages == ["clip", "distilled", "restored", "recognised", "complete"]
     steps = list({step.result.stage: step for step in steps}.values())
     known = [step.pieces["stage"].count("gradio_api") for step in steps]
-    assert known == [1, 2, 3, 3, 3], "the pictures appear as they are made"
+    assert known == [1, 2, 4, 4, 4], "the pictures appear as they are made"
     assert all("busy" in step.pieces["status"] for step in steps[:-1])
     last = steps[-1]
     assert set(last.pieces) >= SLOTS and "busy" not in last.pieces["status"] and "my clip" in last.pieces["status"]
@@ -133,7 +136,7 @@ def test_looking_anew_touches_nothing_else(visits: Visits, visit: Visit):
     label = visit.result.recognition.topk[2].label
     anew = visits.look(visit, method="gradcam", target=label)
     assert anew.result.saliency.label == label and label in anew.pieces["saliency"]
-    unchanged = ("stage", "status", "realism", "restoration", "preview", "notes")
+    unchanged = ("stage", "status", "realism", "restoration", "hidden", "trim", "preview", "notes")
     assert all(anew.pieces[name] == visit.pieces[name] for name in unchanged)
     assert anew.pieces["links"] != visit.pieces["links"], "an example's files belong to every visitor"
     assert all(path.is_file() for path in addresses(anew) | addresses(visit))
@@ -196,34 +199,51 @@ def test_last_click_wins(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: 
 
 
 @pytest.mark.parametrize(
-    ("mode", "start", "seconds", "window"),
-    [("Most motion", 9, 9, (0.0, 2.0)), ("Whole clip", 9, 9, (0.0, 2.0)), ("Choose", 0.5, 1.0, (0.5, 1.5))],
+    ("start", "end", "whole", "window"), [(0, 2.0, True, (0.0, 2.0)), (0.5, 1.5, False, (0.5, 1.5))]
 )
 def test_window_is_the_one_that_was_chosen(
-    tab: ExploreTab, visit: Visit, tiny_checkpoint: Path, mode: str, start: float, seconds: float, window: tuple
+    tab: ExploreTab, visit: Visit, tiny_checkpoint: Path, start: float, end: float, whole: bool, window: tuple
 ):
-    values = {
-        **{tab.visit: visit, tab.model: str(tiny_checkpoint), tab.classifier: "mobilenet_v2", tab.method: "gradcam"},
-        **{tab.mode: mode, tab.start: start, tab.length: seconds},
-    }
-    *_, last = tab._on_window(values, visitor("f"))
+    chosen = SimpleNamespace(start=start, end=end, whole=whole)
+    settings = (visit, str(tiny_checkpoint), "mobilenet_v2", "gradcam")
+    *_, last = tab._on_window(*settings, chosen, visitor("f"))
     clip = last[tab.visit].result.clip
     assert (clip.start, clip.start + clip.seconds) == pytest.approx(window, abs=0.1)
     assert last[tab.visit].playable == visit.playable, "the preview is not made again"
+    assert last[tab.visit].film is visit.film, "nor is the filmstrip read again"
+    # Another checkpoint looks at the same part.
+    *_, again = tab._on_model(last[tab.visit], *settings[1:], visitor("f"))
+    assert again[tab.visit].result.clip.start == clip.start and again[tab.visit].result.clip.seconds == clip.seconds
 
 
 def test_window_of_no_length_is_told(tab: ExploreTab, visit: Visit, tiny_checkpoint: Path):
-    values = {
-        **{tab.visit: visit, tab.model: str(tiny_checkpoint), tab.classifier: "mobilenet_v2", tab.method: "gradcam"},
-        **{tab.mode: "Choose", tab.start: 0, tab.length: 0},
-    }
-    (answer,) = tab._on_window(values, visitor("g"))
+    chosen = SimpleNamespace(start=1, end=1, whole=False)
+    (answer,) = tab._on_window(visit, str(tiny_checkpoint), "mobilenet_v2", "gradcam", chosen, visitor("g"))
     assert "longer than 0 s" in answer[tab.slots["message"]] and answer[tab.visit] is visit
 
 
+def test_contributions_are_found_when_asked_for(tab: ExploreTab, visit: Visit):
+    assert "data-contribution" in visit.pieces["contribution"]
+    *shares, picture, last = tab._on_contribution(visit, visitor("j"))
+    assert len(shares) == len(visit.result.clip.frames)
+    piece = last[tab.visit].pieces["contribution"]
+    assert picture == {tab.slots["contribution"]: piece} and "data-contribution" not in piece
+    assert addresses(last[tab.visit]) - addresses(visit), "the picture is a file of its own"
+    assert piece.count("title=") == len(visit.result.clip.frames), "every frame has its bar"
+
+
+def test_contributions_give_up_when_something_else_is_shown(tab: ExploreTab, visit: Visit):
+    steps = tab._on_contribution(visit, visitor("k"))
+    next(steps)
+    tab.turns["k"] = object()
+    assert list(steps) == []
+
+
 def test_forgotten_session_is_told(tab: ExploreTab):
-    values = {tab.visit: None, tab.mode: "Choose"}
-    (answer,) = tab._on_window(values, visitor("h"))
+    chosen = SimpleNamespace(start=0, end=1, whole=False)
+    (answer,) = tab._on_window(None, "base", "mobilenet_v2", "gradcam", chosen, visitor("h"))
+    assert 'role="alert"' in answer[tab.slots["message"]]
+    (answer,) = tab._on_contribution(None, visitor("h"))
     assert 'role="alert"' in answer[tab.slots["message"]]
     assert 'role="alert"' in tab._on_look(None, "gradcam", None, visitor("h"))[tab.slots["message"]]
 
