@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.render import parts, realism, recognition, restoration, saliency, stage
+from app.render import door, parts, realism, recognition, restoration, saliency, stage
 from app.shelf import Shelf
 from avd_core.exploration import Exploration
 from avd_core.png import save_distilled, save_image
@@ -76,7 +76,7 @@ def finish(part: Exploration, folder: Path) -> dict[str, str]:
     return {
         "recognition": _recognition(part),
         "saliency": _saliency(part, folder),
-        "links": parts.downloads(links),
+        "links": parts.downloads(links, door.WAYS_OUT),
         "details": parts.details(timings, part.fingerprint),
     }
 
