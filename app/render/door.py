@@ -11,6 +11,10 @@ import numpy as np
 from PIL import Image
 
 SIDE = 96  # pixels of a thumbnail's short side, at most
+# Behind the downloads: what is made only once it is asked for.
+WAYS_OUT = """<button type="button" data-pack="1">Everything, ZIP</button>
+<button type="button" data-act="copy-link"
+  title="Opens the same example, part, checkpoint and tab; a clip of your own is not in it">Copy link</button>"""
 
 
 def recents(items: Sequence[tuple[str, str, str, np.ndarray, bool]]) -> str:

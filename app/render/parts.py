@@ -103,23 +103,17 @@ def notes(sentences: Sequence[str]) -> str:
     return f'<ul class="notes">{lines}</ul>' if lines else ""
 
 
-def downloads(links: Sequence[tuple[str, str, str]]) -> str:
+def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
     """Links that save files.
 
     Args:
         links: (title, address, name to save under).
+        also: what stands behind them, as HTML.
     """
     items = "".join(
         f'<a href="{escape(address)}" download="{escape(name)}">{escape(title)}</a>' for title, address, name in links
     )
-    # What is not made before it is asked for; both buttons are door.js's.
-    if links:
-        items += '<button type="button" data-pack="1">Everything, ZIP</button>'
-        items += (
-            '<button type="button" data-act="copy-link" title="Opens the same example, part, checkpoint and tab; '
-            'a clip of your own is not in it">Copy link</button>'
-        )
-    return f'<nav class="downloads" aria-label="Downloads"><span>Save</span>{items}</nav>'
+    return f'<nav class="downloads" aria-label="Downloads"><span>Save</span>{items}{also}</nav>'
 
 
 def details(timings: Mapping[str, float], fingerprint: str) -> str:
