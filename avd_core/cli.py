@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -214,13 +216,98 @@ def _restore(args: argparse.Namespace) -> int:
     return 0
 
 
+# compare ------------------------------------------------------------------------------------------------------
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", type=Path, metavar="CLIP", help="a video file")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--checkpoints", nargs="+", metavar="NAME", help="bundled names, folders or Hub repo ids (default: all bundled)"
+    )
+    _add_window(parser)
+    parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from avd_core.comparison import CompareRequest, compare
+    from avd_core.explorer import Explorer
+    from avd_core.outputs import check_folder
+
+    check_folder(args.out)
+    explorer = Explorer()
+    checkpoints = args.checkpoints or explorer.checkpoints()
+    for checkpoint in checkpoints:  # one that was named and cannot be had is an error, before any work
+        explorer.warm_up(checkpoint)
+    window = {"start": args.start, "seconds": args.seconds, "whole": args.whole}
+    request = CompareRequest(args.clip, tuple(checkpoints), **window, classifier=args.classifier)
+    *_, comparison = compare(explorer, request)
+    comparison.save(args.out)
+    notes = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
+    print(
+        f"{args.clip.name} -> {args.out}",
+        comparison.table(),
+        *(f"  note      {note}" for note in notes),
+        sep="\n",
+    )
+    return 0
+
+
+# inspect ------------------------------------------------------------------------------------------------------
+
+
+def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video files, folders of them, or zips")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    _add_checkpoint(parser)
+    parser.add_argument("--whole", action="store_true", help="whole clips, not only where most moves")
+    parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from avd_core.archives import ArchiveLimits
+    from avd_core.explorer import Explorer
+    from avd_core.inspection import InspectRequest, gather, inspect, write_csv
+    from avd_core.outputs import check_folder, staged_folder
+    from avd_core.png import save_distilled
+
+    check_folder(args.out)
+    status, rows = 0, []
+    with tempfile.TemporaryDirectory() as unpacked, staged_folder(args.out) as staging:
+        found = gather(args.clips, unpacked, ArchiveLimits(max_files=100_000, max_entries=200_000))
+        for sentence in found.skipped:
+            status = _complain(args.command, sentence)
+        request = InspectRequest(found.sources, args.checkpoint, args.classifier, args.whole)
+        names = output_names([Path(source.title) for source in found.sources], ".png")
+        for row, name in zip(inspect(Explorer(), request), names, strict=True):
+            rows.append(replace(row, image=None))
+            place = f"{len(rows)} of {len(names)}"
+            if row.problem is not None:
+                status = _complain(args.command, f"{row.source.title}: {row.problem}")
+                continue
+            save_distilled(staging / name, row.image, row.info)
+            first = row.topk[0]
+            print(f"{place}  {row.source.title}  {row.gain:+.1f} dB  {first.label} {first.probability:.0%}", flush=True)
+        write_csv(staging / "inspection.csv", rows)
+    print(f"{len(rows)} clips -> {args.out}")
+    return status
+
+
 # What they share ----------------------------------------------------------------------------------------------
 
 
 def _add_checkpoint_and_window(parser: argparse.ArgumentParser) -> None:
+    _add_checkpoint(parser)
+    _add_window(parser)
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", default="base", metavar="NAME", help="bundled name, folder or Hub repo id (default: base)"
     )
+
+
+def _add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=float, metavar="S", help="where the window begins, in seconds")
     parser.add_argument("--seconds", type=float, metavar="S", help="its length (default: the 4 s that move most)")
     parser.add_argument("--whole", action="store_true", help="the whole clip as the window")
@@ -275,6 +362,10 @@ COMMANDS = {
     "explore": Command("make an image of a clip, restore it, and look", lambda: (_explore_arguments, _explore)),
     "distill": Command("make one image of a clip", lambda: (_distill_arguments, _distill)),
     "restore": Command("get the clip back from an image", lambda: (_restore_arguments, _restore)),
+    "compare": Command(
+        "show a clip as one image in every way there is, side by side", lambda: (_compare_arguments, _compare)
+    ),
+    "inspect": Command("make images of many clips, and a table of them", lambda: (_inspect_arguments, _inspect)),
     "evidence": Command("measure how much of a folder of clips comes back", _of("avd_core.evidence")),
     "train": Command("train a checkpoint", _of("avd_core.training")),
     "pack": Command("pack clips into one file to train on", _of("avd_core.packs")),

@@ -265,6 +265,14 @@ class Explorer:
 
         yield from contributions(image, frames)
 
+    def borrow(self, checkpoint: str = DEFAULT_CHECKPOINT) -> _Loaded[AVD]:
+        """A checkpoint's `model`, with the `lock` to hold for one step of work; its weights never change."""
+        return self._checkpoint(checkpoint)
+
+    def borrow_classifier(self, name: str = DEFAULT_CLASSIFIER) -> _Loaded[Classifier]:
+        """A classifier likewise."""
+        return self._classifiers.get(name)
+
     # Which model --------------------------------------------------------------------------------------------
 
     def _checkpoint(self, name: str) -> _Loaded[AVD]:

@@ -1,0 +1,185 @@
+"""Compare: the clip that Explore shows, as one image in every way there is, and two of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app.comparisons import Compared, carry_out, wanted
+from app.desk import EXPLORE, FORGOTTEN, KEPT, QUIET, Desk, Updates, message
+from app.render import compare as render
+from app.render import parts
+from app.visits import Visit
+from avd_core.explorer import DEFAULT_CLASSIFIER
+
+ID, TITLE = "compare", "Compare"
+# A few seconds of work: neither somebody's first picture nor somebody's long job should wait for it, or it for them.
+OWN = QUIET | {"concurrency_id": "compare", "concurrency_limit": 2, "trigger_mode": "multiple"}
+ADVICE = "Choose another clip in Explore."
+
+
+def build(desk: Desk, frame: gr.Tab) -> CompareTab:
+    """Lays the tab out in the current context; a comparison starts when the tab is opened."""
+    return CompareTab(desk, frame)
+
+
+class CompareTab:
+    """One page's Compare tab; what a visitor sees in it is in the session's state, as `Compared`."""
+
+    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
+        self.desk, self.explorer = desk, desk.visits.explorer
+        self.turns: dict[str, object] = {}  # of each session the latest: an outdated comparison stops
+        self.compared = gr.State(None)
+        self._lay_out()
+        self._wire(frame)
+
+    def _lay_out(self) -> None:
+        self.slots: dict[str, gr.HTML] = {}
+
+        def slot(name: str, value: str = "", **options: Any) -> None:
+            self.slots[name] = gr.HTML(value, elem_id=f"compare-{name}", apply_default_css=False, **options)
+
+        with gr.Column(elem_id="compare"):
+            slot("message")
+            with gr.Row(elem_classes="bar-row"):
+                slot("status", render.EMPTY, min_width=260)
+                self.cancel = gr.Button("Cancel", visible=False, min_width=90, scale=0, elem_id="compare-cancel")
+                self.other = gr.Button("Another clip", min_width=120, scale=0, elem_id="compare-other")
+                self.again = gr.Button("Compare again", min_width=140, scale=0, elem_id="compare-again")
+            with gr.Row(elem_classes="choices"):
+                self.classifier = gr.Dropdown(
+                    [DEFAULT_CLASSIFIER], value=DEFAULT_CLASSIFIER, label="Classifier", min_width=180, scale=1
+                )
+                self.order = gr.Dropdown(
+                    [(words, key or "") for words, key in render.ORDERS], value="restoration", label="Best first by",
+                    min_width=180, scale=1, elem_id="compare-order",
+                )  # fmt: skip
+            slot("terms", render.TERMS)
+            slot("grid", render.grid(None, {}, None))
+            slot("notes")
+            slot("links", parts.downloads([]))
+            with gr.Row(elem_classes="choices", visible=False, elem_id="compare-pair") as self.pair:
+                self.first = gr.Dropdown([], label="A", min_width=140, elem_id="compare-a")
+                self.second = gr.Dropdown([], label="B", min_width=140, elem_id="compare-b")
+            slot("duel")
+
+    def _wire(self, frame: gr.Tab) -> None:
+        shown = [*self.slots.values(), self.compared, self.cancel, self.pair, self.first, self.second]
+        shown += [self.classifier, self.order]
+        inputs = [self.desk.visit, self.compared, self.classifier, self.order]
+        frame.select(self._on_open, inputs, shown, **OWN)
+        for changed in (self.again.click, self.classifier.input):
+            changed(self._on_again, inputs, shown, **OWN)
+        self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
+        self.other.click(lambda: gr.Tabs(selected=EXPLORE), None, self.desk.tabs, queue=False, **QUIET)
+        self.order.input(self._on_order, [self.compared, self.order], self.slots["grid"], queue=False, **QUIET)
+        for chosen in (self.first.input, self.second.input):
+            chosen(
+                self._on_pair,
+                [self.compared, self.first, self.second],
+                [self.slots["duel"], self.slots["message"]],
+                **(OWN | {"trigger_mode": "always_last"}),
+            )
+        self.desk.page.unload(self._leave)
+
+    # Handlers -------------------------------------------------------------------------------------------------
+
+    def _on_open(
+        self, visit: Visit | None, compared: Compared | None, classifier: str, order: str, request: gr.Request
+    ) -> Iterator[Updates]:
+        """The tab was opened: a clip that is not compared yet is, one that is shows at once."""
+        names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorer.classifiers()])
+        yield {self.classifier: gr.Dropdown(list(names))}
+        if visit is None or (compared and compared.comparison.complete and self._is_of(compared, visit, classifier)):
+            return
+        yield from self._on_again(visit, compared, classifier, order, request)
+
+    def _on_again(
+        self, visit: Visit | None, compared: Compared | None, classifier: str, order: str, request: gr.Request
+    ) -> Iterator[Updates]:
+        if visit is None:
+            yield {self.slots["message"]: FORGOTTEN}
+            return
+        mine = self.turns[request.session_hash] = object()
+        words = parts.progress(f"Reading {visit.title}", 0.02)
+        yield {self.slots["message"]: "", self.slots["status"]: words, self.cancel: gr.Button(visible=True)}
+        try:
+            ask = wanted(visit, self.explorer, classifier)
+            for now in carry_out(self.explorer, ask, visit.title, self.desk.visits.shelf.folder()):
+                turn = self.turns.get(request.session_hash)
+                if turn not in (mine, None):
+                    return
+                yield self._shown(now, order, waiting=turn is mine)
+                if turn is None:  # cancelled
+                    return
+        except Exception as error:
+            if self.turns.get(request.session_hash) is mine:
+                yield self._failed(error, compared, order)
+
+    def _on_cancel(self, request: gr.Request) -> None:
+        """The comparison itself sees it after its next row, and says so: it has the last word on what is shown.
+
+        Gradio's `cancels` would cut it off, and a row already on its way could still overwrite that.
+        """
+        self.turns.pop(request.session_hash, None)
+
+    def _on_order(self, compared: Compared | None, order: str) -> str:
+        return compared.grid(order or None, waiting=False) if compared else gr.skip()
+
+    def _on_pair(self, compared: Compared | None, first: str, second: str) -> Updates:
+        if compared is None:
+            return {self.slots["message"]: FORGOTTEN}
+        try:
+            return {self.slots["duel"]: compared.duel(first, second), self.slots["message"]: ""}
+        except Exception as error:
+            return {self.slots["message"]: message(error, KEPT)}
+
+    def _leave(self, request: gr.Request) -> None:
+        self.turns.pop(request.session_hash, None)
+
+    # What handlers answer -------------------------------------------------------------------------------------
+
+    def _shown(self, compared: Compared, order: str, waiting: bool = True) -> Updates:
+        comparison, slots = compared.comparison, self.slots
+        waiting = waiting or comparison.complete
+        updates: Updates = {
+            self.compared: compared,
+            slots["status"]: compared.status if waiting else render.cancelled(comparison, compared.title),
+            slots["grid"]: compared.grid(order or None, waiting),
+            slots["notes"]: render.notes(comparison),
+        }
+        playing = render.choices(comparison.rows)
+        if not comparison.complete:
+            return updates | {
+                self.cancel: gr.Button(visible=waiting),
+                self.order: gr.Dropdown(interactive=not waiting),  # cards stay where they are while others arrive
+                slots["links"]: parts.downloads([]),
+                slots["duel"]: parts.waiting("duelling", render.DUEL) if waiting else "",
+                self.pair: gr.Row(visible=False),
+            }
+        names = [name for _, name in playing]
+        first, second = names[0], names[1] if not _is_copy(compared, names[1]) else "mean"
+        return updates | {
+            self.cancel: gr.Button(visible=False),
+            self.order: gr.Dropdown(interactive=True),
+            slots["links"]: compared.links(),
+            slots["duel"]: compared.duel(first, second),
+            self.pair: gr.Row(visible=True),
+            self.first: gr.Dropdown(playing, value=first),
+            self.second: gr.Dropdown(playing, value=second),
+        }
+
+    def _failed(self, error: Exception, before: Compared | None, order: str) -> Updates:
+        """The last comparison comes back whole, under a message."""
+        shown = self._shown(before, order, waiting=False) if before else {self.slots["status"]: render.EMPTY}
+        told = message(error, KEPT if before else ADVICE)
+        return shown | {self.slots["message"]: told, self.cancel: gr.Button(visible=False)}
+
+    def _is_of(self, compared: Compared, visit: Visit, classifier: str) -> bool:
+        return compared.comparison.request == wanted(visit, self.explorer, classifier)
+
+
+def _is_copy(compared: Compared, name: str) -> bool:
+    return next(row.copied for row in compared.comparison.rows if row.name == name)
