@@ -7,6 +7,7 @@ offers too, never a path and never a download. Everything takes its turn beside 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -18,7 +19,7 @@ from app.desk import FIRST, Desk
 from avd_core.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
 from avd_core.video import write_mp4
 
-NAMES = ("explore", "distill", "restore")
+NAMES = ("explore", "distill", "restore", "compare")
 FAULT = "Something broke here, and it was not your file. Please try again."
 
 
@@ -30,6 +31,7 @@ class Api:
         clip = gr.File(label="the video: MP4, MOV, AVI, MKV, WebM or GIF", visible=False)
         image = gr.File(label="a distilled PNG, or any PNG, JPEG or WebP", visible=False)
         checkpoint = gr.Textbox(self.checkpoint, label="one that the page offers", visible=False)
+        checkpoints = gr.Textbox(label="those of the page to compare, by commas; by default all", visible=False)
         decoder = gr.Textbox(label="one that the page offers; by default the image's own text picks", visible=False)
         start = gr.Number(label="where the window begins, in seconds; by default where most moves", visible=False)
         seconds = gr.Number(label="the window's length in seconds; by default at most 4", visible=False)
@@ -47,6 +49,8 @@ class Api:
         self._open(self.explore, [clip, *window, classifier, cam, target], everything)
         self._open(self.distill, [clip, *window], answer("distilled", said="facts"))
         self._open(self.restore, [image, decoder, fps], answer("restored", said="facts"))
+        judged = [checkpoints, checkpoint, *window[1:], classifier]
+        self._open(self.compare, [clip, *judged], answer("sheet", "everything", said="report"))
 
     def _open(self, handler: Callable, inputs: list[Any], outputs: list[Any]) -> None:
         public = FIRST | {"api_visibility": "public", "api_name": handler.__name__}
@@ -114,6 +118,34 @@ class Api:
         path = write_mp4(self.visits.shelf.folder() / "restored.mp4", played.frames, played.fps)
         said = _said(played.checkpoint, played.fingerprint, played.frames.shape, played.fps)
         return str(path), said | {"notes": list(played.notes)}
+
+    def compare(
+        self,
+        clip: str,
+        checkpoints: str | None = None,
+        judge: str | None = None,
+        start: float | None = None,
+        seconds: float | None = None,
+        whole: bool = False,
+        classifier: str = DEFAULT_CLASSIFIER,
+    ) -> tuple[str, str, dict[str, Any]]:
+        """One clip as one image in every way there is, looked at by the same judges.
+
+        Returns:
+            All of them as one picture (PNG); the images and the clips that come back from them (ZIP); and the figures:
+            the comparison.json of the `compare` command.
+        """
+        from avd_core.comparison import CompareRequest, compare
+
+        explorer = self.visits.explorer
+        self._known("classifier", classifier, explorer.classifiers())
+        names = [name.strip() for name in (checkpoints or "").split(",") if name.strip()] or explorer.checkpoints()
+        asked = tuple(self._checkpoint(name) for name in names)
+        request = CompareRequest(Path(clip), asked, start, seconds, whole, classifier, self._checkpoint(judge))
+        *_, comparison = compare(explorer, request)
+        folder = comparison.save(self.visits.shelf.folder() / "comparison")
+        everything = shutil.make_archive(str(folder.with_name("everything")), "zip", folder)
+        return str(folder / "sheet.png"), everything, comparison.report()
 
     def _checkpoint(self, name: str | None) -> str:
         name = name or self.checkpoint

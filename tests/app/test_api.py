@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -16,6 +17,7 @@ from app.api import NAMES
 from app.ui import build_app, launch_options
 from avd_core import metrics, png, video
 from avd_core.cli import main
+from avd_core.comparison import CompareRequest, compare
 from avd_core.explorer import Explorer
 from scripts.screenshot import free_port
 from tests.repository import ROOT
@@ -87,6 +89,24 @@ def test_distilled_image_restores(client: Client, real_clip: Path):
     assert faster["fps"] == 30
 
 
+def test_compare_answers_as_the_command_does(client: Client, real_clip: Path, checkpoint: str, tmp_path: Path):
+    window = {"start": 0.5, "seconds": 1}
+    sheet, everything, report = client.predict(
+        clip=handle_file(real_clip), checkpoints=checkpoint, **window, api_name="/compare"
+    )
+    *_, expected = compare(Explorer("cpu"), CompareRequest(real_clip, (checkpoint,), **window, judge=checkpoint))
+    folder, expected = expected.save(tmp_path / "comparison"), expected.report()
+    for row in report["rows"] + expected["rows"]:
+        assert row.pop("seconds") > 0
+    assert report == expected
+    assert Path(sheet).read_bytes() == (folder / "sheet.png").read_bytes()
+    with zipfile.ZipFile(everything) as archive:
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+        assert {name for name in archive.namelist() if not name.endswith("/")} == names
+    with pytest.raises(AppError, match="There is no checkpoint 'nobody/nothing' here"):
+        client.predict(clip=handle_file(real_clip), checkpoints="base, nobody/nothing", api_name="/compare")
+
+
 def test_picture_that_was_never_distilled_plays_and_says_so(client: Client, tmp_path: Path):
     path = png.save_image(tmp_path / "photo.png", np.full((112, 152, 3), 90, np.uint8))
     _, facts = client.predict(image=handle_file(path), api_name="/restore")
@@ -122,7 +142,8 @@ def test_readme_calls_it_rightly(page_url: str, rendered_clip: Path, tmp_path: P
     monkeypatch.chdir(tmp_path)
     told: dict = {}
     exec(compile(example.replace("http://127.0.0.1:7860/", page_url), "README.md", "exec"), told)
-    assert told["report"]["psnr"] > 10 and Path(told["clip"]).suffix == ".mp4"
+    assert Path(told["clip"]).suffix == ".mp4" and Path(told["images"]).suffix == ".zip"
+    assert len(told["report"]["rows"]) > 5
 
 
 @pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, None])
