@@ -14,6 +14,8 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 if not os.environ.get("GRADIO_TEMP_DIR"):
     folder = Path(tempfile.gettempdir()) / f"avd-explorer-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        sys.exit(f"{folder} belongs to somebody else: set GRADIO_TEMP_DIR to a folder of your own.")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 PORT = os.environ.get("GRADIO_SERVER_PORT") or "7860"
