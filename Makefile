@@ -39,8 +39,9 @@ format: $(DEV)  ## mend lint and formatting where ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(APP)  ## time AVD against torchvision's networks and PyAV, side by side
+bench: $(DEV)  ## time AVD against torchvision's networks and PyAV, and what people wait for at the page
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks page
 
 screenshot: $(DEV)  ## take the README's picture of the page
 	$(BIN)/python -m scripts.screenshot

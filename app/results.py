@@ -61,7 +61,11 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
         ),
         "recognition": _recognition(part) if part.recognition else parts.waiting("recognition", recognition.TITLE),
         "hidden": _hidden(part, folder) if part.restored is not None else parts.waiting("hidden", hidden.TITLE),
-        "contribution": contribution.offered(count),
+        "contribution": (
+            contribution.offered(count, Shelf.address(distilled), (height, width))
+            if part.distilled is not None
+            else parts.waiting("contribution", contribution.TITLE)
+        ),
         **(finish(part, folder) if part.complete else {"saliency": parts.waiting("saliency", saliency.TITLE)}),
     }
 
@@ -112,11 +116,19 @@ def _hidden(part: Exploration, folder: Path) -> str:
     return hidden.show(told, part.distilled.shape[:2], *addresses)
 
 
-def contributed(part: Exploration, folder: Path, maps: np.ndarray) -> dict[str, str]:
-    """The piece that tells which frame each pixel draws on, for maps (T, H, W) of what each frame contributes."""
+def picture(part: Exploration, folder: Path) -> str:
+    """The address of the distilled image in `folder`."""
+    return Shelf.address(_file(part, folder, "distilled.png"))
+
+
+def contributed(part: Exploration, address: str, maps: list[np.ndarray], folder: Path) -> dict[str, str]:
+    """The piece that tells which frame each pixel draws on, by the maps (H, W) there are so far of every frame."""
+    size, count = part.distilled.shape[:2], len(part.clip.frames)
+    if len(maps) < count:
+        return {"contribution": contribution.asked(len(maps) / count, address, size)}
     path = _file(part, folder, "contribution.png")
-    save_image(path, contribution.paint(maps, part.distilled))
-    return {"contribution": contribution.show(maps, Shelf.address(path), part.distilled.shape[:2])}
+    save_image(path, contribution.paint(np.stack(maps), part.distilled))
+    return {"contribution": contribution.show(np.stack(maps), Shelf.address(path), size)}
 
 
 def _recognition(part: Exploration) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import threading
 import time
@@ -11,10 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from app import results
-from app.render import contribution, filmstrip, parts, stage
+from app.render import filmstrip, parts, stage
 from app.shelf import KEEP_HOURS, Shelf
 from avd_core import synthetic, video
 from avd_core.exploration import Exploration, ExploreRequest
@@ -41,6 +41,7 @@ class Visit:
     Attributes:
         title: the clip's name for people.
         result: how far its exploration is.
+        folder: where its files lie.
         playable: the clip as a browser plays it; None while it is being made, or where it cannot be.
         film: likewise its filmstrip.
         pieces: HTML by slot.
@@ -48,6 +49,7 @@ class Visit:
 
     title: str
     result: Exploration
+    folder: Path
     playable: Path | None
     film: Filmstrip | None
     pieces: dict[str, str]
@@ -58,7 +60,7 @@ class Visits:
 
     def __init__(self, explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> None:
         self.explorer, self.shelf = explorer, Shelf(keep)
-        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits")
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits", initializer=_stand_back)
         # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
         self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
         self._clips = self.shelf.parent / "avd-examples"
@@ -102,17 +104,14 @@ class Visits:
         pieces = visit.pieces | results.finish(result, self.shelf.folder())
         return replace(visit, result=result, pieces=pieces)
 
-    def contribution(self, visit: Visit) -> Iterator[Visit]:
-        """Finds out which frame each pixel of a finished visit's image draws on; the last visit shows it."""
+    def contribution(self, visit: Visit) -> Iterator[dict[str, str]]:
+        """Finds out which frame each pixel of a finished visit's image draws on; the last pieces show it."""
         result, maps = visit.result, []
-        frames = result.clip.frames
-        for one in self.explorer.contributions(frames, result.request.checkpoint):
-            maps.append(one)
-            piece = {"contribution": contribution.asked(len(maps) / len(frames))}
-            yield replace(visit, pieces=visit.pieces | piece)
         # Not beside the result's other files: an example's are everybody's.
-        piece = results.contributed(result, self.shelf.folder(), np.stack(maps))
-        yield replace(visit, pieces=visit.pieces | piece)
+        picture, folder = results.picture(result, visit.folder), self.shelf.folder()
+        for one in self.explorer.contributions(result.clip.frames, result.request.checkpoint):
+            maps.append(one)
+            yield results.contributed(result, picture, maps, folder)
 
     def clip(self, name: str) -> Path:
         """An example clip; whoever asks first has it rendered, the others wait."""
@@ -172,7 +171,7 @@ class Visits:
         film: Filmstrip | None = None,
     ) -> Iterator[Visit]:
         aside: dict[str, Future] = {}
-        visit = Visit(title, None, None, None, {})
+        visit = Visit(title, None, folder, None, None, {})
         for part in self.explorer.explore_steps(request):
             if part.distilled is not None and not aside:  # the first picture comes before everything else
                 aside["film"] = self._aside(film or (lambda: read_filmstrip(request.clip)))
@@ -208,6 +207,12 @@ def _with(visit: Visit, aside: dict[str, Future]) -> Visit:
         address = Shelf.address(playable)
         pieces["preview"] = stage.preview(address, visit.title, clip.source.seconds, PREVIEW_SECONDS)
     return replace(visit, pieces=pieces, **done)
+
+
+def _stand_back() -> None:
+    """Lets everything else on the machine go first: a preview can wait, a first picture cannot."""
+    if sys.platform == "linux":  # elsewhere it would hold for the whole process; threads made by this one inherit it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def doing(stage: str | None = None) -> str:

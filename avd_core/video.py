@@ -34,6 +34,7 @@ __all__ = ["Clip", "Limits", "VideoError", "VideoInfo", "probe", "read_clip", "t
 
 DEFAULT_WINDOW = 4.0  # seconds taken from a longer clip when nobody chooses
 SHORTEST_WINDOW = 0.1
+STILL = 0.25  # grey levels between a pixel's darkest and lightest moment, in the mean, below which nothing moves
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,11 @@ def read_clip(
         notes.append("The file holds a single picture, which is repeated.")
     elif distinct < frames:
         notes.append(f"The window holds {distinct} different pictures, so some of the {frames} frames repeat.")
+    pictures = np.stack([seen.picture for seen in window.taken])
+    if index.frames > 1 and np.ptp(pictures, axis=0).mean() < STILL:
+        notes.append("Hardly anything moves in this window: a single frame says nearly as much.")
     return Clip(
-        frames=np.stack([seen.picture for seen in window.taken]),
+        frames=pictures,
         times=times,
         fps=frames / window.length,
         start=window.begin,

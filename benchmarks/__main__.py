@@ -7,6 +7,8 @@ networks on all 16 frames. *Reading*: `read_clip` beside a full PyAV decode of t
 Everybody takes a turn in every round, in a new order, so that a machine that slows down slows all of them.
 Milliseconds are the best of the rounds. A ratio is the median over rounds of the ratio within a round; above
 1 the peer takes longer. Weights are random but for AVD's own: they do not change the time.
+
+`python -m benchmarks page` measures how long people wait at the page.
 """
 
 from __future__ import annotations
@@ -171,7 +173,11 @@ def compare_reading(rounds: int) -> str:
 
 
 def main() -> int:
-    """Run both benchmarks and print their tables."""
+    """Run both benchmarks and print their tables; with `page`, those of the page."""
+    if sys.argv[1:2] == ["page"]:
+        from benchmarks import page  # it needs a browser, and nothing else here does
+
+        return page.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--checkpoint", default="base", help="whose networks (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=10, help="turns of each contender (default: %(default)s)")

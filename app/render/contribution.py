@@ -51,24 +51,28 @@ def paint(maps: np.ndarray, image: np.ndarray) -> np.ndarray:
     return np.rint(grey * (1 - strength) + colour * strength).astype(np.uint8)
 
 
-def offered(frames: int) -> str:
-    """The card before anybody asked."""
-    return card(
-        "contribution",
-        TITLE,
-        hint(f"Takes each of the {frames} frames away in turn and watches where the image changes.")
-        + '<button type="button" class="ghost" data-contribution>Show it <small>a few seconds</small></button>',
-    )
+def offered(frames: int, picture: str, size: tuple[int, int]) -> str:
+    """The card before anybody asked: the image in grey, with a button that has it coloured.
+
+    Args:
+        frames: T.
+        picture: address of the distilled image.
+        size: (H, W) of it.
+    """
+    return card("contribution", TITLE, hint(
+        f"Takes each of the {frames} frames away in turn and watches where the image changes."
+    ) + f"""
+<div class="grey"><img src="{escape(picture)}" alt="" style="--w:{size[1]};--h:{size[0]}">
+  <button type="button" class="ghost" data-contribution>Show it <small>a few seconds</small></button></div>
+""")  # fmt: skip
 
 
-def asked(share: float) -> str:
-    """The card while the frames are taken away; `share` of them (0 to 1) are through."""
-    return card(
-        "contribution",
-        TITLE,
-        f'<p class="status busy" role="status">Taking the frames away, one by one<span class="bar">'
-        f'<i style="width:{100 * max(share, 0.03):.0f}%"></i></span></p><div class="waiting"></div>',
-    )
+def asked(share: float, picture: str, size: tuple[int, int]) -> str:
+    """The same while the frames are taken away; `share` of them (0 to 1) are through."""
+    return card("contribution", TITLE, f"""
+<p class="status busy" role="status">Taking the frames away, one by one<span class="bar">
+  <i style="width:{100 * max(share, 0.03):.0f}%"></i></span></p>
+<div class="grey"><img src="{escape(picture)}" alt="" style="--w:{size[1]};--h:{size[0]}"></div>""")  # fmt: skip
 
 
 def show(maps: np.ndarray, picture: str, size: tuple[int, int]) -> str:

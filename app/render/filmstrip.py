@@ -43,8 +43,9 @@ def show(film: Filmstrip, start: float, seconds: float) -> str:
     )
     step = next((step for step in STEPS if total / step < MOST_MARKS), STEPS[-1])
     marks = "".join(
-        f'<span style="left:{100 * number * step / total:.2f}%">{_clock(number * step, total)}</span>'
-        for number in range(int(total / step) + 1)
+        f'<span class="{"last" if at > 0.97 * total else ""}" style="left:{100 * at / total:.2f}%">'
+        f"{_clock(at, total)}</span>"
+        for at in (number * step for number in range(int(total / step) + 1))
     )
 
     def handle(side: str, words: str, at: float) -> str:

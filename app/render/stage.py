@@ -104,6 +104,7 @@ def preview(address: str, name: str, total: float, shown: float) -> str:
     """
     length = seconds(total) if total <= shown else f"{seconds(total)}; plays the first {seconds(shown)}"
     return (
-        f'<figure class="preview"><video src="{escape(address)}" controls muted playsinline preload="metadata" '
-        f'aria-label="Your clip"></video><figcaption><b>{escape(name)}</b><span>{length}</span></figcaption></figure>'
+        f'<figure class="preview"><button type="button" data-act="preview" aria-label="Play your clip, or stop it" '
+        f'title="Play"><video src="{escape(address)}" muted loop playsinline preload="metadata" tabindex="-1"></video>'
+        f"<i></i></button><figcaption><b>{escape(name)}</b><span>{length}</span></figcaption></figure>"
     )

@@ -86,6 +86,10 @@
       if (p && p.leader.ended) for (const video of p.videos) video.currentTime = 0;
       transport.playing = !transport.playing;
     },
+    preview(button) {
+      const video = $("video", button);
+      if (video.paused) video.play().catch(() => {}); else video.pause();
+    },
     pixels(button) { button.setAttribute("aria-pressed", root.classList.toggle("pixels")); },
     metric(button) { root.classList.toggle("show-ssim", button.value === "ssim"); },
     dismiss(button) { button.closest(".problem").hidden = true; },

@@ -145,7 +145,7 @@ class ExploreTab:
         slots["examples"].click(self._on_example, settings, shown, **FIRST)
         slots["trim"].click(self._on_window, settings, shown, **FIRST)
         self.model.input(self._on_model, settings, shown, **FIRST)
-        aside = [slots["contribution"], slots["message"], self.visit]
+        aside = [slots["contribution"], slots["message"]]
         slots["contribution"].click(self._on_contribution, self.visit, aside, **ASIDE)
         self.desk.opening.change(self._on_opening, [self.desk.opening, *settings], [*shown, self.model], **FIRST)
 
@@ -259,16 +259,14 @@ class ExploreTab:
             yield {self.slots["message"]: FORGOTTEN}
             return
         turn = self.turns.get(request.session_hash)
-        piece = self.slots["contribution"]
         try:
-            for told in self.visits.contribution(visit):
+            for pieces in self.visits.contribution(visit):
                 if self.turns.get(request.session_hash) is not turn:
                     return
-                yield {piece: told.pieces["contribution"]}
-            yield {self.visit: told}
+                yield {self.slots[name]: piece for name, piece in pieces.items()}
         except Exception as error:
-            frames = len(visit.result.clip.frames)
-            yield {self.slots["message"]: message(error, KEPT), piece: contribution.offered(frames)}
+            piece = visit.pieces["contribution"]
+            yield {self.slots["message"]: message(error, KEPT), self.slots["contribution"]: piece}
 
     def _on_look(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Updates:
         return self._looked(visit, request, method=method, target=target)

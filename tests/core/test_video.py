@@ -1202,3 +1202,13 @@ def test_every_real_clip(tmp_path, data_dir):
             assert clip.seconds == (clip.source.seconds if whole else min(4, clip.source.seconds)), path.name
             assert not any("damaged" in note or "cut short" in note for note in clip.notes), path.name
         assert probe(transcode(path, tmp_path / "preview.mp4", max_seconds=1)).seconds == pytest.approx(1, abs=0.05)
+
+
+def test_clip_in_which_nothing_moves_is_told(tmp_path: Path):
+    still = np.full((24, 48, 64, 3), 90, np.uint8)
+    note = "Hardly anything moves"
+    clip = video.read_clip(video.write_mp4(tmp_path / "still.mp4", still, 12))
+    assert sum(note in sentence for sentence in clip.notes) == 1
+    still[12:, 10:20, 10:20] = 200
+    clip = video.read_clip(video.write_mp4(tmp_path / "moved.mp4", still, 12))
+    assert not any(note in sentence for sentence in clip.notes)
