@@ -61,8 +61,8 @@ class CompareTab:
             slot("notes")
             slot("links", parts.downloads([]))
             with gr.Row(elem_classes="choices", visible=False, elem_id="compare-pair") as self.pair:
-                self.first = gr.Dropdown([], label="A", min_width=140, elem_id="compare-a")
-                self.second = gr.Dropdown([], label="B", min_width=140, elem_id="compare-b")
+                self.first = gr.Dropdown([], label="A, on the left", min_width=140, elem_id="compare-a")
+                self.second = gr.Dropdown([], label="B, on the right", min_width=140, elem_id="compare-b")
             slot("duel")
 
     def _wire(self, frame: gr.Tab) -> None:

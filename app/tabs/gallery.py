@@ -71,10 +71,16 @@ class GalleryTab:
                     with gr.Row(elem_classes="last"):
                         self.whole = gr.Checkbox(False, label="Whole clips, not only where most moves", min_width=200)
                         self.examples = gr.Button("Try the examples", elem_id="gallery-examples", scale=0)
-            slot("status", '<p class="status">Up to 200 clips at once; of each a row as soon as it is ready.</p>')
-            self.order = gr.Dropdown(
-                render.ORDERS, value="", label="Sorted by", elem_id="gallery-order", visible=False, min_width=180
-            )
+            slot("status", '<p class="status">Up to 200 clips at once; each shows as soon as it is ready.</p>')
+            with gr.Row(elem_classes="choices"):
+                self.order = gr.Dropdown(
+                    render.ORDERS,
+                    value="",
+                    label="Sorted by",
+                    elem_id="gallery-order",
+                    interactive=False,
+                    min_width=180,
+                )
             slot("notes")
             slot("images", render.EMPTY, js_on_load=PICK)
             slot("links")
@@ -163,7 +169,7 @@ class GalleryTab:
             self.slots["notes"]: inspection.notes(),
             self.slots["links"]: inspection.links() if inspection.complete or not running else "",
             # Cards stay where they are while others arrive.
-            self.order: gr.Dropdown(visible=True, interactive=inspection.complete or not running),
+            self.order: gr.Dropdown(interactive=inspection.complete or not running),
         }
 
     def _entry(self, open: bool) -> Updates:

@@ -7,6 +7,7 @@ import inspect as reflection
 import re
 import zipfile
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from app.desk import Desk
 from app.render import gallery as render
 from app.tabs.gallery import GalleryTab
 from app.visits import Visits
+from avd_core import synthetic
 from avd_core.explorer import Explorer
 from avd_core.inspection import InspectRequest, Source
 from avd_core.png import read_distilled
@@ -155,6 +157,15 @@ def test_useless_upload_is_told_and_the_last_gallery_stays(tab: GalleryTab, fini
     assert titles(last[tab.slots["images"]]) == titles(finished[tab.slots["images"]])
     *_, last = tab._on_upload(asked(tab, [letter]), visitor())
     assert "letter.zip" in last[tab.slots["message"]] and tab.inspection not in last
+
+
+def test_examples_are_there_for_whoever_has_no_clips(
+    tab: GalleryTab, rendered_clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tab.desk.visits, "clip", lambda name: rendered_clip)
+    seen = {key: value for step in tab._on_examples(asked(tab, None), visitor("x")) for key, value in step.items()}
+    wanted = [escape(scene.title) for scene in synthetic.SCENES.values()]
+    assert titles(seen[tab.slots["images"]]) == wanted and seen[tab.upload].visible
 
 
 def test_time_left_is_told_in_words():
