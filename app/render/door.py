@@ -47,9 +47,9 @@ def address(query: str) -> str:
 def privacy(hours: float) -> str:
     """The page's last line."""
     return (
-        f'<p class="privacy"><b>Privacy.</b> Your clips stay on the machine that serves this page, are shown to no '
-        f"other visitor, and are deleted after {hours:g} hours. No accounts, no tracking, nothing recorded. Your settings stay "
-        "in this browser.</p>"
+        '<p class="privacy"><b>Privacy.</b> Your clips stay on the machine that serves this page, are shown to no '
+        f"other visitor, and are deleted after {hours:g} hours. No accounts, no tracking, nothing recorded. Your "
+        "settings stay in this browser.</p>"
     )
 
 

@@ -109,10 +109,10 @@ def test_settings_are_restored_and_a_link_goes_first():
 # --- recents ------------------------------------------------------------------------------------------------------
 
 
-def seen(name: str, start: float = 0.0) -> Visit:
+def seen(name: str, start: float = 0.0) -> SimpleNamespace:
     clip = SimpleNamespace(start=start, seconds=1.0)
     result = SimpleNamespace(request=SimpleNamespace(clip=Path(name)), clip=clip, fingerprint="abc")
-    return Visit(name, result, None, {})
+    return SimpleNamespace(title=name, result=result)
 
 
 def test_recent_results_are_each_visitors_own():
