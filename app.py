@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 # Before gradio is imported: no version check and no usage counts leave this machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+# A folder of our own for clips and results, closed to other users of this machine: what is outdated in it is deleted.
+if not os.environ.get("GRADIO_TEMP_DIR"):
+    folder = Path(tempfile.gettempdir()) / f"avd-explorer-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        sys.exit(f"{folder} belongs to somebody else: set GRADIO_TEMP_DIR to a folder of your own.")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 PORT = os.environ.get("GRADIO_SERVER_PORT") or "7860"
 if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it, which stumbles over a word

@@ -15,8 +15,12 @@ from typing import Any
 
 import gradio as gr
 
+from app import arrivals
+from app.arrivals import Arrival, Offer
+from app.recents import Recents
 from app.render import parts
 from app.visits import Visits
+from avd_core import synthetic
 
 # How events run. A first picture never waits behind somebody's long work: each kind has a queue of its own.
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -44,6 +48,8 @@ class Opening:
         start: where the window begins, in seconds; with `seconds`, its length. None: the part with the most motion.
         whole: take the whole clip.
         checkpoint: None is the one chosen in Explore.
+        classifier: likewise.
+        method: likewise, a key of `saliency.METHODS`.
     """
 
     clip: Path
@@ -52,6 +58,8 @@ class Opening:
     seconds: float | None = None
     whole: bool = False
     checkpoint: str | None = None
+    classifier: str | None = None
+    method: str | None = None
     number: int = field(default_factory=lambda: next(_numbers))  # the same clip opened again is news too
 
 
@@ -65,17 +73,57 @@ class Desk:
         visit: the `Visit` that Explore shows this visitor, or None.
         opening: the `Opening` wanted last, or None.
         tabs: the tabs' frame.
+        names: the tabs' ids, in their order.
+        recents: what each visitor looked at last.
+        remembered: what the visitor's browser remembers, once `REMEMBERED` has asked it.
+        regrets: says what a link asked for in vain.
+        landing: the tab that a link wants open, as soon as there is something to see.
     """
 
+    REMEMBERED = "() => [window.door.remembered()]"
     tabs: gr.Tabs
 
     def __init__(self, page: gr.Blocks, visits: Visits, checkpoint: str) -> None:
         self.page, self.visits, self.checkpoint = page, visits, checkpoint
-        self.visit, self.opening = gr.State(None), gr.State(None)
+        self.names = [EXPLORE]
+        self.recents = Recents(visits.shelf.seconds)
+        self.visit, self.opening, self.landing = gr.State(None), gr.State(None), gr.State(None)
+        self.remembered = gr.JSON(visible=False)
+        self.regrets = gr.HTML(visible=False, elem_id="regrets", apply_default_css=False)
 
     def open(self, opening: Opening) -> Updates:
         """What a handler answers to have a clip opened in Explore; `opened` names the outputs it needs."""
         return {self.opening: opening, self.tabs: gr.Tabs(selected=EXPLORE)}
+
+    def offer(self, classifiers: Iterable[str] = (), methods: Iterable[str] = ()) -> Offer:
+        """What a link can ask for and a browser remember."""
+        checkpoints = dict.fromkeys([self.checkpoint, *self.visits.explorer.checkpoints()])
+        return Offer(tuple(synthetic.SCENES), tuple(checkpoints), tuple(self.names), tuple(classifiers), tuple(methods))
+
+    def arrive(self, remembered: Any, offer: Offer, request: gr.Request) -> tuple[Arrival, Updates]:
+        """Somebody opens the page; what to open for them is in the updates, if it is not what everybody sees first.
+
+        The outputs it needs are `arrived`.
+        """
+        known = remembered if isinstance(remembered, dict) else {}
+        self.recents.meet(str(request.session_hash), known.get("visitor"))
+        arrival = arrivals.arrive(request.query_params, known, offer)
+        updates: Updates = {self.landing: arrival.tab if arrival.tab != self.names[0] else None}
+        if arrival.regrets:
+            told = parts.problem(" ".join(arrival.regrets), "What else it asks for is shown.")
+            updates[self.regrets] = gr.HTML(told, visible=True)
+        usual = offer.classifiers[0], offer.methods[0]
+        if arrival.query(offer) or (arrival.classifier, arrival.method) != usual:
+            clip, title = self.visits.clip(arrival.example), synthetic.SCENES[arrival.example].title
+            window = {"start": arrival.start, "seconds": arrival.seconds, "whole": arrival.whole}
+            look = {"checkpoint": arrival.checkpoint, "classifier": arrival.classifier, "method": arrival.method}
+            updates[self.opening] = Opening(clip, title, **window, **look)
+        return arrival, updates
+
+    @property
+    def arrived(self) -> list[Any]:
+        """The outputs of a handler that answers with `arrive`."""
+        return [self.landing, self.regrets, self.opening]
 
     @property
     def opened(self) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.render import contribution, hidden, parts, realism, recognition, restoration, saliency, stage
+from app.render import contribution, door, hidden, parts, realism, recognition, restoration, saliency, stage
 from app.shelf import Shelf
 from avd_core.exploration import Exploration
 from avd_core.hidden import amplified, look_beneath
@@ -88,7 +88,7 @@ def finish(part: Exploration, folder: Path) -> dict[str, str]:
     return {
         "recognition": _recognition(part),
         **_saliency(part, folder),
-        "links": parts.downloads(links),
+        "links": parts.downloads(links, door.WAYS_OUT),
         "details": parts.details(timings, part.fingerprint),
     }
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import gradio as gr
 
 from app import theme
+from app.api import Api
 from app.desk import Desk
+from app.door import Door
 from app.render import parts
-from app.shelf import KEEP_HOURS
+from app.shelf import KEEP_HOURS, SWEEP_SECONDS
 from app.tabs import compare, explore, gallery, probe, restore, storyboard
 from app.visits import Visits
 from avd_core.explorer import DEFAULT_CHECKPOINT, Explorer
@@ -21,24 +23,29 @@ TABS = (explore, compare, restore, probe, storyboard, gallery)
 MAX_UPLOAD = "300mb"
 
 
-def build_app(explorer: Explorer) -> gr.Blocks:
+def build_app(explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> gr.Blocks:
     """The page around one explorer, which all visitors share.
 
     Args:
         explorer: what computes; used only from event handlers, so it may still be on its way.
+        keep: seconds after which clips and results are deleted.
     """
     built = []
-    with gr.Blocks(
-        title="AVD Explorer", analytics_enabled=False, delete_cache=(600, KEEP_HOURS * 3600), fill_width=True
-    ) as page:
+    sweep = min(SWEEP_SECONDS, keep)
+    with gr.Blocks(title="AVD Explorer", analytics_enabled=False, delete_cache=(sweep, keep), fill_width=True) as page:
         gr.HTML(parts.HEADER)
-        desk = Desk(page, Visits(explorer), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
+        desk = Desk(page, Visits(explorer, keep), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
+        desk.names, frames = [tab.ID for tab in TABS], []
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as desk.tabs:
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"{tab.ID}-tab") as frame:
+                    frames.append(frame)
                     built.append(tab.build(desk, frame))
+        Door(desk, built[0], frames)
+        Api(desk)
     page.queue(max_size=64)
     page.preparations = [tab.prepare for tab in built if hasattr(tab, "prepare")]
+    page.preparations.append(lambda: desk.visits.shelf.keep_swept(sweep))
     return page
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from app import results
 from app.render import filmstrip, parts, stage
-from app.shelf import Shelf
+from app.shelf import KEEP_HOURS, Shelf
 from avd_core import synthetic, video
 from avd_core.distillers import middle_frame
 from avd_core.exploration import DEFAULT_METHOD, Exploration, ExploreRequest
@@ -35,7 +35,7 @@ DOING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, also by gradio, which asks whether it has changed
 class Visit:
     """One clip, what is known of it so far, and that as pieces of the page.
 
@@ -59,8 +59,8 @@ class Visit:
 class Visits:
     """Makes visits with one explorer; frozen visits, so that any number of people can share it and them."""
 
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer, self.shelf = explorer, Shelf()
+    def __init__(self, explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> None:
+        self.explorer, self.shelf = explorer, Shelf(keep)
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits", initializer=_stand_back)
         # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
         self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
@@ -132,6 +132,15 @@ class Visits:
             (path,) = synthetic.write_examples(self._clips, [name])
         self._rendered[name] = path
         return path
+
+    def example_of(self, clip: Path) -> str | None:
+        """Which example a clip is; None for a visitor's own."""
+        return clip.stem if clip.parent == self._clips and clip.stem in synthetic.SCENES else None
+
+    def open(self, title: str, request: ExploreRequest) -> Iterator[Visit]:
+        """A clip that is explored as an example where it is one, and else as `explore` does."""
+        name = self.example_of(request.clip)
+        return self.example(name, request) if name else self.explore(title, request)
 
     @property
     def missing(self) -> int:

@@ -92,9 +92,11 @@ def _explore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cam-video", action="store_true", help="also cam.mp4: where it looks in every restored frame")
     parser.add_argument("--road", action="store_true", help="also how faithful the map is (ROAD), in report.json")
     parser.add_argument("--save-frames", action="store_true", help="also the frames before and after, lossless")
+    parser.add_argument("--zip", action="store_true", help="also everything as one file, with a page to read it on")
 
 
 def _explore(args: argparse.Namespace) -> int:
+    from avd_core.bundle import write_bundle
     from avd_core.classifier_names import with_labels
     from avd_core.explorer import Explorer, ExploreRequest
     from avd_core.outputs import check_folder
@@ -122,7 +124,10 @@ def _explore(args: argparse.Namespace) -> int:
 
     def work(request: ExploreRequest, name: str) -> None:
         exploration = explorer.look_closer(explorer.explore(request), frames=args.cam_video, road=args.road)
-        print(_summary(exploration, exploration.save(args.out / name, args.save_frames)))
+        saved = exploration.save(args.out / name, args.save_frames)
+        if args.zip:
+            write_bundle(exploration, saved.folder / "everything.zip")
+        print(_summary(exploration, saved))
 
     return _each(args, work, requests, names)
 

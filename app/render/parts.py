@@ -6,9 +6,10 @@ imports gradio. What a person typed or a file said is escaped.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
+
+from avd_core.line_plot import ticks as ticks  # for every plot of the page
 
 HEADER = """
 <header class="masthead">
@@ -102,16 +103,17 @@ def notes(sentences: Sequence[str]) -> str:
     return f'<ul class="notes">{lines}</ul>' if lines else ""
 
 
-def downloads(links: Sequence[tuple[str, str, str]]) -> str:
+def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
     """Links that save files.
 
     Args:
         links: (title, address, name to save under).
+        also: what stands behind them, as HTML.
     """
     items = "".join(
         f'<a href="{escape(address)}" download="{escape(name)}">{escape(title)}</a>' for title, address, name in links
     )
-    return f'<nav class="downloads" aria-label="Downloads"><span>Save</span>{items}</nav>'
+    return f'<nav class="downloads" aria-label="Downloads"><span>Save</span>{items}{also}</nav>'
 
 
 def details(timings: Mapping[str, float], fingerprint: str) -> str:
@@ -122,15 +124,3 @@ def details(timings: Mapping[str, float], fingerprint: str) -> str:
         f'<div class="timings"><p>{steps} · together <b>{seconds(sum(timings.values()))}</b></p>'
         f"<p>weights <b>{escape(fingerprint)}</b></p></div>"
     )
-
-
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers that hold low and high between the first and the last, at most ``most`` of them."""
-    span = max(high - low, 1e-3)
-    for exponent in range(-6, 7):
-        for factor in (1, 2, 5):
-            step = factor * 10.0**exponent
-            first, last = math.floor(low / step), math.ceil(high / step)
-            if last - first + 1 <= most and step * most >= span:
-                return [round(k * step, 6) for k in range(first, max(last, first + 1) + 1)]
-    return [low, high]

@@ -18,7 +18,7 @@ from app.render import contribution, filmstrip, hidden, parts, realism, restorat
 from app.shelf import KEEP_HOURS
 from app.visits import Visit, doing
 from avd_core import synthetic
-from avd_core.explorer import ExploreRequest
+from avd_core.explorer import DEFAULT_CLASSIFIER, ExploreRequest
 
 ID, TITLE = EXPLORE, "Explore"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
@@ -85,6 +85,7 @@ class ExploreTab:
                 )
                 slot("preview", visible=False)
                 slot("examples", self.visits.tiles(), js_on_load=PICK)
+                slot("recent")
                 with gr.Column(elem_id="settings"):
                     self.model = gr.Dropdown(named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                     gr.HTML(
@@ -117,7 +118,11 @@ class ExploreTab:
         settings = [self.visit, self.model, self.look.classifier, self.look.method]
         shown = [*slots.values(), self.visit, self.upload, *self.look.shown]
 
-        page.load(self._greet, None, [*shown, self.model], **QUIET, concurrency_limit=None)
+        self.reopened = [*shown, self.model]
+        greeted = [*self.reopened, *self.desk.arrived]
+        page.load(
+            self._greet, self.desk.remembered, greeted, **QUIET, concurrency_limit=None, js=self.desk.REMEMBERED
+        )  # fmt: skip
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
             click(None, js=QUEUED)
@@ -139,18 +144,22 @@ class ExploreTab:
             *_, visit = self.visits.example(name, ExploreRequest(self.visits.clip(name), self.checkpoint), anew)
         return visit
 
-    def _greet(self) -> Iterator[Updates]:
-        """A first visitor sees a finished example before touching anything."""
+    def _greet(self, remembered: Any, request: gr.Request) -> Iterator[Updates]:
+        """A first visitor sees a finished example before touching anything, or what a link asks for."""
+        from avd_core.saliency import METHODS
+
         explorer, examples = self.visits.explorer, self.slots["examples"]
         yield {examples: self.visits.tiles()}
+        offer = self.desk.offer(dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()]), METHODS)
+        arrival, updates = self.desk.arrive(remembered, offer, request)
         try:
-            updates = self._shown(self._open())
+            if self.desk.opening not in updates:
+                updates |= self._shown(self._open())
         except Exception as error:
-            updates = self._failed(error, None)
-        checkpoints = dict.fromkeys([self.checkpoint, *explorer.checkpoints()])
+            updates |= self._failed(error, None)
         yield updates | {
             self.slots["preview"]: gr.skip(),  # the examples play where they are
-            self.model: gr.Dropdown(named(checkpoints)),
+            self.model: gr.Dropdown(named(offer.checkpoints), value=arrival.checkpoint),
             examples: self.visits.tiles(),
         }
         # Only on a machine's very first start: the example clips appear as they are rendered.
@@ -185,9 +194,10 @@ class ExploreTab:
         """Another tab wants a clip opened here."""
         model = opening.checkpoint or model
         window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
-        ask = ExploreRequest(opening.clip, model, **window, classifier=classifier, cam=method)
+        look = {"classifier": opening.classifier or classifier, "cam": opening.method or method}
+        ask = ExploreRequest(opening.clip, model, **window, **look)
         yield {self.model: model, self.slots["trim"]: filmstrip.waiting()}
-        yield from self._explored(self.visits.explore(opening.title, ask), visit, request)
+        yield from self._explored(self.visits.open(opening.title, ask), visit, request)
 
     def _on_window(
         self, visit: Visit | None, model: str, classifier: str, method: str, chosen: gr.EventData, request: gr.Request
@@ -230,6 +240,11 @@ class ExploreTab:
         except Exception as error:
             piece = visit.pieces["contribution"]
             yield {self.slots["message"]: message(error, KEPT), self.slots["contribution"]: piece}
+
+    def reopen(self, visit: Visit, request: gr.Request) -> Updates:
+        """A finished visit shown again, at once; its outputs are `reopened`. What was being explored is given up."""
+        self.turns[request.session_hash] = object()
+        return self._shown(visit) | {self.model: visit.result.request.checkpoint, self.slots["message"]: ""}
 
     # What handlers answer -------------------------------------------------------------------------------------
 

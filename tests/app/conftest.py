@@ -13,6 +13,17 @@ from scripts.screenshot import FLAGS, free_port, served
 from tests.repository import ROOT
 
 ARTIFACTS = ROOT / "artifacts"
+# In the page's own process: which machines it asks for, or sends anything to.
+SPY = """
+import os, sys
+def note(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg"):
+        address = args[0] if event == "socket.getaddrinfo" else args[1]
+        host = address[0] if isinstance(address, tuple) else address
+        with open(os.environ["CALLS"], "a") as file:
+            print(host.decode() if isinstance(host, bytes) else host, file=file)
+sys.addaudithook(note)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +37,11 @@ def checkpoint(tiny_checkpoint: Path) -> str:
 @pytest.fixture(scope="session")
 def environment(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of the page's process: a port and a temporary folder of its own."""
-    folder = tmp_path_factory.mktemp("gradio")
+    folder, spy = tmp_path_factory.mktemp("gradio"), tmp_path_factory.mktemp("spy")
+    (spy / "sitecustomize.py").write_text(SPY)
+    (spy / "calls.txt").write_text("")
     own = {"GRADIO_SERVER_PORT": str(free_port()), "GRADIO_TEMP_DIR": str(folder), "AVD_CHECKPOINT": checkpoint}
+    own |= {"PYTHONPATH": str(spy), "CALLS": str(spy / "calls.txt")}
     return {**os.environ, **own}
 
 

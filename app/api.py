@@ -1,0 +1,178 @@
+"""The endpoints for programs: what the page does, by name and type, for `gradio_client` or plain HTTP.
+
+They stand on hidden components rather than on `gr.api`: that one hands a file's path through as it came, while a
+`gr.File` takes only what was uploaded to this server (gradio 6.31). A checkpoint or a classifier is one that the page
+offers too, never a path and never a download. Everything takes its turn beside the visitors of the page.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.desk import FIRST, Desk
+from avd_core.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
+from avd_core.video import write_mp4
+
+NAMES = ("explore", "distill", "restore", "compare")
+FAULT = "Something broke here, and it was not your file. Please try again."
+
+
+class Api:
+    """Called by programs; every answer's files lie on the shelf, and go when the page's do."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.visits, self.checkpoint = desk.visits, desk.checkpoint
+        clip = gr.File(label="the video: MP4, MOV, AVI, MKV, WebM or GIF", visible=False)
+        image = gr.File(label="a distilled PNG, or any PNG, JPEG or WebP", visible=False)
+        checkpoint = gr.Textbox(self.checkpoint, label="one that the page offers", visible=False)
+        checkpoints = gr.Textbox(label="those of the page to compare, by commas; by default all", visible=False)
+        decoder = gr.Textbox(label="one that the page offers; by default the image's own text picks", visible=False)
+        start = gr.Number(label="where the window begins, in seconds; by default where most moves", visible=False)
+        seconds = gr.Number(label="the window's length in seconds; by default at most 4", visible=False)
+        whole = gr.Checkbox(False, label="take the whole clip as the window", visible=False)
+        fps = gr.Number(label="frames a second to play at; by default what the image says", visible=False)
+        classifier = gr.Textbox(DEFAULT_CLASSIFIER, label="one that the page offers", visible=False)
+        cam = gr.Textbox(DEFAULT_METHOD, label="how to ask where the classifier looks", visible=False)
+        target = gr.Textbox(label="the class to look for; by default the likeliest", visible=False)
+        window = [checkpoint, start, seconds, whole]
+
+        def answer(*files: str, said: str) -> list[Any]:
+            return [*(gr.File(label=name, visible=False) for name in files), gr.JSON(label=said, visible=False)]
+
+        everything = answer("distilled", "restored", "comparison", "overlay", said="report")
+        self._open(self.explore, [clip, *window, classifier, cam, target], everything)
+        self._open(self.distill, [clip, *window], answer("distilled", said="facts"))
+        self._open(self.restore, [image, decoder, fps], answer("restored", said="facts"))
+        judged = [checkpoints, checkpoint, *window[1:], classifier]
+        self._open(self.compare, [clip, *judged], answer("sheet", "everything", said="report"))
+
+    def _open(self, handler: Callable, inputs: list[Any], outputs: list[Any]) -> None:
+        public = FIRST | {"api_visibility": "public", "api_name": handler.__name__}
+        gr.on([], _told(handler), inputs, outputs, **public)
+
+    def explore(
+        self,
+        clip: str,
+        checkpoint: str | None = None,
+        start: float | None = None,
+        seconds: float | None = None,
+        whole: bool = False,
+        classifier: str = DEFAULT_CLASSIFIER,
+        cam: str = DEFAULT_METHOD,
+        target: str | None = None,
+    ) -> tuple[str, str, str, str, dict[str, Any]]:
+        """Everything about one clip: its one image, the clip restored from it, and what both are worth.
+
+        Returns:
+            The distilled image (PNG), the restored clip and the original beside it (MP4), the heat map laid over the
+            image (PNG), and the figures: the report.json of the `explore` command.
+        """
+        from avd_core.saliency import METHODS
+
+        self._known("saliency method", cam, METHODS)
+        self._known("classifier", classifier, self.visits.explorer.classifiers())
+        request = ExploreRequest(
+            Path(clip), self._checkpoint(checkpoint), start, seconds, whole, classifier, cam, target or None
+        )
+        result = self.visits.explorer.explore(request)
+        files = result.save(self.visits.shelf.folder())
+        return *map(str, (files.distilled, files.restored, files.comparison, files.cam)), result.report()
+
+    def distill(
+        self,
+        clip: str,
+        checkpoint: str | None = None,
+        start: float | None = None,
+        seconds: float | None = None,
+        whole: bool = False,
+    ) -> tuple[str, dict[str, Any]]:
+        """One image of a clip.
+
+        Returns:
+            The PNG that /restore plays, and the facts: checkpoint, fingerprint, frames, size, fps, window, notes.
+        """
+        window = {"start": start, "seconds": seconds, "whole": whole}
+        made = self.visits.explorer.distill(Path(clip), checkpoint=self._checkpoint(checkpoint), **window)
+        path = made.save(self.visits.shelf.folder() / "distilled.png")
+        said = _said(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
+        return str(path), said | {
+            "window": {"start": made.clip.start, "seconds": made.clip.seconds}, "notes": list(made.clip.notes)
+        }  # fmt: skip
+
+    def restore(
+        self, image: str, checkpoint: str | None = None, fps: float | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """The clip back from its distilled image alone; any other picture plays too, and the notes say so.
+
+        Returns:
+            The clip (MP4), and the facts: checkpoint, fingerprint, frames, size, fps, notes.
+        """
+        chosen = self._checkpoint(checkpoint) if checkpoint else None
+        played = self.visits.explorer.restore(Path(image), checkpoint=chosen, fps=fps)
+        path = write_mp4(self.visits.shelf.folder() / "restored.mp4", played.frames, played.fps)
+        said = _said(played.checkpoint, played.fingerprint, played.frames.shape, played.fps)
+        return str(path), said | {"notes": list(played.notes)}
+
+    def compare(
+        self,
+        clip: str,
+        checkpoints: str | None = None,
+        judge: str | None = None,
+        start: float | None = None,
+        seconds: float | None = None,
+        whole: bool = False,
+        classifier: str = DEFAULT_CLASSIFIER,
+    ) -> tuple[str, str, dict[str, Any]]:
+        """One clip as one image in every way there is, looked at by the same judges.
+
+        Returns:
+            All of them as one picture (PNG); the images and the clips that come back from them (ZIP); and the figures:
+            the comparison.json of the `compare` command.
+        """
+        from avd_core.comparison import CompareRequest, compare
+
+        explorer = self.visits.explorer
+        self._known("classifier", classifier, explorer.classifiers())
+        names = [name.strip() for name in (checkpoints or "").split(",") if name.strip()] or explorer.checkpoints()
+        asked = tuple(self._checkpoint(name) for name in names)
+        request = CompareRequest(Path(clip), asked, start, seconds, whole, classifier, self._checkpoint(judge))
+        *_, comparison = compare(explorer, request)
+        folder = comparison.save(self.visits.shelf.folder() / "comparison")
+        everything = shutil.make_archive(str(folder.with_name("everything")), "zip", folder)
+        return str(folder / "sheet.png"), everything, comparison.report()
+
+    def _checkpoint(self, name: str | None) -> str:
+        name = name or self.checkpoint
+        self._known("checkpoint", name, [self.checkpoint, *self.visits.explorer.checkpoints()])
+        return name
+
+    def _known(self, what: str, name: str, known: Any) -> None:
+        if name not in known:
+            raise RequestError(f"There is no {what} {name!r} here; there are {', '.join(dict.fromkeys(known))}.")
+
+
+def _said(checkpoint: str, fingerprint: str, shape: tuple[int, ...], fps: float) -> dict[str, Any]:
+    count, height, width, _ = shape
+    names = {"checkpoint": checkpoint, "fingerprint": fingerprint}
+    return names | {"frames": count, "size": [height, width], "fps": fps}
+
+
+def _told(handler: Callable) -> Callable:
+    """What a caller can act on is a sentence of the core; all else is our fault, and logged."""
+
+    @wraps(handler)
+    def answer(*inputs: Any) -> Any:
+        try:
+            return handler(*inputs)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        except Exception as error:
+            raise gr.Error(FAULT) from error  # gradio prints the cause
+
+    return answer
