@@ -208,7 +208,6 @@ def test_shown_result_is_recent_and_reopens_without_computing(
     monkeypatch.setattr(wired.explore.look, "show", lambda visit: {})
     answer = wired._on_reopen(SimpleNamespace(what=key), me)
     assert answer[wired.explore.visit] is visit and answer[wired.explore.slots["stage"]] == visit.pieces["stage"]
-    assert answer[wired.explore.classifier] == "action"
     refused = wired._on_reopen(SimpleNamespace(what=key), visitor("somebody else"))
     assert 'role="alert"' in refused[wired.message] and wired.explore.visit not in refused
 
