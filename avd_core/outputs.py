@@ -66,6 +66,8 @@ def staged_file(path: str | Path) -> Iterator[Path]:
         try:
             yield staging
             os.replace(staging, path)
+        except ValueError as error:  # whoever wrote knew the file by its passing name
+            raise type(error)(str(error).replace(str(staging), str(path)).replace(staging.name, path.name)) from error
         finally:
             staging.unlink(missing_ok=True)
 

@@ -74,9 +74,8 @@ def commands() -> list[list[str]]:
 def test_every_command_is_understood(command: list[str]):
     from avd_core.cli import COMMANDS
 
-    add_arguments, _ = COMMANDS[command[0]].functions()
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    COMMANDS[command[0]].load().add_arguments(parser)
     parser.parse_args(command[1:])
 
 

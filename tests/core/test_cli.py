@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avd_core.cli import COMMANDS, main, output_names
+from avd_core.cli import COMMANDS, main
+from avd_core.commands.arguments import output_names
 from avd_core.explorer import Explorer
 from avd_core.metrics import PSNR_CAP
 from avd_core.png import read_distilled
@@ -118,6 +119,7 @@ def test_a_bad_clip_is_one_line_status_2_and_no_folder(tmp_path, explore, conten
         (["--classifier", "nonesuch"], "nonesuch"),
         (["--checkpoint", "nonesuch"], "nonesuch"),
         (["--nonesuch"], "nonesuch"),
+        (["--out", ""], "empty path"),
     ],
 )
 def test_bad_options_are_one_line_and_status_2(tmp_path, tiny_checkpoint, rendered_clip, words, sentence, capsys):
@@ -215,6 +217,13 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "" and "explore" in done.stdout
+
+
+def test_a_reader_who_has_read_enough_is_no_error():
+    command = [sys.executable, "-m", "avd_core", "--help"]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running.stdout.close()
+    assert running.stderr.read() == b"" and running.wait() in (0, 141)
 
 
 def test_python_dash_m_speaks_one_line_on_standard_error(tmp_path):

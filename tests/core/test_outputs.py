@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from avd_core.outputs import OutputError, check_folder, staged_file, staged_folder, write_json
+from avd_core.png import ImageError
 
 
 def content(folder) -> dict[str, str]:
@@ -65,6 +66,15 @@ def test_a_file_appears_whole_and_keeps_its_suffix(tmp_path):
         assert staging.suffix == ".mp4"
         staging.write_text("done")
     assert content(tmp_path) == {"new/clip.mp4": "done"}
+
+
+def test_what_goes_wrong_with_a_file_names_the_file_that_was_asked_for(tmp_path):
+    with (
+        pytest.raises(ValueError, match=r"^image\.png is too large") as caught,
+        staged_file(tmp_path / "image.png") as at,
+    ):
+        raise ImageError(f"{at.name} is too large.")
+    assert type(caught.value) is ImageError
 
 
 def test_places_that_cannot_be_are_refused_before_the_work(tmp_path):

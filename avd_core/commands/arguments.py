@@ -1,0 +1,81 @@
+"""What the verbs share: arguments, names of outputs, complaints that do not stop the work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+CLASSIFIER = {"default": "mobilenet_v2", "metavar": "NAME", "help": "default: mobilenet_v2"}
+
+
+class CommandError(ValueError):
+    """Arguments that contradict each other, with a sentence saying how."""
+
+
+def complain(command: str, sentence: str) -> int:
+    """One line on standard error; returns the exit status that goes with it."""
+    print(f"avd {command}:", " ".join(sentence.split()), file=sys.stderr)
+    return 2
+
+
+def path(text: str) -> Path:
+    """A path that was really given: an empty one would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty path was given")
+    return Path(text)
+
+
+def add_checkpoint_and_window(parser: argparse.ArgumentParser) -> None:
+    add_checkpoint(parser)
+    add_window(parser)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", default="base", metavar="NAME", help="bundled name, folder or Hub repo id (default: base)"
+    )
+
+
+def add_window(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", type=float, metavar="S", help="where the window begins, in seconds")
+    parser.add_argument("--seconds", type=float, metavar="S", help="its length (default: the 4 s that move most)")
+    parser.add_argument("--whole", action="store_true", help="the whole clip as the window")
+
+
+def each(args: argparse.Namespace, work: Callable[..., None], *inputs: Sequence) -> int:
+    """Works through the clips, past those that fail; each failure is told in a line."""
+    status = 0
+    for clip, *values in zip(args.clips, *inputs, strict=True):
+        try:
+            work(*values)
+        except ValueError as error:
+            status = complain(args.command, f"{clip}: {error}")
+    return status
+
+
+def check_suffix(path: Path, suffix: str) -> None:
+    if path.suffix.lower() != suffix:
+        raise CommandError(f"--out is {path}; it must end in {suffix}.")
+
+
+def output_names(clips: Sequence[Path], suffix: str = "") -> list[str]:
+    """One name for each clip's output: its stem; stems that collide keep their extension; then a number.
+
+    Names that differ only in case count as equal: on some file systems they are.
+    """
+    stems = [path.stem.strip(".") or "clip" for path in clips]  # a file "...mp4" has the stem ".."
+    count = Counter(stem.casefold() for stem in stems)
+    taken: set[str] = set()
+    names = []
+    for path, stem in zip(clips, stems, strict=True):
+        base = stem if count[stem.casefold()] == 1 else stem + path.suffix
+        name, number = base, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{base}-{number}"
+        taken.add(name.casefold())
+        names.append(name + suffix)
+    return names
