@@ -142,3 +142,24 @@ def test_no_machine_path_anywhere():
         if path.suffix not in {".png", ".safetensors"}:
             found = somewhere.search((ROOT / path).read_bytes())
             assert not found, f"{path} names a path of one machine: {found.group()!r}"
+
+
+def test_no_style_sheet_reaches_into_another_tab():
+    """All are loaded at once: what one tab calls its own, no other may style, and none what belongs to the page."""
+
+    def selectors(path) -> set[str]:
+        text = re.sub(r"/\*.*?\*/|@media[^{]+\{", "", path.read_text(encoding="utf-8"), flags=re.S)
+        return {part.strip() for rule in re.findall(r"([^{}]+)\{", text) for part in rule.split(",")}
+
+    sheets = {path.stem: selectors(path) for path in (ROOT / "app" / "static").glob("*.css")}
+    shared = sheets.pop("page") | sheets.pop("reels")
+    assert len(sheets) > 5 and all(sheets.values())
+    known = {match.group() for part in shared if (match := re.match(r"\.[\w-]+", part))}
+    owner: dict[str, str] = {}
+    for name, parts in sheets.items():
+        assert not {part for part in parts & shared if re.fullmatch(r"\.[\w-]+", part)}, name
+        for part in parts:
+            first = re.match(r"\.[\w-]+", part)
+            if first and first.group() not in known:
+                other = owner.setdefault(first.group(), name)
+                assert other == name, f"{first.group()} is styled by {other} and by {name}"

@@ -71,7 +71,7 @@ def show(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
     psnr = "Closeness is PSNR, in dB: 3 dB more halve the squared error, 30 dB look clean, 60 is the most shown."
     return (
         f'<p class="told" role="status">{lead}</p>{group}'
-        f'<div class="terms"><p>{psnr}</p><dl>{terms}</dl>{notice}</div>'
+        f'<div class="glossary"><p>{psnr}</p><dl>{terms}</dl>{notice}</div>'
     )  # fmt: skip
 
 

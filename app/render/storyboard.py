@@ -20,7 +20,7 @@ Address = Callable[[str], str]  # where the browser finds a file of the strip
 def empty() -> str:
     """The place of the strip before there is one."""
     return """
-<section class="reel nothing"><ol>
+<section class="cinema nothing"><ol>
   <li><b>A long video</b> is cut where its scenes change, into windows of a few seconds.</li>
   <li><b>One image</b> is distilled of each window: that is all that is kept.</li>
   <li><b>The whole video</b> plays again from the images alone, today or from a zip next year.</li></ol></section>"""
@@ -33,7 +33,7 @@ def films(board: Board | None, address: Address, name: str) -> str:
     if board is None or not board.complete:
         panes = '<figure><figcaption><b>{}</b></figcaption><div class="media waiting"></div></figure>'
         return (
-            f'<section class="reel pending" {shape} aria-label="The film"><div class="films">'
+            f'<section class="cinema pending" {shape} aria-label="The film"><div class="films">'
             f'{panes.format("Original")}{panes.format("Restored")}</div><p class="hint">The film plays once all images '
             "are there.</p></section>"
         )
@@ -50,7 +50,7 @@ def films(board: Board | None, address: Address, name: str) -> str:
         both = film(ORIGINAL, "original", "Original", f"the same frames, {board.fps:.1f} a second") + both
     total = board.end
     return f"""
-<section class="reel" {shape} aria-label="The film" data-seconds="{total:.3f}"><div class="films">{both}</div>
+<section class="cinema" {shape} aria-label="The film" data-seconds="{total:.3f}"><div class="films">{both}</div>
   <div class="controls"><button type="button" class="play" data-reel="play" aria-label="Play the whole film"><i></i>
     </button><input type="range" min="0" max="{total:.2f}" step="0.05" value="0" aria-label="Time">
     <output>0:00.0 / {clock(total)}</output>
@@ -65,7 +65,7 @@ def strip(board: Board, address: Address, opens: bool) -> str:
     words = f"{_counted(len(board.entries), 'image')}, {_counted(cuts, 'cut')}"
     legend = "A bar on the left: a new shot begins. dB: how close the restored window is (PSNR, more is closer)."
     return (
-        f'<section class="strip" style="--w:{width};--h:{height}"><h2>The strip <span>{words}</span></h2>'
+        f'<section class="storyline" style="--w:{width};--h:{height}"><h2>The strip <span>{words}</span></h2>'
         f'<div class="images" role="group" aria-label="Images of the strip; arrow keys move between them">{tiles}</div>'
         f"{hint(legend)}</section>"
     )

@@ -7,7 +7,7 @@
   let playing = false, rate = 1, source = null, marked = null;
 
   const reel = () => {
-    const section = $(".reel[data-seconds]");
+    const section = $(".cinema[data-seconds]");
     const restored = section && $(".restored video", section);
     return restored ? { section, restored, original: $(".original video", section), total: +section.dataset.seconds } : null;
   };
@@ -49,7 +49,7 @@
 
   /* The image that is playing now; the strip, and never the page, scrolls to it. */
   const mark = (time) => {
-    const tiles = all(".strip .tile");
+    const tiles = all(".storyline .tile");
     const now = tiles.findLast((tile) => time >= +tile.dataset.start - 0.01);
     if (!now || (now === marked && now.classList.contains("now"))) return;
     for (const tile of tiles) tile.classList.toggle("now", tile === now), $(".seek", tile).removeAttribute("aria-current");
@@ -61,11 +61,11 @@
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-reel]"), r = reel();
-    if (button?.dataset.reel === "play" && r) {
+    if (button?.dataset.cinema === "play" && r) {
       if (r.restored.ended) seek(0, r);
       playing = !playing;
     }
-    if (button?.dataset.reel === "rate") rate = rate < 8 ? rate * 2 : 1;
+    if (button?.dataset.cinema === "rate") rate = rate < 8 ? rate * 2 : 1;
     const tile = event.target.closest(".tile .seek")?.parentElement;
     if (tile && r) { seek(+tile.dataset.start + 0.02, r); playing = true; }
     const area = event.target.closest(".loss .area");
@@ -75,12 +75,12 @@
     }
   });
   document.addEventListener("input", (event) => {
-    if (event.target.matches(".reel .controls input")) seek(+event.target.value);
+    if (event.target.matches(".cinema .controls input")) seek(+event.target.value);
   });
   document.addEventListener("keydown", (event) => {
     const here = event.target.closest?.(".tile .seek");
     if (!here) return;
-    const buttons = all(".strip .seek"), at = buttons.indexOf(here);
+    const buttons = all(".storyline .seek"), at = buttons.indexOf(here);
     const row = buttons.filter((b) => b.getBoundingClientRect().top === buttons[0].getBoundingClientRect().top).length;
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + row, ArrowUp: at - row, Home: 0, End: buttons.length - 1 }[event.key];
     if (to === undefined) return;

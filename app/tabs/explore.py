@@ -85,13 +85,13 @@ class ExploreTab:
                 )
                 slot("preview", visible=False)
                 slot("examples", self.visits.tiles(), js_on_load=PICK)
-                slot("recent")
                 with gr.Column(elem_id="settings"):
                     self.model = gr.Dropdown(named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                     gr.HTML(
                         '<p class="hint">The trained weights in use.<br>'
                         f"Clips are deleted after {KEEP_HOURS} hours.</p>"
                     )
+                slot("recent")
             with gr.Column(elem_id="results"):
                 slot("message")
                 slot("status", parts.progress("Preparing the first example", 0.1))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +12,20 @@ import gradio as gr
 from app.desk import KEPT, LONG, QUIET, Desk, Opening, Updates, message, named
 from app.render import parts
 from app.render import storyboard as render
-from app.shelf import KEEP_HOURS, Shelf
+from app.shelf import KEEP_HOURS
+from app.storyboards import REEL_TITLE, Example, Shown, Video, growing, pieces
 from app.visits import Visit
 from avd_core.storyboard import LENGTHS, MAX_SECONDS, MAX_WINDOWS, Playback, StoryboardRequest
-from avd_core.storyboard_file import RESTORED, SHEET, TABLE, ZIP, Board, is_zip, read_strip, save
-from avd_core.video import join
+from avd_core.storyboard_file import is_zip, read_strip, save
 
 ID, TITLE = "storyboard", "Storyboard"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".zip"]
-# Examples of one shape, so that little of them is cropped when they follow each other.
-REEL = ("cradle", "basketball", "balloons", "pinwheel", "wave")
-REEL_TITLE = "Five examples in a row"
 PICK = """element.addEventListener("click", (event) => {
   const open = event.target.closest("[data-open]");
   if (open) trigger("click", { number: +open.dataset.open });
 });"""
 START = LONG | {"trigger_mode": "multiple"}  # a second click takes the place of the first
-log = logging.getLogger(__name__)
 EVERY = 0.4  # seconds between two pictures of the growing strip
-
-
-@dataclass(frozen=True)
-class Video:
-    """What a strip is made of: a file that stays where it is, and its name for people."""
-
-    path: Path
-    title: str
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A finished strip: its files' `folder`, what their names begin with, and whether it came as a zip."""
-
-    video: Video
-    board: Board
-    folder: Path
-    stem: str
-    zipped: bool = False
 
 
 def build(desk: Desk, frame: gr.Tab) -> StoryboardTab:
@@ -66,30 +39,14 @@ class StoryboardTab:
     def __init__(self, desk: Desk, frame: gr.Tab) -> None:
         self.desk, self.explorer, self.shelf = desk, desk.visits.explorer, desk.visits.shelf
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
-        # Not on the shelf: the example stays as long as the server.
-        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
-        self._joining, self._example = threading.Lock(), None
+        self.example = Example(desk.visits)
         self.video, self.shown = gr.State(None), gr.State(None)
         self._lay_out()
         self._wire(frame)
 
     def prepare(self) -> None:
-        """For a background thread: what a first visitor sees, once Explore's examples are rendered."""
-        while self.desk.visits.missing:
-            time.sleep(0.5)
-        try:
-            folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
-            *_, board = save(self.explorer.storyboard(StoryboardRequest(self._reel(), self.desk.checkpoint)), folder)
-        except ValueError as error:  # visitors who ask for it are told the same
-            log.error("No example strip: %s", error)
-        else:
-            self._example = Shown(Video(self._reel(), REEL_TITLE), board, folder, "examples")
-
-    def _reel(self) -> Path:
-        """Some examples one after the other; whoever asks first has it made, the others wait."""
-        path = Path(self._lasting.name) / "examples.mp4"
-        with self._joining:
-            return path if path.exists() else join([self.desk.visits.clip(name) for name in REEL], path)
+        """For a background thread: what a first visitor sees."""
+        self.example.prepare(self.desk.checkpoint)
 
     def _lay_out(self) -> None:
         self.slots: dict[str, gr.HTML] = {}
@@ -165,8 +122,8 @@ class StoryboardTab:
     def _on_select(self, shown: Shown | None, request: gr.Request) -> Updates:
         checkpoints = dict.fromkeys([self.desk.checkpoint, *self.explorer.checkpoints()])
         updates = {self.model: gr.Dropdown(named(checkpoints))}
-        if shown is None and request.session_hash not in self.turns and self._example:
-            updates |= self._finished(self._example)
+        if shown is None and request.session_hash not in self.turns and self.example.strip:
+            updates |= self._finished(self.example.strip)
         return updates
 
     def _on_upload(
@@ -186,12 +143,16 @@ class StoryboardTab:
         yield from self._told(Video(visit.result.request.clip, visit.title), length, model, before, request)
 
     def _on_reel(self, length: float, model: str, before: Shown | None, request: gr.Request) -> Iterator[Updates]:
-        example = self._example
-        if example and (length, model) == (4.0, self.desk.checkpoint):
-            yield self._finished(example)
+        if self.example.strip and (length, model) == (4.0, self.desk.checkpoint):
+            yield self._finished(self.example.strip)
             return
         yield {self.slots["status"]: parts.progress("Putting the examples in a row", 0.05)}
-        yield from self._told(Video(self._reel(), REEL_TITLE), length, model, before, request)
+        try:
+            video = self.example.video()
+        except ValueError as error:
+            yield self._back(before) | {self.slots["message"]: message(error, KEPT)}
+            return
+        yield from self._told(video, length, model, before, request)
 
     def _on_again(
         self, video: Video, length: float, model: str, before: Shown | None, request: gr.Request
@@ -229,14 +190,13 @@ class StoryboardTab:
             else:
                 panels = self.explorer.storyboard(StoryboardRequest(video.path, model, length))
             folder = self.shelf.folder()
-            yield {name: "" for name in map(slots.get, ("links", "notes", "strip", "cost", "loss"))} | {
-                slots["films"]: render.films(None, str, video.title)
-            }
+            blank = dict.fromkeys(("links", "notes", "strip", "cost", "loss"), "")
+            yield self._slots(blank | {"films": render.films(None, str, video.title)})
             for board in save(panels, folder):
                 if self.turns.get(request.session_hash) is not mine:
                     return
                 if not board.complete and time.monotonic() > drawn + EVERY:
-                    yield self._growing(board, folder, time.monotonic() - begun)
+                    yield self._slots(growing(board, folder, time.monotonic() - begun))
                     drawn = time.monotonic()
             yield self._finished(Shown(video, board, folder, Path(video.title).stem[:80], zipped))
         except Exception as error:
@@ -244,56 +204,25 @@ class StoryboardTab:
                 advice = KEPT if before else "Try another video, or the examples."
                 yield self._back(before) | {slots["message"]: message(error, advice)}
 
-    def _growing(self, board: Board, folder: Path, elapsed: float) -> Updates:
-        return {
-            self.slots["status"]: parts.progress(render.progress(board, elapsed), board.share),
-            self.slots["films"]: render.films(board, str, ""),
-            self.slots["strip"]: render.strip(board, _addresses(folder), opens=False),
-        }
-
     def _finished(self, shown: Shown) -> Updates:
-        board, address, slots = shown.board, _addresses(shown.folder), self.slots
-        links = [
-            ("Strip that plays, ZIP", ZIP),
-            ("Restored film, MP4", RESTORED),
-            ("All images on one page, PNG", SHEET),
-            ("Figures, JSON", TABLE),
-        ]
-        return {
-            slots["message"]: "",
-            slots["status"]: render.facts(board, shown.video.title),
-            slots["films"]: render.films(board, address, shown.video.title),
-            slots["links"]: parts.downloads([(title, *_named(shown, name)) for title, name in links]),
-            slots["notes"]: parts.notes(board.notes),
-            slots["strip"]: render.strip(board, address, opens=not shown.zipped),
-            slots["cost"]: render.cost(board),
-            slots["loss"]: render.loss(board),
+        return self._slots(pieces(shown)) | {
             self.cancel: gr.Button(visible=False),
             self.again: gr.Button(visible=not shown.zipped),
             self.video: shown.video,
             self.shown: shown,
         }
 
+    def _slots(self, told: dict[str, str]) -> Updates:
+        return {self.slots[name]: piece for name, piece in told.items()}
+
     def _back(self, before: Shown | None) -> Updates:
         """The last strip whole; before the first one the example, or its place."""
-        if before or self._example:
-            return self._finished(before or self._example)
-        blank = {self.slots[name]: "" for name in ("message", "links", "notes", "strip", "cost", "loss")}
-        blank[self.slots["films"]] = render.empty()
-        return blank | {self.slots["status"]: _idle(), self.cancel: gr.Button(visible=False)}
-
-
-def _named(shown: Shown, name: str) -> tuple[str, str]:
-    """The address of a file under a name that says which video it is of: browsers save it so."""
-    path = shown.folder / f"{shown.stem}-{name}"
-    if not path.exists():
-        path.hardlink_to(shown.folder / name)
-    return Shelf.address(path), path.name
+        if last := before or self.example.strip:
+            return self._finished(last)
+        blank = dict.fromkeys(("message", "links", "notes", "strip", "cost", "loss"), "")
+        told = blank | {"films": render.empty(), "status": _idle()}
+        return self._slots(told) | {self.cancel: gr.Button(visible=False)}
 
 
 def _idle() -> str:
     return '<p class="status">No strip yet: drop in a video or a strip’s zip, or try the examples in a row.</p>'
-
-
-def _addresses(folder: Path) -> render.Address:
-    return lambda name: Shelf.address(folder / name)

@@ -53,7 +53,7 @@ def test_a_long_video_becomes_a_strip_that_plays(tab, film: Path):
     drop(page, film)
     page.wait_for_selector("#story-cancel:visible")
     # The first image is there before the last.
-    page.wait_for_function("() => document.querySelector('.reel.pending') && document.querySelector('.tile')")
+    page.wait_for_function("() => document.querySelector('.cinema.pending') && document.querySelector('.tile')")
     images = made(page, film)
     assert images == 3 and not page.locator("#story-cancel").is_visible()
     assert page.locator(".tile.cut").count() == 2
@@ -63,14 +63,14 @@ def test_a_long_video_becomes_a_strip_that_plays(tab, film: Path):
 
     page.get_by_role("button", name="Speed").click()
     page.get_by_role("button", name="Play the whole film").click()
-    page.wait_for_function("() => document.querySelector('.reel .restored video').currentTime > 0.8")
-    original, restored = page.evaluate("[...document.querySelectorAll('.reel video')].map((v) => v.currentTime)")
+    page.wait_for_function("() => document.querySelector('.cinema .restored video').currentTime > 0.8")
+    original, restored = page.evaluate("[...document.querySelectorAll('.cinema video')].map((v) => v.currentTime)")
     assert original == pytest.approx(restored, abs=0.5)
     # A click on an image plays from there, and the strip says which one plays.
     page.locator(".tile .seek").last.click()
     page.wait_for_function("() => [...document.querySelectorAll('.tile')].at(-1).classList.contains('now')")
     start = float(page.locator(".tile").last.get_attribute("data-start"))
-    assert page.evaluate("document.querySelector('.reel .restored video').currentTime") >= start
+    assert page.evaluate("document.querySelector('.cinema .restored video').currentTime") >= start
     # The keyboard walks along the strip.
     page.locator(".tile .seek").last.focus()
     page.keyboard.press("Home")
@@ -89,7 +89,7 @@ def test_a_first_visitor_finds_a_finished_strip(tab):
         page.wait_for_timeout(1000)
         go(page, "Storyboard")
         page.wait_for_timeout(500)
-    assert page.locator(".tile.cut").count() == 5 and page.locator(".reel video").count() == 2
+    assert page.locator(".tile.cut").count() == 5 and page.locator(".cinema video").count() == 2
     before = page.inner_text("#story-status")
     page.get_by_role("button", name="Five examples in a row").click()
     page.wait_for_function("(before) => document.querySelector('#story-status').innerText === before", arg=before)
@@ -127,7 +127,7 @@ def test_the_saved_zip_plays_and_a_bad_one_is_told(tab, film: Path, tmp_path: Pa
     page.wait_for_function(FINISHED, arg=[path.name, images])
     assert page.locator(".tile .open").count() == 0 and "video is not here" in page.inner_text(".card.loss")
     page.get_by_role("button", name="Play the whole film").click()
-    page.wait_for_function("() => document.querySelector('.reel .restored video').currentTime > 0.5")
+    page.wait_for_function("() => document.querySelector('.cinema .restored video').currentTime > 0.5")
 
     path.write_bytes(path.read_bytes()[:-100])
     drop(page, path)
@@ -141,7 +141,7 @@ def test_cancel_brings_back_what_was_and_the_work_stops(tab, film: Path, tmp_pat
     images = made(page, film)
     long = video.join([film] * 8, tmp_path / "long.mp4", size=112)
     drop(page, long)
-    page.wait_for_selector(".reel.pending")
+    page.wait_for_selector(".cinema.pending")
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_function(FINISHED, arg=[film.name, images])
     page.wait_for_timeout(1500)  # a step that was under way may end, and shows nothing
