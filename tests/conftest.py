@@ -18,6 +18,7 @@ os.environ["MPLBACKEND"] = "Agg"
 # More threads than cores make small networks slower; two suit CI's machine and change no result.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
+from scripts.screenshot import FLAGS
 from tests import chromium
 
 
@@ -66,6 +67,17 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chromium_path() -> str:
     """The browser of the browser tests. Without one they fail: a skip would pass for a check."""
     return chromium.find() or pytest.fail(chromium.HOW_TO_GET_IT, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str):
+    """One Chromium for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 def _may_skip(reason: object) -> bool:

@@ -61,11 +61,11 @@
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-reel]"), r = reel();
-    if (button?.dataset.cinema === "play" && r) {
+    if (button?.dataset.reel === "play" && r) {
       if (r.restored.ended) seek(0, r);
       playing = !playing;
     }
-    if (button?.dataset.cinema === "rate") rate = rate < 8 ? rate * 2 : 1;
+    if (button?.dataset.reel === "rate") rate = rate < 8 ? rate * 2 : 1;
     const tile = event.target.closest(".tile .seek")?.parentElement;
     if (tile && r) { seek(+tile.dataset.start + 0.02, r); playing = true; }
     const area = event.target.closest(".loss .area");

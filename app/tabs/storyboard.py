@@ -89,7 +89,6 @@ class StoryboardTab:
         shown = [*self.slots.values(), self.cancel, self.again, self.upload, self.video, self.shown]
         line = [self.slots["status"], self.slots["message"], self.cancel]
         settings = [self.length, self.model, self.shown]
-        starts = []
         for click, handler, first in (
             (self.upload.upload, self._on_upload, self.upload),
             (self.explored.click, self._on_explored, self.desk.visit),
@@ -98,8 +97,8 @@ class StoryboardTab:
         ):
             # The claim is not queued: whoever works for this visitor stops, and Cancel is there at once.
             claimed = click(self._claim, None, line, **QUIET, queue=False)
-            starts.append(claimed.then(handler, [*([first] if first else []), *settings], shown, **START))
-        self.cancel.click(self._on_cancel, self.shown, shown, **QUIET, queue=False, cancels=starts)
+            claimed.then(handler, [*([first] if first else []), *settings], shown, **START)
+        self.cancel.click(self._on_cancel, self.shown, shown, **QUIET, queue=False)
         opened = [*self.desk.opened, self.slots["message"]]
         # Queued: what an unqueued event does to a state, no other event hears of (gradio 6.31).
         self.slots["strip"].click(self._on_open, self.shown, opened, **QUIET, concurrency_limit=None)
@@ -194,6 +193,9 @@ class StoryboardTab:
             yield self._slots(blank | {"films": render.films(None, str, video.title)})
             for board in save(panels, folder):
                 if self.turns.get(request.session_hash) is not mine:
+                    if request.session_hash not in self.turns:
+                        # Cancelled; a picture that was on its way must not have the last word.
+                        yield self._back(before)
                     return
                 if not board.complete and time.monotonic() > drawn + EVERY:
                     yield self._slots(growing(board, folder, time.monotonic() - begun))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.screenshot import FLAGS, free_port, served
+from scripts.screenshot import free_port, served
 from tests.repository import ROOT
 
 ARTIFACTS = ROOT / "artifacts"
@@ -52,17 +52,6 @@ def page_url(environment: dict[str, str], tmp_path_factory: pytest.TempPathFacto
     with served(environment, log) as url:
         yield url
     assert "Traceback" not in log.read_text(), log.read_text()
-
-
-@pytest.fixture(scope="session")
-def browser(chromium_path: str):
-    """One Chromium for all tests."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -237,8 +237,9 @@ def test_looking_anew_changes_only_the_overlay(page, page_url: str):
     page.wait_for_function("(old) => document.querySelector('.heat').getAttribute('src') !== old", arg=heat)
     assert label in page.inner_text("#saliency .hint")
     assert page.evaluate(pictures)[:2] == [distilled, restored]
-    # Gradio says a choice by mouse twice, and the emptied box once; letters ask nothing.
-    assert len(asked) <= 5, "typing asks the server"
+    # Gradio says a choice by mouse twice, and the emptied box once; each look is noted once for the link. Letters ask
+    # nothing.
+    assert len(asked) <= 7, "typing asks the server"
 
 
 def test_strength_pixels_and_measure_need_no_server(page, page_url: str):

@@ -34,6 +34,7 @@ def test_zip_becomes_a_gallery_whose_cards_open(page, page_url: str, zipped: Pat
     assert page.get_by_role("button", name="Cancel").is_visible()
     page.wait_for_selector(FINISHED)
     assert "3 clips" in page.inner_text("#gallery-status") and "torn.mp4" in page.inner_text("#gallery-notes")
+    page.wait_for_function("() => [...document.querySelectorAll('[data-open] img')].every((i) => i.naturalWidth > 0)")
     pictures = page.locator("[data-open] img").all()
     assert len(pictures) == 3 and all(picture.evaluate(SPREAD) > 5 for picture in pictures)
     page.locator("#gallery-order input").click()

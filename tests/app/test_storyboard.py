@@ -100,7 +100,8 @@ def test_cancel_stops_the_work_and_brings_back_what_was(tab: StoryboardTab, show
         pass
     next(steps)
     back = tab._on_cancel(shown, visitor("me"))
-    assert back[tab.shown] is shown and list(steps) == []
+    (last,) = steps  # a picture on its way must not have the last word
+    assert back[tab.shown] is shown and last[tab.shown] is shown
     # One that still waits for its turn does not begin.
     assert len(told_after_cancel(tab, film)) == 1
 

@@ -19,7 +19,6 @@ from avd_core.metrics import psnr
 from avd_core.outputs import OutputError
 from avd_core.report_page import report_page
 from avd_core.video import read_clip
-from scripts.screenshot import FLAGS
 
 FILES = {"report.html", "report.json", "distilled.png", "cam.png", "original.mp4", "restored.mp4", "comparison.mp4"}
 
@@ -156,25 +155,21 @@ def test_command_writes_the_zip(rendered_clip: Path, tiny_checkpoint: Path, tmp_
 
 
 @pytest.mark.browser
-def test_page_opens_by_itself(folder: Path, tmp_path: Path, chromium_path: str):
+def test_page_opens_by_itself(folder: Path, tmp_path: Path, browser):
     """Alone in another folder: pictures and video are there, nothing is asked of anybody, nothing hangs over."""
-    from playwright.sync_api import sync_playwright
-
     page_file = tmp_path / "report.html"
     page_file.write_bytes((folder / "report.html").read_bytes())
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        for scheme, width in (("light", 1280), ("dark", 390)):
-            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-            asked, said = [], []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.goto(page_file.as_uri())
-            page.wait_for_function("() => document.querySelector('video').currentTime > 0")
-            assert page.evaluate("() => [...document.images].every((image) => image.naturalWidth > 0)")
-            assert {url for url in asked if not url.startswith("data:")} == {page_file.as_uri()} and not said
-            assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
-            background = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-            assert (np.mean([int(c) for c in re.findall(r"\d+", background)]) < 64) == (scheme == "dark")
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        asked, said = [], []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.on("console", lambda message, said=said: said.append(message.text))
+        page.goto(page_file.as_uri())
+        page.wait_for_function("() => document.querySelector('video').currentTime > 0")
+        assert page.evaluate("() => [...document.images].every((image) => image.naturalWidth > 0)")
+        assert {url for url in asked if not url.startswith("data:")} == {page_file.as_uri()} and not said
+        assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+        background = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        assert (np.mean([int(c) for c in re.findall(r"\d+", background)]) < 64) == (scheme == "dark")
         assert page.pdf()[:5] == b"%PDF-"
-        browser.close()
+        page.close()
