@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,3 +100,26 @@ def convert(source: Path, target: Path, codec: str, pixels: str) -> Path:
             written.mux(stream.encode(picture))
         written.mux(stream.encode())
     return target
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Gradio's temporary folder, for one module alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("gradio")
+        patch.setenv("GRADIO_TEMP_DIR", str(path))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def visits(folder: Path):
+    """What visitors of one module look at."""
+    from app.visits import Visits
+    from avd_core.explorer import Explorer
+
+    return Visits(Explorer("cpu"))
+
+
+def visitor(session: str = "a", **query: str) -> SimpleNamespace:
+    """A request as gradio makes it, of that session and with those parameters in its address."""
+    return SimpleNamespace(session_hash=session, query_params=query)

@@ -6,7 +6,6 @@ import inspect
 import re
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import unquote
 
 import gradio as gr
@@ -24,6 +23,7 @@ from avd_core.explorer import Explorer, ExploreRequest
 from avd_core.model import AVD
 from avd_core.png import read_distilled
 from avd_core.video import probe
+from tests.app.conftest import visitor
 
 CLASSIFIER = "action"  # comes with the project, and is quick
 
@@ -54,10 +54,6 @@ def visit(tab: CompareTab, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
     ask = ExploreRequest(rendered_clip, str(tiny_checkpoint), classifier=CLASSIFIER)
     *_, visit = tab.desk.visits.explore("my <clip>", ask)
     return visit
-
-
-def visitor(name: str = "a") -> SimpleNamespace:
-    return SimpleNamespace(session_hash=name)
 
 
 @pytest.fixture(scope="module")

@@ -29,13 +29,10 @@ from app.visits import Visit, Visits
 from avd_core import synthetic
 from avd_core.explorer import Explorer, ExploreRequest
 from scripts.screenshot import free_port
+from tests.app.conftest import visitor
 
 OFFER = Offer(("wave", "cradle"), ("base", "paper"), ("explore", "compare"), ("net", "action"), ("gradcam", "slow"))
 SECRET, OTHER = "0" * 32, "f" * 32
-
-
-def visitor(session: str, **query: str) -> SimpleNamespace:
-    return SimpleNamespace(session_hash=session, query_params=query)
 
 
 # --- arrivals -----------------------------------------------------------------------------------------------------
@@ -166,15 +163,6 @@ def test_memory_is_bounded_and_nothing_outlives_its_files(monkeypatch: pytest.Mo
 
 
 # --- the door, wired ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory):
-    """Gradio's temporary folder, for this module alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("gradio")
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from avd_core import synthetic
 from avd_core.explorer import Explorer
 from avd_core.inspection import InspectRequest, Source
 from avd_core.png import read_distilled
+from tests.app.conftest import visitor
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +69,6 @@ def finished(tab: GalleryTab, answers: list[dict]) -> dict:
     for answer in answers:
         seen |= answer
     return seen
-
-
-def visitor(name: str = "a") -> SimpleNamespace:
-    return SimpleNamespace(session_hash=name)
 
 
 def titles(piece: str) -> list[str]:

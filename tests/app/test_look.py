@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -20,14 +18,7 @@ from app.work import Stopped, Work
 from avd_core.classifier_names import ClassifierNameError
 from avd_core.classifiers import ClassifierError
 from avd_core.exploration import ExploreRequest, FrameSaliency
-from avd_core.explorer import Explorer
-
-
-@pytest.fixture(scope="module")
-def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visits]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        yield Visits(Explorer("cpu"))
+from tests.app.conftest import visitor
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +35,6 @@ def panel(visits: Visits) -> LookPanel:
     page.queue()
     page.validate_queue_settings()
     return panel
-
-
-def visitor(name: str) -> SimpleNamespace:
-    return SimpleNamespace(session_hash=name)
 
 
 # --- long work ----------------------------------------------------------------------------------------------------

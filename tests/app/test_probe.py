@@ -14,15 +14,8 @@ import pytest
 from app.desk import Desk
 from app.tabs.probe import ProbeTab
 from app.visits import Visit, Visits
-from avd_core.explorer import Explorer, ExploreRequest
+from avd_core.explorer import ExploreRequest
 from avd_core.time_probe import VARIANTS
-
-
-@pytest.fixture(scope="module")
-def visits(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        yield Visits(Explorer("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import base64
 import io
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import unquote
 
 import gradio as gr
@@ -20,16 +19,10 @@ from app.replays import PREFIX, Replay
 from app.tabs.restore import INTACT, RestoreTab
 from app.visits import Visit, Visits
 from avd_core.changes import change
-from avd_core.explorer import Explorer, ExploreRequest
+from avd_core.explorer import ExploreRequest
 from avd_core.png import read_distilled, save_image
 from avd_core.survival import SWEEPS
-
-
-@pytest.fixture(scope="module")
-def visits(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        yield Visits(Explorer("cpu"))
+from tests.app.conftest import visitor
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +40,6 @@ def tab(visits: Visits, tiny_checkpoint: Path) -> RestoreTab:
 @pytest.fixture
 def replay(tab: RestoreTab, visit: Visit) -> Replay:
     return tab._on_open(visit, None, visitor("a"))[tab.replay]
-
-
-def visitor(name: str) -> SimpleNamespace:
-    return SimpleNamespace(session_hash=name)
 
 
 def address(image: np.ndarray) -> str:

@@ -20,6 +20,7 @@ from app.visits import Visits
 from avd_core.explorer import Explorer
 from avd_core.storyboard import Source
 from avd_core.storyboard_file import ZIP, Board, Entry
+from tests.app.conftest import visitor
 from tests.core.test_storyboard import write
 
 
@@ -36,10 +37,6 @@ def tab(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iter
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("films") / "my <b>film.mp4", [40, 60])
-
-
-def visitor(name: str) -> SimpleNamespace:
-    return SimpleNamespace(session_hash=name)
 
 
 def told(tab: StoryboardTab, path: Path, before: Shown | None = None, who: str = "me") -> list[dict]:

@@ -20,25 +20,12 @@ from app.ui import build_app, launch_options
 from app.visits import Visit, Visits
 from avd_core import synthetic, video
 from avd_core.explorer import Explorer, ExploreRequest
+from tests.app.conftest import visitor
 
 SLOTS = {
     *("status", "trim", "stage", "links", "realism", "restoration", "recognition", "saliency", "hidden", "details"),
     *("contribution", "preview"),
 }
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory):
-    """Gradio's temporary folder, for this module alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("gradio")
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def visits(served: Path) -> Visits:
-    return Visits(Explorer("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +41,6 @@ def tab(visits: Visits, tiny_checkpoint: Path):
         return ExploreTab(Desk(page, visits, str(tiny_checkpoint)))
 
 
-def visitor(name: str) -> SimpleNamespace:
-    return SimpleNamespace(session_hash=name)
-
-
 def addresses(visit: Visit) -> set[Path]:
     """Every file that the pieces of the page point at."""
     return {
@@ -70,7 +53,7 @@ def addresses(visit: Visit) -> set[Path]:
 # --- the page ---------------------------------------------------------------------------------------------------
 
 
-def test_page_is_built_without_asking_the_explorer(served: Path):
+def test_page_is_built_without_asking_the_explorer(folder: Path):
     class Untouched:
         def __getattr__(self, name: str):
             raise AssertionError(f"{name} was asked for")
