@@ -99,7 +99,7 @@ def arrive(query: Mapping[str, str], remembered: Any, offer: Offer) -> Arrival:
     try:
         arrival = replace(arrival, **_window(query))
     except ValueError:
-        regrets.append("The link asks for a part of the clip that is none.")
+        regrets.append("The link asks for a part of the clip that cannot be.")
     return replace(arrival, regrets=tuple(regrets))
 
 

@@ -110,7 +110,7 @@ class Desk:
         arrival = arrivals.arrive(request.query_params, known, offer)
         updates: Updates = {self.landing: arrival.tab if arrival.tab != self.names[0] else None}
         if arrival.regrets:
-            told = parts.problem(" ".join(arrival.regrets), "What else it asks for is shown.")
+            told = parts.problem(" ".join(arrival.regrets), "All else is as usual.")
             updates[self.regrets] = gr.HTML(told, visible=True)
         usual = offer.classifiers[0], offer.methods[0]
         if arrival.query(offer) or (arrival.classifier, arrival.method) != usual:

@@ -52,8 +52,8 @@ class Door:
         packer.click(self._on_pack, desk.visit, [self.parcel, self.message], **PACK)
         for name, choice in zip(SETTINGS, (explore.model, explore.look.classifier, explore.look.method), strict=True):
             choice.input(None, choice, js=f"(value) => {{ window.door.keep('{name}', value); }}")
-        for name, frame in zip(desk.names, frames, strict=True):
-            frame.select(None, js=f"() => {{ window.door.tab('{name}'); }}")
+        for frame in frames:
+            frame.select(None, js="() => { window.door.follow(); }")
 
     def _on_visit(self, visit: Visit | None, tab: str | None, request: gr.Request) -> Updates:
         if visit is None or not visit.result.complete:
@@ -63,7 +63,7 @@ class Door:
         example = self.desk.visits.example_of(asked.clip)
         arrival = Arrival(example, asked.checkpoint, asked.start, asked.seconds, asked.whole)
         updates = {
-            self.address: door.address(arrival.query(self.desk.offer())),
+            self.address: door.address(arrival.query(self.desk.offer()), own=example is None),
             self.recent: self._strip(request, visit),
         }
         return updates | ({self.desk.tabs: gr.Tabs(selected=tab), self.desk.landing: None} if tab else {})

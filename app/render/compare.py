@@ -34,7 +34,8 @@ TERMS = f"""<dl class="terms">
 <div><dt>Restoration</dt><dd>How close the clip comes back: PSNR in dB; 3 dB more halve the squared error. A still
   picture can only be repeated.</dd></div>
 <div><dt>Realism</dt><dd>Percentile among real frames, to the critic trained beside <b>{DEFAULT_CHECKPOINT}</b>; the
-  same judge for all. A hint, not proof.</dd></div>
+  same judge for all. It knows photographs’ fine grain and nothing of what they show: of pictures that are none
+  (motion history, super image, noise) its number means little. A hint, not proof.</dd></div>
 <div><dt>Agreement</dt><dd>Of how many of the clip’s own frames the classifier’s first choice is among the picture’s
   top five.</dd></div></dl>"""
 EMPTY = '<p class="status">Nothing to compare yet: Explore is still at its first clip.</p>'
@@ -168,7 +169,8 @@ def _plot(first: Row, second: Row) -> str:
     lines = (("a", "A", first), ("b", "B", second))
     known = [value for _, _, row in lines for value in row.per_frame if value is not None] or [0.0, 60.0]
     # Where one frame is copied, that frame and its neighbours may leave the plot, and not flatten the rest.
-    top = min(max(known), max(row.psnr for _, _, row in lines) + 8)
+    whole = [value for _, _, row in lines if not row.copied for value in row.per_frame if value is not None]
+    top = max([*whole, min(max(known), max(row.psnr for _, _, row in lines) + 8)])
     marks = ticks(min(known), top)
     low, high = marks[0], marks[-1]
 
@@ -191,7 +193,19 @@ def _plot(first: Row, second: Row) -> str:
 <ul class="legend">{key}</ul>
 <div class="plot paired" role="img" aria-label="PSNR of each frame: {escape(words)}"><div class="y">{rows}</div>
   <div class="area"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{rules}{shapes}</svg>
-  <i class="playhead"></i></div><p class="axis">time in the clip →</p><p class="axis up">PSNR, dB</p></div>"""
+  <i class="playhead"></i></div>{_frames(first, second)}<p class="axis up">PSNR, dB</p></div>"""
+
+
+def _frames(first: Row, second: Row) -> str:
+    """The frames' numbers; where the two have not equally many, only which way time goes."""
+    count = len(first.per_frame)
+    if count != len(second.per_frame):
+        return '<p class="axis">time in the clip →</p>'
+    step = 1 if count <= 8 else 3 if count <= 18 else 5
+    columns = "".join(
+        f'<span style="left:{100 * (k + 0.5) / count:.2f}%">{k + 1}</span>' for k in range(0, count, step)
+    )
+    return f'<div class="x">{columns}</div><p class="axis">frame →</p>'
 
 
 def choices(rows: Sequence[Row]) -> list[tuple[str, str]]:

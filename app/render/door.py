@@ -39,9 +39,9 @@ def parcel(address: str, name: str) -> str:
     return f'<a href="{escape(address)}" download="{escape(name)}" data-number="{escape(address)}">{escape(name)}</a>'
 
 
-def address(query: str) -> str:
-    """What the address bar is to say."""
-    return f'<i data-query="{escape(query)}"></i>'
+def address(query: str, own: bool = False) -> str:
+    """What the address bar is to say; `own` if it leaves out the visitor's own clip."""
+    return f'<i data-query="{escape(query)}"{" data-own" if own else ""}></i>'
 
 
 def privacy(hours: float) -> str:

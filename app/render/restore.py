@@ -47,9 +47,10 @@ def kind(restoration: Restoration) -> str:
     lead = ""
     if restoration.info is None:
         lead = (
-            '<p class="plain"><b>An ordinary picture, not a distilled image.</b> There is no clip in it to get back. '
-            "Any picture “plays”: what moves here is made up by the decoder out of what it takes for traces of motion. "
-            "(A distilled image that went through a messenger or a JPEG file looks like this too: its text is lost.)"
+            '<p class="plain"><b>This picture does not say that it was distilled from a clip.</b> If it is an ordinary '
+            "one, there is no clip in it to get back: any picture “plays”, and what moves is made up by the decoder "
+            "out of what it takes for traces of motion. A distilled image that went through a messenger, a crop or a "
+            "JPEG file has lost its mark like this, and most of its clip."
             "</p>"
         )
         return lead + notes(restoration.notes[1:])  # the first says the same in fewer words

@@ -14,6 +14,7 @@ from avd_core.exploration import Faithfulness, FrameSaliency
 
 TITLE = "Where it looks"
 TRUE = "Is the map true?"
+UNLIKELY = 0.02  # a probability that says nothing when it falls
 OVER_TIME = "Where it looks, frame by frame"
 
 
@@ -63,7 +64,12 @@ def offer_faithful() -> str:
 def show_faithful(told: Faithfulness, label: str) -> str:
     """The faithfulness as a number, and what it means."""
     count, beaten = len(told.moved), sum(told.score > score for score in told.moved)
-    if beaten == count:
+    if told.untouched < UNLIKELY:
+        verdict, kind = (
+            f"Nothing to judge: this class has {percent(told.untouched)} to begin with. Choose a likelier one.",
+            "",
+        )
+    elif beaten == count:
         verdict, kind = f"Truer than all {count} copies of it that were moved elsewhere.", "good"
     elif beaten == 0:
         verdict, kind = f"Misleading: all {count} copies of it that were moved elsewhere score more.", "bad"
@@ -110,7 +116,7 @@ def show_frames(
     name, video = escape(label), 'muted playsinline preload="auto" tabindex="-1" aria-hidden="true"'
     words = f"Heat maps of {count} restored frames: where the classifier finds “{name}”, by {escape(method)}"
     bars = "".join(
-        f'<i style="height:{100 * p / max(top, 1e-6):.1f}%" title="frame {k + 1}: {percent(p)}"></i>'
+        f'<i style="height:{100 * p / max(top, UNLIKELY):.1f}%" title="frame {k + 1}: {percent(p)}"></i>'
         for k, p in enumerate(told.probabilities)
     )
     chart = f"How sure the classifier is of {name}, frame by frame: at most {percent(top)}, in frame {best}"

@@ -29,12 +29,15 @@
   root.classList.toggle("show-ssim", read().metric === "ssim");
 
   /* The address: the server says what is shown, the tabs say which of them is open. Empty until something is shown. */
-  let shown = null, tab = null;
+  let shown = null;
+  /* Read where it stands: Gradio may tell of a tab after another has been opened. */
+  const open = () => document.querySelector("#tabs [role=tab][aria-selected=true]")?.id.replace(/-tab-button$/, "");
   const link = (whole) => {
     const params = new URLSearchParams(location.search);
     OURS.forEach((name) => params.delete(name));
     if (!whole) params.delete("__theme");
     new URLSearchParams(shown || "").forEach((value, name) => params.set(name, value));
+    const tab = open();
     if (tab && tab !== "explore") params.set("tab", tab);
     const query = params.toString();
     return `${location.pathname}${query ? `?${query}` : ""}${location.hash}`;
@@ -48,8 +51,9 @@
       button.after(box); box.select(); document.execCommand("copy"); box.remove(); button.focus();
     }
     const words = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = words; }, 1500);
+    const own = document.querySelector("#address [data-own]");
+    button.textContent = own ? "Copied, without your own clip" : "Copied";
+    setTimeout(() => { button.textContent = words; }, own ? 3000 : 1500);
   };
 
   document.addEventListener("click", (event) => {
@@ -86,7 +90,7 @@
 
   window.door = {
     keep,
-    tab(name) { tab = name; follow(); },
+    follow,
     remembered() {
       const { checkpoint, classifier, method } = read();
       return { checkpoint, classifier, method, visitor: visitor() };

@@ -29,6 +29,11 @@
   };
   requestAnimationFrame(follow);
 
+  /* What is typed takes the place of the class that stands there. */
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("#target input")) setTimeout(() => event.target.select());
+  });
+
   document.addEventListener("click", (event) => {
     const bars = event.target.closest(".probabilities div");
     if (!bars) return;

@@ -91,13 +91,13 @@ class ExploreTab:
                         '<p class="hint">The trained weights in use.<br>'
                         f"Clips are deleted after {KEEP_HOURS} hours.</p>"
                     )
-                slot("recent")
             with gr.Column(elem_id="results"):
                 slot("message")
                 slot("status", parts.progress("Preparing the first example", 0.1))
                 slot("trim", filmstrip.waiting(), js_on_load=DISTIL)
                 slot("stage", stage.stage(size=(112, 112), frames=16, fps=8))
                 slot("links", parts.downloads([]))
+                slot("recent")
                 slot("notes")
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=4, min_width=280):
@@ -178,7 +178,7 @@ class ExploreTab:
         clip = Path(path)
         ask = ExploreRequest(clip, model, classifier=classifier, cam=method)
         # The drop zone is free for the next clip at once.
-        yield {self.upload: None, self.slots["trim"]: filmstrip.waiting()}
+        yield {self.upload: None} | self._blank()
         yield from self._explored(self.visits.explore(clip.name, ask), visit, request)
 
     def _on_example(
@@ -196,7 +196,7 @@ class ExploreTab:
         window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
         look = {"classifier": opening.classifier or classifier, "cam": opening.method or method}
         ask = ExploreRequest(opening.clip, model, **window, **look)
-        yield {self.model: model, self.slots["trim"]: filmstrip.waiting()}
+        yield {self.model: model} | self._blank()
         yield from self._explored(self.visits.open(opening.title, ask), visit, request)
 
     def _on_window(
@@ -266,6 +266,10 @@ class ExploreTab:
         if "preview" in visit.pieces:
             updates[self.slots["preview"]] = gr.HTML(visit.pieces["preview"], visible=True)
         return updates | {self.visit: visit} | self.look.show(visit) if visit.result.complete else updates
+
+    def _blank(self) -> Updates:
+        """Another clip is on its way: what is of the last one alone goes at once."""
+        return {self.slots["trim"]: filmstrip.waiting(), self.slots["preview"]: gr.HTML(visible=False)}
 
     def _failed(self, error: Exception, before: Visit | None) -> Updates:
         """The last result comes back whole, under a message that says what to do next."""

@@ -195,7 +195,7 @@ class StoryboardTab:
                 if self.turns.get(request.session_hash) is not mine:
                     if request.session_hash not in self.turns:
                         # Cancelled; a picture that was on its way must not have the last word.
-                        yield self._back(before)
+                        yield self._back(before) | self._cancelled(video, len(board.entries), zipped)
                     return
                 if not board.complete and time.monotonic() > drawn + EVERY:
                     yield self._slots(growing(board, folder, time.monotonic() - begun))
@@ -213,6 +213,13 @@ class StoryboardTab:
             self.video: shown.video,
             self.shown: shown,
         }
+
+    def _cancelled(self, video: Video, images: int, zipped: bool) -> Updates:
+        words = parts.problem(
+            f"Cancelled after {images} images of {video.title}.",
+            "Drop it in again to play it." if zipped else "“Make the strip anew” begins again with it.",
+        )
+        return {self.slots["message"]: words, self.video: video, self.again: gr.Button(visible=not zipped)}
 
     def _slots(self, told: dict[str, str]) -> Updates:
         return {self.slots[name]: piece for name, piece in told.items()}

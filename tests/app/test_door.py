@@ -74,7 +74,7 @@ def test_link_to_a_clip_of_ones_own_says_nothing_of_it():
         ({"tab": ""}, "The link asks for the tab “”, which is not here."),
         ({"tab": "x" * 5000}, "The link asks for the tab “" + "x" * 59 + "…”, which is not here."),
         *(
-            (window, "The link asks for a part of the clip that is none.")
+            (window, "The link asks for a part of the clip that cannot be.")
             for window in (
                 {"start": "-1"}, {"start": "nan"}, {"seconds": "inf"}, {"seconds": "0"}, {"start": "soon"},
                 {"whole": "1", "start": "1"},
