@@ -86,7 +86,7 @@ def test_a_photograph_and_a_crop_are_told_plainly(page, page_url: str, tmp_path:
     drawn(page, "[data-reel=after]")
     page.locator("#restore-drop input[type=file]").set_input_files(photo)
     page.wait_for_selector(".plain")
-    assert "not a distilled image" in page.inner_text("#restore-notes")
+    assert "does not say that it was distilled" in page.inner_text("#restore-notes")
     look(page, "restore-photograph")
     page.locator("#restore-drop input[type=file]").set_input_files(letter)
     page.wait_for_selector("#restore-message .problem")
