@@ -95,7 +95,8 @@ def test_a_photograph_plays_and_is_told_to_be_one(tab: RestoreTab, tmp_path: Pat
     photo = tmp_path / "<b>holiday.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(photo)
     *_, answer = tab._on_drop(str(photo), None, visitor("c"))
-    assert "does not say that it was distilled" in answer[tab.slots["notes"]] and "multiples of 8" in answer[tab.slots["notes"]]
+    notes = answer[tab.slots["notes"]]
+    assert "does not say that it was distilled" in notes and "multiples of 8" in notes
     assert "&lt;b&gt;holiday" in answer[tab.slots["status"]] and "<b>holiday" not in answer[tab.slots["status"]]
     changed = paint(tab, answer[tab.replay], "", blur=1)
     (saved,) = [path for path in linked(changed[tab.slots["links"]]) if path.name.endswith(".png")]
