@@ -29,11 +29,13 @@ def test_an_image_is_painted_on_damaged_and_saved(page, page_url: str, tmp_path:
     assert page.locator("#restore-played .play").evaluate("(button) => button.classList.contains('playing')")
     assert "here to compare" in page.inner_text("#restore-status")
 
-    box = page.locator(".board canvas").bounding_box()
-    x, y = box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"]
-    page.mouse.move(x, y)
+    drawn(page, ".board canvas")  # the easel's own image may come after the reels, and nothing is painted before it
+    board = page.locator(".board canvas")
+    box = board.bounding_box()
+    board.hover(position={"x": 0.3 * box["width"], "y": 0.4 * box["height"]})  # waits until it stands still
+    box = board.bounding_box()
     page.mouse.down()
-    page.mouse.move(x + 0.3 * box["width"], y + 20, steps=4)
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"] + 20, steps=4)
     page.mouse.up()
     told(page, "changes most")
     stand_at(page, "#restore-played", 5)
