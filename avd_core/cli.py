@@ -79,7 +79,7 @@ COMMANDS = {
     "compare": Command("show a clip as one image in every way there is, side by side", "avd_core.commands.compare"),
     "inspect": Command("make images of many clips, and a table of them", "avd_core.commands.inspect"),
     "storyboard": Command("make a strip of images of a long video, and back", "avd_core.commands.storyboard"),
-    "evidence": Command("measure how much of a folder of clips comes back", "avd_core.evidence"),
+    "evidence": Command("measure what one image of a clip is worth", "avd_core.commands.evidence"),
     "train": Command("train a checkpoint", "avd_core.training"),
     "pack": Command("pack clips into one file to train on", "avd_core.packs"),
     "train-action": Command("train the bundled action classifier", "avd_core.action_training"),

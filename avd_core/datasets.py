@@ -110,6 +110,9 @@ class ClipDataset(Dataset[ClipItem]):
             picture in 8 bits.
         missing: how many more files a list names that are not there.
 
+    Attributes:
+        files: their paths relative to `folder`; `labels` and `names` are in the same order.
+
     Raises:
         DataError: without clips.
     """
@@ -122,13 +125,13 @@ class ClipDataset(Dataset[ClipItem]):
         clips = list(clips)
         if not clips:
             raise DataError(f"There are no clips of {self.folder.name!r} to read.")
-        self._files = [file for file, _ in clips]
+        self.files = [file for file, _ in clips]
         self.labels = [label for _, label in clips]
-        self.names = [f"{self.folder.absolute().name}/{file}" for file in self._files]
+        self.names = [f"{self.folder.absolute().name}/{file}" for file in self.files]
         self.classes = tuple(classes)
         self.frames, self.size, self.as_clip, self.missing = frames, size, as_clip, missing
         # In shared memory, so that what one worker finds broken, all skip and the parent counts.
-        self._broken = torch.zeros(len(self._files), dtype=torch.bool).share_memory_()
+        self._broken = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
 
     @classmethod
     def from_folder(
@@ -152,7 +155,7 @@ class ClipDataset(Dataset[ClipItem]):
         return cls(folder, clips, classes, frames=frames, size=size, as_clip=as_clip)
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
 
     @property
     def broken(self) -> set[int]:
@@ -163,7 +166,7 @@ class ClipDataset(Dataset[ClipItem]):
         """Frames (T,H,W,3) of file `index`; raises `VideoError` for one that cannot be read."""
         from avd_core.video import read_clip
 
-        return read_clip(self.folder / self._files[index], frames=self.frames, size=self.size, whole=True).frames
+        return read_clip(self.folder / self.files[index], frames=self.frames, size=self.size, whole=True).frames
 
     def read_next(self, index: int) -> tuple[int, np.ndarray]:
         """Frames of file `index` or, as long as files are broken, of the one after; and the number of that file.

@@ -1,33 +1,26 @@
-"""What the numbers allow to be said: protocols over folders of clips, with intervals and verdicts.
+"""What the numbers allow to be said: protocols over held-out clips, with intervals and verdicts.
 
-`python -m avd_core evidence FOLDER --out DIR --split FILE`. The protocols lie in `avd_core/protocols`, one file each;
-here they are called one after the other on one gallery of clips, and their tables printed and written.
+The protocols lie in `avd_core/protocols`, one file each. Here the clips stream by once, for all of them; then they are
+called one after the other. `avd_core.commands.evidence` is the command, `avd_core.evidence_files` writes what comes out.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from avd_core import __version__
-from avd_core.damages import DAMAGES
-from avd_core.outputs import check_folder, staged_folder, write_json
-from avd_core.protocols.gallery import (
-    PARTS,
-    Clips,
-    EvidenceError,
-    Gallery,
-    Skipped,
-    read_entries,
-    samplings,
-    select_clips,
-)
+from avd_core.distillers import DISTILLERS
+from avd_core.protocols.ablation import ablation
+from avd_core.protocols.clips import DATASETS, Clips, EvidenceError
+from avd_core.protocols.gallery import Gallery
+from avd_core.protocols.reading import Skipped, default_workers, entries_of
 from avd_core.protocols.report import NotMeasurable, Report
+from avd_core.protocols.store import Disk
 
 if TYPE_CHECKING:
     from avd_core.classifiers import Classifier
@@ -36,170 +29,202 @@ if TYPE_CHECKING:
 SCORERS = ("mobilenet_v2", "squeezenet1_0")  # the second has no part in any training of ours
 DAMAGE = "jpeg-75+shift"  # what classifiers look through the second time
 
+Tell = Callable[[str, int, int], None]  # what is being done, how much of it is done, of how much
+
 
 @dataclass(frozen=True)
 class Request:
-    """What all protocols may be told."""
+    """What all protocols may be told.
+
+    Attributes:
+        scorers: the classifiers that look.
+        damages: what images are restored through beside an 8-bit PNG.
+        damage: what classifiers look through the second time.
+        seed: of all that is drawn.
+    """
 
     scorers: Sequence[Classifier]
-    through: Sequence[str]
-    seed: int
+    damages: Sequence[str] = ("jpeg-90",)
+    damage: str = DAMAGE
+    seed: int = 0
 
 
-def _restoration(gallery: Gallery, request: Request) -> Report:
-    from avd_core.protocols import restoration
+@dataclass(frozen=True)
+class Protocol:
+    """One of the protocols, a module with `wants` and `measure` that is loaded when it is asked for.
 
-    return restoration.measure(gallery, damages=request.through, seed=request.seed)
+    Attributes:
+        module: of `avd_core.protocols`.
+        told: the fields of the request that it is told.
+        fits: on the clips that the split keeps for that.
+    """
 
+    module: str
+    told: tuple[str, ...] = ()
+    fits: bool = False
 
-def _realism(gallery: Gallery, request: Request) -> Report:
-    from avd_core.protocols import realism
+    def wants(self, gallery: Gallery, request: Request) -> Sequence[Any]:
+        """What it wants to be made of every clip."""
+        return self._load().wants(gallery, **self._arguments(request))
 
-    return realism.measure(gallery, seed=request.seed)
+    def measure(self, gallery: Gallery, request: Request) -> Report:
+        """Carries it out; raises NotMeasurable where these clips or this machine do not allow it."""
+        return self._load().measure(gallery, **self._arguments(request), seed=request.seed)
 
+    def _load(self) -> ModuleType:
+        return importlib.import_module(f"avd_core.protocols.{self.module}")
 
-def _kernel_distance(gallery: Gallery, request: Request) -> Report:
-    from avd_core.protocols import kernel_distance
-
-    return kernel_distance.measure(gallery, request.scorers, seed=request.seed)
-
-
-def _agreement(gallery: Gallery, request: Request) -> Report:
-    from avd_core.protocols import agreement
-
-    return agreement.measure(gallery, request.scorers, damage=DAMAGE, seed=request.seed)
-
-
-def _order(gallery: Gallery, request: Request) -> Report:
-    from avd_core.protocols import order
-
-    return order.measure(gallery, request.scorers, damage=DAMAGE, seed=request.seed)
-
-
-def _recognition(gallery: Gallery, request: Request) -> Report:
-    from avd_core.protocols import recognition
-
-    return recognition.measure(gallery, request.scorers, damage=DAMAGE, seed=request.seed)
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        return {name: getattr(request, name) for name in self.told}
 
 
-PROTOCOLS: dict[str, Callable[[Gallery, Request], Report]] = {
-    "restoration": _restoration,
-    "realism": _realism,
-    "kernel-distance": _kernel_distance,
-    "agreement": _agreement,
-    "order": _order,
-    "recognition": _recognition,
+PROTOCOLS: dict[str, Protocol] = {
+    "restoration": Protocol("restoration", ("damages",)),
+    "realism": Protocol("realism"),
+    "kernel-distance": Protocol("kernel_distance", ("scorers",)),
+    "agreement": Protocol("agreement", ("scorers", "damage")),
+    "order": Protocol("order", ("scorers", "damage"), fits=True),
+    "recognition": Protocol("recognition", ("scorers", "damage"), fits=True),
+    "fine-tuned": Protocol("finetuned", ("scorers", "damage"), fits=True),
+    "video-models": Protocol("video_models", ("scorers",), fits=True),
+    "leakage": Protocol("leakage", ("scorers",), fits=True),
+    "layout": Protocol("layout"),
 }
-PROBING = {"order", "recognition"}  # they fit on the clips that the split keeps for that
-SCORING = {"kernel-distance", "agreement", *PROBING}
+FITTING = {name for name, protocol in PROTOCOLS.items() if protocol.fits}
+SCORING = {name for name, protocol in PROTOCOLS.items() if "scorers" in protocol.told}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m avd_core evidence`."""
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of clips, pooled")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for evidence.json and a CSV a protocol")
-    parser.add_argument(
-        "--split", nargs="+", type=Path, metavar="FILE", help="JSON with the globs train, choose, test; one a folder"
-    )
-    parser.add_argument("--part", choices=PARTS, default="test", help="of the split (default: test)")
-    parser.add_argument("--checkpoints", nargs="+", default=["base"], metavar="NAME", help="default: base")
-    parser.add_argument(
-        "--protocols", nargs="+", choices=PROTOCOLS, default=["restoration"], metavar="NAME",
-        help=f"of {', '.join(PROTOCOLS)} (default: restoration, the quickest; the others take many minutes)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--scorers", nargs="+", default=SCORERS, metavar="NAME", help=f"classifiers (default: {' '.join(SCORERS)})"
-    )
-    parser.add_argument(
-        "--through", nargs="*", choices=DAMAGES, default=["jpeg-90"], metavar="DAMAGE",
-        help=f"what else to restore through, of {', '.join(DAMAGES)} (default: jpeg-90)",
-    )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N clips of each class and part, evenly taken")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap, the critic and all that is drawn")
+@dataclass(frozen=True)
+class Plan:
+    """What is measured of what.
+
+    Attributes:
+        sets: the clips.
+        models: the checkpoints by name.
+        request: what all protocols are told.
+        protocols: keys of `PROTOCOLS`.
+        part: the one that is reported; "all" without a split.
+        representations: the baselines, keys of `DISTILLERS`.
+        windows: of a clip, where a protocol averages over them.
+        dataset: a key of `DATASETS`.
+        split: its number or its files' names.
+        available: how many clips there are to report on, before any limit.
+        limit: at most so many of each class and part.
+        workers: processes that decode; None chooses.
+    """
+
+    sets: Sequence[Clips]
+    models: Mapping[str, AVD]
+    request: Request
+    protocols: Sequence[str]
+    part: str
+    representations: Sequence[str] = tuple(DISTILLERS)
+    windows: int = 1
+    dataset: str = "folder"
+    split: Sequence[str] | None = None
+    available: int = 0
+    limit: int | None = None
+    workers: int | None = None
 
 
-def run(args: argparse.Namespace) -> int:
-    """Carries out `python -m avd_core evidence`."""
-    if args.limit is not None and args.limit < 1:
-        raise EvidenceError("--limit must be at least 1.")
-    check_folder(args.out)
-    sets = select_sets(args.folders, args.split, args.part, fitting=bool(PROBING & set(args.protocols)))
-    available = sum(len(clips.paths) for clips in sets if clips.part in (args.part, "all"))
-    if args.limit:
-        sets = [clips.limited(args.limit) for clips in sets]
-    models = load_models(args.checkpoints)
-    scorers = load_scorers(args.scorers) if SCORING & set(args.protocols) else []
+@dataclass(frozen=True)
+class Outcome:
+    """What came out: plain JSON values, and the reports themselves."""
 
-    reported = "all" if args.split is None else args.part
-    skipped: list[Skipped] = []
-    entries = []
-    for result in _watched(read_entries(sets, samplings(models)), sum(len(clips.paths) for clips in sets), "reading"):
-        if isinstance(result, Skipped):
-            skipped.append(result)
-            print(f"skipped {result.clip}: {result.reason}", file=sys.stderr)
-        else:
-            entries.append(result)
-    gallery = Gallery(entries, models, reported)
-    if not len(gallery.members()):
-        raise EvidenceError(f"None of the {len(skipped)} clips can be read; the first: {skipped[0].reason}")
-
-    clips = len(gallery.members())
-    limited = f", at most {args.limit} of each class of the {available} there are" if args.limit else ""
-    unread = f"; {len(skipped)} could not be read" if skipped else ""
-    names = [folder.resolve().name for folder in args.folders]
-    print(f"{clips} clips of {', '.join(names)} ({reported}{limited}){unread}", flush=True)
-
-    reports: dict[str, Report | NotMeasurable] = {}
-    request = Request(scorers, args.through, args.seed)
-    for name in dict.fromkeys(args.protocols):
-        print(f"measuring {name}", file=sys.stderr, flush=True)
-        try:
-            reports[name] = report = PROTOCOLS[name](gallery, request)
-            print("", f"== {report.title}", "", report.text, sep="\n", flush=True)
-        except NotMeasurable as why:
-            reports[name] = why
-            print("", f"== {name}: not measured, because {why}.", sep="\n", flush=True)
-    evidence = {
-        "version": __version__,
-        "folders": names,
-        "splits": [split.name for split in args.split] if args.split else None,
-        "part": reported,
-        "clips": clips,
-        "clips_available": available,
-        "limit": args.limit,
-        "skipped": [asdict(clip) for clip in skipped],
-        "checkpoints": {
-            name: {"fingerprint": model.fingerprint, "frames": model.config.frames, "size": model.config.size}
-            for name, model in models.items()
-        },
-        "scorers": [scorer.name for scorer in scorers],
-        "protocols": {
-            name: report.summary if isinstance(report, Report) else {"not_measured": str(report)}
-            for name, report in reports.items()
-        },
-    }
-    write(args.out, evidence, reports)
-    print("", f"-> {args.out}", sep="\n")
-    return 0
+    evidence: Mapping[str, Any]
+    reports: Mapping[str, Report | NotMeasurable] = field(repr=False)
 
 
-def select_sets(folders: Sequence[Path], splits: Sequence[Path] | None, part: str, *, fitting: bool) -> list[Clips]:
-    """The reported part of every folder, and where `fitting` the parts before it that are not empty.
+def collect(
+    plan: Plan,
+    work: str | Path,
+    tell: Tell = lambda doing, done, total: None,
+    skip: Callable[[Skipped], None] = lambda skipped: None,
+    show: Callable[[str, Report | NotMeasurable], None] = lambda name, report: None,
+) -> Outcome:
+    """Carries out a plan. Stopped and called again with the same `work`, it goes on where it was.
+
+    Args:
+        plan: what is measured.
+        work: a folder for what is made of the clips, some 2 MB for each with every protocol.
+        tell: is told how far it is.
+        skip: is told of each clip that cannot be read.
+        show: is told of each protocol that is through.
 
     Raises:
-        ValueError: as `select_clips`; not one split a folder.
+        EvidenceError: no clip can be read.
     """
-    if splits is not None and len(splits) != len(folders):
-        raise EvidenceError(f"There are {len(folders)} folders and {len(splits)} splits; each folder needs its own.")
-    sets = []
-    for folder, split in zip(folders, splits or [None] * len(folders), strict=True):
-        sets.append(select_clips(folder, split, part))
-        for earlier in PARTS[: PARTS.index(part)] if fitting and split is not None else ():
-            try:
-                sets.append(select_clips(folder, split, earlier))
-            except EvidenceError:  # the split keeps nothing for that
-                continue
-    return sets
+    entries = entries_of(plan.sets)
+    store = Disk(work)
+    gallery = Gallery(
+        entries, plan.models, plan.part, baselines=plan.representations, windows=plan.windows, store=store
+    )
+    names = list(dict.fromkeys(plan.protocols))
+    wants = [want for name in names for want in PROTOCOLS[name].wants(gallery, plan.request)]
+    workers = default_workers(len(entries)) if plan.workers is None else plan.workers
+    skipped: list[Skipped] = []
+    tell("reading", 0, len(entries))
+    for done, result in enumerate(gallery.stream(wants, workers=workers), 1):
+        if isinstance(result, Skipped):
+            skipped.append(result)
+            skip(result)
+        tell("reading", done, len(entries))
+    if not len(gallery.members()):
+        first = skipped[0].reason if skipped else "there are none"
+        raise EvidenceError(f"None of the {len(skipped)} clips can be read; the first: {first}")
+
+    reports: dict[str, Report | NotMeasurable] = {}
+    for number, name in enumerate(names):
+        tell(f"measuring {name}", number, len(names))
+        try:
+            reports[name] = PROTOCOLS[name].measure(gallery, plan.request)
+        except NotMeasurable as why:
+            reports[name] = why
+        show(name, reports[name])
+    tell("writing", len(names), len(names))
+    return Outcome(_evidence(plan, gallery, skipped, reports), reports)
+
+
+def _evidence(
+    plan: Plan, gallery: Gallery, skipped: Sequence[Skipped], reports: Mapping[str, Report | NotMeasurable]
+) -> dict[str, Any]:
+    protocols = {
+        name: {"title": report.title, **report.summary} if isinstance(report, Report) else {"not_measured": str(report)}
+        for name, report in reports.items()
+    }
+    members = gallery.members()
+    groups = gallery.groups(members)
+    folders = list(dict.fromkeys(clips.folder.resolve().name for clips in plan.sets))
+    return {
+        "version": __version__,
+        "dataset": plan.dataset,
+        "folders": folders,
+        "splits": list(plan.split) if plan.split else None,
+        "part": gallery.reported,
+        "clips": len(members),
+        "clips_available": plan.available or len(members),
+        "clips_to_fit_on": len(gallery.entries) - len(members),
+        "groups": len(set(groups)) if groups else None,
+        "limit": plan.limit,
+        "windows": plan.windows,
+        "missing": sum(clips.missing for clips in plan.sets),
+        "skipped": [asdict(clip) for clip in skipped],
+        "about": about(plan.dataset, folders),
+        "checkpoints": {
+            name: {"fingerprint": model.fingerprint, "frames": model.config.frames, "size": model.config.size}
+            for name, model in plan.models.items()
+        },
+        "scorers": [scorer.name for scorer in plan.request.scorers],
+        "protocols": protocols,
+        "ablation": ablation(list(plan.models), protocols),
+    }
+
+
+def about(dataset: str, folders: Sequence[str]) -> str:
+    """What a result is a result on, and what it is not."""
+    if dataset == "folder":
+        return f"Measured on {', '.join(folders)}. This is not a result on UCF101, HMDB51 or Kinetics."
+    return f"Measured on {DATASETS[dataset]}, by its official split."
 
 
 def load_models(names: Sequence[str]) -> dict[str, AVD]:
@@ -211,11 +236,15 @@ def load_models(names: Sequence[str]) -> dict[str, AVD]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     models = {name: AVD.from_pretrained(name, device=device) for name in dict.fromkeys(names)}
     own = [model.name for model in models.values()]
-    return dict(zip(own, models.values(), strict=True)) if len(set(own)) == len(own) else models
+    if len(set(own)) == len(own):
+        return dict(zip(own, models.values(), strict=True))
+    # Checkpoints of runs are all called "checkpoint": then their runs name them.
+    runs = [Path(name).parent.name if Path(name).name == "checkpoint" else name for name in models]
+    return dict(zip(runs, models.values(), strict=True)) if len(set(runs)) == len(runs) else models
 
 
 def load_scorers(names: Sequence[str]) -> list[Classifier]:
-    """The classifiers, each once; what stands in for one that cannot be had is told."""
+    """The classifiers, each once; one that stands in for another says so in its `notice`."""
     import torch
 
     from avd_core.classifiers import load_classifier
@@ -224,27 +253,6 @@ def load_scorers(names: Sequence[str]) -> list[Classifier]:
     scorers: dict[str, Classifier] = {}
     for name in names:
         scorer = load_classifier(name, device)
-        if scorer.notice:
-            print(scorer.notice, file=sys.stderr)
         scorer.network.to(memory_format=torch.channels_last)  # up to twice as fast on a CPU
         scorers.setdefault(scorer.name, scorer)
     return list(scorers.values())
-
-
-def write(out: Path, evidence: Mapping[str, object], reports: Mapping[str, Report | NotMeasurable]) -> None:
-    """Writes evidence.json and, for each protocol that was measured, its CSV file."""
-    with staged_folder(out) as staging:
-        write_json(staging / "evidence.json", evidence)
-        for name, report in reports.items():
-            if isinstance(report, Report):
-                with open(staging / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, list(report.rows[0]))
-                    writer.writeheader()
-                    writer.writerows(report.rows)
-
-
-def _watched(items, total: int, doing: str) -> Iterator:
-    from tqdm import tqdm
-
-    pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between updates: a log file wants few
-    yield from tqdm(items, total=total, desc=doing, mininterval=pause)

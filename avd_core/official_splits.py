@@ -25,6 +25,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from avd_core.datasets import SUFFIXES, UNLABELLED, ClipDataset, DataError
 
@@ -53,18 +54,20 @@ def ucf101(videos: str | Path, lists: str | Path, *, split: int = 1, part: str =
         if number != str(len(classes) + 1) or len(name) != 1 or name[0] in classes:
             raise DataError(f"{where}: expected '{len(classes) + 1} <a new class>', not {line!r}.")
         classes += name
-    labels = {name: label for label, name in enumerate(classes)}
+    # The archive, its lists and its mirrors do not agree on HandstandPushups and HandStandPushups.
+    labels = {name.casefold(): label for label, name in enumerate(classes)}
     listed = []
     for where, line in _lines(Path(lists) / f"{part}list{split:02d}.txt"):
         found = re.fullmatch(r"([^/]+)/([^/]+\.\w+)(?:\s+(\d+))?", line)
         if not found:
             raise DataError(f"{where}: expected '<class>/<clip>.avi' with or without a number, not {line!r}.")
         name, file, number = found.groups()
-        if name not in labels:
+        label = labels.get(name.casefold())
+        if label is None:
             raise DataError(f"{where}: classInd.txt knows no class {name!r}.")
-        if number is not None and int(number) != labels[name] + 1:
-            raise DataError(f"{where}: classInd.txt gives {name!r} the number {labels[name] + 1}, not {number}.")
-        listed.append((name, file, labels[name]))
+        if number is not None and int(number) != label + 1:
+            raise DataError(f"{where}: classInd.txt gives {name!r} the number {label + 1}, not {number}.")
+        listed.append((name, file, label))
     folder = _Videos(videos)
     files = [(folder.find(name, file), label) for name, file, label in listed]
     return folder.dataset(files, classes, **reading)
@@ -116,19 +119,55 @@ def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, 
         DataError: when the table is not as published, or none of its clips is there.
     """
     path = Path(table)
-    listed: list[tuple[str, str | None]] = []
-    classes: set[str] = set()
-    parts: set[str] = set()
+    rows = list(_kinetics_rows(path, with_part=part is not None))
+    parts = {row.part for row in rows} - {None}
+    listed = [row for row in rows if part is None or row.part == part]
+    if not listed and parts:
+        raise DataError(f"{path.name} names no clips of the part {part!r}; its parts are {', '.join(sorted(parts))}.")
+    if not listed:
+        raise DataError(f"{path.name} is an empty table of clips.")
+    return _kinetics_dataset(_Videos(videos), listed, {row.label for row in rows}, **reading)
+
+
+def kinetics_parts(videos: str | Path, tables: Sequence[str | Path], **reading) -> dict[str, ClipDataset]:
+    """Every part that the tables name, all with the same classes: those of all tables.
+
+    Args:
+        videos: as for `kinetics`.
+        tables: CSV files, such as the published train.csv and validate.csv.
+        reading: `frames`, `size` and `as_clip` of the `ClipDataset`.
+
+    Raises:
+        DataError: when a table is not as published, or none of the clips of a part is there.
+    """
+    rows = [row for table in tables for row in _kinetics_rows(Path(table), with_part=True)]
+    folder = _Videos(videos)
+    classes = {row.label for row in rows}
+    parts = dict.fromkeys(row.part for row in rows)
+    return {
+        part: _kinetics_dataset(folder, [row for row in rows if row.part == part], classes, **reading) for part in parts
+    }
+
+
+class _Row(NamedTuple):
+    """A row of a Kinetics table; `label` and `part` are None where it has no such column."""
+
+    file: str
+    label: str | None
+    part: str | None
+
+
+def _kinetics_rows(path: Path, *, with_part: bool) -> Iterator[_Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
             rows = csv.DictReader(text, strict=True)
-            needed = [*_KINETICS_COLUMNS, *(["split"] if part is not None else [])]
+            needed = [*_KINETICS_COLUMNS, *(["split"] if with_part else [])]
             lacking = [name for name in needed if name not in (rows.fieldnames or ())]
             if lacking:
                 raise DataError(f"{path.name}, line 1: a table of Kinetics has a column {lacking[0]!r}.")
             labelled = "label" in rows.fieldnames
             for row in rows:
-                identity, label, its_part = row["youtube_id"], row.get("label"), row.get("split")
+                identity, label = row["youtube_id"], row.get("label")
                 try:
                     start, end = int(row["time_start"]), int(row["time_end"])
                     if not 0 <= start < end or not identity or "/" in identity or (labelled and not label):
@@ -138,22 +177,17 @@ def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, 
                         f"{path.name}, line {rows.line_num}: expected a label, a YouTube id and two times in whole "
                         f"seconds, not {','.join(str(row[name]) for name in row)!r}."
                     ) from None
-                classes |= {label} - {None}
-                parts |= {its_part} - {None}
-                if part is None or its_part == part:
-                    listed.append((f"{identity}_{start:06d}_{end:06d}.mp4", label))
+                yield _Row(f"{identity}_{start:06d}_{end:06d}.mp4", label, row.get("split"))
     except csv.Error as error:
         raise DataError(f"{path.name}, line {rows.reader.line_num}: this is no CSV, {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} cannot be read as a table of Kinetics: {error}.") from error
-    if not listed and parts:
-        raise DataError(f"{path.name} names no clips of the part {part!r}; its parts are {', '.join(sorted(parts))}.")
-    if not listed:
-        raise DataError(f"{path.name} is an empty table of clips.")
-    names = sorted(classes)
+
+
+def _kinetics_dataset(folder: _Videos, rows: Sequence[_Row], classes: set[str | None], **reading) -> ClipDataset:
+    names = sorted(classes - {None})
     labels = {name: label for label, name in enumerate(names)}
-    folder = _Videos(videos)
-    files = [(folder.find_anywhere(file), UNLABELLED if name is None else labels[name]) for file, name in listed]
+    files = [(folder.find_anywhere(row.file), UNLABELLED if row.label is None else labels[row.label]) for row in rows]
     return folder.dataset(files, names, **reading)
 
 
@@ -164,19 +198,22 @@ class _Videos:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise DataError(f"There is no folder {str(folder)!r} to take clips from.")
-        self._paths: set[str] = set()
+        self._paths: dict[str, str] = {}
         self._by_name: dict[str, str] = {}
         for parent, folders, files in os.walk(self.folder):
             folders.sort()
             for file in files:
                 if file.lower().endswith(SUFFIXES):
                     path = (Path(parent) / file).relative_to(self.folder).as_posix()
-                    self._paths.add(path)
+                    self._paths[path] = path
+                    self._paths.setdefault(path.casefold(), path)
                     self._by_name.setdefault(file, path)
 
     def find(self, name: str, file: str) -> str | None:
-        """Path of a clip in the folder of its class, or beside all others."""
-        return next((path for path in (f"{name}/{file}", file) if path in self._paths), None)
+        """Path of a clip in the folder of its class, or beside all others; else of one spelt with other capitals."""
+        places = (f"{name}/{file}", file)
+        asked = (*places, *(place.casefold() for place in places))
+        return next((self._paths[place] for place in asked if place in self._paths), None)
 
     def find_anywhere(self, file: str) -> str | None:
         """Path of a clip whose file name is its own in the whole set."""

@@ -88,6 +88,7 @@ def scoreboard(
     *,
     lower_is_better: bool = False,
     seed: int = 0,
+    among: int = 1,
 ) -> dict[str, Any]:
     """Every representation's mean, and what may be said of each contender against every other one.
 
@@ -97,6 +98,7 @@ def scoreboard(
         groups: the group of each clip.
         lower_is_better: whether a smaller figure wins.
         seed: of the bootstrap.
+        among: how many boards of this size pass verdicts together.
 
     Returns:
         Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
@@ -109,7 +111,8 @@ def scoreboard(
         for other in rows
         if other not in contenders[: number + 1]  # two contenders are compared once
     ]
-    corrected = 1 - (1 - LEVEL) / max(1, len(pairs))
+    comparisons = among * len(pairs)
+    corrected = 1 - (1 - LEVEL) / max(1, comparisons)
     differences = []
     for column, one, other in pairs:
         paired = columns[column][one] - columns[column][other]
@@ -127,7 +130,7 @@ def scoreboard(
         )
     return {
         "level": LEVEL,
-        "comparisons": len(pairs),
+        "comparisons": comparisons,
         "corrected_level": corrected,
         "seed": seed,
         "resamples": RESAMPLES,
@@ -192,6 +195,26 @@ def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: in
         lines[-1] += "\n"
         lines.append(group_table(board["groups"], columns[0], scale=scale, digits=digits))
     return "\n".join(lines)
+
+
+def sentences(board: Mapping[str, Any]) -> list[str]:
+    """One sentence for each contender and column, each following from the corrected intervals of its differences."""
+    scale, digits = board.get("scale", 1), board.get("digits", 1)
+    said: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for one in board["differences"]:
+        judged = one["corrected"]
+        low, high = sorted((judged["low"] * scale, judged["high"] * scale))
+        difference = f"{one['against']} ({judged['mean'] * scale:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}])"
+        said.setdefault((one["of"], one["measured"]), {}).setdefault(one["verdict"], []).append(difference)
+    return [
+        f"{measured}: {of} {'; '.join(f'{verdict} {listed(others)}' for verdict, others in verdicts.items())}."
+        for (of, measured), verdicts in said.items()
+    ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def cell(interval: Mapping[str, Any], digits: int, *, signed: bool = False, scale: float = 1) -> str:

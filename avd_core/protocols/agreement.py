@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avd_core.protocols.report import NotMeasurable, Report
+from avd_core.protocols.gallery import Look
+from avd_core.protocols.report import NotMeasurable, Report, account
 from avd_core.verdicts import aligned, scoreboard, scoreboard_table
 
 if TYPE_CHECKING:
@@ -25,6 +26,21 @@ IMAGENET_CLASSES = 1000
 STRATA = ((0.0, 0.2), (0.2, 0.5), (0.5, 1.0))  # probability of the middle frame's first class
 CEILING = "adjacent"
 ANOTHER = "another clip"
+
+
+QUESTION = "Does an unchanged ImageNet classifier see in the one image what it sees in the clip's middle frame?"
+HOW = (
+    f"A hit is a clip whose image holds, among the classifier's top {TOP}, the class that comes first for the middle "
+    "frame. The middle frame passes by construction; the frame after it is the ceiling; noise, and the middle frame of "
+    "another clip, are the floors."
+)
+
+
+def wants(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str) -> list[Look]:
+    """What is looked at."""
+    names = [*gallery.contenders, CEILING, "middle", *gallery.baselines]
+    scorers = [scorer for scorer in scorers if len(scorer.labels) == IMAGENET_CLASSES]
+    return [Look(scorer, name, damage=one) for scorer in scorers for name in names for one in ("png", damage)]
 
 
 def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, seed: int = 0) -> Report:
@@ -60,7 +76,7 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, see
                 for name, values in hits.items() for place, i in enumerate(members)
             ]  # fmt: skip
     board = scoreboard(columns, gallery.contenders, gallery.groups(members), seed=seed)
-    summary = {**board, "strata": strata}
+    summary = {**board, **account(QUESTION, HOW), "strata": strata}
     text = f"{scoreboard_table(board)}\n\n{_strata_table(strata[scorers[0].name], scorers[0].name)}"
     return Report(f"Agreement: top-{TOP} of the image holds the middle frame's top-1, % of clips", summary, text, rows)
 

@@ -1,7 +1,8 @@
-"""What all protocols look at: clips read once, their images by every representation, what classifiers see in those.
+"""What all protocols look at: clips, their images by every representation, what classifiers see in those.
 
-A *representation* makes of a clip one picture, or a few in order where it is a ceiling. Everything is kept: 16 frames
-of 112 px are 0.6 MB a clip.
+A *representation* makes of a clip one picture, or a few in order where it is a ceiling. Clips stream by once (`stream`):
+everything that the protocols want of a clip is made of it while it is here, and kept in a store; its frames are not.
+What is asked for later and was not foreseen is made when asked, from the file again.
 
 Axes: T frames, K pictures, H, W; N clips, D features.
 """
@@ -9,144 +10,26 @@ Axes: T frames, K pictures, H, W; N clips, D features.
 from __future__ import annotations
 
 import itertools
-import json
-import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from avd_core.damages import DAMAGES
-from avd_core.datasets import find_clips, read_split
 from avd_core.distillers import DISTILLERS, Distiller, distiller
-from avd_core.video import VideoError, read_clip
+from avd_core.protocols.clips import EvidenceError
+from avd_core.protocols.reading import Entry, Sampling, Skipped, read_entries
+from avd_core.protocols.store import Memory, Store
 
 if TYPE_CHECKING:
     from avd_core.classifiers import Classifier
     from avd_core.model import AVD
 
-PARTS = ("train", "choose", "test")
 ORDERED_FRAMES = 8  # pictures that the ceiling sees, in order
 BATCH = 4  # more would be slower on a CPU
-
-Sampling = tuple[int, int]  # frames, short side in pixels
-
-
-class EvidenceError(ValueError):
-    """Evidence that cannot be had, with a sentence saying why."""
-
-
-# Which clips --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Clips:
-    """The clips of one part of a split.
-
-    Attributes:
-        folder: where they lie.
-        part: which part they are.
-        paths: the files, sorted.
-        groups: the group of each, or None where the split names none.
-    """
-
-    folder: Path
-    part: str
-    paths: tuple[Path, ...]
-    groups: tuple[str, ...] | None
-
-    def name(self, index: int) -> str:
-        """The path of a clip relative to the folder."""
-        return self.paths[index].relative_to(self.folder).as_posix()
-
-    def label(self, index: int) -> str:
-        """The class of a clip: the folder it lies in."""
-        return self.name(index).rpartition("/")[0]
-
-    def limited(self, count: int) -> Clips:
-        """At most `count` clips of each class, evenly spaced among them."""
-        classes: dict[str, list[int]] = {}
-        for index in range(len(self.paths)):
-            classes.setdefault(self.label(index), []).append(index)
-        kept = sorted(
-            members[place]
-            for members in classes.values()
-            for place in np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int)
-        )
-        groups = tuple(self.groups[index] for index in kept) if self.groups else None
-        return replace(self, paths=tuple(self.paths[index] for index in kept), groups=groups)
-
-
-def select_clips(folder: str | Path, split: str | Path | None, part: str) -> Clips:
-    """Takes one part of a split; all clips without one.
-
-    A split is a JSON file with lists of globs `train`, `choose` and `test` and, optionally, `group`: a regular
-    expression whose first group (or whole match) in a clip's relative path is the clip's group; or a list of lists of
-    relative paths that belong together, a clip in none of them being a group by itself.
-
-    Raises:
-        ValueError: no such clips or split; a clip in two parts; a clip without a group.
-    """
-    folder = Path(folder)
-    if split is None:
-        return Clips(folder, "all", tuple(find_clips(folder)), None)
-    patterns = {name: read_split(split, [name]) for name in PARTS}
-    if not patterns[part]:
-        raise EvidenceError(f"{Path(split).name} names no clips to {part} on.")
-    members = {name: find_clips(folder, globs) if globs else [] for name, globs in patterns.items()}
-    for other in PARTS:
-        shared = set(members[part]) & set(members[other])
-        if other != part and shared:
-            raise EvidenceError(f"{min(shared).name} is both in {part} and in {other} of {Path(split).name}.")
-    clips = Clips(folder, part, tuple(members[part]), None)
-    regex = json.loads(Path(split).read_text(encoding="utf-8")).get("group")
-    if regex is None:
-        return clips
-    if isinstance(regex, list):
-        first = {name: together[0] for together in regex for name in together}
-        return replace(clips, groups=tuple(first.get(name, name) for name in map(clips.name, range(len(clips.paths)))))
-    try:
-        matches = [re.search(regex, clips.name(index)) for index in range(len(clips.paths))]
-    except (re.error, TypeError) as error:
-        raise EvidenceError(f"The group of {Path(split).name} is no regular expression: {error}.") from error
-    if None in matches:
-        raise EvidenceError(f"The group {regex!r} finds nothing in {clips.name(matches.index(None))}.")
-    return replace(clips, groups=tuple(match[match.re.groups and 1] for match in matches))
-
-
-# What is made of them -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A clip that cannot be read, and why."""
-
-    clip: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A clip of the gallery.
-
-    Attributes:
-        name: relative path; below its set's name where there are several sets.
-        set_name: the folder it was found in.
-        part: of its split.
-        label: its class.
-        group: the person or video it is of; None where the split says nothing.
-        frames: sampling -> uint8 (T, H, W, 3).
-    """
-
-    name: str
-    set_name: str
-    part: str
-    label: str
-    group: str | None
-    frames: Mapping[Sampling, np.ndarray]
+BATCH_ON_GPU = 64
 
 
 @dataclass(frozen=True)
@@ -158,11 +41,60 @@ class Representation:
         pictures: uint8 (T, H, W, 3) -> (K, H, W, 3), K mostly 1.
         directed: whether it may look at the direction of time at all. The middle frame may not: with an even number
             of frames, which frame is the middle one would give the direction away.
+        made_by: the fingerprint of the weights that make it, where there are any.
     """
 
     sampling: Sampling
     pictures: Callable[[np.ndarray], np.ndarray]
     directed: bool = True
+    made_by: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a frozen classifier sees in the picture of each clip.
+
+    Attributes:
+        scorer: the classifier.
+        name: the representation.
+        reverse: of the clip played backwards.
+        damage: what the picture goes through.
+        window: which of the gallery's windows of the clip; None is the whole clip.
+    """
+
+    scorer: Classifier
+    name: str
+    reverse: bool = False
+    damage: str = "png"
+    window: int | None = None
+
+    def keys(self, gallery: Gallery) -> tuple[str, str]:
+        """Of its features and its logits."""
+        way = "backwards" if self.reverse else "forwards"
+        part = "" if self.window is None else f"|{self.window}/{gallery.windows}"
+        what = f"{gallery.token(self.scorer)}|{gallery.made(self.name)}|{way}|{self.damage}{part}"
+        return f"features|{what}", f"logits|{what}"
+
+
+class Want(Protocol):
+    """Something else that a protocol wants of every clip; `make` gives arrays by those keys."""
+
+    def keys(self, gallery: Gallery) -> tuple[str, ...]: ...
+
+    def make(self, gallery: Gallery, index: int) -> Mapping[str, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The pictures of a representation themselves."""
+
+    name: str
+
+    def keys(self, gallery: Gallery) -> tuple[str, ...]:
+        return (f"pictures|{gallery.made(self.name)}",)
+
+    def make(self, gallery: Gallery, index: int) -> Mapping[str, np.ndarray]:
+        return {self.keys(gallery)[0]: gallery.pictures(self.name, index)}
 
 
 def ordered_frames(frames: np.ndarray) -> np.ndarray:
@@ -194,27 +126,45 @@ def _one(make: Distiller) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Gallery:
-    """The clips that could be read, and everything that is made of them, made when first asked for.
+    """The clips, and everything that is made of them.
 
     Attributes:
-        entries: the clips, of all parts.
+        entries: the clips, of all parts; `stream` leaves those that could be read.
         reported: the part that figures are told of.
         contenders: names of the checkpoints.
         models: the checkpoints by those names.
         representations: everything by name; `baselines` are the ones beside which a contender stands.
         sampling: of all that is no checkpoint.
+        windows: how many parts of a clip have an image of their own, where a protocol averages over windows.
+        store: where all that is made lies.
     """
 
-    def __init__(self, entries: Sequence[Entry], models: Mapping[str, AVD], reported: str) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        models: Mapping[str, AVD],
+        reported: str,
+        *,
+        baselines: Sequence[str] = tuple(DISTILLERS),
+        windows: int = 1,
+        store: Store | None = None,
+    ) -> None:
         self.entries = tuple(entries)
         self.models = dict(models)
         self.reported = reported
         self.contenders = tuple(models)
         self.sampling = samplings(models)[0]
-        self.baselines = tuple(DISTILLERS)
+        self.baselines = tuple(baselines)
+        self.windows = windows
+        self.store: Store = Memory() if store is None else store
+        self._tokens: dict[int, str] = {}
+        self._drawn_of, self._drawn = -1, {}
         self.representations: dict[str, Representation] = {
             **{
-                name: Representation((m.config.frames, m.config.size), _one(distiller(m))) for name, m in models.items()
+                name: Representation(
+                    (m.config.frames, m.config.size), _one(distiller(m)), made_by=f"{m.fingerprint}:{m.config.size}"
+                )
+                for name, m in models.items()
             },
             **{
                 name: Representation(self.sampling, _one(make), directed=name != "middle")
@@ -230,14 +180,8 @@ class Gallery:
         }
         if set(models) & {*DISTILLERS, "adjacent", "ordered frames", "other real"}:
             raise EvidenceError(f"A checkpoint may not be called like one of {', '.join(DISTILLERS)}.")
-        self._pictures: dict[tuple[str, int], np.ndarray] = {}
-        self._seen: dict[tuple[str, str, bool, str, int], tuple[np.ndarray, np.ndarray]] = {}
 
-    def real_beside(self, name: str) -> str:
-        """The representation that is a real frame of the size of `name`; no checkpoint: of the first one's."""
-        wanted = self.representations.get(name)
-        frames, size = wanted.sampling if wanted else self.sampling
-        return f"real {frames}x{size}"
+    # Which clips ----------------------------------------------------------------------------------------------
 
     def members(self, *parts: str) -> np.ndarray:
         """The numbers of the clips of these parts (by default of the reported one)."""
@@ -261,82 +205,180 @@ class Gallery:
         """The class of each clip."""
         return np.array([self.entries[i].label for i in members])
 
-    def pictures(self, name: str, index: int, *, reverse: bool = False) -> np.ndarray:
+    # What is made of them -------------------------------------------------------------------------------------
+
+    def stream(self, wants: Iterable[Look | Want], *, workers: int = 0) -> Iterator[Entry | Skipped]:
+        """Lets every clip pass by once and makes of it what is wanted and not in the store yet; yields each clip.
+
+        Clips of which all is there are not decoded again. Afterwards those that cannot be read are no entries any more.
+        """
+        wants = list(dict.fromkeys(wants))
+        keys = {key for want in wants for key in want.keys(self)}
+        read = self._samplings_read()
+        waiting, ready = [], []
+        for index, entry in enumerate(self.entries):
+            known = entry.path is None or not self.store.lacks(self._clip(index), keys | {"readable"})
+            (ready if known else waiting).append((index, entry))
+        yield from (entry for _, entry in ready)
+        numbers = {id(entry): index for index, entry in waiting}
+        bad: set[int] = set()
+        for entry, found in read_entries((entry for _, entry in waiting), read, workers=workers):
+            index = numbers[id(entry)]
+            if isinstance(found, Skipped):
+                bad.add(index)
+                yield found
+                continue
+            entry.frames.update(found)
+            try:
+                self._make(index, wants)
+            finally:
+                entry.frames.clear()
+            yield entry
+        self.entries = tuple(entry for index, entry in enumerate(self.entries) if index not in bad)
+        self._drawn_of = -1  # the numbers have changed
+
+    def frames(self, index: int, sampling: Sampling, window: int | None = None) -> np.ndarray:
+        """Frames (T, H, W, 3) of a clip, or of one of its windows: equal parts of it, one after the other."""
+        if window is None:
+            return self.entries[index].frames[sampling]
+        count, size = sampling
+        return self.entries[index].frames[count * self.windows, size][window * count : (window + 1) * count]
+
+    def pictures(self, name: str, index: int, *, reverse: bool = False, window: int | None = None) -> np.ndarray:
         """The pictures (K, H, W, 3) that a representation makes of a clip, or of the clip played backwards."""
         wanted = self.representations[name]
-        frames = self.entries[index].frames[wanted.sampling]
-        if reverse and wanted.directed:
-            return wanted.pictures(np.ascontiguousarray(frames[::-1]))
-        if (name, index) not in self._pictures:
-            self._pictures[name, index] = wanted.pictures(frames)
-        return self._pictures[name, index]
+        backwards = reverse and wanted.directed
+        if self._drawn_of != index:  # of one clip at a time: what is wanted of it is asked for in a row
+            self._drawn_of, self._drawn = index, {}
+        asked = (name, backwards, window)
+        if asked not in self._drawn:
+            found = None
+            if not backwards and window is None:
+                found = self.store.get(self._clip(index), Picture(name).keys(self)[0])
+            if found is None:
+                frames = self.frames(index, wanted.sampling, window)
+                found = wanted.pictures(np.ascontiguousarray(frames[::-1]) if backwards else frames)
+            self._drawn[asked] = found
+        return self._drawn[asked]
 
     def image(self, name: str, index: int) -> np.ndarray:
         """The only picture (H, W, 3) that a representation makes of a clip."""
         return self.pictures(name, index)[0]
 
+    def kept(self, want: Look | Want, index: int) -> list[np.ndarray]:
+        """What is wanted of a clip: from the store, or made now."""
+        clip, keys = self._clip(index), want.keys(self)
+        found = [self.store.get(clip, key) for key in keys]
+        if any(array is None for array in found):
+            self._make(index, [want])
+            found = [self.store.get(clip, key) for key in keys]
+        return found
+
     def features(
-        self, scorer: Classifier, name: str, members: np.ndarray, *, reverse: bool = False, damage: str = "png"
+        self,
+        scorer: Classifier,
+        name: str,
+        members: np.ndarray,
+        *,
+        reverse: bool = False,
+        damage: str = "png",
+        window: int | None = None,
     ) -> np.ndarray:
         """What the frozen classifier sees in each clip's pictures, one after the other: (N, K * D)."""
-        self._look(scorer, name, members, reverse, damage)
-        return np.stack([self._seen[scorer.name, name, reverse, damage, i][0].ravel() for i in members])
+        look = Look(scorer, name, reverse, damage, window)
+        return np.stack([self.kept(look, i)[0].ravel() for i in members])
 
     def logits(self, scorer: Classifier, name: str, members: np.ndarray, *, damage: str = "png") -> np.ndarray:
         """What the unchanged classifier says of each clip's only picture: (N, classes)."""
-        self._look(scorer, name, members, False, damage)
-        return np.stack([self._seen[scorer.name, name, False, damage, i][1][0] for i in members])
+        return np.stack([self.kept(Look(scorer, name, False, damage), i)[1][0] for i in members])
 
-    def _look(self, scorer: Classifier, name: str, members: np.ndarray, reverse: bool, damage: str) -> None:
+    # Names ----------------------------------------------------------------------------------------------------
+
+    def real_beside(self, name: str) -> str:
+        """The representation that is a real frame of the size of `name`; no checkpoint: of the first one's."""
+        wanted = self.representations.get(name)
+        frames, size = wanted.sampling if wanted else self.sampling
+        return f"real {frames}x{size}"
+
+    def made(self, name: str) -> str:
+        """What names the pictures of a representation in a store."""
+        wanted = self.representations[name]
+        frames, size = wanted.sampling
+        return f"{wanted.made_by or name}@{frames}x{size}"
+
+    def token(self, scorer: Classifier) -> str:
+        """What names a classifier in a store: its name, and a sum over its weights."""
+        if id(scorer) not in self._tokens:
+            sums = [float(parameter.double().abs().sum()) for parameter in scorer.network.parameters()]
+            self._tokens[id(scorer)] = f"{scorer.name}:{zlib.crc32(np.array(sums).round(3).tobytes()):08x}"
+        return self._tokens[id(scorer)]
+
+    # At work --------------------------------------------------------------------------------------------------
+
+    def _clip(self, index: int) -> str:
+        entry = self.entries[index]
+        return entry.key or entry.name
+
+    def _samplings_read(self) -> list[Sampling]:
+        whole = list(dict.fromkeys(one.sampling for one in self.representations.values()))
+        parts = [(count * self.windows, size) for count, size in whole] if self.windows > 1 else []
+        return [*whole, *parts]
+
+    def _make(self, index: int, wants: Sequence[Look | Want]) -> None:
+        """Makes of a clip what is wanted and not there; what is written is written at once."""
+        clip = self._clip(index)
+        lacking = self.store.lacks(clip, {key for want in wants for key in want.keys(self)} | {"readable"})
+        wanted = [want for want in wants if lacking & set(want.keys(self))]
+        made: dict[str, np.ndarray] = {}
+        for want in wanted:
+            if not isinstance(want, Look):
+                made |= want.make(self, index)
+        looks = [want for want in wanted if isinstance(want, Look)]
+        for scorer in {id(look.scorer): look.scorer for look in looks}.values():
+            made |= self._look(index, scorer, [look for look in looks if look.scorer is scorer])
+        self.store.put(clip, made | {"readable": np.ones(1, np.uint8)})
+
+    def _look(self, index: int, scorer: Classifier, looks: Sequence[Look]) -> dict[str, np.ndarray]:
         import torch
 
         from avd_core.model import image_to_tensor
 
-        waiting: list[tuple[int, np.ndarray]] = []
-        for i in members:
-            if (scorer.name, name, reverse, damage, i) in self._seen:
-                continue
-            pictures = self.pictures(name, i, reverse=reverse)
-            forward = self._seen.get((scorer.name, name, False, damage, i))
-            if reverse and forward is not None and np.array_equal(pictures, self.pictures(name, i)[::-1]):
+        def pictures(look: Look, reverse: bool) -> np.ndarray:
+            return self.pictures(look.name, index, reverse=reverse, window=look.window)
+
+        waiting: list[tuple[Look, np.ndarray]] = []
+        turned: list[Look] = []
+        forwards = {(look.name, look.damage, look.window) for look in looks if not look.reverse}
+        for look in looks:
+            seen = pictures(look, look.reverse)
+            known = (look.name, look.damage, look.window) in forwards
+            if look.reverse and known and np.array_equal(seen, pictures(look, False)[::-1]):
                 # The same pictures, turned round; or the only one of what is blind to order: not looked at twice.
-                self._seen[scorer.name, name, True, damage, i] = forward[0][::-1], forward[1][::-1]
+                turned.append(look)
                 continue
-            waiting += [(i, DAMAGES[damage](picture)) for picture in pictures]
-        found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+            waiting += [(look, DAMAGES[look.damage](picture)) for picture in seen]
+        found: dict[Look, list[tuple[np.ndarray, np.ndarray]]] = {}
+        size = BATCH if scorer.device.type == "cpu" else BATCH_ON_GPU
         for _, run in itertools.groupby(waiting, key=lambda pair: pair[1].shape):
-            for batch in _batches(run):
+            for batch in _batches(run, size):
                 with torch.inference_mode():
                     features, logits = scorer.embed(torch.cat([image_to_tensor(picture) for _, picture in batch]))
-                for (i, _), *pair in zip(batch, features.cpu().numpy(), logits.cpu().numpy(), strict=True):
-                    found.setdefault(i, []).append(tuple(pair))
-        for i, pairs in found.items():
-            kept = tuple(np.stack(arrays) for arrays in zip(*pairs, strict=True))
-            self._seen[scorer.name, name, reverse, damage, i] = kept
+                for (look, _), *pair in zip(batch, features.cpu().numpy(), logits.cpu().numpy(), strict=True):
+                    found.setdefault(look, []).append(tuple(pair))
+        made: dict[str, np.ndarray] = {}
+        for look, pairs in found.items():
+            made |= zip(look.keys(self), (np.stack(arrays) for arrays in zip(*pairs, strict=True)), strict=True)
+        for look in turned:
+            same = Look(look.scorer, look.name, False, look.damage, look.window).keys(self)
+            made |= {key: made[other][::-1] for key, other in zip(look.keys(self), same, strict=True)}
+        return made
 
 
-def _batches(items: Iterator[Any]) -> Iterator[list[Any]]:
-    while batch := list(itertools.islice(items, BATCH)):
+def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while batch := list(itertools.islice(items, size)):
         yield batch
 
 
 def samplings(models: Mapping[str, AVD]) -> list[Sampling]:
     """What the checkpoints want read, each once; the first is that of the first checkpoint."""
     return list(dict.fromkeys((model.config.frames, model.config.size) for model in models.values()))
-
-
-def read_entries(sets: Sequence[Clips], wanted: Sequence[Sampling]) -> Iterator[Entry | Skipped]:
-    """Reads every clip, whole; yields it, or why it cannot be read."""
-    several = len({clips.folder for clips in sets}) > 1
-    for clips in sets:
-        set_name = clips.folder.resolve().name
-        for index, path in enumerate(clips.paths):
-            name = f"{set_name}/{clips.name(index)}" if several else clips.name(index)
-            label = f"{set_name}/{clips.label(index)}" if several else clips.label(index)
-            try:
-                frames = {one: read_clip(path, frames=one[0], size=one[1], whole=True).frames for one in wanted}
-            except VideoError as error:
-                yield Skipped(name, str(error))
-            else:
-                group = clips.groups[index] if clips.groups else None
-                yield Entry(name, set_name, clips.part, label, group, frames)

@@ -7,12 +7,13 @@ verdict is passed: the spread is that of random subsets, which are no independen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avd_core.protocols.report import NotMeasurable, Report
+from avd_core.protocols.gallery import Look
+from avd_core.protocols.report import NotMeasurable, Report, account
 from avd_core.verdicts import aligned
 
 if TYPE_CHECKING:
@@ -25,6 +26,24 @@ FEWEST = 10  # clips
 LARGEST = 100  # images of a subset
 
 
+QUESTION = "How far from real frames do the images lie in a classifier's feature space?"
+HOW = (
+    "Kernel distance (KID) between the images and real frames of the same clips, beside its floor: real frames against "
+    "other real frames. The spread is that of random subsets, which are no independent samples: no verdicts."
+)
+
+
+def _names(gallery: Gallery) -> list[str]:
+    return [FLOOR, "adjacent", *gallery.contenders, *gallery.baselines]
+
+
+def wants(gallery: Gallery, scorers: Sequence[Classifier]) -> list[Look]:
+    """What is looked at."""
+    names = _names(gallery)
+    names += [gallery.real_beside(name) for name in names]
+    return [Look(scorer, name) for scorer in scorers for name in dict.fromkeys(names)]
+
+
 def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -> Report:
     """The kernel distance of every representation from real frames, with every scorer.
 
@@ -35,7 +54,7 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -
     if len(members) < FEWEST:
         raise NotMeasurable(f"a kernel distance needs at least {FEWEST} clips")
     size = min(LARGEST, len(members) // 2)
-    names = [FLOOR, "adjacent", *gallery.contenders, *gallery.baselines]
+    names = _names(gallery)
     rows = []
     for scorer in scorers:
         for name in names:
@@ -48,8 +67,26 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -
         for name in names
     ]
     text = "\n".join([*aligned(body), "", f"± is the deviation over {SUBSETS} subsets of {size} images; no verdicts."])
-    summary = {"subsets": SUBSETS, "subset_size": size, "seed": seed, "distances": rows}
+    told = account(QUESTION, HOW, unit="", scale=1, digits=3, lower_is_better=True)
+    figures = {
+        scorer.name: {row["representation"]: _spread(row, len(members)) for row in rows if row["scorer"] == scorer.name}
+        for scorer in scorers
+    }
+    summary = {
+        **told,
+        "subsets": SUBSETS,
+        "subset_size": size,
+        "seed": seed,
+        "distances": rows,
+        "spread": f"one deviation over {SUBSETS} subsets of {size} images",
+        "figures": figures,
+    }
     return Report("Kernel distance (KID) from real frames in a classifier's features", summary, text, rows)
+
+
+def _spread(row: Mapping[str, Any], clips: int) -> dict[str, Any]:
+    mean, deviation = row["distance"], row["deviation"]
+    return {"mean": mean, "low": mean - deviation, "high": mean + deviation, "over": "subsets", "units": clips}
 
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray, *, size: int, seed: int = 0) -> tuple[float, float]:

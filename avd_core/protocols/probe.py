@@ -19,6 +19,8 @@ from avd_core.protocols.report import NotMeasurable
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse of the regularisation
 FOLDS = 5
+MOST_LEFT_OUT = 20  # groups of which each is left out once; of more, five folds are made
+MANY = 4000  # samples from which one fold is enough to choose on
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class Fold:
     report: np.ndarray
 
 
-def folds(gallery: Gallery) -> list[Fold]:
+def folds(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
     """One fold where the split keeps clips to fit on apart; else a cross-validation of the reported clips by group.
+
+    Of up to `left_out` groups each is left out once; of more, five folds are made.
 
     Raises:
         NotMeasurable: when neither is possible.
@@ -52,14 +56,28 @@ def folds(gallery: Gallery) -> list[Fold]:
     groups = gallery.folds(reported)
     if len(set(groups)) < 3:
         raise NotMeasurable("these clips are of fewer than three groups, and the split keeps none to fit on")
-    return [Fold(reported[fit], np.array([], dtype=int), reported[held_out]) for fit, held_out in group_folds(groups)]
+    count = len(set(groups)) if len(set(groups)) <= left_out else FOLDS
+    return [
+        Fold(reported[fit], np.array([], dtype=int), reported[held_out])
+        for fit, held_out in group_folds(groups, count=count)
+    ]
 
 
-def group_folds(groups: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kept, held out) numbers of up to five folds of about equal size, no group on two sides."""
+def told_of(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> str:
+    """What `folds` does with these clips, in a sentence."""
+    if len(gallery.members("train")) and gallery.reported != "train":
+        return "It is fitted on the split's training clips and reported on clips of other groups."
+    groups = set(gallery.folds(gallery.members()))
+    if len(groups) <= left_out:
+        return f"Each of the {len(groups)} groups is left out once: fitted on all others, reported on it."
+    return f"Cross-validated in {FOLDS} folds of the {len(groups)} groups, no group on two sides."
+
+
+def group_folds(groups: Sequence[str], *, count: int = FOLDS) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(kept, held out) numbers of up to `count` folds of about equal size, no group on two sides."""
     from sklearn.model_selection import GroupKFold
 
-    return list(GroupKFold(min(FOLDS, len(set(groups)))).split(np.zeros(len(groups)), groups=groups))
+    return list(GroupKFold(min(count, len(set(groups)))).split(np.zeros(len(groups)), groups=groups))
 
 
 class Probe:
@@ -75,7 +93,8 @@ class Probe:
             scores += [_accuracy(fit, choose, strength) for strength in STRENGTHS]
             fit = Samples(*(np.concatenate(pair) for pair in zip(_parts(fit), _parts(choose), strict=True)))
         elif len(set(fit.groups)) > 1:
-            for kept, held_out in group_folds(fit.groups):
+            inner_folds = group_folds(fit.groups)
+            for kept, held_out in inner_folds[: 1 if len(fit.labels) > MANY else None]:
                 inner, outer = (Samples(*(part[which] for part in _parts(fit))) for which in (kept, held_out))
                 if len(set(inner.labels)) > 1:
                     scores += [_accuracy(inner, outer, strength) * len(held_out) for strength in STRENGTHS]
@@ -85,6 +104,15 @@ class Probe:
     def predict(self, features: np.ndarray) -> np.ndarray:
         """The label of each of (N, D)."""
         return self._model.predict(features)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The labels it knows, in the order of `probabilities`."""
+        return self._model.classes_
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Of every class for each of (N, D): (N, classes)."""
+        return self._model.predict_proba(features)
 
 
 def _parts(samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

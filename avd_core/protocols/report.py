@@ -26,3 +26,29 @@ class Report:
     summary: Mapping[str, Any]
     text: str
     rows: Sequence[Mapping[str, Any]] = field(repr=False)
+
+
+MOST_FAILURES = 12  # clips named where a contender fails most
+
+
+def account(
+    question: str, how: str, *, unit: str = "%", scale: float = 100, digits: int = 1, lower_is_better: bool = False
+) -> dict[str, Any]:
+    """What a summary says beside its figures, for whoever reads it without this code.
+
+    Args:
+        question: what is asked, one sentence.
+        how: what was done, a few sentences.
+        unit: of the figures once they are multiplied by `scale`.
+        scale: likewise.
+        digits: worth printing.
+        lower_is_better: whether a smaller figure wins.
+    """
+    return {
+        "question": question,
+        "how": how,
+        "unit": unit,
+        "scale": scale,
+        "digits": digits,
+        "lower_is_better": lower_is_better,
+    }

@@ -15,7 +15,7 @@ import numpy as np
 from avd_core.damages import DAMAGES
 from avd_core.distillers import restore
 from avd_core.metrics import quality
-from avd_core.protocols.report import Report
+from avd_core.protocols.report import MOST_FAILURES, Report, account
 from avd_core.verdicts import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 COPIES = {"middle_copy": "copying the middle frame", "mean_copy": "the mean frame"}
 FIGURES = ("psnr", "psnr_middle_copy", "psnr_mean_copy", "ssim", "ssim_middle_copy", "ssim_mean_copy")
 METRICS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4)}  # what it is called, its unit, digits worth printing
+QUESTION = "How much of the clip comes back from one image of it?"
+HOW = (
+    "Whole clips at the checkpoint's size, from the bytes of an 8-bit image file and before any video encoding; PSNR over "
+    "all pixels of a clip's frames, SSIM frame by frame. Beside it what two still pictures give back without any motion: "
+    "the clip's middle frame and its mean frame, copied."
+)
 SHOWN_GROUPS = 12  # in the printed table; evidence.json has all
 
 
@@ -50,29 +56,60 @@ class Row:
         return self.checkpoint if self.through == "png" else f"{self.checkpoint} through {self.through}"
 
 
+@dataclass(frozen=True)
+class Restored:
+    """The figures of a clip that came back from its image; a `Want` of the gallery."""
+
+    name: str
+    through: str
+
+    def keys(self, gallery: Gallery) -> tuple[str, ...]:
+        return (f"restored|{gallery.made(self.name)}|{self.through}",)
+
+    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
+        original = gallery.frames(index, gallery.representations[self.name].sampling)
+        image = DAMAGES[self.through](gallery.image(self.name, index))
+        figures = quality(original, restore(gallery.models[self.name], image))
+        values = [*original.shape[1:3], *(getattr(figures, figure) for figure in FIGURES)]
+        return {self.keys(gallery)[0]: np.array(values, np.float64)}
+
+
+def wants(gallery: Gallery, *, damages: Sequence[str]) -> list[Restored]:
+    """What is made of every clip."""
+    return [Restored(name, through) for through in dict.fromkeys(["png", *damages]) for name in gallery.models]
+
+
 def measure(gallery: Gallery, *, damages: Sequence[str] = ("jpeg-90",), seed: int = 0) -> Report:
     """Restores every reported clip with every checkpoint, from a PNG file and from each of the `damages`."""
     members = gallery.members()
     rows = []
-    for through in dict.fromkeys(["png", *damages]):
-        for name, model in gallery.models.items():
-            for i in members:
-                entry = gallery.entries[i]
-                original = entry.frames[gallery.representations[name].sampling]
-                figures = quality(original, restore(model, DAMAGES[through](gallery.image(name, i))))
-                rows.append(
-                    Row(
-                        clip=entry.name,
-                        group=entry.group,
-                        checkpoint=name,
-                        height=original.shape[1],
-                        width=original.shape[2],
-                        **{figure: getattr(figures, figure) for figure in FIGURES},
-                        through=through,
-                    )
+    for want in wants(gallery, damages=damages):
+        for i in members:
+            height, width, *figures = gallery.kept(want, i)[0].tolist()
+            entry = gallery.entries[i]
+            rows.append(
+                Row(
+                    clip=entry.name,
+                    group=entry.group,
+                    checkpoint=want.name,
+                    height=int(height),
+                    width=int(width),
+                    **dict(zip(FIGURES, figures, strict=True)),
+                    through=want.through,
                 )
-    summary = summarise(rows, seed)
+            )
+    summary = {
+        **summarise(rows, seed),
+        **account(QUESTION, HOW, unit="", scale=1, digits=2),
+        "failures": {name: _worst([row for row in rows if row.contender == name]) for name in gallery.models},
+    }
     return Report("Restoration, whole clips, from an 8-bit PNG", summary, table(summary), [asdict(row) for row in rows])
+
+
+def _worst(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """The clips of which least comes back beyond their mean frame."""
+    worst = sorted(rows, key=lambda row: row.psnr - row.psnr_mean_copy)[:MOST_FAILURES]
+    return [{"clip": row.clip, "why": f"{row.psnr - row.psnr_mean_copy:+.2f} dB over its mean frame"} for row in worst]
 
 
 def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
@@ -123,14 +160,41 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
             },
         }
 
+    checkpoints = {name: one(name, members) for name, members in by_checkpoint.items()}
     return {
         "level": LEVEL,
         "comparisons": comparisons,
         "corrected_level": corrected,
         "seed": seed,
         "resamples": RESAMPLES,
-        "checkpoints": {name: one(name, members) for name, members in by_checkpoint.items()},
+        "checkpoints": checkpoints,
+        **_as_board(checkpoints),
     }
+
+
+def _as_board(checkpoints: Mapping[str, Any]) -> dict[str, Any]:
+    """The same figures in the shape that every other protocol has: columns, rows, differences."""
+    figures: dict[str, dict[str, Any]] = {}
+    differences = []
+    for metric, (called, unit, _) in METRICS.items():
+        column = f"{called},{unit}" if unit else called
+        first = next(iter(checkpoints.values()))["figures"]
+        figures[column] = {name: one["figures"][metric] for name, one in checkpoints.items()}
+        figures[column] |= {words: first[f"{metric}_{copy}"] for copy, words in COPIES.items()}
+        differences += [
+            {
+                "measured": column,
+                "of": name,
+                "against": COPIES[one["against"]],
+                "interval": one["interval"],
+                "corrected": one["corrected"],
+                "verdict": one["verdict"],
+            }
+            for name, result in checkpoints.items()
+            for one in result["differences"]
+            if one["metric"] == metric
+        ]
+    return {"figures": figures, "differences": differences}
 
 
 def table(summary: Mapping[str, Any]) -> str:

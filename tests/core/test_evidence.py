@@ -15,7 +15,7 @@ from PIL import Image
 
 from avd_core.cli import main
 from avd_core.model import AVD
-from avd_core.protocols.gallery import PARTS, select_clips
+from avd_core.protocols.clips import PARTS, select_clips
 from avd_core.video import read_clip, write_mp4
 from tests.repository import ROOT
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from avd_core.classifiers import Classifier, Preprocessing
 from avd_core.model import AVD
-from avd_core.protocols.gallery import Entry, Gallery, Representation
+from avd_core.protocols.gallery import Gallery, Representation
+from avd_core.protocols.reading import Entry
 
 T = 8
 SAMPLING = (T, 64)

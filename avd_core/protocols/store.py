@@ -1,0 +1,105 @@
+"""What was made of clips, kept: in memory for a few, on disk for many, so that a run can stop and go on.
+
+On disk every clip has one safetensors file, which is replaced whole. Its name holds the clip's path, size and date, and
+each key what made the array (weights' fingerprints included): a changed clip or checkpoint finds nothing old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+VERSION = 1  # raised when what is made of a clip changes without any key telling
+
+
+class Store(Protocol):
+    """Arrays by clip and key."""
+
+    def get(self, clip: str, key: str) -> np.ndarray | None: ...
+
+    def put(self, clip: str, arrays: Mapping[str, np.ndarray]) -> None: ...
+
+    def lacks(self, clip: str, keys: Iterable[str]) -> set[str]: ...
+
+
+class Memory:
+    """A store that is gone with its process."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, str], np.ndarray] = {}
+
+    def get(self, clip: str, key: str) -> np.ndarray | None:
+        return self._arrays.get((clip, key))
+
+    def put(self, clip: str, arrays: Mapping[str, np.ndarray]) -> None:
+        self._arrays |= {(clip, key): array for key, array in arrays.items()}
+
+    def lacks(self, clip: str, keys: Iterable[str]) -> set[str]:
+        return {key for key in keys if (clip, key) not in self._arrays}
+
+
+class Disk:
+    """A store in a folder, one file a clip; for one process at a time."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder) / f"v{VERSION}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for passing in self.folder.glob(".*.passing"):  # by a kill in the middle of a write
+            passing.unlink()
+
+    def get(self, clip: str, key: str) -> np.ndarray | None:
+        with _opened(self._path(clip)) as file:
+            return file.get_tensor(key) if file is not None and key in file.keys() else None  # noqa: SIM118
+
+    def put(self, clip: str, arrays: Mapping[str, np.ndarray]) -> None:
+        from safetensors.numpy import save_file
+
+        path = self._path(clip)
+        with _opened(path) as file:
+            before = {key: file.get_tensor(key) for key in file.keys()} if file is not None else {}  # noqa: SIM118
+        after = before | {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+        passing = path.with_name(f".{secrets.token_hex(8)}.passing")
+        save_file(after, passing)
+        os.replace(passing, path)
+
+    def lacks(self, clip: str, keys: Iterable[str]) -> set[str]:
+        with _opened(self._path(clip)) as file:
+            return set(keys) - set(file.keys() if file is not None else ())
+
+    def _path(self, clip: str) -> Path:
+        return self.folder / f"{hashlib.sha256(clip.encode()).hexdigest()[:24]}.safetensors"
+
+
+class _opened:
+    """A safetensors file, or None where there is none that can be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = None
+
+    def __enter__(self):
+        from safetensors import SafetensorError, safe_open
+
+        if self._path.is_file():
+            try:
+                self._file = safe_open(self._path, "np")
+                return self._file.__enter__()
+            except (SafetensorError, OSError):  # damaged: made anew
+                self._file = None
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        if self._file is not None:
+            self._file.__exit__(*error)
+
+
+def clip_key(path: Path, name: str) -> str:
+    """What names a clip's file in a store: another file under the same name is another clip."""
+    found = path.stat()
+    return f"{name}|{found.st_size}|{found.st_mtime_ns}"
