@@ -1,7 +1,8 @@
 """What the numbers allow to be said: protocols over held-out clips, with intervals and verdicts.
 
 The protocols lie in `avd_core/protocols`, one file each. Here the clips stream by once, for all of them; then they are
-called one after the other. `avd_core.commands.evidence` is the command, `avd_core.evidence_files` writes what comes out.
+called one after the other. `avd_core.commands.evidence` is the command, `avd_core.evidence_files` writes what comes
+out.
 """
 
 from __future__ import annotations
@@ -160,11 +161,13 @@ def collect(
         entries, plan.models, plan.part, baselines=plan.representations, windows=plan.windows, store=store
     )
     names = list(dict.fromkeys(plan.protocols))
-    wants = [want for name in names for want in PROTOCOLS[name].wants(gallery, plan.request)]
+    wants = {name: PROTOCOLS[name].wants(gallery, plan.request) for name in names}
+    every = [want for some in wants.values() for want in some]
+    fitted_on = [want for name in names if PROTOCOLS[name].fits for want in wants[name]]
     workers = default_workers(len(entries)) if plan.workers is None else plan.workers
     skipped: list[Skipped] = []
     tell("reading", 0, len(entries))
-    for done, result in enumerate(gallery.stream(wants, workers=workers), 1):
+    for done, result in enumerate(gallery.stream(every, fitted_on, workers=workers), 1):
         if isinstance(result, Skipped):
             skipped.append(result)
             skip(result)

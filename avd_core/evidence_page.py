@@ -1,7 +1,7 @@
 """The evidence as one HTML file that needs nothing else: what was asked, how, the table, what follows from it.
 
-Plots lie in it as SVG; it has no script and asks no network (its own policy forbids it). Every sentence follows from the
-intervals of evidence.json, from which alone the page is made.
+Plots lie in it as SVG; it has no script and asks no network (its own policy forbids it). Every sentence follows from
+the intervals of evidence.json, from which alone the page is made.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def head(evidence: Mapping[str, Any], title: str, tag: str = "h1") -> str:
     }
     listed = "".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in rows.items())
     return f"""<header><{tag}>{escape(title)}</{tag}><p class="about">{escape(evidence["about"])}</p><dl>{listed}</dl>
-<p>In brackets stand 95 % bootstrap intervals, over groups from five groups on. A verdict follows from the interval of the
-<em>paired</em> difference, clip by clip, widened for the number of comparisons: all verdicts of a table together are wrong
-with a probability of at most 5 %.</p></header>"""
+<p>In brackets stand 95 % bootstrap intervals, over groups from five groups on. A verdict follows from the interval of
+the <em>paired</em> difference, clip by clip, widened for the number of comparisons: all verdicts of a table together
+are wrong with a probability of at most 5 %.</p></header>"""
 
 
 def section(name: str, protocol: Mapping[str, Any], contenders: Sequence[str], clip: Clip = escape) -> str:
@@ -135,8 +135,8 @@ def verdicts(protocol: Mapping[str, Any]) -> str:
     level, count = protocol["corrected_level"], protocol["comparisons"]
     items = "".join(f"<li>{_with_verdicts_bold(sentence)}</li>" for sentence in sentences(protocol))
     return (
-        f'<h3>What follows</h3><ul class="verdicts">{items}</ul><p class="note">Paired differences in brackets with their '
-        f"intervals at {level:.2%}, which is 95 % over {count} comparisons.</p>"
+        f'<h3>What follows</h3><ul class="verdicts">{items}</ul><p class="note">Paired differences in brackets with '
+        f"their intervals at {level:.2%}, which is 95 % over {count} comparisons.</p>"
     )
 
 
@@ -170,8 +170,9 @@ def ablation_section(found: Mapping[str, Any] | None) -> str:
         seeds = f" <span>{len(members)} seeds</span>" if len(members) > 1 else ""
         row = "".join(f"<td>{cells.get((*column, variant), '')}</td>" for column in columns)
         body += f'<tr><th scope="row">{escape(variant)}{seeds}</th>{row}</tr>'
-    return f"""<section id="ablation"><h2>What does each part of the training do?</h2><p>The figures of the protocols above,
-one row for each way to train; in brackets the range over seeds, where there are several.</p><div class="wide"><table>
+    return f"""<section id="ablation"><h2>What does each part of the training do?</h2><p>The figures of the protocols
+above, one row for each way to train; in brackets the range over seeds, where there are several.</p>
+<div class="wide"><table>
 <thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>"""
 
 

@@ -105,7 +105,7 @@ def curves_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Figur
 
 
 def class_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Figure:
-    """For each class the share that is named rightly: contenders in copper, the middle frame and the ceiling in blue."""
+    """For each class the share that is named rightly: contenders in copper, middle frame and ceiling in blue."""
     shares = protocol["per_class"]
     classes = list(protocol["classes"])
     shown = [name for name in (*contenders, "middle", "ordered frames") if name in shares]

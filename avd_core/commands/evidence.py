@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--split", nargs="+", metavar="1|2|3|FILE",
-        help="of UCF101 and HMDB51 the number of the official split; of Kinetics its CSV files; of a folder a JSON file "
-        "with the globs train, choose, test (one a folder)",
+        help="of UCF101 and HMDB51 the number of the official split; of Kinetics its CSV files; of a folder a JSON "
+        "file with the globs train, choose, test (one a folder)",
     )  # fmt: skip
     parser.add_argument("--lists", type=Path, metavar="DIR", help="the official lists, if not in or beside the videos")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Which clips the evidence is about: the parts of a split, their classes, and what must stay together.
 
-A folder of classes is split by a JSON file of globs; UCF101, HMDB51 and Kinetics by their official lists. The *group* of
-a clip is the person or the source video it comes from: all clips of one group lie on one side of every comparison.
+A folder of classes is split by a JSON file of globs; UCF101, HMDB51 and Kinetics by their official lists. The *group*
+of a clip is the person or the source video it comes from: all clips of one group lie on one side of every comparison.
 """
 
 from __future__ import annotations

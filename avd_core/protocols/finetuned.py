@@ -1,7 +1,7 @@
 """Recognition once more, by a classifier that may learn: fine-tuned on the images of each representation by itself.
 
-What a frozen network cannot read off a picture, one that was trained on such pictures may. Every representation gets the
-same network, the same number of steps and the same seed; the clips it reports on are of other groups.
+What a frozen network cannot read off a picture, one that was trained on such pictures may. Every representation gets
+the same network, the same number of steps and the same seed; the clips it reports on are of other groups.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def measure(
     names = [gallery.entries[i].name for i in reported]
     how = (
         f"{scorer.name} with ImageNet weights and a new last layer, all of it trained for {steps} steps of 16 images, "
-        f"separately on the images of each representation and reported on undamaged and on worn ones. {told_of(gallery, left_out=FOLDS)}"
+        f"separately on the images of each representation and reported on undamaged and on worn ones. "
+        f"{told_of(gallery, left_out=FOLDS)}"
     )
     summary = {
         **board,

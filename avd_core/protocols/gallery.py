@@ -1,8 +1,8 @@
 """What all protocols look at: clips, their images by every representation, what classifiers see in those.
 
-A *representation* makes of a clip one picture, or a few in order where it is a ceiling. Clips stream by once (`stream`):
-everything that the protocols want of a clip is made of it while it is here, and kept in a store; its frames are not.
-What is asked for later and was not foreseen is made when asked, from the file again.
+A *representation* makes of a clip one picture, or a few in order where it is a ceiling. Clips stream by once
+(`stream`): everything that the protocols want of a clip is made of it while it is here, and kept in a store; its
+frames are not. What is asked for later and was not foreseen is made when asked, from the file again.
 
 Axes: T frames, K pictures, H, W; N clips, D features.
 """
@@ -13,7 +13,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -68,6 +68,11 @@ class Look:
     damage: str = "png"
     window: int | None = None
 
+    @property
+    def fits(self) -> bool:
+        """Whether anything is fitted on it: only what is reported is worn."""
+        return self.damage == "png"
+
     def keys(self, gallery: Gallery) -> tuple[str, str]:
         """Of its features and its logits."""
         way = "backwards" if self.reverse else "forwards"
@@ -77,7 +82,13 @@ class Look:
 
 
 class Want(Protocol):
-    """Something else that a protocol wants of every clip; `make` gives arrays by those keys."""
+    """Something else that a protocol wants of every clip; `make` gives arrays by those keys.
+
+    Attributes:
+        fits: whether anything is fitted on it, so that it is wanted of clips too that are not reported.
+    """
+
+    fits: bool
 
     def keys(self, gallery: Gallery) -> tuple[str, ...]: ...
 
@@ -89,6 +100,7 @@ class Picture:
     """The pictures of a representation themselves."""
 
     name: str
+    fits: ClassVar[bool] = True
 
     def keys(self, gallery: Gallery) -> tuple[str, ...]:
         return (f"pictures|{gallery.made(self.name)}",)
@@ -207,17 +219,28 @@ class Gallery:
 
     # What is made of them -------------------------------------------------------------------------------------
 
-    def stream(self, wants: Iterable[Look | Want], *, workers: int = 0) -> Iterator[Entry | Skipped]:
+    def stream(
+        self, wants: Iterable[Look | Want], fitted_on: Iterable[Look | Want] = (), *, workers: int = 0
+    ) -> Iterator[Entry | Skipped]:
         """Lets every clip pass by once and makes of it what is wanted and not in the store yet; yields each clip.
 
         Clips of which all is there are not decoded again. Afterwards those that cannot be read are no entries any more.
+
+        Args:
+            wants: what is wanted of clips that are reported.
+            fitted_on: what is wanted of the others, as far as anything is fitted on it.
+            workers: processes that decode.
         """
-        wants = list(dict.fromkeys(wants))
-        keys = {key for want in wants for key in want.keys(self)}
+        of_reported = list(dict.fromkeys(wants))
+        of_others = [want for want in dict.fromkeys(fitted_on) if want.fits]
+        keys_of_reported, keys_of_others = (
+            {key for want in some for key in want.keys(self)} | {"readable"} for some in (of_reported, of_others)
+        )
         read = self._samplings_read()
         waiting, ready = [], []
         for index, entry in enumerate(self.entries):
-            known = entry.path is None or not self.store.lacks(self._clip(index), keys | {"readable"})
+            keys = keys_of_reported if entry.part == self.reported else keys_of_others
+            known = entry.path is None or not self.store.lacks(self._clip(index), keys)
             (ready if known else waiting).append((index, entry))
         yield from (entry for _, entry in ready)
         numbers = {id(entry): index for index, entry in waiting}
@@ -230,7 +253,7 @@ class Gallery:
                 continue
             entry.frames.update(found)
             try:
-                self._make(index, wants)
+                self._make(index, of_reported if entry.part == self.reported else of_others)
             finally:
                 entry.frames.clear()
             yield entry

@@ -1,8 +1,9 @@
 """Layout: do detection and segmentation networks find in the image what they find in the clip's middle frame?
 
-Recognition asks what is in a picture; this asks where. Boxes of one class that overlap by half count as the same box, and
-figures are F1 over a clip's boxes; of the mask it is the share of pixels given the same class, among those that either
-picture gives to anything but background. The middle frame passes by construction, and the frame after it is the ceiling.
+Recognition asks what is in a picture; this asks where. Boxes of one class that overlap by half count as the same box,
+and figures are F1 over a clip's boxes; of the mask it is the share of pixels given the same class, among those that
+either picture gives to anything but background. The middle frame passes by construction, and the frame after it is the
+ceiling.
 
 Axes: H, W; K boxes.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlparse
 
 import numpy as np
@@ -34,9 +35,10 @@ CEILING = "adjacent"
 COLUMNS = {"boxes": "boxes, F1", "mask": "mask, same class"}
 QUESTION = "Does the image keep where things are?"
 HOW = (
-    "torchvision's detection and segmentation networks look at the image and at the clip's middle frame. Boxes: F1 of those "
-    "above 0.5, one class and an overlap of half making two of them one. Mask: pixels of one class in both, among those that "
-    "are not background in either. Clips in whose middle frame nothing is found say nothing, and are left out."
+    "torchvision's detection and segmentation networks look at the image and at the clip's middle frame. Boxes: F1 of "
+    "those above 0.5, one class and an overlap of half making two of them one. Mask: pixels of one class in both, "
+    "among those that are not background in either. Clips in whose middle frame nothing is found say nothing, and are "
+    "left out."
 )
 
 
@@ -96,6 +98,7 @@ class Seen:
 
     lookers: Lookers
     name: str
+    fits: ClassVar[bool] = False
 
     def keys(self, gallery: Gallery) -> tuple[str, str]:
         what = f"{self.lookers.name}|{gallery.made(self.name)}"
@@ -168,7 +171,7 @@ def boxes_f1(reference: np.ndarray, found: np.ndarray) -> float:
 
 
 def same_mask(reference: np.ndarray, found: np.ndarray) -> float:
-    """The share of pixels of one class in both, among those that are something in either; NaN where the first is empty."""
+    """The share of pixels of one class in both, among those that are something in either; NaN for an empty first."""
     if not reference.any():
         return float("nan")
     something = (reference > 0) | (found > 0)

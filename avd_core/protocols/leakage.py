@@ -39,8 +39,8 @@ WORDS = {
 DAMAGED = tuple(WORDS)
 QUESTION = "Does what the image carries survive what happens to pictures?"
 HOW = (
-    "Accuracy of a linear probe, fitted on undamaged images, on images that went through each damage; and PSNR of the clip "
-    "restored from such an image. A hidden code is gone with the first of them; what is visible stays."
+    "Accuracy of a linear probe, fitted on undamaged images, on images that went through each damage; and PSNR of the "
+    "clip restored from such an image. A hidden code is gone with the first of them; what is visible stays."
 )
 
 

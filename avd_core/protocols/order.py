@@ -27,8 +27,8 @@ CEILING = "ordered frames"
 
 QUESTION = "Is it in the one image whether the clip ran forwards or backwards?"
 HOW = (
-    "Every clip is made into an image both ways, from the same frames, through the same file. A linear probe on a frozen "
-    "classifier's features tells the two apart. Guessing gives 50 %; the middle and the mean frame read 50 % by "
+    "Every clip is made into an image both ways, from the same frames, through the same file. A linear probe on a "
+    "frozen classifier's features tells the two apart. Guessing gives 50 %; the middle and the mean frame read 50 % by "
     "construction; the ceiling sees eight frames in order."
 )
 

@@ -49,10 +49,10 @@ LEARNING_RATE = 3e-3
 
 QUESTION = "Can the images be told from real frames?"
 HOW = (
-    "A small critic is trained from scratch on a real frame and an image of each clip, and then shown both of a clip of "
-    "another group: which is the real one? Cross-validated by group; 50 % is guessing, and less is better. It counts only "
-    "where its controls hold: real frames are not told from other real frames, while mean frames, dynamic images and a "
-    "planted pattern of 2/255 are found."
+    "A small critic is trained from scratch on a real frame and an image of each clip, and then shown both of a clip "
+    "of another group: which is the real one? Cross-validated by group; 50 % is guessing, and less is better. It "
+    "counts only where its controls hold: real frames are not told from other real frames, while mean frames, dynamic "
+    "images and a planted pattern of 2/255 are found."
 )
 
 

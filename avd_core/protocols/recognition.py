@@ -1,8 +1,9 @@
 """Recognition: can the clip's class be read off its image, by a linear probe on a classifier's frozen features?
 
 All representations stand in one table, all at one size. The ceiling sees a few frames in order. The probe is fitted on
-undamaged images; the second figure of each scorer damages only those that it reports on. With several windows a clip has
-an image of each, and the probabilities of its classes are averaged over them, as is usual for clips of video networks.
+undamaged images; the second figure of each scorer damages only those that it reports on. With several windows a clip
+has an image of each, and the probabilities of its classes are averaged over them, as is usual for clips of video
+networks.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 CEILING = "ordered frames"
 QUESTION = "Can the clip's class be read off one image of it?"
 HOW = (
-    "A linear probe on a frozen classifier's features, its regularisation chosen inside the clips to fit on. The ceiling "
-    "sees eight frames in order. Probes are fitted on undamaged images; the second column of each classifier reports on "
-    "images that went through a JPEG of quality 75 and a shift by one pixel."
+    "A linear probe on a frozen classifier's features, its regularisation chosen inside the clips to fit on. The "
+    "ceiling sees eight frames in order. Probes are fitted on undamaged images; the second column of each classifier "
+    "reports on images that went through a JPEG of quality 75 and a shift by one pixel."
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,9 +26,9 @@ FIGURES = ("psnr", "psnr_middle_copy", "psnr_mean_copy", "ssim", "ssim_middle_co
 METRICS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4)}  # what it is called, its unit, digits worth printing
 QUESTION = "How much of the clip comes back from one image of it?"
 HOW = (
-    "Whole clips at the checkpoint's size, from the bytes of an 8-bit image file and before any video encoding; PSNR over "
-    "all pixels of a clip's frames, SSIM frame by frame. Beside it what two still pictures give back without any motion: "
-    "the clip's middle frame and its mean frame, copied."
+    "Whole clips at the checkpoint's size, from the bytes of an 8-bit image file and before any video encoding; PSNR "
+    "over all pixels of a clip's frames, SSIM frame by frame. Beside it what two still pictures give back without any "
+    "motion: the clip's middle frame and its mean frame, copied."
 )
 SHOWN_GROUPS = 12  # in the printed table; evidence.json has all
 
@@ -62,6 +62,7 @@ class Restored:
 
     name: str
     through: str
+    fits: ClassVar[bool] = False
 
     def keys(self, gallery: Gallery) -> tuple[str, ...]:
         return (f"restored|{gallery.made(self.name)}|{self.through}",)

@@ -1,8 +1,8 @@
 """Ceilings: what a network that sees the whole clip makes of it, beside what is read off one image.
 
-A torchvision video network with its Kinetics-400 weights, frozen, under the same linear probe; where those weights cannot
-be had it is reported as not run. And a small 3D network trained from scratch on the same few clips, which is labelled so:
-it tells what the data alone can teach, and is no ceiling.
+A torchvision video network with its Kinetics-400 weights, frozen, under the same linear probe; where those weights
+cannot be had it is reported as not run. And a small 3D network trained from scratch on the same few clips, which is
+labelled so: it tells what the data alone can teach, and is no ceiling.
 
 Axes: B batch, C channels, T frames, H, W; K classes.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlparse
 
 import numpy as np
@@ -99,6 +99,7 @@ class Watched:
     """What a video network sees in a clip; a `Want` of the gallery."""
 
     model: VideoModel
+    fits: ClassVar[bool] = True
 
     def keys(self, gallery: Gallery) -> tuple[str, ...]:
         return (f"video|{self.model.name}|{gallery.sampling}",)
@@ -110,6 +111,8 @@ class Watched:
 @dataclass(frozen=True)
 class Small:
     """A clip small enough to learn from on a CPU; a `Want` of the gallery."""
+
+    fits: ClassVar[bool] = True
 
     def keys(self, gallery: Gallery) -> tuple[str, ...]:
         return (f"small|{SMALL_FRAMES}x{SMALL_SIZE}|{gallery.sampling}",)
@@ -197,9 +200,10 @@ def measure(
     ]  # fmt: skip
     not_run = f"The ceiling, {NAME} with its Kinetics-400 weights, was not run: {ceiling}." if model is None else ""
     how = (
-        f"Frozen features of {NAME} with its Kinetics-400 weights under a linear probe are the ceiling. A small 3D network, "
-        f"trained from scratch on the clips to fit on for {steps} steps, is no ceiling: it tells what these clips alone can "
-        f"teach. Images are read by {scorers[0].name} under the same probe. {told_of(gallery)} {not_run}"
+        f"Frozen features of {NAME} with its Kinetics-400 weights under a linear probe are the ceiling. A small 3D "
+        f"network, trained from scratch on the clips to fit on for {steps} steps, is no ceiling: it tells what these "
+        f"clips alone can teach. Images are read by {scorers[0].name} under the same probe. {told_of(gallery)} "
+        f"{not_run}"
     )
     chance = 1 / len(set(truth))
     summary = {**board, **account(QUESTION, how.strip()), "chance": chance, "steps": steps, "not_run": not_run or None}
