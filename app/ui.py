@@ -14,12 +14,12 @@ from app.desk import Desk
 from app.door import Door
 from app.render import parts
 from app.shelf import KEEP_HOURS, SWEEP_SECONDS
-from app.tabs import compare, explore, gallery, probe, restore, storyboard
+from app.tabs import compare, evidence, explore, gallery, probe, restore, storyboard
 from app.visits import Visits
 from avd_core.explorer import DEFAULT_CHECKPOINT, Explorer
 
 # In the order of the page. Each has an ID, a TITLE and build(desk, its frame).
-TABS = (explore, compare, restore, probe, storyboard, gallery)
+TABS = (explore, compare, restore, probe, storyboard, gallery, evidence)
 MAX_UPLOAD = "300mb"
 
 

@@ -34,6 +34,7 @@ from avd_core.datasets import (
     SyntheticClips,
     read_split,
 )
+from avd_core.protocols.clips import DATASETS, official_videos
 
 QUALITY = 75
 SPEED = 6  # of the encoder, 0 to 10; 8 takes a fifth of the time and, for the same PSNR, half as much space again
@@ -162,6 +163,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m avd_core pack`."""
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="folders of clips")
     parser.add_argument("--out", required=True, type=Path, metavar="PACK", help="the pack to write")
+    parser.add_argument("--dataset", choices=DATASETS, default="folder", help="how the clips lie (default: folder)")
+    parser.add_argument(
+        "--split", nargs="+", metavar="1|2|3|FILE", help="official split of UCF101 or HMDB51, or the CSV of Kinetics"
+    )
+    parser.add_argument("--lists", type=Path, metavar="DIR", help="the official lists, if not in or beside the videos")
     parser.add_argument("--splits", type=Path, metavar="DIR", help="folder with a split file <folder name>.json each")
     parser.add_argument("--parts", nargs="+", default=["train"], help="parts of the splits to pack (default: train)")
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="add N synthetic scenes")
@@ -183,7 +189,12 @@ def run(args: argparse.Namespace) -> int:
     skipped = 0
     try:
         with zipfile.ZipFile(staging, "w", zipfile.ZIP_STORED) as archive:
-            for folder in args.folders:
+            for folder in args.folders if args.dataset != "folder" else ():
+                videos = official_videos(args.dataset, folder, args.split or (), args.parts, lists=args.lists)
+                for dataset in videos.values():
+                    dataset.frames, dataset.size = args.frames, args.size
+                    skipped += pack(dataset, archive, index, quality=args.quality)
+            for folder in args.folders if args.dataset == "folder" else ():
                 file = args.splits / f"{folder.name}.json" if args.splits else None
                 patterns = read_split(file, args.parts) if file is not None and file.exists() else None
                 if patterns == []:

@@ -23,9 +23,10 @@ from PIL import Image
 from avd_core import distributed
 from avd_core.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
 from avd_core.config import PRESETS, RECIPES, ConfigError, ModelConfig, TrainConfig
-from avd_core.datasets import ClipSource, FolderClips, SyntheticClips, read_split
+from avd_core.datasets import ClipSource, FolderClips, SyntheticClips, UnlabelledClips, read_split
 from avd_core.model import AVD
 from avd_core.packs import PackedClips
+from avd_core.protocols.clips import DATASETS, official_videos
 from avd_core.real_images import RealImages
 from avd_core.realism import Calibration
 from avd_core.runs import Run, RunError
@@ -184,13 +185,27 @@ def _sources(specs: Sequence[Mapping]) -> list[ClipSource]:
     sources: list[ClipSource] = []
     for spec in specs:
         path = Path(spec["path"])
-        if not path.is_file():
+        if spec.get("dataset"):
+            found = official_videos(spec["dataset"], path, spec["splits"], ["train"], lists=spec["lists"])
+            sources.append(UnlabelledClips(found["train"]))
+        elif not path.is_file():
             sources.append(FolderClips(path, spec.get("patterns")))
         elif spec.get("patterns"):
             raise RunError(f"A split names files of a folder, and {path.name} is a pack: leave --split out.")
         else:
             sources.append(PackedClips(path))
     return sources
+
+
+def _official_specs(args: argparse.Namespace) -> list[dict]:
+    """The training part of UCF101, HMDB51 or Kinetics."""
+    tables = args.dataset == "kinetics"
+    splits = [str(Path(args.split).resolve() if tables else args.split)] if args.split else []
+    lists = str(args.lists.resolve()) if args.lists else None
+    return [
+        {"path": str(path.resolve()), "dataset": args.dataset, "splits": splits, "lists": lists}
+        for path in args.data or ()
+    ]
 
 
 def _specs(paths: Sequence[Path] | None, split: Path | None, part: str) -> list[dict]:
@@ -204,7 +219,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", dest="folder", required=True, type=Path, metavar="DIR", help="the run directory to write"
     )
     parser.add_argument("--data", type=Path, nargs="+", metavar="CLIPS", help="folders of clips, or packs of them")
-    parser.add_argument("--split", type=Path, metavar="FILE", help="split of that folder: trains on `train`")
+    parser.add_argument("--dataset", choices=DATASETS, default="folder", help="how the clips lie (default: folder)")
+    parser.add_argument(
+        "--split", type=Path, metavar="1|2|3|FILE",
+        help="split of that folder: trains on `train`; of UCF101 and HMDB51 its number, of Kinetics its CSV",
+    )  # fmt: skip
+    parser.add_argument("--lists", type=Path, metavar="DIR", help="the official lists, if not in or beside the videos")
     parser.add_argument("--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview and calibrate on")
     parser.add_argument(
         "--photos", type=Path, metavar="FOLDER",
@@ -243,12 +263,15 @@ def _asked(args: argparse.Namespace) -> dict:
     overrides = RECIPES.get(model.preset, {}) | _overrides(args.set)
     if args.steps is not None:
         overrides["steps"] = args.steps
-    held_out = _specs(args.held_out, None, "") or (_specs(args.data, args.split, "choose") if args.split else [])
+    in_folders = args.dataset == "folder"
+    held_out = _specs(args.held_out, None, "")
+    if not held_out and args.split and in_folders:
+        held_out = _specs(args.data, args.split, "choose")
     return {
         "model": model.to_dict(),
         "train": TrainConfig.from_dict(overrides).to_dict(),
         "init": str(Path(args.init).resolve()) if args.init and Path(args.init).is_dir() else args.init,
-        "clips": _specs(args.data, args.split, "train"),
+        "clips": _specs(args.data, args.split, "train") if in_folders else _official_specs(args),
         "held_out": held_out,
         "photos": str(args.photos.resolve()) if args.photos else None,
     }

@@ -44,6 +44,7 @@ class Clips:
         groups: the group of each, or None where the split names none.
         labels: the class of each, or None where it is the folder that the clip lies in.
         missing: how many more the lists name that are not in the folder.
+        names: of each for people, or None where it is the path relative to the folder.
     """
 
     folder: Path
@@ -52,10 +53,11 @@ class Clips:
     groups: tuple[str, ...] | None
     labels: tuple[str, ...] | None = None
     missing: int = 0
+    names: tuple[str, ...] | None = None
 
     def name(self, index: int) -> str:
-        """The path of a clip relative to the folder."""
-        return self.paths[index].relative_to(self.folder).as_posix()
+        """What a clip is called: by default its path relative to the folder."""
+        return self.names[index] if self.names else self.paths[index].relative_to(self.folder).as_posix()
 
     def label(self, index: int) -> str:
         """The class of a clip."""
@@ -75,7 +77,8 @@ class Clips:
         def those(values: tuple | None) -> tuple | None:
             return tuple(values[index] for index in kept) if values else None
 
-        return replace(self, paths=those(self.paths), groups=those(self.groups), labels=those(self.labels))
+        kept_fields = {name: those(getattr(self, name)) for name in ("paths", "groups", "labels", "names")}
+        return replace(self, **kept_fields)
 
 
 def select_sets(
@@ -175,19 +178,33 @@ def select_official(
     Raises:
         ValueError: lists that are not there or not as published; none of their clips.
     """
-    parts = ["test", "train"] if fitting else ["test"]
-    if dataset == "kinetics":
-        found = _kinetics(Path(folder), [Path(split) for split in splits], parts)
-    else:
-        number = str(splits[0]) if len(splits) == 1 else ""
-        if number not in ("1", "2", "3"):
-            raise EvidenceError(f"{DATASETS[dataset]} has the official splits 1, 2 and 3: --split takes one of them.")
-        where = Path(lists) if lists else _lists(dataset, Path(folder))
-        found = {part: _official(dataset, folder, where, int(number), part) for part in parts}
+    found = official_videos(dataset, folder, splits, ["test", "train"] if fitting else ["test"], lists=lists)
     return [
         grouped(_clips(dataset, videos, part), group) if group else _clips(dataset, videos, part)
         for part, videos in found.items()
     ]
+
+
+def official_videos(
+    dataset: str,
+    folder: str | Path,
+    splits: Sequence[str | Path],
+    parts: Sequence[str],
+    *,
+    lists: str | Path | None = None,
+) -> dict[str, ClipDataset]:
+    """The videos of the parts `train` and `test` of UCF101, HMDB51 or Kinetics; of the latter `train` may be missing.
+
+    Raises:
+        ValueError: as `select_official`.
+    """
+    if dataset == "kinetics":
+        return _kinetics(Path(folder), [Path(split) for split in splits], parts)
+    number = str(splits[0]) if len(splits) == 1 else ""
+    if number not in ("1", "2", "3"):
+        raise EvidenceError(f"{DATASETS[dataset]} has the official splits 1, 2 and 3: --split takes one of them.")
+    where = Path(lists) if lists else _lists(dataset, Path(folder))
+    return {part: _official(dataset, folder, where, int(number), part) for part in parts}
 
 
 def _official(dataset: str, folder: str | Path, lists: Path, split: int, part: str) -> ClipDataset:
@@ -218,6 +235,10 @@ def _kinetics(folder: Path, tables: Sequence[Path], parts: Sequence[str]) -> dic
     with warnings.catch_warnings(action="ignore"):
         found = kinetics_parts(folder, tables)
     train = found.pop("train", None)
+    if "test" not in parts:
+        if train is None:
+            raise EvidenceError("The tables name no clips to train on: name the CSV that does, such as train.csv.")
+        return {"train": train}
     if not found:
         raise EvidenceError(
             "The tables name clips to train on only: add the CSV of those that report, such as val.csv."

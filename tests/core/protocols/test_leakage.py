@@ -1,0 +1,69 @@
+"""Leakage: a class that is hidden in the last bit is lost with the first damage; one that is seen stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from avd_core.classifiers import Classifier, Preprocessing
+from avd_core.protocols import leakage
+
+
+class LastBit(nn.Module):
+    """Reads the mean of the image, and how often its values are odd: a reader of hidden codes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 1)
+        self.last = nn.Linear(6, 1000)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        levels = (127.5 * (image + 1)).round()
+        odd = (levels % 2).mean(dim=(2, 3))
+        return self.last(torch.cat([levels.mean(dim=(2, 3)) / 255, 10 * odd], dim=1)) + 0 * self.body(image).mean()
+
+
+def test_a_hidden_code_is_lost_and_what_is_seen_stays(plant, monkeypatch):
+    reader = Classifier("reader", LastBit(), [str(n) for n in range(1000)], Preprocessing(64))
+
+    def hide(frames: np.ndarray) -> np.ndarray:
+        """An even grey picture; that the clip is reddish is written into its last bits alone."""
+        red = frames[..., 0].mean() > frames[..., 2].mean()
+        return np.full(frames.shape[1:], 100 + int(red), np.uint8)
+
+    gallery = plant(hide)
+    gallery.contenders, gallery.baselines = ("planted",), ("middle",)
+    monkeypatch.setattr("avd_core.protocols.leakage.Restored", lambda name, through: Same(name))
+    report = leakage.measure(gallery, [reader])
+    accuracy = report.summary["curves"]["accuracy, %"]
+    assert accuracy["planted"]["png"]["mean"] == 100
+    assert accuracy["planted"]["noise-8"]["mean"] < 80, "noise drowns the last bit"
+    assert accuracy["middle"]["noise-8"]["mean"] == accuracy["middle"]["png"]["mean"] == 100, "colour stays"
+    assert set(accuracy["planted"]) == set(leakage.DAMAGED)
+    assert {damage for some in leakage.CURVES.values() for damage in some} == set(leakage.WORDS)
+    assert "JPEG 50" in report.text and len(report.rows) == len(leakage.DAMAGED) * 8 * 3
+
+
+class Same:
+    """Figures that no checkpoint is needed for."""
+
+    fits = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def keys(self, gallery) -> tuple[str, ...]:
+        return (f"same|{self.name}",)
+
+    def make(self, gallery, index) -> dict[str, np.ndarray]:
+        return {self.keys(gallery)[0]: np.arange(8, dtype=float)}
+
+
+def test_restoration_is_worn_with_the_image(gallery, scorer):
+    gallery.baselines = ("middle",)
+    report = leakage.measure(gallery, [scorer])
+    psnr = report.summary["curves"]["PSNR, dB"]
+    assert set(psnr) == {"tiny", "copying the middle frame", "the mean frame"}
+    assert psnr["tiny"]["png"]["mean"] != psnr["tiny"]["noise-8"]["mean"]
+    assert len({psnr["the mean frame"][damage]["mean"] for damage in leakage.DAMAGED}) == 1
