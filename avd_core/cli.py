@@ -80,6 +80,7 @@ COMMANDS = {
     "inspect": Command("make images of many clips, and a table of them", "avd_core.commands.inspect"),
     "storyboard": Command("make a strip of images of a long video, and back", "avd_core.commands.storyboard"),
     "evidence": Command("measure what one image of a clip is worth", "avd_core.commands.evidence"),
+    "sounds": Command("try sounds, as slices of their spectrograms", "avd_core.commands.sounds"),
     "train": Command("train a checkpoint", "avd_core.training"),
     "pack": Command("pack clips into one file to train on", "avd_core.packs"),
     "train-action": Command("train the bundled action classifier", "avd_core.action_training"),

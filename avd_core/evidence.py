@@ -176,21 +176,34 @@ def collect(
         first = skipped[0].reason if skipped else "there are none"
         raise EvidenceError(f"None of the {len(skipped)} clips can be read; the first: {first}")
 
+    reports = measured(gallery, plan.request, names, tell, show)
+    tell("writing", len(names), len(names))
+    return Outcome(evidence_of(plan, gallery, skipped, reports), reports)
+
+
+def measured(
+    gallery: Gallery,
+    request: Request,
+    names: Sequence[str],
+    tell: Tell = lambda doing, done, total: None,
+    show: Callable[[str, Report | NotMeasurable], None] = lambda name, report: None,
+) -> dict[str, Report | NotMeasurable]:
+    """The reports of those protocols on a gallery, or why there is none."""
     reports: dict[str, Report | NotMeasurable] = {}
     for number, name in enumerate(names):
         tell(f"measuring {name}", number, len(names))
         try:
-            reports[name] = PROTOCOLS[name].measure(gallery, plan.request)
+            reports[name] = PROTOCOLS[name].measure(gallery, request)
         except NotMeasurable as why:
             reports[name] = why
         show(name, reports[name])
-    tell("writing", len(names), len(names))
-    return Outcome(_evidence(plan, gallery, skipped, reports), reports)
+    return reports
 
 
-def _evidence(
+def evidence_of(
     plan: Plan, gallery: Gallery, skipped: Sequence[Skipped], reports: Mapping[str, Report | NotMeasurable]
 ) -> dict[str, Any]:
+    """What evidence.json holds: plain values that say what was measured on what, and every protocol's summary."""
     protocols = {
         name: {"title": report.title, **report.summary} if isinstance(report, Report) else {"not_measured": str(report)}
         for name, report in reports.items()

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     made = [folder for folder in (work, args.out, *args.out.parents) if not folder.exists()]
     watch = _Watch()
     try:
-        outcome = evidence.collect(plan, work, watch.tell, watch.skipped, _show)
+        outcome = evidence.collect(plan, work, watch.tell, watch.skipped, show)
     except EvidenceError:
         shutil.rmtree(work, ignore_errors=True)  # nothing in it that would be worth keeping
         for folder in made[1:]:
@@ -143,7 +143,8 @@ def _opening(sets: list[Clips], reported: str, available: int, args: argparse.Na
     return f"{clips} clips of {', '.join(names)} ({reported}{limited}){absent}"
 
 
-def _show(name: str, report: Report | NotMeasurable) -> None:
+def show(name: str, report: Report | NotMeasurable) -> None:
+    """Prints a protocol's table and verdicts, or why there are none."""
     if isinstance(report, Report):
         print("", f"== {report.title}", "", report.text, sep="\n", flush=True)
     else:

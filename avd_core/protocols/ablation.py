@@ -13,14 +13,14 @@ from typing import Any
 
 from avd_core.verdicts import aligned
 
-_SEED = re.compile(r"[-_. ]?s(?:eed)?[-_]?(\d+)$", re.IGNORECASE)
+_SEED = re.compile(r"[-_. ]s(?:eed)?[-_]?(\d+)$", re.IGNORECASE)
 
 
 def variants(names: Sequence[str]) -> dict[str, list[str]]:
     """The checkpoints of each variant, in their order."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(_SEED.sub("", name) or name, []).append(name)
+        found.setdefault(_SEED.sub("", name), []).append(name)
     return found
 
 

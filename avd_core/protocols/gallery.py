@@ -240,8 +240,13 @@ class Gallery:
         waiting, ready = [], []
         for index, entry in enumerate(self.entries):
             keys = keys_of_reported if entry.part == self.reported else keys_of_others
-            known = entry.path is None or not self.store.lacks(self._clip(index), keys)
-            (ready if known else waiting).append((index, entry))
+            if not self.store.lacks(self._clip(index), keys):
+                ready.append((index, entry))
+            elif entry.path is not None:
+                waiting.append((index, entry))
+            else:  # there is no file: its frames are held anyway
+                self._make(index, of_reported if entry.part == self.reported else of_others)
+                ready.append((index, entry))
         yield from (entry for _, entry in ready)
         numbers = {id(entry): index for index, entry in waiting}
         bad: set[int] = set()

@@ -10,13 +10,14 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from avd_core.protocols.clips import Clips
+from avd_core.protocols.clips import Clips, EvidenceError
 from avd_core.protocols.store import clip_key
 from avd_core.video import VideoError, read_clip
 
@@ -117,7 +118,10 @@ def read_entries(
             waiting.append((entry, pool.submit(_read, str(entry.path), wanted)))
         while waiting:
             entry, future = waiting.pop(0)
-            found = future.result()
+            try:
+                found = future.result()
+            except BrokenProcessPool as error:
+                raise EvidenceError("A process that decodes was killed: try again with --workers 0.") from error
             waiting += [(later, pool.submit(_read, str(later.path), wanted)) for later in itertools.islice(rest, 1)]
             yield entry, Skipped(entry.name, found) if isinstance(found, str) else found
     finally:

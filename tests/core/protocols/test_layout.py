@@ -1,4 +1,4 @@
-"""Layout: agreement of boxes and masks by hand, torchvision's own networks behind our interface, and not run without."""
+"""Layout: boxes and masks by hand, torchvision's own networks behind our interface, and not run without them."""
 
 from __future__ import annotations
 

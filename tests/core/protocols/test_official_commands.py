@@ -34,6 +34,7 @@ def test_each_set_has_its_command():
 def here(tmp_path: Path, tiny_checkpoint: Path, scorer, monkeypatch) -> Path:
     """Where a person stands who has the data; networks that a test can afford take the place of the usual ones."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("avd_core.protocols.probe.STRENGTHS", (1e-2, 1.0))
     monkeypatch.setattr(
         evidence, "load_models", lambda names: {name: AVD.from_pretrained(tiny_checkpoint) for name in names}
     )
@@ -48,7 +49,7 @@ def test_the_command_of_a_set_runs_as_it_stands_in_the_readme(command: list[str]
     assert main(command) == 0, capsys.readouterr().err
     out = here / command[command.index("--out") + 1]
     found = json.loads((out / "evidence.json").read_text())
-    assert found["dataset"] == name and found["clips_to_fit_on"] > 0 and found["groups"] > 2
+    assert found["dataset"] == name and found["clips_to_fit_on"] > 0 and found["groups"] >= 2
     assert found["about"].startswith(f"Measured on {evidence.DATASETS[name]}, by its official split.")
     assert "not a result on" not in (out / "report.html").read_text()
     with open(out / "recognition.csv", newline="") as file:

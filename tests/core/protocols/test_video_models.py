@@ -1,4 +1,4 @@
-"""Ceilings: torchvision's own video network behind our interface, and one from scratch that is never called a ceiling."""
+"""Ceilings: torchvision's own video network behind our interface, and one from scratch, never called a ceiling."""
 
 from __future__ import annotations
 
