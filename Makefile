@@ -12,7 +12,7 @@ TRAINED_ON := gestures surveillance yoga falls
 CHOSEN_ON := gestures surveillance yoga
 REPORTED_ON := gestures surveillance weizmann clips
 # Of each set by itself; a critic wants them all at once.
-PROTOCOLS := restoration agreement order recognition
+PROTOCOLS := restoration agreement order recognition fine-tuned leakage video-models layout
 PACKS := runs/packs
 RUN := runs/base
 

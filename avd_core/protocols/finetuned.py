@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from avd_core.protocols.gallery import Gallery
 
 STEPS = 150
+AGAINST = ("middle", "mean", "dynamic", "motion-history")  # a network is trained for each
 QUESTION = "Can a classifier that is fine-tuned on such images name the clip's class?"
 
 
 def wants(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str) -> list[Picture]:
     """The pictures to learn from, and those that are reported on."""
-    return [Picture(name) for name in (*gallery.contenders, *gallery.baselines)]
+    return [Picture(name) for name in _names(gallery)]
 
 
 def measure(
@@ -47,7 +48,7 @@ def measure(
     columns: dict[str, dict[str, np.ndarray]] = {plain: {}, worn: {}}
     said_of: dict[str, np.ndarray] = {}
     rows = []
-    for name in (*gallery.contenders, *gallery.baselines):
+    for name in _names(gallery):
         found: dict[str, list[np.ndarray]] = {"png": [], damage: []}
         for fold in parts:
             members = np.concatenate([fold.fit, fold.choose])
@@ -81,6 +82,10 @@ def measure(
     }
     text = f"{scoreboard_table(board)}\n\nGuessing: {chance:.1%}."
     return Report("Fine-tuned: a classifier trained on such images, % of clips", summary, text, rows)
+
+
+def _names(gallery: Gallery) -> list[str]:
+    return [*gallery.contenders, *(name for name in AGAINST if name in gallery.baselines)]
 
 
 def _answers(

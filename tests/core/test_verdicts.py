@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avd_core.verdicts import bootstrap, scoreboard, scoreboard_table, verdict
+from avd_core.verdicts import bootstrap, listed, scoreboard, scoreboard_table, sentences, verdict
 
 
 def test_the_interval_agrees_with_the_textbook():
@@ -87,3 +87,25 @@ def test_the_scoreboards_table_is_aligned_and_names_every_verdict():
     assert [line.split()[0] for line in lines] == ["one", "ours", "worse", "same", "better"]
     assert len({len(line) for line in lines}) == 1
     assert "  one: ours beats worse (" in text and "; loses to better (-100.0)." in text
+
+
+def test_of_twenty_that_differ_by_chance_alone_none_is_called_better_or_worse():
+    """Uncorrected, some of them would be: that is what the correction is for."""
+    rng = np.random.default_rng(2)
+    base = rng.normal(size=60)
+    rows = {"ours": base, **{f"same {n}": base + rng.normal(0, 0.3, 60) for n in range(20)}}
+    board = scoreboard({"x": rows}, ["ours"])
+    assert board["comparisons"] == 20
+    assert {one["verdict"] for one in board["differences"]} == {"cannot be told from"}
+    fooled = [one for one in board["differences"] if one["interval"]["low"] > 0 or one["interval"]["high"] < 0]
+    assert fooled, "without the correction a difference by chance would pass for a verdict"
+
+
+def test_a_sentence_names_each_verdict_with_the_interval_it_follows_from():
+    board = planted_board() | {"scale": 100, "digits": 1}
+    one, two = sentences(board)
+    assert one.startswith("one: ours beats worse (+") and "; cannot be told from same (" in one
+    assert one.endswith("; loses to better (-100.0 [-100.0, -100.0]).") and two.startswith("two: ours ")
+    judged = next(d["corrected"] for d in board["differences"] if d["against"] == "worse")
+    assert f"[{100 * judged['low']:+.1f}, {100 * judged['high']:+.1f}]" in one
+    assert [listed(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
