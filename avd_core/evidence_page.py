@@ -78,7 +78,7 @@ def section(name: str, protocol: Mapping[str, Any], contenders: Sequence[str], c
     """One protocol: its question, what was done, the table, the verdicts, plots, and the clips where it fails most."""
     if "not_measured" in protocol:
         why = escape(protocol["not_measured"])
-        return f'<section id="{escape(name)}"><h2>{escape(name)}</h2><p>Not run, because {why}.</p></section>'
+        return f'<section id="protocol-{escape(name)}"><h2>{escape(name)}</h2><p>Not run, because {why}.</p></section>'
     parts = [
         f"<h2>{escape(protocol['question'])}</h2><p>{escape(protocol['how'])}</p>",
         table(protocol, contenders) if protocol.get("figures") else "",
@@ -89,7 +89,7 @@ def section(name: str, protocol: Mapping[str, Any], contenders: Sequence[str], c
     drawn = [(key, words, svg(draw, words, f"{name}-{key}")) for key, words, draw in plots(name, protocol, contenders)]
     parts += [f"<figure>{picture}<figcaption>{escape(words)}</figcaption></figure>" for _, words, picture in drawn]
     parts.append(failures(protocol, clip))
-    return f'<section id="{escape(name)}">{"".join(parts)}</section>'
+    return f'<section id="protocol-{escape(name)}">{"".join(parts)}</section>'
 
 
 def table(protocol: Mapping[str, Any], contenders: Sequence[str]) -> str:
@@ -170,8 +170,8 @@ def ablation_section(found: Mapping[str, Any] | None) -> str:
         seeds = f" <span>{len(members)} seeds</span>" if len(members) > 1 else ""
         row = "".join(f"<td>{cells.get((*column, variant), '')}</td>" for column in columns)
         body += f'<tr><th scope="row">{escape(variant)}{seeds}</th>{row}</tr>'
-    return f"""<section id="ablation"><h2>What does each part of the training do?</h2><p>The figures of the protocols
-above, one row for each way to train; in brackets the range over seeds, where there are several.</p>
+    return f"""<section id="protocol-ablation"><h2>What does each part of the training do?</h2>
+<p>The figures of the protocols above, one row for each way to train; in brackets the range over seeds, where there are several.</p>
 <div class="wide"><table>
 <thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>"""
 
@@ -181,7 +181,8 @@ def skipped_section(skipped: Sequence[Mapping[str, str]]) -> str:
     if not skipped:
         return ""
     items = "".join(f"<li>{escape(one['clip'])} <span>{escape(one['reason'])}</span></li>" for one in skipped)
-    return f'<section id="skipped"><h2>Clips that cannot be read</h2><ul class="failures">{items}</ul></section>'
+    listed = f'<ul class="failures">{items}</ul>'
+    return f'<section id="protocol-skipped"><h2>Clips that cannot be read</h2>{listed}</section>'
 
 
 def _cell(interval: Mapping[str, Any] | None, scale: float, digits: int) -> str:

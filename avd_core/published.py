@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 REPORTS = Path(__file__).resolve().parent.parent / "checkpoints" / "reports"
@@ -54,6 +54,8 @@ def footage(evidence: Mapping[str, Any], clip: str, root: str | Path | None = No
     if not root:
         return None
     folders = evidence["folders"]
-    root = Path(root).resolve()
-    path = (root / clip if len(folders) > 1 else root / folders[0] / clip).resolve()
-    return path if path.is_file() and path.is_relative_to(root) else None
+    named = PurePosixPath(clip if len(folders) > 1 else f"{folders[0]}/{clip}")
+    if named.is_absolute() or ".." in named.parts:  # a set itself may be a link to where there is room for it
+        return None
+    path = Path(root) / named
+    return path if path.is_file() else None

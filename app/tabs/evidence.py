@@ -93,13 +93,11 @@ class EvidenceTab:
     def _wire(self, frame: gr.Tab) -> None:
         shown = [*self.slots.values(), self.report, self.question, self.confused, self.own]
         shown += [self.upload, self.running, self.checkpoint]
-        chosen = [self.report, self.question, self.own]
+        chosen = [self.report, self.question, self.own, self.confused]
         frame.select(self._on_open, chosen, shown, **QUIET)
         self.report.input(self._on_report, chosen, shown, **QUIET)
         self.question.input(self._on_question, chosen, shown, **QUIET)
-        self.confused.input(
-            self._on_confused, [*chosen, self.confused], [self.slots["confusion"], self.slots["message"]], **QUIET
-        )
+        self.confused.input(self._on_confused, chosen, [self.slots["confusion"], self.slots["message"]], **QUIET)
         self.upload.upload(None, js=QUEUED)
         self.upload.upload(self._on_upload, [self.upload, self.checkpoint, self.own], shown, **LONG)
         self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
@@ -110,16 +108,20 @@ class EvidenceTab:
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _on_open(self, report: str | None, question: str | None, own: Own | None) -> Updates:
+    def _on_open(
+        self, report: str | None, question: str | None, own: Own | None, confused: str | None = None
+    ) -> Updates:
         """The tab was opened: the first report shows, unless one does."""
         checkpoints = dict.fromkeys([self.desk.checkpoint, *self.desk.visits.explorer.checkpoints()])
         updates: Updates = {self.checkpoint: gr.Dropdown(named(checkpoints))}
         names = self._names(own)
         if not names or report in names:
             return updates
-        return updates | self._on_report(next(iter(names)), question, own)
+        return updates | self._on_report(next(iter(names)), question, own, confused)
 
-    def _on_report(self, report: str | None, question: str | None, own: Own | None) -> Updates:
+    def _on_report(
+        self, report: str | None, question: str | None, own: Own | None, confused: str | None = None
+    ) -> Updates:
         try:
             names = self._names(own)
             evidence = self._evidence(report, own)
@@ -134,20 +136,24 @@ class EvidenceTab:
             self.question: gr.Dropdown(questions, value=first),
             self.slots["overview"]: render.overview(evidence),
             self.slots["skipped"]: render.left_out(evidence["skipped"]),
-        } | self._on_question(report, first, own)
+        } | self._on_question(report, first, own, confused)
 
-    def _on_question(self, report: str | None, question: str | None, own: Own | None) -> Updates:
+    def _on_question(
+        self, report: str | None, question: str | None, own: Own | None, confused: str | None = None
+    ) -> Updates:
+        """What was chosen to be shown beside it stays, where the other question knows it too."""
         try:
             evidence = self._evidence(report, own)
             answer = render.answer(evidence, question or "", lambda clip: self._clip(report, own, clip) is not None)
         except (ValueError, KeyError) as error:
             return {self.slots["message"]: message(ValueError(str(error)), "Choose another one.")}
         others = [name for name in render.confused(evidence, question) if name not in evidence["checkpoints"]]
+        kept = confused in others
         return {
             self.slots["message"]: "",
             self.slots["answer"]: answer,
-            self.confused: gr.Dropdown(others, value=None, visible=bool(others)),
-            self.slots["confusion"]: "",
+            self.confused: gr.Dropdown(others, value=confused if kept else None, visible=bool(others)),
+            self.slots["confusion"]: render.confusion(evidence, question, confused) if kept else "",
         }
 
     def _on_confused(self, report: str | None, question: str, own: Own | None, name: str | None) -> Updates:

@@ -114,7 +114,7 @@ def test_it_says_what_was_planted_and_what_it_is_not(outcome):
     assert "Not run, because the weights <x> cannot be had." in text
     assert "set/torn.mp4 it is torn" in text and "3 of the lists are not in the folder" in text
     named = re.findall(r"set/<clip \d+>\.mp4", text)
-    assert len(named) == 12 and "<wave> taken for bend & lift" in text
+    assert len(named) == 12 and "bend & lift taken for <wave>" in text
 
 
 def test_the_official_sets_are_called_by_their_names():
