@@ -171,7 +171,8 @@ def ablation_section(found: Mapping[str, Any] | None) -> str:
         row = "".join(f"<td>{cells.get((*column, variant), '')}</td>" for column in columns)
         body += f'<tr><th scope="row">{escape(variant)}{seeds}</th>{row}</tr>'
     return f"""<section id="protocol-ablation"><h2>What does each part of the training do?</h2>
-<p>The figures of the protocols above, one row for each way to train; in brackets the range over seeds, where there are several.</p>
+<p>The figures of the protocols above, one row for each way to train; in brackets the range over seeds, where there are
+several.</p>
 <div class="wide"><table>
 <thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>"""
 
