@@ -100,9 +100,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         outcome = evidence.collect(plan, work, watch.tell, watch.skipped, show)
     except EvidenceError:
-        shutil.rmtree(work, ignore_errors=True)  # nothing in it that would be worth keeping
-        for folder in made[1:]:
-            folder.rmdir()
+        if not any(work.rglob("*.safetensors")):  # nothing in it that would be worth keeping
+            shutil.rmtree(work, ignore_errors=True)
+            for folder in made[1:]:
+                folder.rmdir()
         raise
     finally:
         watch.close()

@@ -65,3 +65,48 @@ def test_several_folders_are_pooled_each_with_its_split(folder, tmp_path, tiny_c
     with open(out / "restoration.csv", newline="") as file:
         names = [row["clip"] for row in csv.DictReader(file)]
     assert len(names) == 5 and "other/c/clip.mp4" in names and f"{folder.name}/a/p2_4.mp4" in names
+
+
+def test_a_run_that_was_stopped_goes_on_and_reads_nothing_twice(folder, tmp_path, tiny_checkpoint, monkeypatch, capsys):
+    out = tmp_path / "out"
+    command = ["evidence", str(folder), "--split", str(folder / "split.json"), "--out", str(out)]
+    command += ["--checkpoints", str(tiny_checkpoint), "--protocols", "restoration", "--through"]
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evidence, "measured", stop)
+        assert main(command) == 130
+    assert not (out / "evidence.json").exists() and len(list((out / "work").rglob("*.safetensors"))) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr("avd_core.protocols.reading.read_clip", stop)
+        assert main(command) == 0, "nothing is read again"
+    assert (out / "report.html").is_file() and not (out / "work").exists()
+    assert "Measured on" in capsys.readouterr().out
+
+
+def test_the_work_may_be_kept_for_a_further_run(folder, tmp_path, tiny_checkpoint, capsys):
+    out = tmp_path / "out"
+    command = ["evidence", str(folder), "--split", str(folder / "split.json"), "--out", str(out), "--keep-work"]
+    assert main([*command, "--checkpoints", str(tiny_checkpoint), "--through"]) == 0
+    assert len(list((out / "work").rglob("*.safetensors"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--split", "1"], "A folder of classes has no official splits"),
+        (["--dataset", "ucf101", "--split", "1"], "The lists of UCF101 are neither in"),
+        (["--dataset", "hmdb51"], "has the official splits 1, 2 and 3"),
+        (["--dataset", "kinetics"], "name them with --split"),
+        (["--dataset", "ucf101", "--part", "choose", "--split", "1"], "its test part reports"),
+        (["--windows", "0"], "--windows must be at least 1"),
+        (["--group", "(["], "is no regular expression"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_a_sentence(folder, tmp_path, arguments, sentence, capsys):
+    assert main(["evidence", str(folder), "--out", str(tmp_path / "out"), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert sentence in told and told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
