@@ -29,8 +29,8 @@ QUEUED = """() => {
   const line = document.querySelector("#evidence-status .status");
   if (line) line.textContent = "Waiting for its turn…";
 }"""
-INTRO = """<p class="status">Does one image really carry the action? Figures with intervals, on clips that no checkpoint
-was trained on.</p>"""
+INTRO = """<p class="status">Does one image really carry the action? Figures with intervals, beside
+what any image of a clip must beat.</p>"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +66,9 @@ class EvidenceTab:
             slot("message")
             with gr.Row(elem_classes="entry", equal_height=False):
                 with gr.Column(scale=6, min_width=280, elem_classes="settings"):
-                    self.report = gr.Dropdown([], label="Report", elem_id="evidence-report", min_width=200)
-                    self.question = gr.Dropdown([], label="Question", elem_id="evidence-question", min_width=200)
+                    slot("status", INTRO)
+                    self.report = gr.Dropdown([], label="Report", visible=False, elem_id="evidence-report")
+                    self.question = gr.Dropdown([], label="Question", visible=False, elem_id="evidence-question")
                 with gr.Column(scale=4, min_width=260):
                     self.upload = gr.File(
                         file_types=[".zip"], label="A zip of your own", show_label=False, height=112,
@@ -79,7 +80,6 @@ class EvidenceTab:
                         named([self.desk.checkpoint]), value=self.desk.checkpoint, label="Checkpoint for it",
                         min_width=130,
                     )  # fmt: skip
-            slot("status", INTRO)
             slot("overview")
             slot("answer", render.NOTHING, js_on_load=PICK)
             self.confused = gr.Dropdown(
@@ -132,8 +132,8 @@ class EvidenceTab:
         first = question if question in known else known[0]
         choices = [(label, name) for name, label in names.items()]
         return {
-            self.report: gr.Dropdown(choices, value=report),
-            self.question: gr.Dropdown(questions, value=first),
+            self.report: gr.Dropdown(choices, value=report, visible=True),
+            self.question: gr.Dropdown(questions, value=first, visible=True),
             self.slots["overview"]: render.overview(evidence),
             self.slots["skipped"]: render.left_out(evidence["skipped"]),
         } | self._on_question(report, first, own, confused)

@@ -124,8 +124,8 @@ def test_a_zip_of_ones_own_is_measured_and_its_clips_open(tab: EvidenceTab, foot
         for path in sorted((footage / "shapes").glob("*/*.mp4")):
             written.write(path, f"mine/{path.parent.name}/{path.name}")
         written.writestr("mine/left/torn.mp4", b"no video")
-    monkeypatch.setattr("avd_core.own_evidence.evidence.load_scorers", lambda names: evidence_scorers)
-    evidence_scorers = evidence.load_scorers(["action"])
+    scorers = evidence.load_scorers(["action"])
+    monkeypatch.setattr(evidence, "load_scorers", lambda names: scorers)
     steps = list(tab._on_upload(str(archive), tab.desk.checkpoint, None, visitor()))
     assert 'class="status busy"' in steps[0][tab.slots["status"]]
     last = steps[-1]
