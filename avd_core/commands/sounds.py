@@ -18,8 +18,9 @@ from avd_core.evidence import PROTOCOLS as PROTOCOLS_BY_NAME
 from avd_core.evidence import EvidenceError, Outcome, Plan, Request
 from avd_core.evidence_files import write
 from avd_core.outputs import check_folder
-from avd_core.protocols.gallery import Gallery, samplings
+from avd_core.protocols.gallery import Gallery
 from avd_core.protocols.reading import Entry, Skipped
+from avd_core.protocols.representations import samplings
 from avd_core.sounds import SOUNDS, SoundError, sound_clip, sound_of, synthesise
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ ABOUT = (
     "An experiment: sounds as slices of their spectrograms, through an encoder that was trained on pictures of moving "
     "things alone. {sounds} synthesised sounds of known classes ({classes}){tracks}. Reported whatever it shows."
 )
+REPRESENTATIONS = ("middle", "mean", "dynamic", "motion-history", "super", "random")
 TRACKS = "sound tracks"
 
 
@@ -88,7 +90,7 @@ def gallery_of_sounds(models: Mapping[str, AVD], count: int, seed: int, tracks: 
     for name, sound in tracks.items():
         frames = {one: sound_clip(sound, *one) for one in wanted}
         entries.append(Entry(f"{TRACKS}/{name}", "sounds", TRACKS, TRACKS, None, frames))
-    return Gallery(entries, models, "all")
+    return Gallery(entries, models, "all", baselines=REPRESENTATIONS)
 
 
 def _tracks(folder: Path) -> tuple[dict[str, np.ndarray], list[Skipped]]:

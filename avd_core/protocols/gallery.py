@@ -11,43 +11,24 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from avd_core.damages import DAMAGES
-from avd_core.distillers import DISTILLERS, Distiller, distiller
-from avd_core.protocols.clips import EvidenceError
+from avd_core.distillers import DISTILLERS
 from avd_core.protocols.reading import Entry, Sampling, Skipped, read_entries
+from avd_core.protocols.representations import representations, samplings
 from avd_core.protocols.store import Memory, Store
 
 if TYPE_CHECKING:
     from avd_core.classifiers import Classifier
     from avd_core.model import AVD
 
-ORDERED_FRAMES = 8  # pictures that the ceiling sees, in order
 BATCH = 4  # more would be slower on a CPU
 BATCH_ON_GPU = 64
-
-
-@dataclass(frozen=True)
-class Representation:
-    """What is made of a clip.
-
-    Attributes:
-        sampling: the frames it wants.
-        pictures: uint8 (T, H, W, 3) -> (K, H, W, 3), K mostly 1.
-        directed: whether it may look at the direction of time at all. The middle frame may not: with an even number
-            of frames, which frame is the middle one would give the direction away.
-        made_by: the fingerprint of the weights that make it, where there are any.
-    """
-
-    sampling: Sampling
-    pictures: Callable[[np.ndarray], np.ndarray]
-    directed: bool = True
-    made_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,34 +90,6 @@ class Picture:
         return {self.keys(gallery)[0]: gallery.pictures(self.name, index)}
 
 
-def ordered_frames(frames: np.ndarray) -> np.ndarray:
-    """A few frames in order, evenly spaced, and the same ones when the clip runs backwards: (K, H, W, 3)."""
-    count, half = len(frames), ORDERED_FRAMES // 2
-    begin = np.floor((np.arange(half) + 0.5) * count / ORDERED_FRAMES - 0.5).clip(0).astype(int)
-    return frames[np.concatenate([begin, count - 1 - begin[::-1]])]
-
-
-def adjacent_frame(frames: np.ndarray) -> np.ndarray:
-    """The frame after the middle one: as near to it as another picture of the clip comes."""
-    return frames[min(len(frames) // 2 + 1, len(frames) - 1)]
-
-
-def real_frames(frames: np.ndarray) -> np.ndarray:
-    """Two different frames out of the middle half, drawn by the clip: (2, H, W, 3).
-
-    Out of the middle, where distilled images are at home: at its ends a clip shows other poses, and a critic would
-    tell the pose instead of the picture.
-    """
-    count = len(frames)
-    middle = np.arange(count)[count // 4 : max(count // 4 + 2, count - count // 4)]
-    rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(frames).data))
-    return frames[rng.choice(middle, 2, replace=False)] if len(middle) > 1 else frames[[0, 0]]
-
-
-def _one(make: Distiller) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda frames: make(frames)[None]
-
-
 class Gallery:
     """The clips, and everything that is made of them.
 
@@ -171,27 +124,7 @@ class Gallery:
         self.store: Store = Memory() if store is None else store
         self._tokens: dict[int, str] = {}
         self._drawn_of, self._drawn = -1, {}
-        self.representations: dict[str, Representation] = {
-            **{
-                name: Representation(
-                    (m.config.frames, m.config.size), _one(distiller(m)), made_by=f"{m.fingerprint}:{m.config.size}"
-                )
-                for name, m in models.items()
-            },
-            **{
-                name: Representation(self.sampling, _one(make), directed=name != "middle")
-                for name, make in DISTILLERS.items()
-            },
-            "adjacent": Representation(self.sampling, _one(adjacent_frame)),
-            "ordered frames": Representation(self.sampling, ordered_frames),
-            **{
-                f"real {frames}x{size}": Representation((frames, size), lambda frames: real_frames(frames)[:1])
-                for frames, size in samplings(models)
-            },
-            "other real": Representation(self.sampling, lambda frames: real_frames(frames)[1:]),
-        }
-        if set(models) & {*DISTILLERS, "adjacent", "ordered frames", "other real"}:
-            raise EvidenceError(f"A checkpoint may not be called like one of {', '.join(DISTILLERS)}.")
+        self.representations = representations(models)
 
     # Which clips ----------------------------------------------------------------------------------------------
 
@@ -405,8 +338,3 @@ class Gallery:
 def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
     while batch := list(itertools.islice(items, size)):
         yield batch
-
-
-def samplings(models: Mapping[str, AVD]) -> list[Sampling]:
-    """What the checkpoints want read, each once; the first is that of the first checkpoint."""
-    return list(dict.fromkeys((model.config.frames, model.config.size) for model in models.values()))

@@ -44,7 +44,8 @@ class Fold:
 def folds(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
     """One fold where the split keeps clips to fit on apart; else a cross-validation of the reported clips by group.
 
-    Of up to `left_out` groups each is left out once; of more, five folds are made.
+    Of up to `left_out` people or source videos each is left out once; of more, or of clips of which nobody says whose
+    they are, five folds are made.
 
     Raises:
         NotMeasurable: when neither is possible.
@@ -56,7 +57,7 @@ def folds(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
     groups = gallery.folds(reported)
     if len(set(groups)) < 3:
         raise NotMeasurable("these clips are of fewer than three groups, and the split keeps none to fit on")
-    count = len(set(groups)) if len(set(groups)) <= left_out else FOLDS
+    count = len(set(groups)) if _is_left_out(gallery, left_out) else FOLDS
     return [
         Fold(reported[fit], np.array([], dtype=int), reported[held_out])
         for fit, held_out in group_folds(groups, count=count)
@@ -67,10 +68,17 @@ def told_of(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> str:
     """What `folds` does with these clips, in a sentence."""
     if len(gallery.members("train")) and gallery.reported != "train":
         return "It is fitted on the split's training clips and reported on clips of other groups."
-    groups = set(gallery.folds(gallery.members()))
-    if len(groups) <= left_out:
-        return f"Each of the {len(groups)} groups is left out once: fitted on all others, reported on it."
-    return f"Cross-validated in {FOLDS} folds of the {len(groups)} groups, no group on two sides."
+    count = len(set(gallery.folds(gallery.members())))
+    if _is_left_out(gallery, left_out):
+        return f"Each of the {count} groups is left out once: fitted on all others, reported on it."
+    if gallery.groups(gallery.members()) is None:
+        return f"Cross-validated in {FOLDS} folds; nothing is known of people or source videos."
+    return f"Cross-validated in {FOLDS} folds of the {count} groups, no group on two sides."
+
+
+def _is_left_out(gallery: Gallery, most: int) -> bool:
+    groups = gallery.groups(gallery.members())
+    return groups is not None and len(set(groups)) <= most
 
 
 def group_folds(groups: Sequence[str], *, count: int = FOLDS) -> list[tuple[np.ndarray, np.ndarray]]:

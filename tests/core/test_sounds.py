@@ -81,13 +81,13 @@ def test_the_experiment_reports_whatever_it_shows(tmp_path: Path, tiny_checkpoin
     clips.mkdir()
     video_with_sound(clips / "sounding.mp4", 700)
     video_with_sound(clips / "silent.mp4", None)
-    command = ["sounds", "--out", str(tmp_path / "out"), "--count", "5", "--checkpoints", str(tiny_checkpoint)]
+    command = ["sounds", "--out", str(tmp_path / "out"), "--count", "6", "--checkpoints", str(tiny_checkpoint)]
     assert main([*command, "--clips", str(clips)]) == 0
     assert "skipped silent.mp4" in capsys.readouterr().err
     found = json.loads((tmp_path / "out" / "evidence.json").read_text())
     assert found["about"].startswith("An experiment") and "1 sound tracks of clips" in found["about"]
     assert set(found["protocols"]) == {"restoration", "recognition", "order", "restoration, sound tracks"}
-    assert found["protocols"]["recognition"]["classes"] == dict.fromkeys(sorted(SOUNDS), 5)
+    assert found["protocols"]["recognition"]["classes"] == dict.fromkeys(sorted(SOUNDS), 6)
     assert found["protocols"]["order"]["figures"]["action"]["middle"]["mean"] == 0.5
     assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
     assert main([*command[:4], "2"]) == 2

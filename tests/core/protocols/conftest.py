@@ -12,8 +12,9 @@ from torch import nn
 
 from avd_core.classifiers import Classifier, Preprocessing
 from avd_core.model import AVD
-from avd_core.protocols.gallery import Gallery, Representation
+from avd_core.protocols.gallery import Gallery
 from avd_core.protocols.reading import Entry
+from avd_core.protocols.representations import Representation
 
 T = 8
 SAMPLING = (T, 64)

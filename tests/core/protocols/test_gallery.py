@@ -10,7 +10,7 @@ import torch
 from avd_core.damages import through_jpeg
 from avd_core.model import image_to_tensor
 from avd_core.protocols.clips import Clips
-from avd_core.protocols.gallery import Representation, adjacent_frame, ordered_frames, real_frames
+from avd_core.protocols.representations import Representation, adjacent_frame, ordered_frames, real_frames
 
 
 def test_a_limit_takes_evenly_of_every_class():

@@ -74,3 +74,12 @@ def test_the_training_part_is_packed(command: list[str], here: Path):
     names = PackedClips(here / command[-1]).names
     groups = {name.rsplit("_g")[1][:2] for name in names}
     assert groups == {"08", "09", "10"} and len(names) == 3 * 3 * 2 - 1, "one clip of the list is not there"
+
+
+def test_a_training_takes_the_training_part(here: Path, capsys):
+    ucf101(here, rendered)
+    command = ["train", "--run", "run", "--preset", "tiny", "--data", "UCF-101", "--dataset", "ucf101", "--split", "1"]
+    assert main([*command, "--steps", "1", "--set", "batch_size=2"]) == 0, capsys.readouterr().err
+    (source,) = json.loads((here / "run" / "config.json").read_text())["clips"]
+    assert source == {"path": str(here / "UCF-101"), "dataset": "ucf101", "splits": ["1"], "lists": None}
+    assert json.loads((here / "run" / "state.json").read_text())["status"] == "done"
