@@ -165,7 +165,8 @@ def svg(draw: Draw, words: str, key: str) -> str:
         draw().savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # A style element inside of it would be the whole page's.
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     # Ids are the page's: two plots may both have an axes_1.
@@ -173,7 +174,8 @@ def svg(draw: Draw, words: str, key: str) -> str:
     text = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{prefix}-", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px system-ui, sans-serif", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(words)}" ', 1)
+    lines = 'stroke-linejoin="round" stroke-linecap="butt"'
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(words)}" {lines} ', 1)
 
 
 def png(draw: Draw) -> bytes:

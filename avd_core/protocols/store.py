@@ -101,5 +101,8 @@ class _opened:
 
 def clip_key(path: Path, name: str) -> str:
     """What names a clip's file in a store: another file under the same name is another clip."""
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError:  # a link that leads nowhere; reading it says so
+        return name
     return f"{name}|{found.st_size}|{found.st_mtime_ns}"

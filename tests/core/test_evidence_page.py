@@ -98,6 +98,7 @@ def test_the_page_is_whole_and_fetches_nothing(outcome):
     assert not reader.open and reader.fetched == ["data:,"], "an icon that is nothing, so that none is asked for"
     assert "default-src 'none'" in page and "<script" not in page and "@import" not in page
     assert not re.search(r"url\((?!#)", page)
+    assert page.count("<style") == 1, "a plot's own style would be the whole page's"
     assert len(reader.ids) == len(set(reader.ids)), "plots may not share ids"
     for reference in re.findall(r'url\(#([^)]+)\)|xlink:href="#([^"]+)"', page):
         assert (reference[0] or reference[1]) in reader.ids
