@@ -82,5 +82,6 @@ COMMANDS = {
     "evidence": Command("measure how much of a folder of clips comes back", "avd_core.evidence"),
     "train": Command("train a checkpoint", "avd_core.training"),
     "pack": Command("pack clips into one file to train on", "avd_core.packs"),
+    "push": Command("put a checkpoint on the Hugging Face Hub", "avd_core.commands.push"),
     "train-action": Command("train the bundled action classifier", "avd_core.action_training"),
 }

@@ -121,7 +121,8 @@ class RunningTrainer:
         if self.leads:
             run.write_state("running", step=trainer.step)
             processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
-            run.log(f"training on {self.device}{processes} from step {trainer.step} to {config.steps}")
+            gpu = f" ({torch.cuda.get_device_name(self.device)})" if self.device.startswith("cuda") else ""
+            run.log(f"training on {self.device}{gpu}{processes} from step {trainer.step} to {config.steps}")
         try:
             for event in trainer.steps():
                 if self.leads:
