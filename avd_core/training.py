@@ -110,8 +110,12 @@ class RunningTrainer:
         self.trainer.average.calibration = calibration
         self.trainer.average.save_pretrained(self.run.checkpoint)
 
-    def go(self, *, seconds: float | None = None) -> Iterator[StepEvent]:
+    def go(self, *, seconds: float | None = None, pausing: bool = False) -> Iterator[StepEvent]:
         """Trains to the config's last step, or `seconds` long, keeping the run directory true.
+
+        Args:
+            seconds: when to stop before the last step.
+            pausing: stopping before the last step is a pause: what a resume needs is saved, and no more.
 
         Raises:
             TrainingError: when the training diverged; the last good state is saved, and `state.json` tells the reason.
@@ -139,16 +143,20 @@ class RunningTrainer:
                     run.write_state("running", step=event.step)
                     saved = time.monotonic()
             if self.leads:
-                self._finish()
+                self._finish(pausing)
         except Exception as error:
             if self.leads:
                 self._fail(error)
             raise
 
-    def _finish(self) -> None:
+    def _finish(self, pausing: bool) -> None:
         run, trainer = self.run, self.trainer
         # First what cannot be had again, then the calibration, which takes a while.
         self.save()
+        if pausing and trainer.step < trainer.config.steps:
+            run.write_state("paused", step=trainer.step)
+            run.log(f"paused at step {trainer.step}")
+            return
         run.write_state("stopping", step=trainer.step)
         judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
         self._save_checkpoint(calibrate(trainer.average, judges, device=self.device))
@@ -178,6 +186,21 @@ class RunningTrainer:
         sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
         Image.fromarray(sheet).save(self.run.previews / f"{step:06d}.png")
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
+
+
+def train_chunk(folder: str | Path, *, seconds: float, device: str | None = None) -> None:
+    """Goes on with a run for so many seconds, start included, and leaves it saved: `paused`, or `done`.
+
+    Raises:
+        RunError: when there is no run, or another process trains it.
+        TrainingError: when it diverged; `state.json` says `failed`.
+    """
+    started, run = time.monotonic(), Run(folder)
+    with run.held():
+        running = RunningTrainer(run, device=device)
+        running.resume()
+        for _ in running.go(seconds=max(0.0, seconds - (time.monotonic() - started)), pausing=True):
+            pass
 
 
 def _sources(specs: Sequence[Mapping]) -> list[ClipSource]:
