@@ -241,6 +241,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="steps in all")
     parser.add_argument("--seconds", type=float, help="stop and save after so many seconds")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument("--prepare", action="store_true", help="write DIR and train nothing: something else will")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the train config"
     )
@@ -308,6 +309,8 @@ def run(args: argparse.Namespace) -> int:
     """Carries out `python -m avd_core train`; Ctrl-C and SIGTERM stop it cleanly, saved."""
     with distributed.joined(args.device) as device:
         distributed.on_first_rank(lambda: _create(args))
+        if args.prepare:
+            return 0
         leads = distributed.rank() == 0
         with Run(args.folder).held() if leads else nullcontext():
             return _train(RunningTrainer(Run(args.folder), device=device), args.seconds)
@@ -325,9 +328,9 @@ def _train(running: RunningTrainer, seconds: float | None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask_to_stop)
     total, done = running.trainer.config.steps, running.trainer.step
-    with tqdm(
-        total=total, initial=done, unit="step", file=sys.stderr, mininterval=2.0, disable=not running.leads
-    ) as bar:
+    # None: on a terminal alone; in a log a bar is a thousand lines.
+    hidden = None if running.leads else True
+    with tqdm(total=total, initial=done, unit="step", file=sys.stderr, mininterval=2.0, disable=hidden) as bar:
         for event in running.go(seconds=seconds):
             bar.update()
             bar.set_postfix({name: f"{value:.4g}" for name, value in event.losses.items()}, refresh=False)

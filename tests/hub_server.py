@@ -182,9 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"errors": [], "warnings": []})
         if words == ["repos", "create"]:
             return self._create(json.loads(self.body))
-        kind, owner, name, *rest = words
+        if words[0] != "models" or len(words) < 3:  # what the client's own command line asks beside
+            return self._refuse(404, "nothing here")
+        _, owner, name, *rest = words
         repo = self.hub.repos.get(f"{owner}/{name}")
-        if kind != "models" or repo is None or (repo.private and not self.token):
+        if repo is None or (repo.private and not self.token):
             return self._refuse(404 if self.token else 401, "Repository not found", "RepoNotFound")
         if not rest or rest[0] == "revision":
             return self._info(f"{owner}/{name}", repo, rest[1] if rest else "main")
@@ -233,7 +235,11 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None:
             return self._refuse(404, "Invalid rev id", "RevisionNotFound")
         siblings = [
-            {"rfilename": path, "size": self.hub.sizes.get(path, len(content)), "blobId": "0"}
+            {
+                "rfilename": path,
+                "size": self.hub.sizes.get(path, len(content)),
+                "blobId": hashlib.sha1(content).hexdigest(),
+            }
             for path, content in files.items()
         ]
         sha = repo.branches.get(revision, revision)
