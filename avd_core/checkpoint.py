@@ -56,7 +56,7 @@ def locate(
     """Turns a bundled name, a folder, or a Hub repo id `owner/name` into a local checkpoint folder.
 
     Args:
-        name: what to look for, in that order.
+        name: what to look for, in that order; `owner/name@revision` says the revision, too.
         revision: branch, tag or commit of a Hub repo.
         timeout: seconds that the Hub may take to say what is in it.
         deadline: seconds that all of the download may take.
@@ -74,15 +74,16 @@ def locate(
             if (candidate / CONFIG).is_file() and (candidate / WEIGHTS).is_file():
                 return candidate
         raise CheckpointError(f"The folder {folder.name!r} holds no {CONFIG} with {WEIGHTS}.")
-    if is_repo_id(text):
-        return _download(text, revision, timeout, deadline, token)
+    repo_id, _, named = text.partition("@")
+    if is_repo_id(repo_id):
+        return _download(repo_id, revision or named or None, timeout, deadline, token)
     known = ", ".join(bundled()) or "none"
     raise CheckpointError(f"There is no checkpoint {text!r}: bundled are {known}; a folder or owner/name also works.")
 
 
 def shown_name(asked: str | Path, folder: Path) -> str:
     """What people call a checkpoint: the Hub repo, the run, or the folder it came from."""
-    if not Path(asked).is_dir() and is_repo_id(str(asked)):
+    if not Path(asked).is_dir() and is_repo_id(str(asked).partition("@")[0]):
         return str(asked)
     folder = folder.resolve()
     return folder.parent.name if folder.name == "checkpoint" else folder.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -40,16 +41,16 @@ def push(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     check_repo(repo_id, revision)
-    if is_repo_id(str(source)) and not Path(source).is_dir():
+    if is_repo_id(str(source).partition("@")[0]) and not Path(source).is_dir():
         raise CheckpointError(f"{str(source)!r} lies on the Hub already: name a run, a folder or a bundled checkpoint.")
     folder = checkpoint.locate(source)
-    text = _card(folder, repo_id, about)
+    name, text = checkpoint.shown_name(folder, folder), _card(folder, repo_id, about)
     files = [
         file for file in (checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CALIBRATION) if (folder / file).is_file()
     ]
     api = HfApi(token=token)
 
-    def upload() -> str:
+    def upload(folder: Path) -> str:
         api.create_repo(repo_id, private=private or None, exist_ok=True)
         _check_place(api, repo_id, private)
         if revision is not None:
@@ -62,15 +63,13 @@ def push(
             api.model_info(repo_id, revision=revision)
         ):
             changes.append(CommitOperationDelete(checkpoint.CALIBRATION))  # that of other weights is worse than none
-        api.create_commit(repo_id, changes, commit_message=f"Checkpoint {folder_name(folder)}", revision=revision)
+        api.create_commit(repo_id, changes, commit_message=f"Checkpoint {name}", revision=revision)
         return f"{api.endpoint}/{repo_id}" + (f"/tree/{revision}" if revision else "")
 
-    return ask(f"The checkpoint could not be pushed to {repo_id}", upload, deadline=deadline)
-
-
-def folder_name(folder: Path) -> str:
-    """What people call a checkpoint that lies in `folder`."""
-    return checkpoint.shown_name(folder, folder)
+    with tempfile.TemporaryDirectory(prefix="avd-", ignore_cleanup_errors=True) as aside:
+        for file in files:  # a run goes on meanwhile, and replaces them
+            shutil.copy(folder / file, aside)
+        return ask(f"The checkpoint could not be pushed to {repo_id}", lambda: upload(Path(aside)), deadline=deadline)
 
 
 def _card(folder: Path, repo_id: str, about: str) -> str:

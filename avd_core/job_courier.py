@@ -8,20 +8,25 @@ too, for that is the log which the Jobs API hands on at once.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from avd_core import job_parcel
 from avd_core.hub_client import HubError, ask
-from avd_core.jobs import STOP
 from avd_core.runs import Run
 
+RUN, CODE = "run", "code.zip"
+"""The run directory and this code, as the repository calls them; `avd_core.job_parcel` has the rest."""
+STOP = "stop"
+"""The file in the repository that asks a job to stop, saved."""
 LIGHT_EVERY = float(os.environ.get("AVD_JOB_LIGHT_EVERY", 60.0))
 """Seconds between two deliveries of metrics, state, log and previews, and between two looks for a wish to stop."""
 HEAVY_EVERY = float(os.environ.get("AVD_JOB_HEAVY_EVERY", 300.0))
@@ -29,6 +34,7 @@ HEAVY_EVERY = float(os.environ.get("AVD_JOB_HEAVY_EVERY", 300.0))
 LOOK_EVERY = 0.5
 DEADLINE = 900.0
 TRIES = 3
+_BAR = re.compile(r"\d%\|")
 
 
 class Courier:
@@ -43,7 +49,7 @@ class Courier:
         from huggingface_hub import HfApi
 
         self.repo_id, self.folder = repo_id, folder
-        self.run = Run(folder / job_parcel.RUN)
+        self.run = Run(folder / RUN)
         self.api: Any = HfApi()
         self._sent: dict[str, tuple[int, int]] = {}  # size and time of change of what the repository holds
         self._told = 0  # bytes of log.txt that were printed
@@ -54,7 +60,7 @@ class Courier:
         def download() -> None:
             info = self.api.model_info(self.repo_id)
             for entry in info.siblings or []:
-                if entry.rfilename not in (job_parcel.CODE, STOP):
+                if entry.rfilename not in (CODE, STOP):
                     self.api.hf_hub_download(self.repo_id, entry.rfilename, revision=info.sha, local_dir=self.folder)
 
         ask("The run could not be fetched", download, deadline=DEADLINE)
@@ -128,9 +134,11 @@ def carry(repo_id: str, folder: Path) -> int:
     courier = Courier(repo_id, folder)
     courier.fetch()
     trainer = subprocess.Popen(
-        [sys.executable, "-m", "avd_core", "train", "--run", job_parcel.RUN],
-        cwd=folder, stderr=subprocess.STDOUT,
+        [sys.executable, "-m", "avd_core", "train", "--run", RUN],
+        cwd=folder, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    printing = threading.Thread(target=_print_but_bars, args=(trainer.stdout,), daemon=True)
+    printing.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: trainer.send_signal(signal.SIGTERM))
     light = heavy = time.monotonic()
@@ -150,6 +158,7 @@ def carry(repo_id: str, folder: Path) -> int:
         if not stopping and courier.asked_to_stop():
             stopping = True  # asked once: a second signal could hit a trainer that is just leaving
             trainer.send_signal(signal.SIGTERM)
+    printing.join(5)
     courier.tell()
     for patience in (*(5.0 * number for number in range(1, TRIES)), None):
         try:
@@ -161,6 +170,13 @@ def carry(repo_id: str, folder: Path) -> int:
                 return 1
             time.sleep(patience)
     return trainer.returncode
+
+
+def _print_but_bars(lines: Iterable[str]) -> None:
+    """Prints what the trainer prints; of a progress bar, a log would have a thousand lines."""
+    for line in lines:
+        if line.strip() and not _BAR.search(line):
+            print(line, end="", flush=True)
 
 
 if __name__ == "__main__":

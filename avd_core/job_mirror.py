@@ -12,16 +12,19 @@ import os
 import re
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from avd_core import checkpoint, job_parcel
+from avd_core import checkpoint
 from avd_core.checkpoint import CheckpointError
 from avd_core.hub_client import HubError, ask
-from avd_core.jobs import OVER, Job, last_lines, write_state
+from avd_core.job_courier import RUN
+from avd_core.jobs import UNDER_WAY, Job, job_of, last_lines, stop
 from avd_core.model import AVD
 from avd_core.runs import Run, RunError, write_atomically
 
@@ -30,11 +33,14 @@ STATUSES = {
     "ERROR": "failed",
 }  # fmt: skip
 DEADLINE = 300.0
+EVERY = 20.0
+"""Seconds between two looks."""
+LOST_AFTER = 1800.0
 CONSOLE_LINES = 2000
 MAX_BYTES = {".json": 2**20, ".jsonl": 64 * 2**20, ".png": 16 * 2**20, ".safetensors": checkpoint.MAX_WEIGHTS_BYTES}
 MAX_PREVIEWS = 1000
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_PREVIEW = re.compile(rf"{job_parcel.RUN}/previews/\d{{6}}\.png")
+_PREVIEW = re.compile(rf"{RUN}/previews/\d{{6}}\.png")
 
 
 def mirror(run: Run, *, token: str | None = None) -> dict[str, Any]:
@@ -44,18 +50,47 @@ def mirror(run: Run, *, token: str | None = None) -> dict[str, Any]:
         RunError: the run is no job.
         HubError: the Hub did not answer; nothing has changed, and the job goes on.
     """
-    job = Job.of(run)
-    if job is None:
-        raise RunError(f"{run.folder.name} is not at Hugging Face Jobs.")
-    before = run.state()
-    if before["status"] in OVER:
-        return before
-    try:
-        with run.held():
-            _look(run, job, token)
-    except RunError:  # somebody else is looking
-        pass
+    job = job_of(run)
+    if not job.over:
+        try:
+            with run.held():
+                _look(run, job, token)
+        except RunError:  # somebody else is looking
+            pass
     return run.state()
+
+
+def follow(run: Run, *, token: str | None = None, every: float = EVERY) -> Iterator[dict[str, Any]]:
+    """Mirrors a job until it is over, and meanwhile holds the run as a trainer does.
+
+    So whoever watches the directory sees a run with a process, which stops when `requests/stop` appears. When this
+    process ends, the job does not: another one may follow it.
+
+    Yields:
+        The run's state after each look.
+
+    Raises:
+        RunError: the run is no job, or another process holds it.
+        HubError: the Hub has not answered for `LOST_AFTER` seconds.
+    """
+    job_of(run)
+    wish = run.folder / "requests" / "stop"
+    with run.held():
+        answered = time.monotonic()
+        while not job_of(run).over:
+            try:
+                if wish.exists():
+                    stop(run, token=token)
+                    wish.unlink(missing_ok=True)
+                _look(run, job_of(run), token)
+                answered = time.monotonic()
+            except HubError:
+                if time.monotonic() - answered > LOST_AFTER:
+                    raise
+            yield run.state()
+            end = time.monotonic() + every
+            while time.monotonic() < end and not wish.exists() and not job_of(run).over:
+                time.sleep(min(0.2, every))
 
 
 def _look(run: Run, job: Job, token: str | None) -> None:
@@ -70,14 +105,13 @@ def _look(run: Run, job: Job, token: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix=".mirror.", dir=run.folder, ignore_cleanup_errors=True) as name:
         fetched = ask(failing, lambda: _fetch(api, run, job, Path(name)), deadline=DEADLINE)
         told, job = _take(run, job, Path(name), fetched)
-    job.keep(run)
     console = _console(api, job)
     if console:
         write_atomically(run.folder / "log.txt", "".join(line + "\n" for line in console))
     metrics = run.metrics()
     step = metrics[-1]["step"] if metrics else run.state()["step"]
     status, error = STATUSES.get(str(getattr(seen.stage, "value", seen.stage)), "failed"), None
-    if status == "done" and told.get("status") in OVER:
+    if status == "done" and told.get("status") in ("stopped", "failed"):
         status = told["status"]  # ended well, and yet before its last step
     if status == "running" and job.stopping:
         status = "stopping"
@@ -86,7 +120,9 @@ def _look(run: Run, job: Job, token: str | None) -> None:
         error = str(own or seen.message or "") or "The job failed."
         if not own and console:
             error = f"{error.rstrip('.')}: {last_lines(console)}"
-    write_state(run, status, step=step, error=error)
+    run.write_state(status, step=step, error=error)
+    wished = job_of(run).stopping  # perhaps since this look began
+    replace(job, over=seen.stage not in UNDER_WAY, stopping=wished).keep(run)
 
 
 def _fetch(api: Any, run: Run, job: Job, aside: Path) -> tuple[str, str]:
@@ -95,10 +131,10 @@ def _fetch(api: Any, run: Run, job: Job, aside: Path) -> tuple[str, str]:
     if info.sha == job.commit:
         return job.commit, job.weights
     entries = {entry.rfilename: entry for entry in info.siblings or []}
-    wanted = [f"{job_parcel.RUN}/{file}" for file in ("state.json", "metrics.jsonl")]
+    wanted = [f"{RUN}/{file}" for file in ("state.json", "metrics.jsonl")]
     previews = sorted(path for path in entries if _PREVIEW.fullmatch(path))[-MAX_PREVIEWS:]
     wanted += [path for path in previews if not (run.previews / Path(path).name).exists()]
-    inside = f"{job_parcel.RUN}/{run.checkpoint.name}"
+    inside = f"{RUN}/{run.checkpoint.name}"
     weights = entries.get(f"{inside}/{checkpoint.WEIGHTS}")
     name = f"{weights.blob_id}" if weights else ""
     # A calibration comes after the weights it belongs to, which stay the same.
@@ -117,7 +153,7 @@ def _fetch(api: Any, run: Run, job: Job, aside: Path) -> tuple[str, str]:
 
 def _take(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[dict[str, Any], Job]:
     """Puts what was downloaded in its place; returns the state that the trainer wrote, and the job as it is now."""
-    came = aside / job_parcel.RUN
+    came = aside / RUN
     told: dict[str, Any] = {}
     if (came / "state.json").is_file():
         os.replace(came / "state.json", run.folder / ".told.json")
@@ -135,7 +171,7 @@ def _take(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[di
         try:
             AVD.from_pretrained(came / run.checkpoint.name)
         except CheckpointError as error:  # the one that was there before stays
-            told = {"status": "failed", "error": str(error)}
+            return {"status": "failed", "error": str(error)}, job  # and looked at again, should it get better
         else:
             checkpoint.replace_folder(came / run.checkpoint.name, run.checkpoint)
     return told, replace(job, commit=fetched[0], weights=fetched[1])

@@ -20,10 +20,11 @@ from typing import Any
 
 from avd_core import checkpoint, packs
 from avd_core.datasets import DataError, FolderClips, find_photos
+from avd_core.job_courier import CODE, RUN
 from avd_core.runs import Run, RunError
 
 PARTS = ("clips", "held_out")
-RUN, INIT, PHOTOS, CODE = "run", "init", "photos", "code.zip"
+INIT, PHOTOS = "init", "photos"
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -21,7 +20,8 @@ from typing import Any, Self
 
 from avd_core import job_parcel
 from avd_core.hub_client import HubError, ask, check_repo
-from avd_core.runs import STATUSES, Run, RunError, write_atomically
+from avd_core.job_courier import CODE, RUN, STOP
+from avd_core.runs import Run, RunError, write_atomically
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 """Where a job runs: the image that the Hub's own client takes for Python, with an installer that is quick."""
@@ -29,9 +29,7 @@ LIBRARIES = ("torch", "numpy", "pillow", "safetensors", "tqdm", "huggingface-hub
 """What a training needs, installed there in the versions that are here."""
 FLAVOR, TIMEOUT = "t4-small", "2h"
 UPLOAD_DEADLINE = 1800.0
-STOP = "stop"
-"""The file in the repository that asks a job to stop, saved."""
-OVER = ("stopped", "done", "failed")
+UNDER_WAY = ("SCHEDULING", "RUNNING")
 _FLAVOR = re.compile(r"[a-z0-9-]{2,40}")
 _TIMEOUT = re.compile(r"\d+(\.\d+)?[smhd]?")
 
@@ -49,6 +47,7 @@ class Job:
         stopping: whether it has been asked to stop.
         commit: of the repository, that the run directory mirrors.
         weights: the Hub's name for the weights that the run directory mirrors.
+        over: whether it has ended, and the run directory holds all that came of it.
     """
 
     id: str
@@ -59,6 +58,7 @@ class Job:
     stopping: bool = False
     commit: str = ""
     weights: str = ""
+    over: bool = False
 
     @classmethod
     def of(cls, run: Run) -> Self | None:
@@ -104,11 +104,12 @@ def launch(
         raise HubError("A job needs somebody who pays for it: sign in, or set HF_TOKEN (hf auth login does it).")
     if not _FLAVOR.fullmatch(flavor) or not _TIMEOUT.fullmatch(timeout):
         raise HubError(f"{flavor!r} for {timeout!r} is no machine and time: write t4-small and 2h, for example.")
-    earlier = Job.of(run)
-    if earlier is not None and run.state()["status"] not in OVER:
-        raise RunError(f"{run.folder.name} is at Hugging Face Jobs already: {earlier.url}.")
-    api = HfApi(token=token)
+    earlier, api = Job.of(run), HfApi(token=token)
     failing = f"The run {run.folder.name} could not be sent to Hugging Face Jobs"
+    if earlier is not None and not earlier.over:
+        stage = ask(failing, lambda: api.inspect_job(job_id=earlier.id, namespace=earlier.owner)).status.stage
+        if stage in UNDER_WAY:
+            raise RunError(f"{run.folder.name} is at Hugging Face Jobs already: {earlier.url}.")
     owner = ask(failing, api.whoami)["name"]
     repo_id = repo_id or (earlier.repo if earlier else f"{owner}/avd-run-{_slug(run.folder.name)}")
     check_repo(repo_id)
@@ -119,7 +120,7 @@ def launch(
         there = {entry.rfilename for entry in info.siblings or []}
         if not info.private:
             raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
-        if there - {".gitattributes", "README.md"} and f"{job_parcel.RUN}/config.json" not in there:
+        if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
             raise HubError(f"{repo_id} holds something else than a run: choose another name.")
         changes = [CommitOperationAdd(path.as_posix(), parcel / path) for path in job_parcel.files_of(parcel)]
         changes += [CommitOperationDelete(STOP)] if STOP in there else []
@@ -139,7 +140,7 @@ def launch(
         started = ask(failing, start)
         job = Job(started.id, owner, repo_id, flavor, started.url)
         job.keep(run)
-        write_state(run, "queued", step=run.state()["step"])
+        run.write_state("queued", step=run.state()["step"])
     return job
 
 
@@ -150,8 +151,8 @@ def command() -> list[str]:
         "set -e",
         f"uv pip install --system --quiet {libraries}",
         "mkdir -p avd-job && cd avd-job",
-        f'hf download "$AVD_REPO" {job_parcel.CODE} --local-dir . --quiet',
-        f"python -m zipfile -e {job_parcel.CODE} .",
+        f'hf download "$AVD_REPO" {CODE} --local-dir . --quiet',
+        f"python -m zipfile -e {CODE} .",
         'exec python -m avd_core.job_courier "$AVD_REPO"',
     )
     return ["bash", "-c", "\n".join(lines)]
@@ -165,15 +166,12 @@ def stop(run: Run, *, token: str | None = None) -> None:
     """
     from huggingface_hub import HfApi
 
-    job = _job(run)
+    job = job_of(run)
     failing = f"The job of {run.folder.name} could not be asked to stop"
     api = HfApi(token=token)
     ask(failing, lambda: api.upload_file(path_or_fileobj=b"now", path_in_repo=STOP, repo_id=job.repo,
                                          commit_message="Please stop"))  # fmt: skip
     replace(job, stopping=True).keep(run)
-    state = run.state()
-    if state["status"] == "running":
-        write_state(run, "stopping", step=state["step"])
 
 
 def cancel(run: Run, *, token: str | None = None) -> None:
@@ -184,20 +182,14 @@ def cancel(run: Run, *, token: str | None = None) -> None:
     """
     from huggingface_hub import HfApi
 
-    job = _job(run)
+    job = job_of(run)
     api = HfApi(token=token)
     ask(f"The job of {run.folder.name} could not be cancelled",
         lambda: api.cancel_job(job_id=job.id, namespace=job.owner))  # fmt: skip
 
 
-def write_state(run: Run, status: str, *, step: int, error: str | None = None) -> None:
-    """As `Run.write_state`, of a run that no process of this machine trains: its `pid` is None."""
-    assert status in STATUSES
-    state = {"status": status, "step": step, "pid": None, "error": error, "time": time.time()}
-    write_atomically(run.folder / "state.json", json.dumps(state) + "\n")
-
-
-def _job(run: Run) -> Job:
+def job_of(run: Run) -> Job:
+    """The job of a run; raises `RunError` when it is none."""
     job = Job.of(run)
     if job is None:
         raise RunError(f"{run.folder.name} is not at Hugging Face Jobs.")

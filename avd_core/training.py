@@ -328,9 +328,9 @@ def _train(running: RunningTrainer, seconds: float | None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask_to_stop)
     total, done = running.trainer.config.steps, running.trainer.step
-    # None: on a terminal alone; in a log a bar is a thousand lines.
-    hidden = None if running.leads else True
-    with tqdm(total=total, initial=done, unit="step", file=sys.stderr, mininterval=2.0, disable=hidden) as bar:
+    with tqdm(
+        total=total, initial=done, unit="step", file=sys.stderr, mininterval=2.0, disable=not running.leads
+    ) as bar:
         for event in running.go(seconds=seconds):
             bar.update()
             bar.set_postfix({name: f"{value:.4g}" for name, value in event.losses.items()}, refresh=False)

@@ -1,13 +1,10 @@
-"""avd job: a run on Hugging Face Jobs, followed from here."""
+"""avd job: a run on Hugging Face Jobs, followed from here; the job goes on when nobody follows it."""
 
 from __future__ import annotations
 
 import argparse
-import time
 
 from avd_core.commands.arguments import path
-
-EVERY = 20.0  # seconds between two looks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,27 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from avd_core import jobs
-    from avd_core.job_mirror import mirror
+    from avd_core.job_mirror import follow
     from avd_core.runs import Run
 
     there = Run(args.run_folder)
-    if args.stop:
-        jobs.stop(there)
-    elif args.cancel:
-        jobs.cancel(there)
-    elif not args.follow:
+    if args.stop or args.cancel:
+        (jobs.stop if args.stop else jobs.cancel)(there)
+        return 0
+    if not args.follow:
         job = jobs.launch(there, repo_id=args.repo, flavor=args.flavor, timeout=args.timeout)
         print(f"{args.run_folder} -> {job.url}", flush=True)
-    told = ""
-    while True:
-        state = mirror(there)
+    told, state = "", there.state()
+    for state in follow(there):
         line = f"{state['status']} at step {state['step']}"
         if line != told:
             print(line, flush=True)
         told = line
-        if state["status"] in jobs.OVER:
-            break
-        time.sleep(EVERY)
     if state["status"] == "failed":
         raise jobs.HubError(state["error"])
     return 0

@@ -65,6 +65,8 @@ def test_a_revision_is_a_branch_and_a_commit_can_be_asked_for(hub_server, folder
     other = AVD(PRESETS["tiny"])
     assert other.push_to_hub("me/model", revision="longer", token=TOKEN) == f"{hub_server.url}/me/model/tree/longer"
     assert AVD.from_pretrained("me/model", revision="longer").fingerprint == other.fingerprint
+    loaded = AVD.from_pretrained("me/model@longer")
+    assert (loaded.name, loaded.fingerprint) == ("me/model@longer", other.fingerprint)
     assert AVD.from_pretrained("me/model", revision=first).fingerprint == AVD.from_pretrained(folder).fingerprint
     with pytest.raises(CheckpointError, match="no such branch, tag or commit"):
         AVD.from_pretrained("me/model", revision="nothing")
