@@ -2,7 +2,7 @@
 
 A parcel is a folder, laid out as its repository on the Hub:
 
-    run/            the run directory: config.json, and when it has begun metrics.jsonl and training.pt
+    run/            the run directory: config.json, state.json, and when it has begun metrics.jsonl and training.pt
     clips/ held_out/  packs of clips, numbered
     init/           the checkpoint it starts from, where that lies in a folder
     photos/         photographs, where the run has some
@@ -53,6 +53,7 @@ def make_parcel(run: Run, folder: Path) -> Path:
     if asked.get("photos"):
         asked["photos"] = _copy_photos(Path(asked["photos"]), folder / PHOTOS)
     (folder / RUN / "config.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    Run(folder / RUN).write_state("queued", step=run.state()["step"])
     for file in (run.training_state, run.metrics_file, run.folder / "log.txt"):
         if begun and file.exists():
             shutil.copy(file, folder / RUN / file.name)

@@ -151,6 +151,7 @@ def test_a_parcel_names_no_path_of_this_machine(hub_server, tmp_path, squares, t
     assert asked["held_out"] == [{"path": "held_out/0.pack", "patterns": None}]
     assert (asked["init"], asked["photos"]) == ("init", "photos") and "photos/00000.png" in files
     assert str(tmp_path) not in files["run/config.json"].decode()
+    assert json.loads(files["run/state.json"])["status"] == "queued"
     assert files["clips/0.pack"] == squares.read_bytes()
     (tmp_path / "came.pack").write_bytes(files["held_out/0.pack"])
     assert len(PackedClips(tmp_path / "came.pack")) == 1
