@@ -107,10 +107,10 @@ def test_a_job_trains_and_its_run_looks_like_any_other(hub_server, machine, run,
     assert any("training on cpu from step 0 to 6" in line for line in console)
     log = (run.folder / "log.txt").read_text()
     assert "\x1b" not in log and len(log.splitlines()) == len(console) and "%|" not in log
-    assert sorted(path.name for path in run.previews.iterdir()) == ["000003.png", "000006.png"]
     # The very training that this machine would have done.
     here = create(tmp_path / "here", squares)
     train_chunk(here.folder, seconds=600, device="cpu")
+    assert {path.name for path in run.previews.iterdir()} == {path.name for path in here.previews.iterdir()} != set()
     for one, other in zip(run.metrics(), here.metrics(), strict=True):
         assert {**one, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-4)
     assert AVD.from_pretrained(run.folder).calibration is not None
