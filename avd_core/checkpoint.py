@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avd_core.config import ConfigError, ModelConfig
+from avd_core.hub_client import ask, check_repo, is_repo_id
+
 CONFIG, WEIGHTS, CALIBRATION = "config.json", "model.safetensors", "calibration.json"
 MAX_WEIGHTS_BYTES = 512 * 2**20
 MAX_JSON_BYTES = 2**20
 BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
-_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+DOWNLOAD_DEADLINE = 600.0
+"""Seconds that a checkpoint from the Hub may take, however it trickles."""
 
 
 class CheckpointError(ValueError):
@@ -46,13 +49,18 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:12]
 
 
-def locate(name: str | Path, *, revision: str | None = None, timeout: float = 10.0) -> Path:
+def locate(
+    name: str | Path, *, revision: str | None = None, timeout: float = 10.0, deadline: float = DOWNLOAD_DEADLINE,
+    token: str | bool | None = None,
+) -> Path:  # fmt: skip
     """Turns a bundled name, a folder, or a Hub repo id `owner/name` into a local checkpoint folder.
 
     Args:
-        name: what to look for, in that order.
+        name: what to look for, in that order; `owner/name@revision` says the revision, too.
         revision: branch, tag or commit of a Hub repo.
-        timeout: seconds that each answer of the Hub may take.
+        timeout: seconds that the Hub may take to say what is in it.
+        deadline: seconds that all of the download may take.
+        token: whose repos may be read beside public ones: by default this machine's own token, False for nobody's.
 
     Raises:
         CheckpointError: when nothing of that name can be had.
@@ -66,42 +74,50 @@ def locate(name: str | Path, *, revision: str | None = None, timeout: float = 10
             if (candidate / CONFIG).is_file() and (candidate / WEIGHTS).is_file():
                 return candidate
         raise CheckpointError(f"The folder {folder.name!r} holds no {CONFIG} with {WEIGHTS}.")
-    if _REPO_ID.fullmatch(text):
-        return _download(text, revision, timeout)
+    repo_id, _, named = text.partition("@")
+    if is_repo_id(repo_id):
+        return _download(repo_id, revision or named or None, timeout, deadline, token)
     known = ", ".join(bundled()) or "none"
     raise CheckpointError(f"There is no checkpoint {text!r}: bundled are {known}; a folder or owner/name also works.")
 
 
 def shown_name(asked: str | Path, folder: Path) -> str:
     """What people call a checkpoint: the Hub repo, the run, or the folder it came from."""
-    if not Path(asked).is_dir() and _REPO_ID.fullmatch(str(asked)):
+    if not Path(asked).is_dir() and is_repo_id(str(asked).partition("@")[0]):
         return str(asked)
     folder = folder.resolve()
     return folder.parent.name if folder.name == "checkpoint" else folder.name
 
 
-def _download(repo_id: str, revision: str | None, timeout: float) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download
+def _download(repo_id: str, revision: str | None, timeout: float, deadline: float, token: str | bool | None) -> Path:
+    """Fetches the three files, and no others, after their sizes and the configuration have been looked at."""
+    from huggingface_hub import HfApi
 
     limits = {CONFIG: MAX_JSON_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES, CALIBRATION: MAX_JSON_BYTES}
-    try:
-        info = HfApi().model_info(repo_id, revision=revision, files_metadata=True, timeout=timeout)
+    api, failing = HfApi(token=token), f"The checkpoint {repo_id!r} could not be fetched from the Hub"
+
+    def fetch() -> Path:
+        info = api.model_info(repo_id, revision=revision, files_metadata=True, timeout=timeout)
         sizes = {entry.rfilename: entry.size for entry in info.siblings or []}
         for file, limit in limits.items():
             if file in sizes and (sizes[file] is None or sizes[file] > limit):
                 raise CheckpointError(f"{repo_id} is refused: {file} is larger than {limit // 2**20} MiB.")
         if CONFIG not in sizes or WEIGHTS not in sizes:
             raise CheckpointError(f"{repo_id} is no AVD checkpoint: it needs {CONFIG} and {WEIGHTS}.")
-        # The commit that was looked at is the one that is fetched: a repo may change in between.
-        paths = [
-            hf_hub_download(repo_id, file, revision=info.sha, etag_timeout=timeout) for file in limits if file in sizes
-        ]
-    except CheckpointError:
-        raise
-    except Exception as error:  # the Hub's client lets errors of its HTTP library through, whichever that is
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"The checkpoint {repo_id!r} could not be fetched from the Hub: {reason}") from error
-    return Path(paths[0]).parent
+        for file in (file for file in limits if file in sizes):  # the configuration first
+            # The commit that was looked at is the one that is fetched: a repo may change in between.
+            path = Path(api.hf_hub_download(repo_id, file, revision=info.sha, etag_timeout=timeout))
+            if path.stat().st_size > limits[file]:
+                raise CheckpointError(f"{repo_id} is refused: {file} is larger than the Hub said.")
+            if file == CONFIG:
+                try:
+                    ModelConfig.from_json(path)
+                except ConfigError as error:  # before half a gigabyte is fetched for nothing
+                    raise CheckpointError(f"{repo_id} is refused: {error}") from error
+        return path.parent
+
+    check_repo(repo_id, revision, error=CheckpointError)
+    return ask(failing, fetch, deadline=deadline, error=CheckpointError)
 
 
 def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -83,5 +83,7 @@ COMMANDS = {
     "sounds": Command("try sounds, as slices of their spectrograms", "avd_core.commands.sounds"),
     "train": Command("train a checkpoint", "avd_core.training"),
     "pack": Command("pack clips into one file to train on", "avd_core.packs"),
+    "push": Command("put a checkpoint on the Hugging Face Hub", "avd_core.commands.push"),
+    "job": Command("train a run on Hugging Face Jobs", "avd_core.commands.job"),
     "train-action": Command("train the bundled action classifier", "avd_core.action_training"),
 }

@@ -86,14 +86,21 @@ class AVD(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, revision: str | None = None, device: str | torch.device = "cpu"
-    ) -> Self:
+        cls, name: str | Path, *, revision: str | None = None, device: str | torch.device = "cpu",
+        token: str | bool | None = None,
+    ) -> Self:  # fmt: skip
         """Loads a bundled checkpoint, a folder, or a Hub repo `owner/name`, in eval mode.
+
+        Args:
+            name: what to look for, in that order.
+            revision: branch, tag or commit of a Hub repo.
+            device: where the networks shall live.
+            token: whose Hub repos may be read beside public ones: this machine's own by default, False for nobody's.
 
         Raises:
             CheckpointError: when it cannot be found, or is refused; the sentence says why.
         """
-        folder = checkpoint.locate(name, revision=revision)
+        folder = checkpoint.locate(name, revision=revision, token=token)
         for file in (checkpoint.CONFIG, checkpoint.CALIBRATION):
             if (folder / file).is_file() and (folder / file).stat().st_size > checkpoint.MAX_JSON_BYTES:
                 raise CheckpointError(f"{file} of {folder.name!r} is refused: it is larger than a JSON file may be.")
@@ -130,6 +137,17 @@ class AVD(nn.Module):
             shutil.rmtree(staging, ignore_errors=True)
             raise
         return folder
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, revision: str | None = None, about: str = "",
+        token: str | None = None,
+    ) -> str:  # fmt: skip
+        """Puts the model, with a card, on the Hub as `owner/name`; returns where it is. See `avd_core.hub.push`."""
+        from avd_core.hub import push
+
+        with tempfile.TemporaryDirectory() as aside:
+            folder = self.save_pretrained(Path(aside) / self.name.replace("/", "-"))
+            return push(folder, repo_id, private=private, revision=revision, about=about, token=token)
 
 
 def _check_sides(tensor: Tensor) -> None:

@@ -111,8 +111,12 @@ class RunningTrainer:
         self.trainer.average.calibration = calibration
         self.trainer.average.save_pretrained(self.run.checkpoint)
 
-    def go(self, *, seconds: float | None = None) -> Iterator[StepEvent]:
+    def go(self, *, seconds: float | None = None, pausing: bool = False) -> Iterator[StepEvent]:
         """Trains to the config's last step, or `seconds` long, keeping the run directory true.
+
+        Args:
+            seconds: when to stop before the last step.
+            pausing: stopping before the last step is a pause: what a resume needs is saved, and no more.
 
         Raises:
             TrainingError: when the training diverged; the last good state is saved, and `state.json` tells the reason.
@@ -122,7 +126,8 @@ class RunningTrainer:
         if self.leads:
             run.write_state("running", step=trainer.step)
             processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
-            run.log(f"training on {self.device}{processes} from step {trainer.step} to {config.steps}")
+            gpu = f" ({torch.cuda.get_device_name(self.device)})" if self.device.startswith("cuda") else ""
+            run.log(f"training on {self.device}{gpu}{processes} from step {trainer.step} to {config.steps}")
         try:
             for event in trainer.steps():
                 if self.leads:
@@ -139,16 +144,20 @@ class RunningTrainer:
                     run.write_state("running", step=event.step)
                     saved = time.monotonic()
             if self.leads:
-                self._finish()
+                self._finish(pausing)
         except Exception as error:
             if self.leads:
                 self._fail(error)
             raise
 
-    def _finish(self) -> None:
+    def _finish(self, pausing: bool) -> None:
         run, trainer = self.run, self.trainer
         # First what cannot be had again, then the calibration, which takes a while.
         self.save()
+        if pausing and trainer.step < trainer.config.steps:
+            run.write_state("paused", step=trainer.step)
+            run.log(f"paused at step {trainer.step}")
+            return
         run.write_state("stopping", step=trainer.step)
         judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
         self._save_checkpoint(calibrate(trainer.average, judges, device=self.device))
@@ -178,6 +187,21 @@ class RunningTrainer:
         sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
         Image.fromarray(sheet).save(self.run.previews / f"{step:06d}.png")
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
+
+
+def train_chunk(folder: str | Path, *, seconds: float, device: str | None = None) -> None:
+    """Goes on with a run for so many seconds, start included, and leaves it saved: `paused`, or `done`.
+
+    Raises:
+        RunError: when there is no run, or another process trains it.
+        TrainingError: when it diverged; `state.json` says `failed`.
+    """
+    started, run = time.monotonic(), Run(folder)
+    with run.held():
+        running = RunningTrainer(run, device=device)
+        running.resume()
+        for _ in running.go(seconds=max(0.0, seconds - (time.monotonic() - started)), pausing=True):
+            pass
 
 
 def _sources(specs: Sequence[Mapping]) -> list[ClipSource]:
@@ -237,6 +261,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="steps in all")
     parser.add_argument("--seconds", type=float, help="stop and save after so many seconds")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument("--prepare", action="store_true", help="write DIR and train nothing: something else will")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the train config"
     )
@@ -307,6 +332,8 @@ def run(args: argparse.Namespace) -> int:
     """Carries out `python -m avd_core train`; Ctrl-C and SIGTERM stop it cleanly, saved."""
     with distributed.joined(args.device) as device:
         distributed.on_first_rank(lambda: _create(args))
+        if args.prepare:
+            return 0
         leads = distributed.rank() == 0
         with Run(args.folder).held() if leads else nullcontext():
             return _train(RunningTrainer(Run(args.folder), device=device), args.seconds)

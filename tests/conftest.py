@@ -7,6 +7,7 @@ weights). Without them the tests use clips that our own code renders and the bun
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 from scripts.screenshot import FLAGS
 from tests import chromium
+from tests.hub_server import HubServer
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +63,28 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         AVD(PRESETS["tiny"]).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A small Hub on this machine, which the real client of this process takes for the Hub; nobody is signed in."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    server = HubServer()
+    settings = {
+        "ENDPOINT": server.url, "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True, "HF_HUB_DISABLE_PROGRESS_BARS": True,
+        "HF_HUB_CACHE": str(tmp_path / "hub-cache"), "HF_TOKEN_PATH": str(tmp_path / "no-token"),
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("no_proxy", "*")
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    huggingface_hub.close_session()  # one that knows a proxy, or the server of another test
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ TRAINING_PATH = [
     *("config", "layers", "encoder", "decoder", "discriminator", "model", "losses", "checkpoint"),
     *("datasets", "official_splits", "packs", "sampling", "real_images"),
     *("trainer", "training", "runs", "realism", "metrics"),
+    *("hub_client", "job_courier"),
 ]
 BLOCK = """
 import importlib, sys

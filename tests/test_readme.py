@@ -63,6 +63,8 @@ def test_the_space_header_launches_this_page():
     assert header["python_version"] == "3.12"
     assert {header["colorFrom"], header["colorTo"]} <= COLOURS
     assert len(header["short_description"]) <= LONGEST_DESCRIPTION
+    # Visitors sign in to push a checkpoint and to start a job, and give the page no right beyond these two.
+    assert header["hf_oauth"] is True and set(header["hf_oauth_scopes"]) == {"contribute-repos", "jobs"}
 
 
 def commands() -> list[list[str]]:

@@ -97,7 +97,7 @@ def test_whatever_the_hubs_client_raises_is_one_sentence(monkeypatch):
         raise ReadTimeout("The read operation timed out\nand so on")
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", ask)
-    with pytest.raises(CheckpointError, match=r"could not be fetched from the Hub: The read operation timed out$"):
+    with pytest.raises(CheckpointError, match=r"could not be fetched from the Hub: The read operation timed out\.$"):
         checkpoint.locate("someone/something")
 
 

@@ -1,0 +1,122 @@
+"""Asking the Hugging Face Hub: every question has a deadline, and whatever goes wrong becomes a sentence.
+
+The Hub's client waits for an answer for ever and raises the errors of its HTTP library. Here a question runs in a
+daemon thread; what it is worth waiting is said by whoever asks.
+
+A token is handed on in memory and nowhere else: never in a file, a log, a command line or a message.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+PATIENCE = 60.0
+"""Seconds for a question whose answer is small."""
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}")
+
+
+class HubError(ValueError):
+    """Something that the Hub did not do, with a sentence saying why."""
+
+
+class _Late(Exception):
+    pass
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether a text has the form `owner/name` of the Hub's repositories."""
+    return bool(_REPO_ID.fullmatch(text)) and "--" not in text and ".." not in text and not text.endswith((".git", "."))
+
+
+def check_repo(repo_id: str, revision: str | None = None, *, error: type[ValueError] = HubError) -> None:
+    """Raises `error` for what cannot be the name of a repository, or of a branch, tag or commit in it."""
+    if not is_repo_id(repo_id):
+        raise error(f"{repo_id!r} is no name for a repository: write owner/name, of letters, digits, '-', '_' and '.'.")
+    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise error(f"{revision!r} is no name for a revision: write a branch, a tag or a commit.")
+
+
+def ask(
+    failing: str, work: Callable[[], Answer], *, deadline: float = PATIENCE, error: type[ValueError] = HubError
+) -> Answer:
+    """What `work` gives, waited for at most `deadline` seconds.
+
+    Args:
+        failing: how the sentence begins when it fails, such as "The checkpoint could not be pushed".
+        work: asks the Hub; may raise `error` or `HubError` itself, which are handed on as they are.
+        deadline: seconds; work that is late goes on in the background, and nobody sees what comes of it.
+        error: what to raise.
+    """
+    try:
+        return _within(deadline, work)
+    except (HubError, error):
+        raise
+    except _Late:
+        raise error(f"{failing}: the Hub had not finished after {deadline:.0f} seconds.") from None
+    except Exception as failure:  # the Hub's client lets errors of its HTTP library through, whichever that is
+        raise error(f"{failing}: {reason(failure)}.") from failure
+
+
+def _within(seconds: float, work: Callable[[], Answer]) -> Answer:
+    answers: list[Answer] = []
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            answers.append(work())
+        except Exception as failure:
+            failures.append(failure)
+
+    # A daemon: a host that never answers must not keep the process from ending.
+    thread = threading.Thread(target=run, daemon=True, name="hub")
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    if not answers:
+        raise _Late
+    return answers[0]
+
+
+def reason(failure: BaseException) -> str:
+    """Why a question failed, fit to follow a colon."""
+    from huggingface_hub import errors
+
+    status = getattr(getattr(failure, "response", None), "status_code", None)
+    known = (
+        (isinstance(failure, errors.OfflineModeIsEnabled), "the Hub is switched off here (HF_HUB_OFFLINE)"),
+        (isinstance(failure, errors.LocalTokenNotFoundError), _NO_TOKEN),
+        (isinstance(failure, errors.RevisionNotFoundError), "the repository has no such branch, tag or commit"),
+        (isinstance(failure, errors.GatedRepoError), "its owner has to let you in first"),
+        (isinstance(failure, errors.RepositoryNotFoundError), "there is no such repository, or you may not see it"),
+        (status == 401, _NO_TOKEN),
+        (status == 402, "the Hub wants to be paid for this, and the account has no credit"),
+        (status == 403, "the token has no right to do this; it must be allowed to write to that account"),
+        (status == 429, "the Hub has been asked too often; try again in a few minutes"),
+        (status is not None and status >= 500, f"the Hub has a fault of its own ({status}); try again later"),
+        (_is_of_the_network(failure), f"the Hub cannot be reached ({_first_line(failure)})"),
+    )
+    return next((words for holds, words in known if holds), _first_line(failure))
+
+
+_NO_TOKEN = "there is no token, or the Hub does not take it; sign in, or set HF_TOKEN (hf auth login does it)"
+
+
+def _is_of_the_network(failure: BaseException) -> bool:
+    """By module and name: which HTTP library the client uses differs between its versions."""
+    network = ("Connect", "Timeout", "Network", "Proxy", "RemoteProtocol", "ReadError", "WriteError")
+    return isinstance(failure, ConnectionError | TimeoutError) or (
+        type(failure).__module__.startswith("http")
+        and any(word in base.__name__ for base in type(failure).__mro__ for word in network)
+    )
+
+
+def _first_line(failure: BaseException) -> str:
+    lines = str(failure).strip().splitlines()
+    return lines[0].strip().rstrip(".")[:300] if lines else type(failure).__name__
