@@ -27,8 +27,7 @@ from PIL import Image
 
 from avd_core.config import PRESETS, TrainConfig
 from avd_core.inspection import Source
-from avd_core.run_home import RunHome, Ticket
-from avd_core.runs import Run
+from avd_core.run_home import RunHome, Ticket, slug
 
 THUMBNAIL = 120  # pixels of its short side
 SCRATCH = "preset:"  # before the name of a preset to train from nothing
@@ -138,12 +137,13 @@ def hold_out(clips: Sequence[TakenClip]) -> frozenset[int]:
     return frozenset(picked[:8]) or frozenset([len(clips) - 1])
 
 
-def recipe(steps: int) -> dict[str, Any]:
-    """Fields of `TrainConfig` that suit going on from a checkpoint for so many steps, beside the preset's own."""
+def recipe(steps: int, init: str = "") -> dict[str, Any]:
+    """Fields of `TrainConfig` that suit so many steps from a checkpoint, or from nothing, beside the preset's own."""
+    scratch = init.startswith(SCRATCH)
     wanted = {
         "steps": steps,
         "batch_size": 4,
-        "learning_rate": 4e-4,  # a third of that from nothing: what is known is to be kept
+        "learning_rate": 1.2e-3 if scratch else 4e-4,  # less than from nothing: what is known is to be kept
         "warmup": max(1, steps // 10),
         "adv_start": 0,
         "ema_decay": 0.99,
@@ -175,7 +175,7 @@ def arguments(ask: FineTune, folder: str | Path) -> list[str]:
 def command(ask: FineTune) -> str:
     """The command line that does the same, for a shell in the folder that holds the run's own; no path of a server."""
     shown = dataclasses.replace(ask, init=ask.init if ask.init.startswith(SCRATCH) else _shown(ask.init))
-    words = [*arguments(shown, Path(ask.name)), "--device", ask.device]
+    words = [*arguments(shown, Path(slug(ask.name))), "--device", ask.device]
     words += ["--seconds", f"{ask.seconds:g}"] if ask.seconds is not None else []
     return shlex.join(["python", "-m", "avd_core", "train", *words])
 
@@ -309,8 +309,3 @@ def field_notes() -> dict[str, str]:
 def presets() -> list[str]:
     """What can be trained from nothing."""
     return [f"{SCRATCH}{name}" for name in sorted(PRESETS)]
-
-
-def loaded_run(run: Run) -> dict[str, Any]:
-    """The train config of a run, to start another one like it."""
-    return dict(run.config().get("train", {}))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avd_core.exploration import DEFAULT_CLASSIFIER, Exploration, ExploreRequest
+from avd_core.runs import Run
 
 if TYPE_CHECKING:
     from avd_core.explorer import Explorer
@@ -85,3 +86,21 @@ def _realism(explorer: Explorer, judge: str, pair: list[Exploration]) -> tuple[f
         for one in pair:
             scores.append(loaded.model.realism(image_to_tensor(one.distilled).to(device)).item())
     return tuple(loaded.model.calibration.percentile_among_real(score) for score in scores)
+
+
+def start_of(run: Run) -> str:
+    """What a run started from, as a checkpoint to ask for: of a training from nothing the very weights it drew."""
+    asked = run.config()
+    if asked.get("init"):
+        return str(asked["init"])
+    folder = run.folder / "start"
+    if not folder.exists():
+        import torch
+
+        from avd_core.config import ModelConfig
+        from avd_core.model import AVD
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(asked["train"]["seed"]))
+            AVD(ModelConfig.from_dict(asked["model"])).save_pretrained(folder)
+    return str(folder)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from avd_core import distributed
 from avd_core.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
@@ -199,7 +200,9 @@ class RunningTrainer:
             scores.append(score)
         width = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
-        Image.fromarray(sheet).save(self.run.previews / f"{step:06d}.png")
+        notes = PngInfo()
+        notes.add_text("first", f"{rows[0].shape[0]}x{rows[0].shape[1]}")  # for who shows that clip alone
+        Image.fromarray(sheet).save(self.run.previews / f"{step:06d}.png", pnginfo=notes)
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
 
 
@@ -367,7 +370,7 @@ def _train(running: RunningTrainer, seconds: float | None, *, quiet: bool) -> in
         for event in running.go(seconds=seconds):
             bar.update()
             bar.set_postfix({name: f"{value:.4g}" for name, value in event.losses.items()}, refresh=False)
-    if running.leads:
+    if running.leads and not quiet:
         state = running.run.state()
         print(f"{state['status']} at step {state['step']}: {running.run.checkpoint}")
     return 0
