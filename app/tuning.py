@@ -183,7 +183,7 @@ class Tuning:
         pieces = {
             "status": render.status(ticket.name, seen, steps, left, before),
             "failure": render.failure(seen),
-            "losses": render.losses(drawn, steps, lines[-1] if lines else {}),
+            "losses": render.losses(drawn, lines[-1] if lines else {}),
             "previews": render.previews(self._previews(run.previews)),
             "log": render.log(run.last_words(), seen.memory, ticket.device),
         }

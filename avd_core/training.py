@@ -167,6 +167,8 @@ class RunningTrainer:
         # First what cannot be had again, then the calibration, which takes a while.
         self._say("stopping")
         self.save()
+        if not (run.previews / f"{trainer.step:06d}.png").exists():
+            self._preview(trainer.step)
         judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
         self._save_checkpoint(calibrate(trainer.average, judges, device=self.device))
         status = "done" if trainer.step >= trainer.config.steps else "stopped"

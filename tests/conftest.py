@@ -7,6 +7,7 @@ weights). Without them the tests use clips that our own code renders and the bun
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 from scripts.screenshot import FLAGS
 from tests import chromium
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runs_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Fine-tuning runs of tests lie in a folder of their own, and never in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("runs")
+        patch.setenv("AVD_RUNS", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

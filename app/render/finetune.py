@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from app.render.parts import card, hint, progress, seconds, ticks
+from app.render.parts import card, hint, progress, seconds, signed, ticks
 from avd_core.detached import Look
 from avd_core.fine_tune import TakenClip
 from avd_core.tune_limits import TuneLimits
@@ -136,7 +136,7 @@ def failure(look: Look) -> str:
     )
 
 
-def losses(lines: Mapping[str, Sequence[tuple[int, float]]], steps: int, latest: Mapping[str, float]) -> str:
+def losses(lines: Mapping[str, Sequence[tuple[int, float]]], latest: Mapping[str, float]) -> str:
     """The losses over the steps, on a plain scale and on a logarithmic one; a switch shows one or the other."""
     switch = (
         '<div class="switch" role="group" aria-label="Scale">'
@@ -150,19 +150,21 @@ def losses(lines: Mapping[str, Sequence[tuple[int, float]]], steps: int, latest:
         f'<li class="{DRAWN[name][0]}">{DRAWN[name][1]} <b class="mono">{points[-1][1]:.4f}</b></li>'
         for name, points in known.items()
     )
-    told = " · ".join(f"<b>{latest[name]:.2f}</b> {words}" for name, words in TOLD.items() if name in latest)
-    body = f'<ul class="legend">{legend}</ul>{_plot(known, steps, False)}{_plot(known, steps, True)}'
+    told = " · ".join(
+        f"<b>{signed(latest[name] + 0.0, 2)}</b> {words}" for name, words in TOLD.items() if name in latest
+    )
+    body = f'<ul class="legend">{legend}</ul>{_plot(known, False)}{_plot(known, True)}'
     return card("tune-losses", "Loss", switch + body + hint(told))
 
 
-def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], steps: int, log: bool) -> str:
+def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], log: bool) -> str:
     def scaled(value: float) -> float:
         return math.log10(max(value, 1e-6)) if log else value
 
     values = [scaled(value) for points in lines.values() for _, value in points]
     marks = ticks(min(values), max(values)) if log else ticks(0, max(values))
     low, high = marks[0], marks[-1]
-    last = max(steps, *(points[-1][0] for points in lines.values()))
+    last = max(10, *(points[-1][0] for points in lines.values()))
 
     def y(value: float) -> float:
         return 100 * (high - value) / (high - low)

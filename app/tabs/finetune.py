@@ -102,7 +102,13 @@ class FinetuneTab:
                 slot("status")
                 with gr.Row(elem_id="tune-actions"):
                     self.actions = {
-                        name: gr.Button(words, size="sm", min_width=90, elem_id=f"tune-{name}")
+                        name: gr.Button(
+                            words,
+                            size="sm",
+                            min_width=90,
+                            elem_id=f"tune-{name}",
+                            variant="primary" if name == "use" else "secondary",
+                        )
                         for name, words in (
                             ("use", "Open in Explore with it"),
                             ("stop", "Stop"),
