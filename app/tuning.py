@@ -82,7 +82,6 @@ class Tuning:
         self.explorer, self.shelf = explorer, shelf
         self.home = RunHome()
         self.queue = RunQueue(self.home)
-        explorer.keep_private(self.home.folder)
         self._curves: OrderedDict[str, Curve] = OrderedDict()
         self._verdicts: OrderedDict[tuple[str, int], Future] = OrderedDict()
         self._paces: OrderedDict[tuple, Pace] = OrderedDict()
@@ -138,6 +137,7 @@ class Tuning:
 
     def checkpoints(self, owner: str | None) -> tuple[str, ...]:
         """What a person has made available to the other tabs."""
+        self._hide()
         offered = (ticket for ticket in self.home.of(owner) if (ticket.about or {}).get("offered"))
         return tuple(str(self.home.run(ticket).folder) for ticket in offered)
 
@@ -149,6 +149,7 @@ class Tuning:
         """
         if not self._has_checkpoint(ticket):
             raise RunError(f"{ticket.name} has not saved a checkpoint yet: let it make some steps.")
+        self._hide()
         self.home.write(replace(ticket, about=(ticket.about or {}) | {"offered": True}))
         return str(self.home.run(ticket).folder)
 
@@ -156,6 +157,10 @@ class Tuning:
         """The clips that a run is judged on, which lie in its directory."""
         folder = self.home.run(ticket).folder
         return [Judged(folder / c["file"], c["title"], c["label"]) for c in (ticket.about or {}).get("judged", [])]
+
+    def _hide(self) -> None:
+        """Before any of them is loaded; not earlier, since a page is laid out before its explorer is there."""
+        self.explorer.keep_private(self.home.folder)
 
     # Pieces of the page ---------------------------------------------------------------------------------------
 
@@ -243,6 +248,7 @@ class Tuning:
         return future.result()[:2] if future.done() else (render_verdict.judging(), "")
 
     def _judge_run(self, ticket: Ticket) -> tuple[str, str, float]:
+        self._hide()
         run = self.home.run(ticket)
         try:
             path = self.shelf.folder() / f"{ticket.name}.zip"

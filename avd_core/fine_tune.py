@@ -105,7 +105,7 @@ def take(sources: Sequence[Source], folder: Path) -> Iterator[TakenClip | str]:
         try:
             frames = read_clip(source.clip, frames=STORED_FRAMES, size=STORED_SIZE, whole=True).frames
         except ValueError as error:
-            yield f"{source.title}: {error}"
+            yield str(error) if source.title in str(error) else f"{source.title}: {error}"
             continue
         stored = folder / f"{number:04d}.avif"
         stored.write_bytes(encode_frames(frames))

@@ -172,7 +172,6 @@ def test_a_checkpoint_becomes_a_choice_of_its_owner_and_of_nobody_else(
     assert ("mein-lauf", str(run.folder)) in tab.desk.checkpoints(answer[tab.desk.mine])
     assert tab._on_load(ME, None, visitor("n"))[tab.desk.mine] == (str(run.folder),)
     assert tab._on_load(OTHER, None, visitor("n"))[tab.desk.mine] == ()
-    tab.desk.visits.explorer.keep_private(tab.tuning.home.folder)
     tab.desk.visits.explorer.warm_up(str(run.folder))
     assert all("mein-lauf" not in name for name, _ in tab.desk.checkpoints())
 
