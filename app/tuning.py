@@ -26,7 +26,7 @@ from avd_core.detached import AT_WORK, Look, look
 from avd_core.explorer import Explorer
 from avd_core.judgement import Judged, judge, start_of
 from avd_core.run_curve import Curve
-from avd_core.run_home import RunHome, Ticket, new_secret
+from avd_core.run_home import RunHome, Ticket, head_of, new_secret
 from avd_core.run_parcel import write_parcel
 from avd_core.run_queue import RunQueue
 from avd_core.runs import RunError
@@ -152,6 +152,10 @@ class Tuning:
         self._hide()
         self.home.write(replace(ticket, about=(ticket.about or {}) | {"offered": True}))
         return str(self.home.run(ticket).folder)
+
+    def head(self, ticket: Ticket) -> str | None:
+        """The recognition head that the run trained on its labelled clips."""
+        return head_of(self.home.run(ticket).folder)
 
     def judged_clips(self, ticket: Ticket) -> list[Judged]:
         """The clips that a run is judged on, which lie in its directory."""
@@ -282,7 +286,8 @@ class Tuning:
 def _first_row(path: Path, _written: int) -> str:
     """The first clip's row of a sheet of previews: seven pictures side by side."""
     with Image.open(path) as sheet:
-        height, width = map(int, sheet.text["first"].split("x"))
+        said = sheet.text.get("first", f"{sheet.height}x{sheet.width}")  # runs of older versions do not say
+        height, width = map(int, said.split("x"))
         row = sheet.convert("RGB").crop((0, 0, width, height))
     row.thumbnail((MOST_WIDE, MOST_WIDE))
     return sheets.data_address(sheets.jpeg(np.asarray(row)))

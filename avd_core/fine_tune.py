@@ -162,6 +162,8 @@ def arguments(ask: FineTune, folder: str | Path) -> list[str]:
     words = ["--run", str(folder), "--data", str(folder / PACK)]
     words += ["--held-out", str(folder / HELD_OUT_PACK)] if ask.held_out else []
     words += start
+    classes = {clip.source.label for number, clip in enumerate(ask.clips) if number not in ask.held_out} - {""}
+    words += ["--classifier"] if len(classes) > 1 else []
     values = dict(ask.train)
     if "steps" in values:
         words += ["--steps", str(values.pop("steps"))]

@@ -202,3 +202,18 @@ def slug(name: str) -> str:
 
 def _is_key(key: object) -> bool:
     return isinstance(key, str) and bool(_KEY.fullmatch(key))
+
+
+def head_of(checkpoint: str | Path) -> str | None:
+    """The name of the recognition head that belongs to a run's checkpoint, asked for by the run directory."""
+    folder, home = Path(checkpoint), default_home().absolute()
+    if not folder.is_relative_to(home):
+        return None
+    heads = sorted(folder.glob("classifier-*"), key=lambda path: path.stat().st_mtime)
+    return f"own:{folder.parent.name}/{folder.name}/{heads[-1].name.rpartition('-')[2]}" if heads else None
+
+
+def head_folder(name: str) -> Path:
+    """Where a head lies that `classifier_names.is_own` recognises."""
+    key, run, step = name.partition(":")[2].split("/")
+    return default_home().absolute() / key / run / f"classifier-{step}"

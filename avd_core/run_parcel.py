@@ -33,6 +33,8 @@ def write_parcel(run: Run, path: str | Path, *, command: str = "", card: str | N
                 archive.write(run.checkpoint / file, file)
         archive.writestr("README.md", card or _card(run, command))
         archive.writestr("run.json", json.dumps(train, indent=1) + "\n")
+        for path in run.folder.glob("classifier-*/*"):
+            archive.write(path, f"classifier/{path.name}")
         if run.metrics_file.exists():
             archive.write(run.metrics_file, "metrics.jsonl")
     return Path(path)
@@ -54,5 +56,6 @@ made with AVD Explorer, for clips like those; of others it may know less than wh
     {command or "python -m avd_core train --help"}
 
 `config.json`, `model.safetensors` (fp16) and `calibration.json` are the checkpoint: unpack them into a folder and name
-that folder as a checkpoint. `run.json` says how it was trained, `metrics.jsonl` how that went.
+that folder as a checkpoint. `classifier/`, where there is one, names the classes of the clips in such images.
+`run.json` says how it was trained, `metrics.jsonl` how that went.
 """

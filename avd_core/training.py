@@ -70,6 +70,7 @@ class RunningTrainer:
         model.name = run.folder.name
         self.sources = _sources(asked.get("clips", ()))
         self.held_out = _sources(asked.get("held_out", ()))
+        self.wants_classifier = bool(asked.get("classifier"))
         photos = asked.get("photos")
         sampler = ClipSampler(
             self.sources, frames=self.model_config.frames, crop=config.crop, batch_size=config.batch_size,
@@ -171,9 +172,21 @@ class RunningTrainer:
             self._preview(trainer.step)
         judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
         self._save_checkpoint(calibrate(trainer.average, judges, device=self.device))
+        if self.wants_classifier:
+            self._train_classifier()
         status = "done" if trainer.step >= trainer.config.steps else "stopped"
         self._say(status)
         run.log(f"{status} at step {trainer.step}")
+
+    def _train_classifier(self) -> None:
+        """A head that cannot be trained is only missed: the checkpoint is what was asked for first."""
+        from avd_core.own_classifier import train_own  # only who wants one pays for what it needs
+
+        trainer = self.trainer
+        try:
+            self.run.log(train_own(self.run, trainer.average, self.sources, self.held_out, trainer.step))
+        except ValueError as error:
+            self.run.log(f"no classifier: {error}")
 
     def _say(self, status: str, error: str | None = None) -> None:
         """Tells whoever watches how far it is."""
@@ -258,6 +271,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", type=Path, metavar="FILE", help="split of that folder: trains on `train`")
     parser.add_argument("--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview and calibrate on")
     parser.add_argument(
+        "--classifier", action="store_true",
+        help="also train a small classifier of the clips' folders on the distilled images, at the end",
+    )  # fmt: skip
+    parser.add_argument(
         "--photos", type=Path, metavar="FOLDER",
         help="photographs: real images for the discriminator beside frames (--set photo_share=...), and what synthetic "
         "scenes are made of",
@@ -303,6 +320,7 @@ def asked(args: argparse.Namespace) -> dict:
         "clips": _specs(args.data, args.split, "train"),
         "held_out": held_out,
         "photos": str(args.photos.resolve()) if args.photos else None,
+        "classifier": args.classifier,
     }
 
 
@@ -315,11 +333,11 @@ def _create(args: argparse.Namespace) -> None:
     run = Run(args.folder)
     exists = (run.folder / "config.json").exists()
     named = (args.data, args.split, args.held_out, args.photos, args.preset, args.init, args.steps)
-    described = bool(args.set) or any(value is not None for value in named)
+    described = bool(args.set) or args.classifier or any(value is not None for value in named)
     if args.resume and not exists:
         raise RunError(f"{run.folder.name} holds no run to resume.")
     if args.resume and described:
-        config = {"photos": None} | run.config()
+        config = {"photos": None, "classifier": False} | run.config()
         config["train"] = TrainConfig.from_dict(config["train"]).to_dict()  # with fields newer than the run
         if asked(args) != config:
             raise RunError(

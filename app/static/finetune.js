@@ -1,4 +1,5 @@
-/* Fine-tune: the plot's scale lives on the root element, where no new plot reaches it; the command is copied. */
+/* Fine-tune: the plot's scale lives on the root element, where no new plot reaches it; the command is copied;
+   deleting asks twice. */
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -15,6 +16,17 @@
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   };
+  /* What is deleted is gone, with its checkpoint: the first click only asks, before Gradio hears of it. */
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("#tune-delete");
+    if (!button || "armed" in button.dataset) return;
+    event.stopPropagation();
+    event.preventDefault();
+    const words = button.textContent;
+    button.dataset.armed = "";
+    button.textContent = "Delete for good?";
+    setTimeout(() => { delete button.dataset.armed; button.textContent = words; }, 4000);
+  }, true);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-tune]");
     if (!button) return;

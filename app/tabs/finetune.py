@@ -345,7 +345,7 @@ class FinetuneTab:
             name, clip = self.tuning.offer(ticket), self.tuning.judged_clips(ticket)[0]
         except Exception as error:
             return {self.slots["message"]: message(error, "")}
-        opening = Opening(clip.clip, clip.title, whole=True, checkpoint=name)
+        opening = Opening(clip.clip, clip.title, whole=True, checkpoint=name, classifier=self.tuning.head(ticket))
         mine = self.tuning.checkpoints(owner_of(secret))
         return self.desk.open(opening) | {self.desk.mine: mine, self.slots["message"]: ""}
 

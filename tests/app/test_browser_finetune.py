@@ -20,9 +20,15 @@ READY = "#tune-start:not([disabled])"
 
 
 @pytest.fixture(scope="module")
-def own_page(environment: dict[str, str], tiny_checkpoint: Path, tmp_path_factory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where that page's runs lie."""
+    return tmp_path_factory.mktemp("finetune")
+
+
+@pytest.fixture(scope="module")
+def own_page(environment: dict[str, str], tiny_checkpoint: Path, home: Path) -> Iterator[str]:
     """A page that starts from `tiny`, with runs of its own."""
-    folder = tmp_path_factory.mktemp("finetune")
+    folder = home
     own = {"GRADIO_SERVER_PORT": str(free_port()), "AVD_CHECKPOINT": str(tiny_checkpoint)}
     own |= {"AVD_RUNS": str(folder / "runs"), "GRADIO_TEMP_DIR": str(folder / "gradio"), "OMP_NUM_THREADS": "1"}
     (folder / "gradio").mkdir()
@@ -31,7 +37,9 @@ def own_page(environment: dict[str, str], tiny_checkpoint: Path, tmp_path_factor
     assert "Traceback" not in (folder / "log.txt").read_text(), (folder / "log.txt").read_text()
 
 
-def test_clips_are_learned_and_the_run_is_found_again(page, own_page: str, clips: dict[str, Path], tmp_path: Path):
+def test_clips_are_learned_and_the_run_is_found_again(
+    page, own_page: str, home: Path, clips: dict[str, Path], tmp_path: Path
+):
     opened(page, own_page)
     go(page, "Fine-tune")
     page.locator("#tune-length label").nth(1).click()
@@ -104,6 +112,13 @@ def test_clips_are_learned_and_the_run_is_found_again(page, own_page: str, clips
     stranger.wait_for_timeout(2500)
     assert stranger.locator("[data-run]").count() == 0
     stranger.context.close()
+
+    go(page, "Fine-tune")
+    page.locator("#tune-delete").click()
+    assert page.inner_text("#tune-delete") == "Delete for good?" and page.locator("[data-run]").count() == 1
+    page.locator("#tune-delete").click()
+    page.wait_for_selector("#tune-runs .hint")
+    assert not list((home / "runs").glob("*/ticket.json"))
 
 
 STATUS = "document.querySelector('#tune-status')?.textContent"
