@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from avd_core.fine_tune import TakenClip
+from avd_core.taken_clips import TakenClip
 
 
 @dataclass(frozen=True, eq=False)

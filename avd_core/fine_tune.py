@@ -1,35 +1,26 @@
 """A fine-tune on somebody's own clips: from their files to a run directory that needs nothing else.
 
-Clips are read once, when they arrive (`take`), and kept as they will be trained on; what cannot be read is named and
-left out. `prepare` writes them as packs into the run directory, beside the files of the clips that are held out, and
-a config that is exactly what the command line shown (`command`) would write.
-
-Axes: T frames, H, W. Frames are uint8 (T,H,W,3).
+`prepare` writes the clips as packs into the run directory, beside the files of those that are held out, and a config
+that is exactly what the command line shown (`command`) would write.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import dataclasses
-import io
 import json
 import shlex
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from avd_core.config import PRESETS, TrainConfig
-from avd_core.inspection import Source
 from avd_core.run_home import RunHome, Ticket, slug
+from avd_core.taken_clips import TakenClip
 
-THUMBNAIL = 120  # pixels of its short side
 SCRATCH = "preset:"  # before the name of a preset to train from nothing
 PACK, HELD_OUT_PACK, HELD_OUT = "train.pack", "held-out.pack", "held-out"
 
@@ -55,23 +46,6 @@ LENGTHS = {"quick": Length("Quick look", 60), "small": Length("Small", 300), "lo
 
 
 @dataclass(frozen=True)
-class TakenClip:
-    """A clip that can be read.
-
-    Attributes:
-        source: its file, name and class.
-        stored: the file of its frames as they are trained on.
-        shape: (T, H, W) of those.
-        thumbnail: its middle frame, as a JPEG in base64.
-    """
-
-    source: Source
-    stored: Path
-    shape: tuple[int, int, int]
-    thumbnail: str
-
-
-@dataclass(frozen=True)
 class FineTune:
     """What a person asks for.
 
@@ -92,49 +66,6 @@ class FineTune:
     train: Mapping[str, Any]
     device: str = "cpu"
     seconds: float | None = None
-
-
-def take(sources: Sequence[Source], folder: Path) -> Iterator[TakenClip | str]:
-    """Reads clips one after the other; of one that cannot be read comes a sentence instead."""
-    from avd_core.datasets import STORED_FRAMES, STORED_SIZE
-    from avd_core.packs import encode_frames
-    from avd_core.video import read_clip
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, source in enumerate(sources):
-        try:
-            frames = read_clip(source.clip, frames=STORED_FRAMES, size=STORED_SIZE, whole=True).frames
-        except ValueError as error:
-            yield str(error) if source.title in str(error) else f"{source.title}: {error}"
-            continue
-        stored = folder / f"{number:04d}.avif"
-        stored.write_bytes(encode_frames(frames))
-        yield TakenClip(source, stored, frames.shape[:3], _thumbnail(frames[len(frames) // 2]))
-
-
-def _thumbnail(frame: np.ndarray) -> str:
-    picture, file = Image.fromarray(frame), io.BytesIO()
-    picture.thumbnail((2 * THUMBNAIL, THUMBNAIL))
-    picture.save(file, "JPEG", quality=80)
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def hold_out(clips: Sequence[TakenClip]) -> frozenset[int]:
-    """Which clips are kept for judging: a tenth of each class and at least one in all, evenly spread, eight at most.
-
-    Of a single clip none: it is trained on and judged on, and that is told.
-    """
-    if len(clips) < 2:
-        return frozenset()
-    classes: dict[str, list[int]] = {}
-    for number, clip in enumerate(clips):
-        classes.setdefault(clip.source.label, []).append(number)
-    picked = [
-        number
-        for members in classes.values()
-        for number in (members[i] for i in np.linspace(0, len(members) - 1, len(members) // 10 + 2).astype(int)[1:-1])
-    ]
-    return frozenset(picked[:8]) or frozenset([len(clips) - 1])
 
 
 def recipe(steps: int, init: str = "") -> dict[str, Any]:

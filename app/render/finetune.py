@@ -8,7 +8,7 @@ from html import escape
 
 from app.render.parts import card, hint, progress, seconds, signed, ticks
 from avd_core.detached import Look
-from avd_core.fine_tune import TakenClip
+from avd_core.taken_clips import TakenClip
 from avd_core.tune_limits import TuneLimits
 
 NO_CLIPS = """<div class="tune-nothing"><p>Drop in clips of one kind, or a zip with a folder for each class. One of

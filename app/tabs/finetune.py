@@ -19,9 +19,10 @@ from app.render import parts
 from app.tuning import Watch
 from avd_core import synthetic
 from avd_core.archives import CLIP_SUFFIXES, ArchiveLimits
-from avd_core.fine_tune import LENGTHS, FineTune, command, hold_out, prepare, presets, recipe, take
+from avd_core.fine_tune import LENGTHS, FineTune, command, prepare, presets, recipe
 from avd_core.inspection import Gathered, Source, gather
 from avd_core.run_home import Ticket, new_secret, owner_of
+from avd_core.taken_clips import hold_out, take
 from avd_core.tune_limits import LimitError
 
 ID, TITLE = "finetune", "Fine-tune"

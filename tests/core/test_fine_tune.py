@@ -13,10 +13,11 @@ import pytest
 from avd_core import fine_tune, pace, training
 from avd_core.config import ConfigError, TrainConfig
 from avd_core.datasets import STORED_FRAMES, STORED_SIZE
-from avd_core.fine_tune import FineTune, command, field_notes, hold_out, parse_fields, prepare, take
+from avd_core.fine_tune import FineTune, command, field_notes, parse_fields, prepare
 from avd_core.inspection import Source, gather
 from avd_core.packs import PackedClips
 from avd_core.run_home import RunHome
+from avd_core.taken_clips import hold_out, take
 from avd_core.tune_limits import TuneLimits
 from avd_core.video import read_clip
 from tests.tuning import WHO, asked, some_clips
