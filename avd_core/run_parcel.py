@@ -33,8 +33,8 @@ def write_parcel(run: Run, path: str | Path, *, command: str = "", card: str | N
                 archive.write(run.checkpoint / file, file)
         archive.writestr("README.md", card or _card(run, command))
         archive.writestr("run.json", json.dumps(train, indent=1) + "\n")
-        for path in run.folder.glob("classifier-*/*"):
-            archive.write(path, f"classifier/{path.name}")
+        for part in run.folder.glob("classifier-*/*"):
+            archive.write(part, f"classifier/{part.name}")
         if run.metrics_file.exists():
             archive.write(run.metrics_file, "metrics.jsonl")
     return Path(path)
