@@ -62,7 +62,8 @@ class Arrival:
             asked = {"example": self.example, **window}
             if self.example == _first(offer.examples) and not any(window.values()):
                 asked = {}
-        if self.checkpoint != _first(offer.checkpoints):
+        # A folder that is not on offer to everybody is nobody's business.
+        if self.checkpoint != _first(offer.checkpoints) and self.checkpoint in offer.checkpoints:
             asked["checkpoint"] = self.checkpoint
         return urlencode({key: value for key, value in asked.items() if value is not None})
 

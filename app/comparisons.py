@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,10 +86,10 @@ class Compared:
         return self.comparison.request.clip.stem[:80]
 
 
-def wanted(visit: Visit, explorer: Explorer, classifier: str) -> CompareRequest:
-    """The comparison of what Explore shows: its clip and window, and every checkpoint that is at hand."""
+def wanted(visit: Visit, explorer: Explorer, classifier: str, mine: Sequence[str] = ()) -> CompareRequest:
+    """The comparison of what Explore shows: its clip and window, and every checkpoint at hand, `mine` too."""
     shown = visit.result.request
-    checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints()])
+    checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints(), *mine])
     return CompareRequest(
         shown.clip, tuple(checkpoints), shown.start, shown.seconds, shown.whole, classifier=classifier
     )

@@ -19,6 +19,7 @@ from app import arrivals
 from app.arrivals import Arrival, Offer
 from app.recents import Recents
 from app.render import parts
+from app.tuning import Tuning
 from app.visits import Visits
 from avd_core import synthetic
 
@@ -77,6 +78,9 @@ class Desk:
         recents: what each visitor looked at last.
         remembered: what the visitor's browser remembers, once `REMEMBERED` has asked it.
         regrets: says what a link asked for in vain.
+        tuning: everybody's fine-tuning runs.
+        secret: kept by the visitor's browser; whoever holds it holds the runs.
+        mine: the checkpoints that this visitor trained and wants in every tab.
         landing: the tab that a link wants open, as soon as there is something to see.
     """
 
@@ -87,6 +91,10 @@ class Desk:
         self.page, self.visits, self.checkpoint = page, visits, checkpoint
         self.names = [EXPLORE]
         self.recents = Recents(visits.shelf.seconds)
+        self.tuning = Tuning(visits.explorer, visits.shelf)
+        self.mine = gr.State(())
+        # Outside of every tab: what stands in one that is not open has not read the browser's store (gradio 6.31).
+        self.secret = gr.BrowserState(None, storage_key="avd-finetune", secret=self.tuning.browser_secret())
         self.visit, self.opening, self.landing = gr.State(None), gr.State(None), gr.State(None)
         self.remembered = gr.JSON(visible=False)
         self.regrets = gr.HTML(visible=False, elem_id="regrets", apply_default_css=False)
@@ -94,6 +102,10 @@ class Desk:
     def open(self, opening: Opening) -> Updates:
         """What a handler answers to have a clip opened in Explore; `opened` names the outputs it needs."""
         return {self.opening: opening, self.tabs: gr.Tabs(selected=EXPLORE)}
+
+    def checkpoints(self, mine: Iterable[str] = ()) -> list[tuple[str, str]]:
+        """What a visitor can choose among: the page's own, those that are loaded, and what the visitor trained."""
+        return named(dict.fromkeys([self.checkpoint, *self.visits.explorer.checkpoints(), *mine]))
 
     def offer(self, classifiers: Iterable[str] = (), methods: Iterable[str] = ()) -> Offer:
         """What a link can ask for and a browser remember."""

@@ -14,12 +14,13 @@ from app.desk import Desk
 from app.door import Door
 from app.render import parts
 from app.shelf import KEEP_HOURS, SWEEP_SECONDS
-from app.tabs import compare, evidence, explore, gallery, probe, restore, storyboard
+from app.tabs import compare, evidence, explore, finetune, gallery, probe, restore, storyboard
 from app.visits import Visits
 from avd_core.explorer import DEFAULT_CHECKPOINT, Explorer
+from avd_core.run_home import default_home
 
 # In the order of the page. Each has an ID, a TITLE and build(desk, its frame).
-TABS = (explore, compare, restore, probe, storyboard, gallery, evidence)
+TABS = (explore, compare, restore, probe, storyboard, evidence, gallery, finetune)
 MAX_UPLOAD = "300mb"
 
 
@@ -78,5 +79,5 @@ def launch_options() -> dict[str, object]:
         # A session keeps its last result, about 3 MB, until an hour after its tab was closed.
         "state_session_capacity": 500,
         # Results live in the temporary folder; nothing beside the code is for the browser.
-        "blocked_paths": [str(Path(__file__).resolve().parent.parent)],
+        "blocked_paths": [str(Path(__file__).resolve().parent.parent), str(default_home())],
     }

@@ -3,6 +3,8 @@
 `timm:NAME`, `hf:OWNER/NAME` (transformers, made for image classification), and `clip:OWNER/NAME` (transformers, CLIP),
 which knows what it is told to know: `clip:OWNER/NAME=juggling|yoga`.
 
+`own:KEY/NAME/STEP` is the head that a fine-tuning run trained on its labelled clips; nobody can guess its key.
+
 Who has a shell may ask for any of them. Visitors of a page choose from what its operator lists in `AVD_MODELS` (names
 with spaces between) or, with `AVD_ALLOW_MODELS=1`, by any name: then they decide what the server downloads.
 """
@@ -16,6 +18,7 @@ from importlib.util import find_spec
 
 LIBRARIES = {"timm": "timm", "hf": "transformers", "clip": "transformers"}
 MOST_LABELS, LONGEST_LABEL = 64, 80
+_OWN = re.compile(r"own:[\w-]{16,40}/[\w-]{1,40}/\d{1,9}")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no path, no address
 
 
@@ -26,6 +29,11 @@ class ClassifierNameError(ValueError):
 def is_foreign(name: str) -> bool:
     """Whether a name says that it is of another library."""
     return ":" in name and name.partition(":")[0] in LIBRARIES
+
+
+def is_own(name: str) -> bool:
+    """Whether it is the name of a head that came out of a fine-tuning run."""
+    return bool(_OWN.fullmatch(name))
 
 
 def listed() -> list[str]:
@@ -83,6 +91,8 @@ def parsed(name: str) -> tuple[str, str, tuple[str, ...]]:
 
 def titled(name: str) -> str:
     """The name for people: 'clip-vit-base-patch32: juggling, yoga'."""
+    if is_own(name):
+        return f"{name.split('/')[1]}, your own classes"
     if not is_foreign(name):
         return name
     model, _, labels = name.partition(":")[2].partition("=")

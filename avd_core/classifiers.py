@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from avd_core import hub_classifiers
 from avd_core.action_classifier import ACTION, ActionClassifier, ClassifierError, bundled_action_folder
-from avd_core.classifier_names import any_allowed, is_foreign, listed, takes_labels, without_labels
+from avd_core.classifier_names import any_allowed, is_foreign, is_own, listed, takes_labels, without_labels
+from avd_core.run_home import head_folder
 from avd_core.weight_files import WeightsUnavailable, fetch
 
 __all__ = [
@@ -191,6 +192,8 @@ def load_classifier(name: str = DEFAULT, device: str | torch.device = "cpu") -> 
     if is_foreign(name):
         network, labels, size, mean, std, mode = hub_classifiers.load(name, device)
         return Classifier(name, network, labels, Preprocessing(size, mean, std, mode))
+    if is_own(name):
+        return _own(name, device)
     key = name.strip().lower()
     if key == ACTION:
         return _action(device)
@@ -220,7 +223,8 @@ def check_offered(name: str) -> None:
     Raises:
         ClassifierError: the operator has not said that they may have this one.
     """
-    if without_labels(name) in classifier_names():
+    # Who knows the key of a run has been told it.
+    if without_labels(name) in classifier_names() or is_own(name):
         return
     if not any_allowed():
         raise ClassifierError(f"{name[:100]!r} is none of the classifiers offered here.")
@@ -290,6 +294,14 @@ def _action(device: str | torch.device, notice: str | None = None) -> Classifier
     network = ActionClassifier.from_pretrained(folder)
     preprocessing = Preprocessing(size=network.config.size)
     return Classifier(ACTION, network.to(device), network.config.labels, preprocessing, notice=notice)
+
+
+def _own(name: str, device: str | torch.device) -> Classifier:
+    folder = head_folder(name)
+    if not folder.is_dir():
+        raise ClassifierError("This classifier is not here any more: its run was resumed or deleted.")
+    network = ActionClassifier.from_pretrained(folder)
+    return Classifier(name, network.to(device), network.config.labels, Preprocessing(size=network.config.size))
 
 
 def _last_layer(classifier: Classifier) -> nn.Module:

@@ -85,6 +85,7 @@ class Explorer:
 
     def __init__(self, device: str | None = None, max_models: int = 4) -> None:
         self._wanted_device = device
+        self._private: Path | None = None
         self._checkpoints: _Shelf[AVD] = _Shelf(self._load_checkpoint, max_models)
         # A stand-in is not kept: once its download is through, the next call gets the classifier asked for.
         self._classifiers: _Shelf[Classifier] = _Shelf(
@@ -100,11 +101,19 @@ class Explorer:
 
     # What there is ------------------------------------------------------------------------------------------
 
+    def keep_private(self, folder: Path) -> None:
+        """Checkpoints below this folder are somebody's own: whoever knows a path may ask for it, nobody is told."""
+        self._private = folder
+
     def checkpoints(self) -> list[str]:
         """The bundled checkpoints, then others that are loaded; each can be asked for by this name."""
         from avd_core.checkpoint import bundled
 
-        return list(dict.fromkeys([*bundled(), *(name for (name, _), _ in self._checkpoints.loaded())]))
+        loaded = (name for (name, _), _ in self._checkpoints.loaded() if not self._is_private(name))
+        return list(dict.fromkeys([*bundled(), *loaded]))
+
+    def _is_private(self, name: str) -> bool:
+        return self._private is not None and Path(name).is_relative_to(self._private)
 
     def classifiers(self) -> list[str]:
         """The classifiers that can run now, the default first."""

@@ -1,7 +1,8 @@
 """The run directory: the only interface between a trainer and whoever watches it.
 
 `config.json` (what was asked), `state.json` (status, step, pid, error), `metrics.jsonl` (one line a step, each step
-once), `previews/`, `checkpoint/` (replaced whole), `training.pt` (optimisers; never unpickled), `log.txt`.
+once), `previews/`, `checkpoint/` (replaced whole), `training.pt` (optimisers; never unpickled), `log.txt`, `requests/`
+(what a watcher asks of the trainer, which looks there after every step).
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 STATUSES = ("queued", "running", "stopping", "stopped", "paused", "done", "failed")
+REQUESTS = ("stop", "save", "preview")
+LOCKS = (".lock", ".started")  # held by the process that trains, and already by one that is on its way to it
+PATIENCE = 1.0  # seconds to wait for a lock: whoever only looks at it holds it for a moment
 
 
 class RunError(ValueError):
@@ -69,12 +73,41 @@ class Run:
         Raises:
             RunError: when one is training there.
         """
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"{self.folder.name} is being trained by another process: wait, or stop it.") from None
+        with self.locked(".lock"):
             yield
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[int]:
+        """Holds one of `LOCKS` and yields its descriptor: a child that inherits it goes on holding it.
+
+        Raises:
+            RunError: when another process does.
+        """
+        with (self.folder / name).open("w") as file:
+            end = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise RunError(
+                            f"{self.folder.name} is being trained by another process: wait, or stop it."
+                        ) from None
+                    time.sleep(0.02)
+            yield file.fileno()
+
+    def is_alive(self) -> bool:
+        """Whether a process trains here or is about to; a zombie, and a stranger of the same number, do not."""
+        for name in LOCKS:
+            try:
+                with (self.folder / name).open() as file:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except FileNotFoundError:
+                continue
+            except BlockingIOError:
+                return True
+        return False
 
     def config(self) -> dict[str, Any]:
         """What was asked of this run; raises `RunError` where there is none."""
@@ -85,10 +118,10 @@ class Run:
         except (OSError, ValueError) as error:
             raise RunError(f"config.json of {self.folder.name} cannot be read: {error}.") from error
 
-    def write_state(self, status: str, *, step: int, error: str | None = None) -> None:
-        """Replaces `state.json`."""
+    def write_state(self, status: str, *, step: int, error: str | None = None, **facts: Any) -> None:
+        """Replaces `state.json`; `facts` are further plain values, such as `memory` in bytes."""
         assert status in STATUSES
-        state = {"status": status, "step": step, "pid": os.getpid(), "error": error, "time": time.time()}
+        state = {"status": status, "step": step, "pid": os.getpid(), "error": error, "time": time.time(), **facts}
         write_atomically(self.folder / "state.json", json.dumps(state) + "\n")
 
     def state(self) -> dict[str, Any]:
@@ -124,3 +157,26 @@ class Run:
         """Adds a dated line to `log.txt`."""
         with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
+
+    def last_words(self, count: int = 12) -> list[str]:
+        """The last lines of `log.txt`, as far as there are any."""
+        try:
+            with (self.folder / "log.txt").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 400 * count))
+                lines = file.read().decode("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return []
+        return [line for line in lines if line.strip()][-count:]
+
+    def ask(self, what: str) -> None:
+        """Asks the trainer for one of `REQUESTS`; files rather than signals, so that it may be on another machine."""
+        assert what in REQUESTS
+        (self.folder / "requests").mkdir(exist_ok=True)
+        (self.folder / "requests" / what).touch()
+
+    def take_requests(self) -> set[str]:
+        """What was asked since the last look, which is hereby forgotten."""
+        asked = {name for name in REQUESTS if (self.folder / "requests" / name).exists()}
+        for name in asked:
+            (self.folder / "requests" / name).unlink(missing_ok=True)
+        return asked

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import os
+import resource
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from avd_core import distributed
 from avd_core.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
@@ -32,6 +35,8 @@ from avd_core.realism import Calibration
 from avd_core.runs import Run, RunError
 from avd_core.sampling import ClipSampler
 from avd_core.trainer import StepEvent, Trainer, TrainingError, calibrate, preview, whole_clip
+
+SAY_EVERY = 2.0  # seconds between two looks that a watcher gets at the state
 
 
 class RunningTrainer:
@@ -66,6 +71,7 @@ class RunningTrainer:
         model.name = run.folder.name
         self.sources = _sources(asked.get("clips", ()))
         self.held_out = _sources(asked.get("held_out", ()))
+        self.wants_classifier = bool(asked.get("classifier"))
         photos = asked.get("photos")
         sampler = ClipSampler(
             self.sources, frames=self.model_config.frames, crop=config.crop, batch_size=config.batch_size,
@@ -75,6 +81,7 @@ class RunningTrainer:
         real = RealImages(self.sources, photos, photo_share=config.photo_share) if photos else None
         self.trainer = Trainer(model, config, sampler, device=self.device, real=real)
         self.stop_asked = False
+        self._said = 0.0
 
     def resume(self) -> int:
         """Goes on from the saved state; returns its step (0 when nothing was saved yet)."""
@@ -101,8 +108,11 @@ class RunningTrainer:
     def save(self) -> None:
         """Replaces what a resume needs, then `checkpoint/` by the averaged model of the same step."""
         staging = self.run.training_state.with_name(".training.pt")
-        torch.save(self.trainer.state(), staging)
-        os.replace(staging, self.run.training_state)
+        try:
+            torch.save(self.trainer.state(), staging)
+            os.replace(staging, self.run.training_state)
+        finally:
+            staging.unlink(missing_ok=True)  # half a file on a full disk is of no use and in the way
         self._save_checkpoint()
 
     def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
@@ -124,25 +134,34 @@ class RunningTrainer:
         run, trainer, started = self.run, self.trainer, time.monotonic()
         config, saved = trainer.config, started
         if self.leads:
-            run.write_state("running", step=trainer.step)
+            self._say("running")
             processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
             gpu = f" ({torch.cuda.get_device_name(self.device)})" if self.device.startswith("cuda") else ""
             run.log(f"training on {self.device}{gpu}{processes} from step {trainer.step} to {config.steps}")
         try:
+            if self.leads and trainer.step == 0:
+                self._preview(0)  # what there was before
             for event in trainer.steps():
+                asked: set[str] = set()
                 if self.leads:
                     run.append_metrics({"step": event.step, **event.losses, "seconds": round(event.seconds, 3)})
-                    if event.step % config.preview_every == 0 or event.step == config.steps:
+                    asked = run.take_requests()
+                    due = event.step % config.preview_every == 0 or event.step == config.steps
+                    if due or "preview" in asked:
                         self._preview(event.step)
+                    self.stop_asked |= "stop" in asked
                 yield event
                 late = seconds is not None and time.monotonic() - started >= seconds
                 if distributed.any_rank(self.stop_asked or late, self.device):
                     break
                 due = time.monotonic() - saved >= config.save_every_seconds
-                if self.leads and due and not trainer.detector.streak:
+                if self.leads and (due or "save" in asked) and not trainer.detector.streak:
                     self.save()
-                    run.write_state("running", step=event.step)
                     saved = time.monotonic()
+                    if "save" in asked:
+                        run.log(f"saved at step {event.step}, as asked")
+                if self.leads and time.monotonic() - self._said >= SAY_EVERY:
+                    self._say("running")
             if self.leads:
                 self._finish(pausing)
         except Exception as error:
@@ -153,24 +172,45 @@ class RunningTrainer:
     def _finish(self, pausing: bool) -> None:
         run, trainer = self.run, self.trainer
         # First what cannot be had again, then the calibration, which takes a while.
+        self._say("stopping")
         self.save()
         if pausing and trainer.step < trainer.config.steps:
-            run.write_state("paused", step=trainer.step)
+            self._say("paused")
             run.log(f"paused at step {trainer.step}")
             return
-        run.write_state("stopping", step=trainer.step)
+        if not (run.previews / f"{trainer.step:06d}.png").exists():
+            self._preview(trainer.step)
         judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
         self._save_checkpoint(calibrate(trainer.average, judges, device=self.device))
+        if self.wants_classifier:
+            self._train_classifier()
         status = "done" if trainer.step >= trainer.config.steps else "stopped"
-        run.write_state(status, step=trainer.step)
+        self._say(status)
         run.log(f"{status} at step {trainer.step}")
 
+    def _train_classifier(self) -> None:
+        """A head that cannot be trained is only missed: the checkpoint is what was asked for first."""
+        from avd_core.own_classifier import train_own  # only who wants one pays for what it needs
+
+        trainer = self.trainer
+        try:
+            self.run.log(train_own(self.run, trainer.average, self.sources, self.held_out, trainer.step))
+        except ValueError as error:
+            self.run.log(f"no classifier: {error}")
+
+    def _say(self, status: str, error: str | None = None) -> None:
+        """Tells whoever watches how far it is."""
+        self._said = time.monotonic()
+        facts = {"memory": _memory(self.device), "device": self.device}
+        self.run.write_state(status, step=self.trainer.step, error=error, **facts)
+
     def _fail(self, error: Exception) -> None:
-        run, step = self.run, self.trainer.step
-        if isinstance(error, TrainingError) and step:  # rolled back: networks and optimisers are good ones
-            self.save()
-        run.write_state("failed", step=step, error=str(error))
-        run.log(f"failed: {error}")
+        told = in_plain_words(error)
+        with suppress(OSError):  # on a full disk even this may fail, and the first reason is the one that counts
+            if isinstance(error, TrainingError) and self.trainer.step:  # rolled back: all of it is good
+                self.save()
+            self._say("failed", told)
+            self.run.log(f"failed: {told}")
 
     def _preview(self, step: int) -> None:
         """Writes a picture of up to eight held-out clips, one a row, and logs their mean PSNR."""
@@ -185,7 +225,9 @@ class RunningTrainer:
             scores.append(score)
         width = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
-        Image.fromarray(sheet).save(self.run.previews / f"{step:06d}.png")
+        notes = PngInfo()
+        notes.add_text("first", f"{rows[0].shape[0]}x{rows[0].shape[1]}")  # for who shows that clip alone
+        Image.fromarray(sheet).save(self.run.previews / f"{step:06d}.png", pnginfo=notes)
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
 
 
@@ -202,6 +244,28 @@ def train_chunk(folder: str | Path, *, seconds: float, device: str | None = None
         running.resume()
         for _ in running.go(seconds=max(0.0, seconds - (time.monotonic() - started)), pausing=True):
             pass
+
+
+def in_plain_words(error: Exception) -> str:
+    """Why a training ended, with what a person can do about it."""
+    text = str(error)
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "The GPU has run out of memory: take a smaller batch_size or crop, or a larger accumulate."
+    if isinstance(error, MemoryError):
+        return "The machine has run out of memory: take a smaller batch_size or crop, or fewer clips."
+    # torch and safetensors tell of a full disk in errors of their own.
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if full or "No space left" in text or "PytorchStreamWriter" in text:
+        return "The disk is full: free some space and resume. What had been saved before is still there."
+    return text or type(error).__name__
+
+
+def _memory(device: str) -> int:
+    """The most bytes in use so far: of the GPU where it trains on one, else of the machine."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def _sources(specs: Sequence[Mapping]) -> list[ClipSource]:
@@ -251,6 +315,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lists", type=Path, metavar="DIR", help="the official lists, if not in or beside the videos")
     parser.add_argument("--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview and calibrate on")
     parser.add_argument(
+        "--classifier", action="store_true",
+        help="also train a small classifier of the clips' folders on the distilled images, at the end",
+    )  # fmt: skip
+    parser.add_argument(
         "--photos", type=Path, metavar="FOLDER",
         help="photographs: real images for the discriminator beside frames (--set photo_share=...), and what synthetic "
         "scenes are made of",
@@ -266,6 +334,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the train config"
     )
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; the run directory tells how far it is")
 
 
 def _overrides(pairs: Sequence[str]) -> dict:
@@ -282,7 +351,7 @@ def _overrides(pairs: Sequence[str]) -> dict:
     return values
 
 
-def _asked(args: argparse.Namespace) -> dict:
+def asked(args: argparse.Namespace) -> dict:
     """The config of the run that the arguments describe."""
     model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
     overrides = RECIPES.get(model.preset, {}) | _overrides(args.set)
@@ -299,6 +368,7 @@ def _asked(args: argparse.Namespace) -> dict:
         "clips": _specs(args.data, args.split, "train") if in_folders else _official_specs(args),
         "held_out": held_out,
         "photos": str(args.photos.resolve()) if args.photos else None,
+        "classifier": args.classifier,
     }
 
 
@@ -311,19 +381,19 @@ def _create(args: argparse.Namespace) -> None:
     run = Run(args.folder)
     exists = (run.folder / "config.json").exists()
     named = (args.data, args.split, args.held_out, args.photos, args.preset, args.init, args.steps)
-    described = bool(args.set) or any(value is not None for value in named)
+    described = bool(args.set) or args.classifier or any(value is not None for value in named)
     if args.resume and not exists:
         raise RunError(f"{run.folder.name} holds no run to resume.")
     if args.resume and described:
-        config = {"photos": None} | run.config()
+        config = {"photos": None, "classifier": False} | run.config()
         config["train"] = TrainConfig.from_dict(config["train"]).to_dict()  # with fields newer than the run
-        if _asked(args) != config:
+        if asked(args) != config:
             raise RunError(
                 f"--resume goes on to step {config['train']['steps']} with the config of {run.folder.name}, and the "
                 "other arguments describe another run: leave them out, or start a new one with --init."
             )
     elif described:
-        run.create(_asked(args))
+        run.create(asked(args))
     elif not exists:
         raise RunError(f"{run.folder.name} holds no config.json: name --data, --preset or --init for a new run.")
 
@@ -336,13 +406,21 @@ def run(args: argparse.Namespace) -> int:
             return 0
         leads = distributed.rank() == 0
         with Run(args.folder).held() if leads else nullcontext():
-            return _train(RunningTrainer(Run(args.folder), device=device), args.seconds)
+            try:
+                running = RunningTrainer(Run(args.folder), device=device)
+                running.resume()
+            except Exception as error:  # nobody may be there to read standard error
+                if leads:
+                    before = Run(args.folder).state()["step"]
+                    Run(args.folder).write_state("failed", step=before, error=in_plain_words(error))
+                raise
+            return _train(running, args.seconds, quiet=args.quiet)
 
 
-def _train(running: RunningTrainer, seconds: float | None) -> int:
+def _train(running: RunningTrainer, seconds: float | None, *, quiet: bool) -> int:
     from tqdm import tqdm
 
-    if running.resume() and running.leads:
+    if running.trainer.step and running.leads:
         print(f"resumed at step {running.trainer.step}", file=sys.stderr)
 
     def ask_to_stop(*_: object) -> None:
@@ -352,12 +430,17 @@ def _train(running: RunningTrainer, seconds: float | None) -> int:
         signal.signal(number, ask_to_stop)
     total, done = running.trainer.config.steps, running.trainer.step
     with tqdm(
-        total=total, initial=done, unit="step", file=sys.stderr, mininterval=2.0, disable=not running.leads
+        total=total,
+        initial=done,
+        unit="step",
+        file=sys.stderr,
+        mininterval=2.0,
+        disable=quiet or not running.leads,
     ) as bar:
         for event in running.go(seconds=seconds):
             bar.update()
             bar.set_postfix({name: f"{value:.4g}" for name, value in event.losses.items()}, refresh=False)
-    if running.leads:
+    if running.leads and not quiet:
         state = running.run.state()
         print(f"{state['status']} at step {state['step']}: {running.run.checkpoint}")
     return 0

@@ -24,6 +24,15 @@ from tests import chromium
 from tests.hub_server import HubServer
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runs_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Fine-tuning runs of tests lie in a folder of their own, and never in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("runs")
+        patch.setenv("AVD_RUNS", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path | None:
     """The folder of real clips, or None where `AVD_DATA` is unset."""

@@ -16,6 +16,7 @@ from app.visits import Visit, fast
 from app.work import Work
 from avd_core.classifier_names import any_allowed, is_foreign, takes_labels, titled, with_labels, without_labels
 from avd_core.exploration import DEFAULT_CLASSIFIER, DEFAULT_METHOD, Exploration
+from avd_core.run_home import head_of
 
 SLOW = 1.0  # seconds; what takes longer is asked for by a click
 ROAD = "road"  # stands for the check among the times that things took
@@ -158,7 +159,9 @@ class LookPanel:
     def _classifiers(self, result: Exploration) -> list[tuple[str, str]]:
         """What can be chosen, by the name to show; the one in use says so when another stands in for it."""
         in_use, seen = result.request.classifier, result.recognition
-        names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.visits.explorer.classifiers(), in_use])
+        head = head_of(result.request.checkpoint)  # trained on such images, by their owner
+        own = [head] if head else []
+        names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.visits.explorer.classifiers(), *own, in_use])
         return [
             (f"{titled(name)} · {seen.classifier} stands in" if name == in_use and seen.notice else titled(name), name)
             for name in names

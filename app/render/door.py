@@ -48,8 +48,8 @@ def privacy(hours: float) -> str:
     """The page's last line."""
     return (
         '<p class="privacy"><b>Privacy.</b> Your clips stay on the machine that serves this page, are shown to no '
-        f"other visitor, and are deleted after {hours:g} hours. No accounts, no tracking, nothing recorded. Your "
-        "settings stay in this browser.</p>"
+        f"other visitor, and are deleted after {hours:g} hours, those of a fine-tuning run with the run. No accounts, "
+        "no tracking, nothing recorded. Your settings stay in this browser.</p>"
     )
 
 

@@ -7,6 +7,7 @@ from html import escape
 from itertools import groupby
 
 from app.render.parts import ordinal, percent, progress, seconds, signed
+from avd_core.classifier_names import titled
 from avd_core.inspection import Inspected, ordered
 
 ORDERS = [("As they came", ""), ("Class", "class"), ("Restoration gain", "gain"), ("Realism", "realism"),
@@ -31,7 +32,7 @@ def doing(done: int, total: int, left: float | None) -> str:
 def done(rows: Sequence[Inspected], total: int) -> str:
     """The same line when it is finished or was stopped."""
     seen = [row for row in rows if row.problem is None]
-    by = f"<span>classes by <b>{escape(seen[-1].classifier)}</b></span>" if seen else ""
+    by = f"<span>classes by <b>{escape(titled(seen[-1].classifier))}</b></span>" if seen else ""
     words = "" if len(rows) == total else f"<span>cancelled: {len(rows)} of {total} looked at</span>"
     return f'<p class="status"><b>{len(seen)} clip{"" if len(seen) == 1 else "s"}</b>{words}{by}</p>'
 

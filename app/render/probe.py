@@ -14,6 +14,7 @@ import numpy as np
 from app.render import reels
 from app.render.parts import percent
 from app.sheets import Sheet
+from avd_core.classifier_names import titled
 from avd_core.time_probe import VARIANTS, Play, TimeProbe
 
 AMPLIFIED = 8  # differences of a few levels are invisible
@@ -64,7 +65,7 @@ def show(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
     )
     seen = probe.plays[0].recognition
     terms = "".join(
-        f"<div><dt>{term}</dt><dd>{told.format(classifier=f'<b>{escape(seen.classifier)}</b>')}</dd></div>"
+        f"<div><dt>{term}</dt><dd>{told.format(classifier=f'<b>{escape(titled(seen.classifier))}</b>')}</dd></div>"
         for term, told in WORDS.items()
     )
     notice = f'<p class="notice">{escape(seen.notice)}</p>' if seen.notice else ""

@@ -68,7 +68,7 @@ class CompareTab:
     def _wire(self, frame: gr.Tab) -> None:
         shown = [*self.slots.values(), self.compared, self.cancel, self.pair, self.first, self.second]
         shown += [self.classifier, self.order]
-        inputs = [self.desk.visit, self.compared, self.classifier, self.order]
+        inputs = [self.desk.visit, self.compared, self.classifier, self.order, self.desk.mine]
         frame.select(self._on_open, inputs, shown, **OWN)
         for changed in (self.again.click, self.classifier.input):
             changed(self._on_again, inputs, shown, **OWN)
@@ -87,35 +87,49 @@ class CompareTab:
     # Handlers -------------------------------------------------------------------------------------------------
 
     def _on_open(
-        self, visit: Visit | None, compared: Compared | None, classifier: str, order: str, request: gr.Request
+        self,
+        visit: Visit | None,
+        compared: Compared | None,
+        classifier: str,
+        order: str,
+        mine: tuple[str, ...],
+        request: gr.Request,
     ) -> Iterator[Updates]:
         """The tab was opened: a clip that is not compared yet is, one that is shows at once."""
         names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorer.classifiers()])
         yield {self.classifier: gr.Dropdown(list(names))}
-        if visit is None or (compared and compared.comparison.complete and self._is_of(compared, visit, classifier)):
+        if visit is None or (
+            compared and compared.comparison.complete and self._is_of(compared, visit, classifier, mine)
+        ):
             return
-        yield from self._on_again(visit, compared, classifier, order, request)
+        yield from self._on_again(visit, compared, classifier, order, mine, request)
 
     def _on_again(
-        self, visit: Visit | None, compared: Compared | None, classifier: str, order: str, request: gr.Request
+        self,
+        visit: Visit | None,
+        compared: Compared | None,
+        classifier: str,
+        order: str,
+        mine: tuple[str, ...],
+        request: gr.Request,
     ) -> Iterator[Updates]:
         if visit is None:
             yield {self.slots["message"]: FORGOTTEN}
             return
-        mine = self.turns[request.session_hash] = object()
+        own = self.turns[request.session_hash] = object()
         words = parts.progress(f"Reading {visit.title}", 0.02)
         yield {self.slots["message"]: "", self.slots["status"]: words, self.cancel: gr.Button(visible=True)}
         try:
-            ask = wanted(visit, self.explorer, classifier)
+            ask = wanted(visit, self.explorer, classifier, mine)
             for now in carry_out(self.explorer, ask, visit.title, self.desk.visits.shelf.folder()):
                 turn = self.turns.get(request.session_hash)
-                if turn not in (mine, None):
+                if turn not in (own, None):
                     return
-                yield self._shown(now, order, waiting=turn is mine)
+                yield self._shown(now, order, waiting=turn is own)
                 if turn is None:  # cancelled
                     return
         except Exception as error:
-            if self.turns.get(request.session_hash) is mine:
+            if self.turns.get(request.session_hash) is own:
                 yield self._failed(error, compared, order)
 
     def _on_cancel(self, request: gr.Request) -> None:
@@ -177,8 +191,8 @@ class CompareTab:
         told = message(error, KEPT if before else ADVICE)
         return shown | {self.slots["message"]: told, self.cancel: gr.Button(visible=False)}
 
-    def _is_of(self, compared: Compared, visit: Visit, classifier: str) -> bool:
-        return compared.comparison.request == wanted(visit, self.explorer, classifier)
+    def _is_of(self, compared: Compared, visit: Visit, classifier: str, mine: tuple[str, ...]) -> bool:
+        return compared.comparison.request == wanted(visit, self.explorer, classifier, mine)
 
 
 def _is_copy(compared: Compared, name: str) -> bool:

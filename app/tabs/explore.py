@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Opening, Updates, message, named
+from app.desk import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Updates, message, named
 from app.panels.look import LookPanel
 from app.render import contribution, filmstrip, hidden, parts, realism, restoration, stage
 from app.shelf import KEEP_HOURS
@@ -120,9 +120,12 @@ class ExploreTab:
 
         self.reopened = [*shown, self.model]
         greeted = [*self.reopened, *self.desk.arrived]
-        page.load(
+        greeting = page.load(
             self._greet, self.desk.remembered, greeted, **QUIET, concurrency_limit=None, js=self.desk.REMEMBERED
         )  # fmt: skip
+        # What a visitor trained is known by another event, which may come earlier or later than the greeting.
+        for known in (greeting.then, self.desk.mine.change):
+            known(self._on_mine, self.desk.mine, self.model, **QUIET, concurrency_limit=None)
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
             click(None, js=QUEUED)
@@ -132,7 +135,8 @@ class ExploreTab:
         self.model.input(self._on_model, settings, shown, **FIRST)
         aside = [slots["contribution"], slots["message"]]
         slots["contribution"].click(self._on_contribution, self.visit, aside, **ASIDE)
-        self.desk.opening.change(self._on_opening, [self.desk.opening, *settings], [*shown, self.model], **FIRST)
+        asked = {self.desk.opening, self.desk.mine, *settings}
+        self.desk.opening.change(self._on_opening, asked, [*shown, self.model], **FIRST)
         self.look.wire(slots)
 
     # Handlers -------------------------------------------------------------------------------------------------
@@ -188,15 +192,20 @@ class ExploreTab:
         ask = ExploreRequest(self.visits.clip(name), model, classifier=classifier, cam=method)
         yield from self._explored(self.visits.example(name, ask), visit, request)
 
-    def _on_opening(
-        self, opening: Opening, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
-    ) -> Iterator[Updates]:
+    def _on_mine(self, mine: tuple[str, ...]) -> gr.Dropdown:
+        """The visitor's own checkpoints are among the choices."""
+        return gr.Dropdown(self.desk.checkpoints(mine))
+
+    def _on_opening(self, values: dict, request: gr.Request) -> Iterator[Updates]:
         """Another tab wants a clip opened here."""
-        model = opening.checkpoint or model
+        opening, mine, visit = values[self.desk.opening], values[self.desk.mine], values[self.visit]
+        model = opening.checkpoint or values[self.model]
+        classifier, method = values[self.look.classifier], values[self.look.method]
         window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
         look = {"classifier": opening.classifier or classifier, "cam": opening.method or method}
         ask = ExploreRequest(opening.clip, model, **window, **look)
-        yield {self.model: model} | self._blank()
+        choices = self.desk.checkpoints([*mine, model])
+        yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
         yield from self._explored(self.visits.open(opening.title, ask), visit, request)
 
     def _on_window(

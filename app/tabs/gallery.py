@@ -96,7 +96,7 @@ class GalleryTab:
         self.examples.click(self._on_examples, settings, shown, **LONG)
         self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
         self.order.input(self._on_order, [self.inspection, self.order], self.slots["images"], queue=False, **QUIET)
-        frame.select(self._on_open, None, [self.checkpoint, self.classifier], **QUIET)
+        frame.select(self._on_open, self.desk.mine, [self.checkpoint, self.classifier], **QUIET)
         outputs = [*self.desk.opened, self.slots["message"]]
         # In the queue: of events outside of it gradio does not tell that `opening` changed.
         self.slots["images"].click(self._on_pick, self.inspection, outputs, **QUIET, concurrency_limit=None)
@@ -104,12 +104,11 @@ class GalleryTab:
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _on_open(self) -> Updates:
+    def _on_open(self, mine: tuple[str, ...]) -> Updates:
         """What can be chosen among may have changed since."""
-        checkpoints = dict.fromkeys([self.desk.checkpoint, *self.explorer.checkpoints()])
         classifiers = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorer.classifiers()])
         return {
-            self.checkpoint: gr.Dropdown(named(checkpoints)),
+            self.checkpoint: gr.Dropdown(self.desk.checkpoints(mine)),
             self.classifier: gr.Dropdown(list(classifiers)),
         }
 

@@ -102,7 +102,7 @@ class StoryboardTab:
         opened = [*self.desk.opened, self.slots["message"]]
         # Queued: what an unqueued event does to a state, no other event hears of (gradio 6.31).
         self.slots["strip"].click(self._on_open, self.shown, opened, **QUIET, concurrency_limit=None)
-        frame.select(self._on_select, self.shown, [*shown, self.model], **QUIET, queue=False)
+        frame.select(self._on_select, [self.shown, self.desk.mine], [*shown, self.model], **QUIET, queue=False)
         self.desk.page.unload(self._leave)
 
     # Handlers -------------------------------------------------------------------------------------------------
@@ -118,9 +118,8 @@ class StoryboardTab:
     def _leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
 
-    def _on_select(self, shown: Shown | None, request: gr.Request) -> Updates:
-        checkpoints = dict.fromkeys([self.desk.checkpoint, *self.explorer.checkpoints()])
-        updates = {self.model: gr.Dropdown(named(checkpoints))}
+    def _on_select(self, shown: Shown | None, mine: tuple[str, ...], request: gr.Request) -> Updates:
+        updates = {self.model: gr.Dropdown(self.desk.checkpoints(mine))}
         if shown is None and request.session_hash not in self.turns and self.example.strip:
             updates |= self._finished(self.example.strip)
         return updates

@@ -58,7 +58,7 @@ def visit(tab: CompareTab, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
 
 @pytest.fixture(scope="module")
 def answers(tab: CompareTab, visit: Visit) -> list[dict]:
-    return list(tab._on_open(visit, None, CLASSIFIER, "restoration", visitor()))
+    return list(tab._on_open(visit, None, CLASSIFIER, "restoration", (), visitor()))
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +96,9 @@ def test_sheet_and_figures_can_be_saved(tab: CompareTab, answers: list[dict], vi
 
 
 def test_same_clip_is_not_compared_twice(tab: CompareTab, visit: Visit, compared: Compared):
-    again = list(tab._on_open(visit, compared, CLASSIFIER, "restoration", visitor()))
+    again = list(tab._on_open(visit, compared, CLASSIFIER, "restoration", (), visitor()))
     assert len(again) == 1 and tab.compared not in again[0]
-    assert len(list(tab._on_again(visit, compared, CLASSIFIER, "restoration", visitor()))) > 5
+    assert len(list(tab._on_again(visit, compared, CLASSIFIER, "restoration", (), visitor()))) > 5
 
 
 def test_order_changes_when_asked(tab: CompareTab, compared: Compared):
@@ -140,27 +140,27 @@ def test_broken_clip_is_told_and_the_last_comparison_stays(
         raise ValueError("The clip is gone.")
 
     monkeypatch.setattr("app.tabs.compare.carry_out", gone)
-    *_, last = tab._on_again(visit, compared, CLASSIFIER, "restoration", visitor("b"))
+    *_, last = tab._on_again(visit, compared, CLASSIFIER, "restoration", (), visitor("b"))
     assert "The clip is gone." in last[tab.slots["message"]] and not last[tab.cancel].visible
     assert last[tab.compared] is compared and cards(last[tab.slots["grid"]])
-    *_, last = tab._on_again(visit, None, CLASSIFIER, "restoration", visitor("b"))
+    *_, last = tab._on_again(visit, None, CLASSIFIER, "restoration", (), visitor("b"))
     assert 'role="alert"' in last[tab.slots["message"]] and tab.compared not in last
 
 
 def test_newer_clip_stops_the_older_one(tab: CompareTab, visit: Visit):
-    early = tab._on_again(visit, None, CLASSIFIER, "", visitor("c"))
+    early = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("c"))
     for _ in range(3):
         next(early)
-    late = tab._on_again(visit, None, CLASSIFIER, "", visitor("c"))
+    late = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("c"))
     next(late)
     assert list(early) == []
-    other = tab._on_again(visit, None, CLASSIFIER, "", visitor("d"))
+    other = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("d"))
     next(other), next(other)
     assert next(late), "another visitor is not disturbed"
 
 
 def test_cancelling_stops_the_work_and_keeps_what_is_there(tab: CompareTab, visit: Visit):
-    steps = tab._on_again(visit, None, CLASSIFIER, "", visitor("e"))
+    steps = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("e"))
     half = [next(steps) for _ in range(3)][-1]
     assert half[tab.cancel].visible and not half[tab.order].interactive
     tab._on_cancel(visitor("somebody else"))
@@ -173,8 +173,8 @@ def test_cancelling_stops_the_work_and_keeps_what_is_there(tab: CompareTab, visi
 
 
 def test_nothing_to_compare_yet_is_told(tab: CompareTab):
-    assert len(list(tab._on_open(None, None, CLASSIFIER, "", visitor()))) == 1
-    (answer,) = tab._on_again(None, None, CLASSIFIER, "", visitor())
+    assert len(list(tab._on_open(None, None, CLASSIFIER, "", (), visitor()))) == 1
+    (answer,) = tab._on_again(None, None, CLASSIFIER, "", (), visitor())
     assert 'role="alert"' in answer[tab.slots["message"]]
     assert 'role="alert"' in tab._on_pair(None, "a", "b")[tab.slots["message"]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def test_every_figure_of_the_page_is_that_of_the_report(folder: Path, exploratio
         assert word in html, word
     # Beside these, no number that the report does not know: no digits outside of them but the words' own.
     bare = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<data.*?</data>|<code>.*?</code>|<[^>]*>", " ", html, flags=re.S)
+    bare = unescape(bare)
     ours = {"3", "8", "1", "0", "25", "50", "75", "100", *(str(k + 1) for k in range(report["frames"]))}
     names = re.sub(r"[\W_]", " ", f"{report['clip']['name']} {report['classifier']} {report['version']}").split()
     texts = " ".join(report["notes"]) + report["clip"]["codec"] + report["clip"]["container"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import json
 import os
 import random
@@ -57,7 +58,7 @@ def test_a_run_directory_holds_everything(tmp_path, squares):
     run = Run(folder)
     assert run.state()["status"] == "done"
     assert [line["step"] for line in run.metrics()] == [1, 2, 3, 4, 5, 6]
-    assert sorted(path.name for path in run.previews.iterdir()) == ["000003.png", "000006.png"]
+    assert sorted(path.name for path in run.previews.iterdir()) == ["000000.png", "000003.png", "000006.png"]
     model = AVD.from_pretrained(folder)
     assert model.name == "my-run"
     assert len(model.calibration.real) == len(Squares())
@@ -282,3 +283,69 @@ def test_a_run_stopped_early_is_saved_and_goes_on(tmp_path, squares):
         running.stop_asked = True
     assert event.step == state["step"] + 1
     assert json.loads((folder / "state.json").read_text())["step"] == event.step
+
+
+def test_what_a_watcher_asks_for_is_done_after_the_next_step(tmp_path, squares):
+    folder = tmp_path / "r"
+    train(*arguments(folder, squares, "--steps", "500", "--set=preview_every=400", "--seconds=0"))
+    running, run = RunningTrainer(Run(folder)), Run(folder)
+    step = running.resume()
+    fingerprints = [fingerprint_of_state(folder)]
+    for event in running.go():
+        if event.step == step + 2:
+            run.ask("preview"), run.ask("save")
+        if event.step == step + 4:
+            fingerprints.append(fingerprint_of_state(folder))
+            run.ask("stop")
+    assert event.step == step + 5 and run.state()["status"] == "stopped"
+    assert fingerprints[0] != fingerprints[1], "it was saved in between"
+    assert (run.previews / f"{step + 3:06d}.png").exists()
+    assert not run.take_requests()
+    assert run.state()["memory"] > 2**20
+
+
+def full_disk(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("call", ["torch.save", "avd_core.checkpoint.save_file", "avd_core.runs.Run.append_metrics",
+                                  "PIL.Image.Image.save"])  # fmt: skip
+def test_a_full_disk_is_told_and_loses_nothing_that_was_saved(tmp_path, squares, call, monkeypatch):
+    folder = tmp_path / "r"
+    train(*arguments(folder, squares, "--seconds=0"))
+    before, step = fingerprint_of_state(folder), Run(folder).state()["step"]
+    with monkeypatch.context() as patch:
+        patch.setattr(call, full_disk)
+        with pytest.raises(OSError, match="No space"):
+            train("--run", str(folder), "--resume")
+    state = Run(folder).state()
+    assert state["status"] == "failed" and "disk is full" in state["error"]
+    assert not (folder / ".training.pt").exists(), "half a file would only be in the way"
+    assert AVD.from_pretrained(folder).config.preset == "tiny"
+    if call == "torch.save":
+        assert fingerprint_of_state(folder) == before == AVD.from_pretrained(folder).fingerprint and step == 1
+    train("--run", str(folder), "--resume")
+    assert [line["step"] for line in Run(folder).metrics()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_no_memory_left_is_told_in_plain_words(tmp_path, squares, monkeypatch):
+    def out_of_memory(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB (GPU 0; ...)")
+
+    folder = tmp_path / "r"
+    train(*arguments(folder, squares, "--seconds=0"))
+    with monkeypatch.context() as patch:
+        patch.setattr("avd_core.trainer.Trainer.train_step", out_of_memory)
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            train("--run", str(folder), "--resume")
+    assert "smaller batch_size" in Run(folder).state()["error"]
+    train("--run", str(folder), "--resume")
+    assert Run(folder).state()["status"] == "done"
+
+
+def test_a_run_that_cannot_even_start_says_so_in_its_directory(tmp_path, squares):
+    folder = tmp_path / "r"
+    Run(folder).create({"model": MINI.to_dict(), "train": QUICK.to_dict(), "init": str(tmp_path / "gone"), "clips": []})
+    with pytest.raises(ValueError, match="gone"):
+        train("--run", str(folder))
+    assert Run(folder).state()["status"] == "failed" and "gone" in Run(folder).state()["error"]

@@ -1,0 +1,410 @@
+"""Fine-tune: teach a checkpoint on one's own clips; a run goes on without the page, and is found again."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.desk import FORGOTTEN, LONG, QUIET, SHORT, Desk, Opening, Updates, message, named
+from app.drafts import Draft
+from app.panels.recipe import RecipePanel
+from app.render import finetune as render
+from app.render import parts
+from app.tuning import Watch
+from avd_core import synthetic
+from avd_core.archives import CLIP_SUFFIXES, ArchiveLimits
+from avd_core.fine_tune import LENGTHS, FineTune, command, prepare, presets, recipe
+from avd_core.inspection import Gathered, Source, gather
+from avd_core.run_home import Ticket, new_secret, owner_of
+from avd_core.taken_clips import hold_out, take
+from avd_core.tune_limits import LimitError
+
+ID, TITLE = "finetune", "Fine-tune"
+TICK = 1.5  # seconds between two looks at a run
+REMEMBERED = 1000  # sessions of which is known what they were told last
+HOLD = """element.addEventListener("click", (event) => {
+  const card = event.target.closest("[data-hold]");
+  if (card) trigger("click", { number: card.dataset.hold });
+});"""
+CHOOSE = """element.addEventListener("click", (event) => {
+  const card = event.target.closest("[data-run]");
+  if (card) trigger("click", { key: card.dataset.run });
+});"""
+SLOTS = ("status", "failure", "losses", "previews", "verdict", "log", "links")
+EACH = QUIET | {"concurrency_limit": None}
+AT_ONCE = QUIET | {"queue": False}
+
+
+def build(desk: Desk, frame: gr.Tab) -> FinetuneTab:
+    """Lays the tab out in the current context."""
+    return FinetuneTab(desk, frame)
+
+
+class FinetuneTab:
+    """One page's Fine-tune tab, for all visitors; a visitor's runs are known by the secret that their browser keeps."""
+
+    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
+        self.desk, self.tuning = desk, desk.tuning
+        self.limits = self.tuning.home.limits
+        self.told: OrderedDict[str, dict[str, str]] = OrderedDict()  # of each session what it shows
+        self.secret = desk.secret
+        self.draft, self.chosen = gr.State(None), gr.State(None)
+        self._lay_out()
+        self._wire(frame)
+
+    def prepare(self) -> None:
+        """For a background thread: moves the queues on as long as the server lives."""
+        self.tuning.keep_going()
+
+    def _lay_out(self) -> None:
+        self.slots: dict[str, gr.HTML] = {}
+
+        def slot(name: str, value: str = "", **options: Any) -> None:
+            self.slots[name] = gr.HTML(value, elem_id=f"tune-{name}", apply_default_css=False, **options)
+
+        with gr.Column(elem_id="tune"):
+            slot("message", render.off() if not self.limits.on else "")
+            with gr.Row(elem_id="tune-entry"):
+                with gr.Column(elem_id="tune-drop", min_width=240):
+                    self.upload = gr.File(
+                        file_types=[*sorted(CLIP_SUFFIXES), ".zip"], file_count="multiple", label="Clips or a zip",
+                        show_label=False, height=128, elem_id="tune-upload",
+                    )  # fmt: skip
+                    with gr.Row(elem_classes="tune-files"):
+                        self.examples = gr.Button("Take the examples", size="sm", elem_id="tune-examples")
+                        self.clear = gr.Button("Clear", size="sm", elem_id="tune-clear")
+                with gr.Column(elem_id="tune-choices", min_width=280):
+                    with gr.Row():
+                        self.init = gr.Dropdown(
+                            named([self.desk.checkpoint]), value=self.desk.checkpoint, label="Start from",
+                            elem_id="tune-init", min_width=130,
+                        )  # fmt: skip
+                        self.name = gr.Textbox(
+                            "my-clips", label="Name", max_length=40, elem_id="tune-name", min_width=130
+                        )
+                        self.device = gr.Dropdown([("CPU", "cpu")], value="cpu", label="Runs on", min_width=110)
+                    self.length = gr.Radio(
+                        self._lengths(), value=self._lengths()[0][1], label="Length", elem_id="tune-length"
+                    )
+                    slot("estimate", render.estimate(None, 0, 0, "cpu", 0))
+                    self.start = gr.Button("Start", variant="primary", interactive=False, elem_id="tune-start")
+            slot("count")
+            slot("clips", render.NO_CLIPS, js_on_load=HOLD)
+            slot("notes")
+            self.recipe = RecipePanel()
+            slot("runs", render.NO_RUNS, js_on_load=CHOOSE)
+            with gr.Column(visible=False, elem_id="tune-run") as self.panel:
+                slot("status")
+                with gr.Row(elem_id="tune-actions"):
+                    self.actions = {
+                        name: gr.Button(
+                            words,
+                            size="sm",
+                            min_width=90,
+                            elem_id=f"tune-{name}",
+                            variant="primary" if name == "use" else "secondary",
+                        )
+                        for name, words in (
+                            ("use", "Open in Explore with it"),
+                            ("stop", "Stop"),
+                            ("save", "Save now"),
+                            ("preview", "Preview now"),
+                            ("resume", "Resume"),
+                            ("delete", "Delete"),
+                        )
+                    }
+                slot("failure")
+                slot("verdict")
+                slot("links")
+                with gr.Row(elem_classes="row"):
+                    with gr.Column(scale=4, min_width=280):
+                        slot("losses")
+                    with gr.Column(scale=5, min_width=280):
+                        slot("previews")
+                slot("log")
+            gr.HTML(render.terms(self.limits), elem_id="tune-terms", apply_default_css=False)
+        self.timer = gr.Timer(TICK, active=False)
+
+    def _wire(self, frame: gr.Tab) -> None:
+        known = [self.secret, self.chosen]
+        self.seen = [*(self.slots[name] for name in (*SLOTS, "runs")), self.panel, self.chosen, self.timer]
+        self.seen += [*self.actions.values(), self.slots["message"]]
+        drafted = [self.slots[name] for name in ("message", "count", "clips", "notes")]
+        drafted += [self.draft, self.upload, self.examples, self.start]
+        fitted = [self.slots["estimate"], self.slots["message"], self.recipe.command, *self.recipe.fields.values()]
+        asked = {self.draft, self.init, self.length, self.device, self.name, *self.recipe.fields.values()}
+
+        self.desk.page.load(
+            self._on_load, known, [*self.seen, self.secret, self.desk.mine, self.init, self.device], **EACH
+        )
+        self.desk.page.unload(self._leave)
+        frame.select(self._on_select, [*known, self.desk.mine, self.init], [*self.seen, self.init], **EACH)
+        self.timer.tick(self._on_tick, known, self.seen, **AT_ONCE)
+
+        for event, handler, first in (
+            (self.upload.upload, self._on_upload, self.upload),
+            (self.examples.click, self._on_examples, None),
+        ):
+            taken = event(handler, [*([first] if first else []), self.draft], drafted, **LONG)
+            taken.then(self._on_fit, asked, fitted, **SHORT)
+        self.clear.click(self._on_clear, self.draft, drafted, **AT_ONCE)
+        self.slots["clips"].click(self._on_hold, self.draft, drafted, **EACH).then(
+            self._on_command, asked, [self.recipe.command, self.slots["message"]], **EACH
+        )
+        for change in (self.init.input, self.length.input, self.device.input):
+            change(self._on_fit, asked, fitted, **(SHORT | {"trigger_mode": "always_last"}))
+        for control in (self.name, *self.recipe.fields.values()):
+            control.change(
+                self._on_command, asked, [self.recipe.command, self.slots["message"]],
+                **(EACH | {"trigger_mode": "always_last"}),
+            )  # fmt: skip
+        self.recipe.load.upload(
+            self._on_config, self.recipe.load, [self.slots["message"], *self.recipe.fields.values()], **EACH
+        )
+        self.recipe.save.click(
+            self._on_save_config, set(self.recipe.fields.values()), [self.recipe.save, self.slots["message"]], **AT_ONCE
+        )
+
+        self.start.click(self._on_start, asked | {self.secret}, [*self.seen, self.secret], **EACH)
+        self.slots["runs"].click(self._on_choose, self.secret, self.seen, **EACH)
+        for name in ("stop", "save", "preview", "resume", "delete"):
+            # Never in a queue: a Stop that waits for its turn is none.
+            self.actions[name].click(getattr(self, f"_on_{name}"), known, self.seen, **AT_ONCE)
+        opened = [*self.desk.opened, self.desk.mine, self.slots["message"]]
+        self.actions["use"].click(self._on_use, known, opened, **EACH)
+
+    # Clips ----------------------------------------------------------------------------------------------------
+
+    def _on_upload(self, files: list[str] | None, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
+        limits = ArchiveLimits(max_files=self.limits.clips)
+        yield from self._taken(lambda folder: gather(files or [], folder, limits), draft)
+
+    def _on_examples(self, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
+        clips = ((self.desk.visits.clip(name), scene.title) for name, scene in synthetic.SCENES.items())
+        yield from self._taken(lambda _: Gathered(tuple(Source(clip, title) for clip, title in clips)), draft)
+
+    def _taken(self, find: Callable[[Path], Gathered], draft: Draft | None) -> Iterator[Updates]:
+        """Reads the clips that come, and adds them to those that are there."""
+        draft = draft or Draft()
+        words = parts.progress("Looking for clips", 0.02)
+        yield {self.slots["message"]: "", self.slots["count"]: words, self.upload: gr.File(value=None, visible=False),
+               self.examples: gr.Button(interactive=False), self.start: gr.Button(interactive=False)}  # fmt: skip
+        told = ""
+        try:
+            folder = self.desk.visits.shelf.folder()
+            found = find(folder)
+            if len(found.sources) + len(draft.clips) > self.limits.clips:
+                raise LimitError(f"At most {self.limits.clips} clips are trained on here.")
+            draft = replace(draft, skipped=(*draft.skipped, *found.skipped))
+            shown = time.monotonic()
+            for number, one in enumerate(take(found.sources, folder / "taken")):
+                draft = draft.with_clip(one)
+                if time.monotonic() - shown > 0.5:
+                    shown = time.monotonic()
+                    left = len(found.sources) - number - 1
+                    line = parts.progress(
+                        f"Read {number + 1} of {len(found.sources)} clips", 1 - left / (left + number + 1)
+                    )
+                    yield {self.slots["count"]: line, self.slots["clips"]: render.clips(draft.clips, frozenset(), left)}
+            draft = replace(draft, held_out=hold_out(draft.clips))
+        except Exception as error:
+            told = message(error, "Drop in other clips.")
+        yield self._drafted(draft) | {
+            self.slots["message"]: told,
+            self.upload: gr.File(value=None, visible=True),
+            self.examples: gr.Button(interactive=True),
+        }
+
+    def _on_clear(self, draft: Draft | None) -> Updates:
+        return self._drafted(Draft())
+
+    def _on_hold(self, draft: Draft | None, card: gr.EventData) -> Updates:
+        if draft is None:
+            return {self.slots["message"]: FORGOTTEN}
+        return self._drafted(draft.toggled(int(card.number)))
+
+    def _drafted(self, draft: Draft) -> Updates:
+        return {
+            self.draft: draft,
+            self.slots["count"]: render.counted(draft.clips, draft.held_out),
+            self.slots["clips"]: render.clips(draft.clips, draft.held_out),
+            self.slots["notes"]: parts.notes(draft.skipped[:12]),
+            self.start: gr.Button(interactive=bool(draft.clips and self.limits.on)),
+        }
+
+    # Recipe ---------------------------------------------------------------------------------------------------
+
+    def _on_fit(self, values: dict) -> Updates:
+        """How fast it is here, and the number of steps that fit the length chosen."""
+        length, init, device = LENGTHS[values[self.length]], values[self.init], values[self.device]
+        try:
+            train = recipe(1, init)
+            pace = self.tuning.pace(init, train, device)
+            train = recipe(min(self.limits.steps, pace.steps_in(length.seconds)), init)
+            told = render.estimate(pace.seconds, pace.batch_size, train["steps"], device, train["steps"] * pace.seconds)
+        except Exception as error:
+            return {self.slots["message"]: message(error, "Choose another start.")}
+        command = self._on_command(values | {self.recipe.fields[name]: value for name, value in train.items()})
+        return {self.slots["estimate"]: told, self.slots["message"]: ""} | command | self.recipe.shown(train)
+
+    def _on_command(self, values: dict) -> Updates:
+        try:
+            return {self.recipe.command: render.command(command(self._asked(values))), self.slots["message"]: ""}
+        except ValueError as error:
+            return {self.slots["message"]: message(error, "Change it in Advanced.")}
+
+    def _on_config(self, path: str) -> Updates:
+        try:
+            return self.recipe.shown(self.recipe.read(path)) | {self.slots["message"]: ""}
+        except ValueError as error:
+            return {self.slots["message"]: message(error, "Nothing was changed.")}
+
+    def _on_save_config(self, values: dict) -> Updates:
+        try:
+            path = self.recipe.write(self.recipe.values(values), self.desk.visits.shelf.folder() / "train-config.json")
+        except ValueError as error:
+            return {self.slots["message"]: message(error, "Change it, then save.")}
+        return {self.recipe.save: gr.DownloadButton(value=str(path)), self.slots["message"]: ""}
+
+    def _asked(self, values: dict) -> FineTune:
+        draft = values[self.draft] or Draft()
+        return FineTune(
+            values[self.name], values[self.init], draft.clips, draft.held_out, self.recipe.values(values),
+            values[self.device], float(min(LENGTHS[values[self.length]].seconds * 1.5, self.limits.seconds)),
+        )  # fmt: skip
+
+    # Runs -----------------------------------------------------------------------------------------------------
+
+    def _on_load(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        """Somebody opens the page: their runs are found by their browser's secret; a new one gets one."""
+        secret = secret if owner_of(secret) else new_secret()
+        owner = owner_of(secret)
+        mine, devices = self.tuning.checkpoints(owner), self.tuning.devices()
+        return self._shown(owner, chosen, request, anew=True) | {
+            self.secret: secret,
+            self.desk.mine: mine,
+            self.init: gr.Dropdown(self._starts(mine)),
+            self.device: gr.Dropdown([({"cuda": "GPU"}.get(d, "CPU"), d) for d in devices], value=devices[0]),
+        }
+
+    def _on_select(
+        self, secret: Any, chosen: str | None, mine: tuple[str, ...], init: str, request: gr.Request
+    ) -> Updates:
+        starts = gr.Dropdown(self._starts(mine), value=init)
+        return self._shown(owner_of(secret), chosen, request, anew=True) | {self.init: starts}
+
+    def _on_tick(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._shown(owner_of(secret), chosen, request)
+
+    def _on_choose(self, secret: Any, card: gr.EventData, request: gr.Request) -> Updates:
+        return self._shown(owner_of(secret), str(card.key), request, anew=True)
+
+    def _on_start(self, values: dict, request: gr.Request) -> Updates:
+        secret = values[self.secret] if owner_of(values[self.secret]) else new_secret()
+        owner = owner_of(secret)
+        try:
+            ticket = prepare(self._asked(values), self.tuning.home, owner)
+            try:
+                self.tuning.queue.add(ticket)
+            except LimitError:
+                self.tuning.home.forget(ticket)
+                raise
+            self.tuning.queue.advance()
+        except Exception as error:
+            return {self.slots["message"]: message(error, "Nothing was started.")}
+        return self._shown(owner, ticket.key, request, anew=True) | {self.secret: secret, self.slots["message"]: ""}
+
+    def _on_stop(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._done(secret, chosen, request, self.tuning.queue.stop)
+
+    def _on_save(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).ask("save"))
+
+    def _on_preview(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).ask("preview"))
+
+    def _on_resume(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        def resume(ticket: Ticket) -> None:
+            self.tuning.queue.resume(ticket)
+            self.tuning.queue.advance()
+
+        return self._done(secret, chosen, request, resume)
+
+    def _on_delete(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._done(secret, chosen, request, self.tuning.queue.delete)
+
+    def _on_use(self, secret: Any, chosen: str | None) -> Updates:
+        """The checkpoint is there in every tab, and Explore opens the held-out clip with it."""
+        try:
+            ticket = self.tuning.home.find(owner_of(secret), chosen)
+            name, clip = self.tuning.offer(ticket), self.tuning.judged_clips(ticket)[0]
+        except Exception as error:
+            return {self.slots["message"]: message(error, "")}
+        opening = Opening(clip.clip, clip.title, whole=True, checkpoint=name, classifier=self.tuning.head(ticket))
+        mine = self.tuning.checkpoints(owner_of(secret))
+        return self.desk.open(opening) | {self.desk.mine: mine, self.slots["message"]: ""}
+
+    def _done(self, secret: Any, chosen: str | None, request: gr.Request, act: Callable[[Ticket], None]) -> Updates:
+        """Does something to one of the visitor's own runs; another's is none."""
+        try:
+            act(self.tuning.home.find(owner_of(secret), chosen))
+            told = ""
+        except Exception as error:
+            told = message(error, "")
+        return self._shown(owner_of(secret), chosen, request, anew=True) | {self.slots["message"]: told}
+
+    # What handlers answer -------------------------------------------------------------------------------------
+
+    def _starts(self, mine: tuple[str, ...]) -> list[tuple[str, str]]:
+        """What a training can start from."""
+        scratch = [(f"nothing, as {name.partition(':')[2]}", name) for name in presets()]
+        return [*self.desk.checkpoints(mine), *scratch]
+
+    def _lengths(self) -> list[tuple[str, str]]:
+        """How long a training may be here; the shortest always, if need be cut short."""
+        allowed = [name for name, length in LENGTHS.items() if length.seconds <= self.limits.seconds]
+        shown = allowed or list(LENGTHS)[:1]
+        return [(f"{LENGTHS[name].title} · {parts.seconds(LENGTHS[name].seconds)}", name) for name in shown]
+
+    def _shown(self, owner: str | None, chosen: str | None, request: gr.Request, anew: bool = False) -> Updates:
+        """The visitor's runs, and the one chosen, or else the latest; of what has not changed nothing."""
+        tickets = self.tuning.home.of(owner)
+        ticket = next((one for one in tickets if one.key == chosen), tickets[0] if tickets else None)
+        watch = self.tuning.watch(ticket) if ticket else None
+        pieces = {"runs": self.tuning.runs(owner, ticket.key if ticket else None)}
+        pieces |= watch.pieces if watch else dict.fromkeys(SLOTS, "")
+        before = {} if anew else self.told.get(str(request.session_hash), {})
+        self.told[str(request.session_hash)] = pieces
+        while len(self.told) > REMEMBERED:
+            self.told.popitem(last=False)
+        updates: Updates = {self.slots[name]: piece for name, piece in pieces.items() if before.get(name) != piece}
+        updates[self.chosen] = ticket.key if ticket else None
+        active = any(self.tuning.changes(one) for one in tickets)  # after the watch, which may have begun to judge
+        pieces["state"] = f"{watch.look.status if watch else ''} {active}"  # what the buttons hang on
+        if before.get("state") != pieces["state"]:
+            updates |= {self.panel: gr.Column(visible=watch is not None), self.timer: gr.Timer(active=active)}
+            updates |= self._buttons(watch)
+        return updates
+
+    def _buttons(self, watch: Watch | None) -> Updates:
+        """Only what can be done is there to be clicked."""
+        status = watch.look.status if watch else ""
+        working, over = status in ("running",), watch is not None and watch.over
+        visible = {
+            "use": over and watch.has_checkpoint,
+            "stop": status in ("queued", "running"),
+            "save": working,
+            "preview": working,
+            "resume": over and status != "done",
+            "delete": watch is not None,
+        }
+        return {button: gr.Button(visible=bool(visible[name])) for name, button in self.actions.items()}
+
+    def _leave(self, request: gr.Request) -> None:
+        self.told.pop(str(request.session_hash), None)

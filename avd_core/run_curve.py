@@ -1,0 +1,58 @@
+"""The metrics of a run as they grow: only what is new is read, so that a long run can be watched every second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+MOST = 400  # points of a line that is drawn
+
+
+class Curve:
+    """Lines of a `metrics.jsonl`, kept up with.
+
+    Attributes:
+        lines: every whole one, by rising step.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[dict[str, float]] = []
+        self._place, self._inode = 0, None
+
+    def read(self) -> list[dict[str, float]]:
+        """All lines, the new ones too; a resume rewrites the file, and then all of it is read again."""
+        try:
+            told = self.path.stat()
+        except FileNotFoundError:
+            return self.lines
+        if told.st_ino != self._inode or told.st_size < self._place:
+            self.lines, self._place, self._inode = [], 0, told.st_ino
+        with self.path.open("rb") as file:
+            file.seek(self._place)
+            fresh = file.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]  # the last line may be half written
+        self._place += len(whole)
+        for line in whole.splitlines():
+            try:
+                self.lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return self.lines
+
+    def points(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) of one term, thinned to what a plot can show: each point is the mean of its neighbours."""
+        known = [(line["step"], line[name]) for line in self.lines if name in line]
+        width = -(-len(known) // MOST) or 1
+        groups = [known[i : i + width] for i in range(0, len(known), width)]
+        return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
+
+    def seconds_left(self, steps: int, most: float | None = None) -> float | None:
+        """Until the last of `steps`, judged by the recent ones; `most` bounds the training in all."""
+        if not self.lines:
+            return None
+        recent = [line["seconds"] for line in self.lines[-20:]]
+        left = (steps - self.lines[-1]["step"]) * sum(recent) / len(recent)
+        if most is not None:
+            left = min(left, most - sum(line["seconds"] for line in self.lines))
+        return max(0.0, left)

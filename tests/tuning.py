@@ -1,0 +1,61 @@
+"""Fine-tunes for tests: clips that are quick to make, and a training small enough to be over in seconds."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from avd_core.detached import AT_WORK, look
+from avd_core.fine_tune import FineTune, recipe
+from avd_core.inspection import Source
+from avd_core.packs import encode_frames
+from avd_core.run_home import new_secret, owner_of
+from avd_core.runs import Run
+from avd_core.taken_clips import TakenClip
+
+WHO = [owner_of(new_secret()) for _ in range(3)]
+
+
+def some_clips(folder: Path, clip: Path, count: int = 3) -> tuple[TakenClip, ...]:
+    """Clips of moving noise that all claim to be of one file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, made = np.random.default_rng(0), []
+    for number in range(count):
+        coarse = rng.integers(0, 255, (16, 8, 8, 3), np.uint8)
+        frames = np.kron(coarse, np.ones((1, 12, 12, 1), np.uint8))
+        stored, picture = folder / f"{number}.avif", io.BytesIO()
+        stored.write_bytes(encode_frames(frames))
+        Image.fromarray(frames[0]).save(picture, "JPEG")
+        thumbnail = base64.b64encode(picture.getvalue()).decode()
+        made.append(TakenClip(Source(clip, f"clip {number}.mp4", "ab"[number % 2]), stored, (16, 96, 96), thumbnail))
+    return tuple(made)
+
+
+def asked(clips: tuple[TakenClip, ...], name: str = "mine", steps: int = 4, **fields: object) -> FineTune:
+    """A training of `tiny` from nothing."""
+    train = recipe(steps, "preset:tiny") | {"batch_size": 2, "crop": 64, "preview_every": 1000} | fields
+    return FineTune(name, "preset:tiny", clips, frozenset([len(clips) - 1]), train)
+
+
+def waited(run: Run, *until: str, seconds: float = 120.0) -> str:
+    """Waits for a status, by default for any in which nothing happens by itself any more."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        status = look(run).status
+        if status in until or (not until and status not in ("queued", *AT_WORK)):
+            return status
+        time.sleep(0.1)
+    raise AssertionError(f"still {look(run)} after {seconds} s: {run.last_words()}")
+
+
+def waited_for_steps(run: Run, count: int, seconds: float = 120.0) -> None:
+    """Waits until a run has made so many steps."""
+    end = time.monotonic() + seconds
+    while len(run.metrics()) < count:
+        assert time.monotonic() < end and look(run).status in ("queued", *AT_WORK), (look(run), run.last_words())
+        time.sleep(0.05)
