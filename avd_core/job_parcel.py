@@ -52,6 +52,7 @@ def make_parcel(run: Run, folder: Path) -> Path:
             _copy_checkpoint(checkpoint.locate(start), folder / INIT)
     if asked.get("photos"):
         asked["photos"] = _copy_photos(Path(asked["photos"]), folder / PHOTOS)
+    asked.pop("classifier", None)  # a head needs libraries that a job has not, and is not brought back
     (folder / RUN / "config.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
     Run(folder / RUN).write_state("queued", step=run.state()["step"])
     for file in (run.training_state, run.metrics_file, run.folder / "log.txt"):
