@@ -174,7 +174,7 @@ class RunningTrainer:
         # First what cannot be had again, then the calibration, which takes a while.
         self._say("stopping")
         self.save()
-        if pausing and trainer.step < trainer.config.steps:
+        if pausing and not self.stop_asked and trainer.step < trainer.config.steps:
             self._say("paused")
             run.log(f"paused at step {trainer.step}")
             return

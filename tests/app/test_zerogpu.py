@@ -157,6 +157,12 @@ def test_elsewhere_a_chunk_is_a_plain_call(tmp_path, squares):
     assert run.state()["status"] == "paused"
 
 
+def test_stop_is_no_pause(tmp_path, squares):
+    run = create(tmp_path / "run", squares)
+    run.ask("stop")
+    assert [(state["status"], state["step"]) for state in zerogpu.chunks(run.folder)] == [("stopped", 1)]
+
+
 def test_a_run_that_another_process_trains_is_left_alone(tmp_path, squares):
     run = create(tmp_path / "run", squares)
     with run.held(), pytest.raises(RunError, match="being trained by another process"):
