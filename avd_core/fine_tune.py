@@ -21,6 +21,7 @@ from avd_core.config import PRESETS, TrainConfig
 from avd_core.run_home import RunHome, Ticket, slug
 from avd_core.taken_clips import TakenClip
 
+JOBS = "jobs"  # the device of a run that goes to Hugging Face Jobs
 SCRATCH = "preset:"  # before the name of a preset to train from nothing
 PACK, HELD_OUT_PACK, HELD_OUT = "train.pack", "held-out.pack", "held-out"
 
@@ -55,7 +56,7 @@ class FineTune:
         clips: to train and to judge on.
         held_out: which of them, by number, are for judging alone.
         train: fields of `TrainConfig` that differ from the default.
-        device: "cpu" or "cuda".
+        device: where it is to run: "cpu", "cuda", or a place beyond this machine.
         seconds: of training; None is until the last step.
     """
 
@@ -108,7 +109,12 @@ def arguments(ask: FineTune, folder: str | Path) -> list[str]:
 def command(ask: FineTune) -> str:
     """The command line that does the same, for a shell in the folder that holds the run's own; no path of a server."""
     shown = dataclasses.replace(ask, init=ask.init if ask.init.startswith(SCRATCH) else _shown(ask.init))
-    words = [*arguments(shown, Path(slug(ask.name))), "--device", ask.device]
+    words = arguments(shown, Path(slug(ask.name)))
+    if ask.device == JOBS:
+        return shlex.join(["python", "-m", "avd_core", "train", *words, "--prepare"]) + (
+            f" && python -m avd_core job {shlex.quote(slug(ask.name))}"
+        )
+    words += ["--device", ask.device] if ask.device in ("cpu", "cuda") else []
     words += ["--seconds", f"{ask.seconds:g}"] if ask.seconds is not None else []
     return shlex.join(["python", "-m", "avd_core", "train", *words])
 

@@ -23,6 +23,14 @@ WORDS = {
     "done": "done",
     "failed": "failed",
 }
+ELSEWHERE = {
+    "zerogpu": "ZeroGPU is quicker, lends its GPU for a minute at a time, charges your daily quota for it, and goes on "
+    "only while this page is open: close it and the run pauses, saved; <b>Resume</b> goes on.",
+    "jobs": "A rented machine is quicker. It costs your Hugging Face account by the minute, and takes your clips, "
+    "packed, to a private repository of yours.",
+}
+SHARING = """<p class="hint">Weights, config, the figures behind the percentile and a card that tells the training; no
+clips. With your own token: signed in here on a Space, or that of this machine (<code>hf auth login</code>).</p>"""
 # Terms that are drawn, with the class of their line; the others are told as numbers.
 DRAWN = {"recon_loss": ("made", "Restoration"), "guide_loss": ("real", "Distance to the middle frame")}
 TOLD = {
@@ -64,15 +72,32 @@ def counted(taken: Sequence[TakenClip], held_out: frozenset[int]) -> str:
     )
 
 
-def estimate(step: float | None, batch: int, steps: int, device: str, length: float) -> str:
-    """What the training will take here, as measured; `step` in seconds, None before it is known."""
+def estimate(step: float | None, batch: int, steps: int, device: str, length: float, place: str = "") -> str:
+    """What the training will take here, as measured, and what is different elsewhere.
+
+    Args:
+        step: seconds, None before they are known.
+        batch: clips a step.
+        steps: in all.
+        device: of this machine, that it was measured on.
+        length: of the training in seconds.
+        place: where it is to run.
+    """
     if step is None:
         return hint("How fast it is here is measured once there are clips.")
     told = "under 0.1 s" if step < 0.1 else seconds(step)
     where = "this machine’s GPU" if device == "cuda" else "this machine’s CPU"
     return hint(
         f"Measured on {where}: <b>{told}</b> a step of {batch} clips, so <b>{steps} steps</b> in about "
-        f"<b>{seconds(round(length))}</b>, and some seconds to start and to calibrate."
+        f"<b>{seconds(round(length))}</b>, and some seconds to start and to calibrate. {ELSEWHERE.get(place, '')}"
+    )
+
+
+def pushed(address: str, repo: str) -> str:
+    """Where a checkpoint can be seen now, and how others load it."""
+    return hint(
+        f'<b>Pushed.</b> <a href="{escape(address)}" target="_blank" rel="noopener">{escape(repo)}</a> loads by that '
+        f"name: <code>AVD_CHECKPOINT={escape(repo)}</code>, or <code>--checkpoint {escape(repo)}</code>."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,34 +10,26 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import FORGOTTEN, LONG, QUIET, SHORT, Desk, Opening, Updates, message, named
+from app import accounts
+from app.desk import FORGOTTEN, LONG, SHORT, Desk, Updates, message, named
 from app.drafts import Draft
 from app.panels.recipe import RecipePanel
+from app.panels.runs import AT_ONCE, EACH, RunsPanel
 from app.render import finetune as render
 from app.render import parts
-from app.tuning import Watch
 from avd_core import synthetic
 from avd_core.archives import CLIP_SUFFIXES, ArchiveLimits
 from avd_core.fine_tune import LENGTHS, FineTune, command, prepare, presets, recipe
 from avd_core.inspection import Gathered, Source, gather
-from avd_core.run_home import Ticket, new_secret, owner_of
+from avd_core.run_home import new_secret, owner_of
 from avd_core.taken_clips import hold_out, take
 from avd_core.tune_limits import LimitError
 
 ID, TITLE = "finetune", "Fine-tune"
-TICK = 1.5  # seconds between two looks at a run
-REMEMBERED = 1000  # sessions of which is known what they were told last
 HOLD = """element.addEventListener("click", (event) => {
   const card = event.target.closest("[data-hold]");
   if (card) trigger("click", { number: card.dataset.hold });
 });"""
-CHOOSE = """element.addEventListener("click", (event) => {
-  const card = event.target.closest("[data-run]");
-  if (card) trigger("click", { key: card.dataset.run });
-});"""
-SLOTS = ("status", "failure", "losses", "previews", "verdict", "log", "links")
-EACH = QUIET | {"concurrency_limit": None}
-AT_ONCE = QUIET | {"queue": False}
 
 
 def build(desk: Desk, frame: gr.Tab) -> FinetuneTab:
@@ -52,9 +43,8 @@ class FinetuneTab:
     def __init__(self, desk: Desk, frame: gr.Tab) -> None:
         self.desk, self.tuning = desk, desk.tuning
         self.limits = self.tuning.home.limits
-        self.told: OrderedDict[str, dict[str, str]] = OrderedDict()  # of each session what it shows
         self.secret = desk.secret
-        self.draft, self.chosen = gr.State(None), gr.State(None)
+        self.draft = gr.State(None)
         self._lay_out()
         self._wire(frame)
 
@@ -98,54 +88,18 @@ class FinetuneTab:
             slot("clips", render.NO_CLIPS, js_on_load=HOLD)
             slot("notes")
             self.recipe = RecipePanel()
-            slot("runs", render.NO_RUNS, js_on_load=CHOOSE)
-            with gr.Column(visible=False, elem_id="tune-run") as self.panel:
-                slot("status")
-                with gr.Row(elem_id="tune-actions"):
-                    self.actions = {
-                        name: gr.Button(
-                            words,
-                            size="sm",
-                            min_width=90,
-                            elem_id=f"tune-{name}",
-                            variant="primary" if name == "use" else "secondary",
-                        )
-                        for name, words in (
-                            ("use", "Open in Explore with it"),
-                            ("stop", "Stop"),
-                            ("save", "Save now"),
-                            ("preview", "Preview now"),
-                            ("resume", "Resume"),
-                            ("delete", "Delete"),
-                        )
-                    }
-                slot("failure")
-                slot("verdict")
-                slot("links")
-                with gr.Row(elem_classes="row"):
-                    with gr.Column(scale=4, min_width=280):
-                        slot("losses")
-                    with gr.Column(scale=5, min_width=280):
-                        slot("previews")
-                slot("log")
+            self.runs = RunsPanel(self.desk, self.slots["message"])
             gr.HTML(render.terms(self.limits), elem_id="tune-terms", apply_default_css=False)
-        self.timer = gr.Timer(TICK, active=False)
 
     def _wire(self, frame: gr.Tab) -> None:
-        known = [self.secret, self.chosen]
-        self.seen = [*(self.slots[name] for name in (*SLOTS, "runs")), self.panel, self.chosen, self.timer]
-        self.seen += [*self.actions.values(), self.slots["message"]]
+        known, seen = [self.secret, self.runs.chosen], self.runs.seen
         drafted = [self.slots[name] for name in ("message", "count", "clips", "notes")]
         drafted += [self.draft, self.upload, self.examples, self.start]
         fitted = [self.slots["estimate"], self.slots["message"], self.recipe.command, *self.recipe.fields.values()]
         asked = {self.draft, self.init, self.length, self.device, self.name, *self.recipe.fields.values()}
 
-        self.desk.page.load(
-            self._on_load, known, [*self.seen, self.secret, self.desk.mine, self.init, self.device], **EACH
-        )
-        self.desk.page.unload(self._leave)
-        frame.select(self._on_select, [*known, self.desk.mine, self.init], [*self.seen, self.init], **EACH)
-        self.timer.tick(self._on_tick, known, self.seen, **AT_ONCE)
+        self.desk.page.load(self._on_load, known, [*seen, self.secret, self.desk.mine, self.init, self.device], **EACH)
+        frame.select(self._on_select, [*known, self.desk.mine, self.init], [*seen, self.init], **EACH)
 
         for event, handler, first in (
             (self.upload.upload, self._on_upload, self.upload),
@@ -171,13 +125,8 @@ class FinetuneTab:
             self._on_save_config, set(self.recipe.fields.values()), [self.recipe.save, self.slots["message"]], **AT_ONCE
         )
 
-        self.start.click(self._on_start, asked | {self.secret}, [*self.seen, self.secret], **EACH)
-        self.slots["runs"].click(self._on_choose, self.secret, self.seen, **EACH)
-        for name in ("stop", "save", "preview", "resume", "delete"):
-            # Never in a queue: a Stop that waits for its turn is none.
-            self.actions[name].click(getattr(self, f"_on_{name}"), known, self.seen, **AT_ONCE)
-        opened = [*self.desk.opened, self.desk.mine, self.slots["message"]]
-        self.actions["use"].click(self._on_use, known, opened, **EACH)
+        self.start.click(self._on_start, asked | {self.secret}, [*seen, self.secret], **EACH)
+        self.runs.wire()
 
     # Clips ----------------------------------------------------------------------------------------------------
 
@@ -245,9 +194,11 @@ class FinetuneTab:
         length, init, device = LENGTHS[values[self.length]], values[self.init], values[self.device]
         try:
             train = recipe(1, init)
-            pace = self.tuning.pace(init, train, device)
+            here = self.runs.places.measured(device)
+            pace = self.tuning.pace(init, train, here)
             train = recipe(min(self.limits.steps, pace.steps_in(length.seconds)), init)
-            told = render.estimate(pace.seconds, pace.batch_size, train["steps"], device, train["steps"] * pace.seconds)
+            steps = train["steps"]
+            told = render.estimate(pace.seconds, pace.batch_size, steps, here, steps * pace.seconds, device)
         except Exception as error:
             return {self.slots["message"]: message(error, "Choose another start.")}
         command = self._on_command(values | {self.recipe.fields[name]: value for name, value in train.items()})
@@ -285,79 +236,31 @@ class FinetuneTab:
         """Somebody opens the page: their runs are found by their browser's secret; a new one gets one."""
         secret = secret if owner_of(secret) else new_secret()
         owner = owner_of(secret)
-        mine, devices = self.tuning.checkpoints(owner), self.tuning.devices()
-        return self._shown(owner, chosen, request, anew=True) | {
+        mine, places = self.tuning.checkpoints(owner), self.runs.places.choices()
+        return self.runs.shown(owner, chosen, request, anew=True) | {
             self.secret: secret,
             self.desk.mine: mine,
             self.init: gr.Dropdown(self._starts(mine)),
-            self.device: gr.Dropdown([({"cuda": "GPU"}.get(d, "CPU"), d) for d in devices], value=devices[0]),
+            self.device: gr.Dropdown(places, value=places[0][1]),
         }
 
     def _on_select(
         self, secret: Any, chosen: str | None, mine: tuple[str, ...], init: str, request: gr.Request
     ) -> Updates:
         starts = gr.Dropdown(self._starts(mine), value=init)
-        return self._shown(owner_of(secret), chosen, request, anew=True) | {self.init: starts}
+        return self.runs.shown(owner_of(secret), chosen, request, anew=True) | {self.init: starts}
 
-    def _on_tick(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._shown(owner_of(secret), chosen, request)
-
-    def _on_choose(self, secret: Any, card: gr.EventData, request: gr.Request) -> Updates:
-        return self._shown(owner_of(secret), str(card.key), request, anew=True)
-
-    def _on_start(self, values: dict, request: gr.Request) -> Updates:
+    def _on_start(self, values: dict, request: gr.Request, signed_in: gr.OAuthToken | None = None) -> Iterator[Updates]:
         secret = values[self.secret] if owner_of(values[self.secret]) else new_secret()
         owner = owner_of(secret)
         try:
             ticket = prepare(self._asked(values), self.tuning.home, owner)
-            try:
-                self.tuning.queue.add(ticket)
-            except LimitError:
-                self.tuning.home.forget(ticket)
-                raise
-            self.tuning.queue.advance()
+            steps = self.runs.places.start(ticket, accounts.token_of(signed_in))
         except Exception as error:
-            return {self.slots["message"]: message(error, "Nothing was started.")}
-        return self._shown(owner, ticket.key, request, anew=True) | {self.secret: secret, self.slots["message"]: ""}
-
-    def _on_stop(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, self.tuning.queue.stop)
-
-    def _on_save(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).ask("save"))
-
-    def _on_preview(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).ask("preview"))
-
-    def _on_resume(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        def resume(ticket: Ticket) -> None:
-            self.tuning.queue.resume(ticket)
-            self.tuning.queue.advance()
-
-        return self._done(secret, chosen, request, resume)
-
-    def _on_delete(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, self.tuning.queue.delete)
-
-    def _on_use(self, secret: Any, chosen: str | None) -> Updates:
-        """The checkpoint is there in every tab, and Explore opens the held-out clip with it."""
-        try:
-            ticket = self.tuning.home.find(owner_of(secret), chosen)
-            name, clip = self.tuning.offer(ticket), self.tuning.judged_clips(ticket)[0]
-        except Exception as error:
-            return {self.slots["message"]: message(error, "")}
-        opening = Opening(clip.clip, clip.title, whole=True, checkpoint=name, classifier=self.tuning.head(ticket))
-        mine = self.tuning.checkpoints(owner_of(secret))
-        return self.desk.open(opening) | {self.desk.mine: mine, self.slots["message"]: ""}
-
-    def _done(self, secret: Any, chosen: str | None, request: gr.Request, act: Callable[[Ticket], None]) -> Updates:
-        """Does something to one of the visitor's own runs; another's is none."""
-        try:
-            act(self.tuning.home.find(owner_of(secret), chosen))
-            told = ""
-        except Exception as error:
-            told = message(error, "")
-        return self._shown(owner_of(secret), chosen, request, anew=True) | {self.slots["message"]: told}
+            yield {self.slots["message"]: message(error, "Nothing was started.")}
+            return
+        for updates in self.runs.going(steps, owner, ticket.key, request):
+            yield updates | {self.secret: secret}
 
     # What handlers answer -------------------------------------------------------------------------------------
 
@@ -371,40 +274,3 @@ class FinetuneTab:
         allowed = [name for name, length in LENGTHS.items() if length.seconds <= self.limits.seconds]
         shown = allowed or list(LENGTHS)[:1]
         return [(f"{LENGTHS[name].title} · {parts.seconds(LENGTHS[name].seconds)}", name) for name in shown]
-
-    def _shown(self, owner: str | None, chosen: str | None, request: gr.Request, anew: bool = False) -> Updates:
-        """The visitor's runs, and the one chosen, or else the latest; of what has not changed nothing."""
-        tickets = self.tuning.home.of(owner)
-        ticket = next((one for one in tickets if one.key == chosen), tickets[0] if tickets else None)
-        watch = self.tuning.watch(ticket) if ticket else None
-        pieces = {"runs": self.tuning.runs(owner, ticket.key if ticket else None)}
-        pieces |= watch.pieces if watch else dict.fromkeys(SLOTS, "")
-        before = {} if anew else self.told.get(str(request.session_hash), {})
-        self.told[str(request.session_hash)] = pieces
-        while len(self.told) > REMEMBERED:
-            self.told.popitem(last=False)
-        updates: Updates = {self.slots[name]: piece for name, piece in pieces.items() if before.get(name) != piece}
-        updates[self.chosen] = ticket.key if ticket else None
-        active = any(self.tuning.changes(one) for one in tickets)  # after the watch, which may have begun to judge
-        pieces["state"] = f"{watch.look.status if watch else ''} {active}"  # what the buttons hang on
-        if before.get("state") != pieces["state"]:
-            updates |= {self.panel: gr.Column(visible=watch is not None), self.timer: gr.Timer(active=active)}
-            updates |= self._buttons(watch)
-        return updates
-
-    def _buttons(self, watch: Watch | None) -> Updates:
-        """Only what can be done is there to be clicked."""
-        status = watch.look.status if watch else ""
-        working, over = status in ("running",), watch is not None and watch.over
-        visible = {
-            "use": over and watch.has_checkpoint,
-            "stop": status in ("queued", "running"),
-            "save": working,
-            "preview": working,
-            "resume": over and status != "done",
-            "delete": watch is not None,
-        }
-        return {button: gr.Button(visible=bool(visible[name])) for name, button in self.actions.items()}
-
-    def _leave(self, request: gr.Request) -> None:
-        self.told.pop(str(request.session_hash), None)

@@ -72,8 +72,13 @@ def form(tab: FinetuneTab, draft: Draft | None, secret: str | None = ME, **field
     return values | start | {tab.draft: draft, tab.secret: secret}
 
 
+def last(updates: dict | Iterator[dict]) -> dict:
+    """What a handler answers in the end."""
+    return updates if isinstance(updates, dict) else list(updates)[-1]
+
+
 def started(tab: FinetuneTab, draft: Draft, secret: str | None = ME) -> dict:
-    answer = tab._on_start(form(tab, draft, secret), visitor("a"))
+    answer = last(tab._on_start(form(tab, draft, secret), visitor("a")))
     assert 'role="alert"' not in (answer[tab.slots["message"]] or "")
     return answer
 
@@ -84,58 +89,62 @@ def told(tab: FinetuneTab, answer: dict) -> str:
 
 def test_a_run_is_started_watched_and_found_again_by_its_secret(tab: FinetuneTab, draft: Draft):
     answer = started(tab, draft)
-    key = answer[tab.chosen]
-    assert answer[tab.panel].visible and answer[tab.timer].active
-    assert answer[tab.actions["stop"]].visible and not answer[tab.actions["resume"]].visible
-    assert 'data-run="' in answer[tab.slots["runs"]] and "mein-lauf" in answer[tab.slots["runs"]]
+    key = answer[tab.runs.chosen]
+    assert answer[tab.runs.panel].visible and answer[tab.runs.timer].active
+    assert answer[tab.runs.actions["stop"]].visible and not answer[tab.runs.actions["resume"]].visible
+    assert 'data-run="' in answer[tab.runs.slots["runs"]] and "mein-lauf" in answer[tab.runs.slots["runs"]]
     # Another page load, after a restart of the server: nothing but the browser's secret is known.
     again = tab._on_load(ME, None, visitor("b"))
-    assert again[tab.chosen] == key and again[tab.secret] == ME and again[tab.timer].active
+    assert again[tab.runs.chosen] == key and again[tab.secret] == ME and again[tab.runs.timer].active
     fresh = tab._on_load(None, None, visitor("c"))
     assert owner_of(fresh[tab.secret]) and fresh[tab.secret] not in (ME, OTHER)
-    assert fresh[tab.chosen] is None and not fresh[tab.panel].visible and not fresh[tab.timer].active
+    assert fresh[tab.runs.chosen] is None and not fresh[tab.runs.panel].visible and not fresh[tab.runs.timer].active
 
 
 def test_nobody_sees_or_stops_anothers_run(tab: FinetuneTab, draft: Draft):
-    key = started(tab, draft)[tab.chosen]
+    key = started(tab, draft)[tab.runs.chosen]
     ticket = tab.tuning.home.find(owner_of(ME), key)
-    for act in (tab._on_stop, tab._on_save, tab._on_preview, tab._on_resume, tab._on_delete):
+    for act in (tab.runs._on_stop, tab.runs._on_save, tab.runs._on_preview, tab.runs._on_resume, tab.runs._on_delete):
         for secret in (OTHER, None, "x", {"key": ME}):
-            answer = act(secret, key, visitor("x"))
-            assert "no such run of yours" in told(tab, answer) and answer[tab.chosen] is None
-    assert "no such run of yours" in told(tab, tab._on_use(OTHER, key))
+            answer = last(act(secret, key, visitor("x")))
+            assert "no such run of yours" in told(tab, answer) and answer[tab.runs.chosen] is None
+    assert "no such run of yours" in told(tab, tab.runs._on_use(OTHER, key))
     assert tab.tuning.home.run(ticket).take_requests() == set() and tab.tuning.home.status(ticket) == "running"
-    assert key not in tab._on_load(OTHER, key, visitor("x"))[tab.slots["runs"]]
-    assert key not in str(tab._on_choose(OTHER, SimpleNamespace(key=key), visitor("x")))
+    assert key not in tab._on_load(OTHER, key, visitor("x"))[tab.runs.slots["runs"]]
+    assert key not in str(tab.runs._on_choose(OTHER, SimpleNamespace(key=key), visitor("x")))
 
 
 def test_buttons_do_what_they_say_and_only_those_that_can_are_there(tab: FinetuneTab, draft: Draft):
-    key = started(tab, draft)[tab.chosen]
+    key = started(tab, draft)[tab.runs.chosen]
     run = tab.tuning.home.run(tab.tuning.home.find(owner_of(ME), key))
-    for act in (tab._on_save, tab._on_preview, tab._on_stop):
+    for act in (tab.runs._on_save, tab.runs._on_preview, tab.runs._on_stop):
         act(ME, key, visitor("a"))
     assert run.take_requests() == {"save", "preview", "stop"}
     run.write_state("failed", step=3, error="The disk is <full>.")
-    answer = tab._on_tick(ME, key, visitor("a"))
-    visible = {name for name, button in tab.actions.items() if answer[button].visible}
+    answer = tab.runs._on_tick(ME, key, visitor("a"))
+    visible = {name for name, button in tab.runs.actions.items() if answer[button].visible}
     assert visible == {"resume", "delete"}, "nothing was saved, so there is nothing to open"
-    assert "&lt;full&gt;" in answer[tab.slots["failure"]] and not answer[tab.timer].active
-    tab._on_resume(ME, key, visitor("a"))
+    assert "&lt;full&gt;" in answer[tab.runs.slots["failure"]] and not answer[tab.runs.timer].active
+    last(tab.runs._on_resume(ME, key, visitor("a")))
     assert run.state()["status"] == "queued", "it waits until the last process has gone"
     run.write_state("stopped", step=3)
-    answer = tab._on_delete(ME, key, visitor("a"))
-    assert answer[tab.chosen] is None or told(tab, answer)
+    answer = tab.runs._on_delete(ME, key, visitor("a"))
+    assert answer[tab.runs.chosen] is None or told(tab, answer)
 
 
 def test_a_look_sends_only_what_has_changed(tab: FinetuneTab, draft: Draft):
-    key = started(tab, draft)[tab.chosen]
+    key = started(tab, draft)[tab.runs.chosen]
     run = tab.tuning.home.run(tab.tuning.home.find(owner_of(ME), key))
-    assert set(tab._on_tick(ME, key, visitor("a"))) == {tab.chosen}
+    assert set(tab.runs._on_tick(ME, key, visitor("a"))) == {tab.runs.chosen}
     run.append_metrics({"step": 1, "recon_loss": 0.3, "guide_loss": 0.1, "seconds": 2.0})
-    seen = tab._on_tick(ME, key, visitor("a"))
-    assert tab.slots["losses"] in seen and tab.slots["log"] not in seen and "0.3000" in seen[tab.slots["losses"]]
-    assert "about 10 s left" in seen[tab.slots["status"]]
-    assert tab.slots["losses"] in tab._on_tick(ME, key, visitor("of another tab"))
+    seen = tab.runs._on_tick(ME, key, visitor("a"))
+    assert (
+        tab.runs.slots["losses"] in seen
+        and tab.runs.slots["log"] not in seen
+        and "0.3000" in seen[tab.runs.slots["losses"]]
+    )
+    assert "about 10 s left" in seen[tab.runs.slots["status"]]
+    assert tab.runs.slots["losses"] in tab.runs._on_tick(ME, key, visitor("of another tab"))
 
 
 def test_what_cannot_be_started_is_told_and_leaves_nothing(tab: FinetuneTab, draft: Draft):
@@ -145,13 +154,13 @@ def test_what_cannot_be_started_is_told_and_leaves_nothing(tab: FinetuneTab, dra
         (form(tab, draft) | {tab.recipe.fields["crop"]: 99}, "crop"),
         (form(tab, draft) | {tab.recipe.fields["steps"]: None}, "steps is empty"),
     ):
-        assert words in told(tab, tab._on_start(values, visitor("a")))
+        assert words in told(tab, last(tab._on_start(values, visitor("a"))))
     assert tab.tuning.home.tickets() == []
     tab.tuning.home.limits = dataclasses.replace(tab.tuning.home.limits, active=1)
     started(tab, draft)
-    assert "1 of your runs" in told(tab, tab._on_start(form(tab, draft), visitor("a")))
+    assert "1 of your runs" in told(tab, last(tab._on_start(form(tab, draft), visitor("a"))))
     tab.tuning.home.limits = dataclasses.replace(tab.tuning.home.limits, on=0)
-    assert "turned off" in told(tab, tab._on_start(form(tab, draft), visitor("a")))
+    assert "turned off" in told(tab, last(tab._on_start(form(tab, draft), visitor("a"))))
     assert len(tab.tuning.home.tickets()) == 1
 
 
@@ -160,12 +169,12 @@ def test_a_checkpoint_becomes_a_choice_of_its_owner_and_of_nobody_else(
 ):
     import shutil
 
-    key = started(tab, draft)[tab.chosen]
+    key = started(tab, draft)[tab.runs.chosen]
     ticket = tab.tuning.home.find(owner_of(ME), key)
     run = tab.tuning.home.run(ticket)
-    assert "not saved a checkpoint yet" in told(tab, tab._on_use(ME, key))
+    assert "not saved a checkpoint yet" in told(tab, tab.runs._on_use(ME, key))
     shutil.copytree(tiny_checkpoint, run.checkpoint)
-    answer = tab._on_use(ME, key)
+    answer = tab.runs._on_use(ME, key)
     opening = answer[tab.desk.opening]
     assert opening.checkpoint == str(run.folder) and opening.clip.is_file() and opening.whole
     assert answer[tab.desk.tabs].selected == "explore" and answer[tab.desk.mine] == (str(run.folder),)
