@@ -149,10 +149,12 @@ class EvidenceTab:
             return {self.slots["message"]: message(ValueError(str(error)), "Choose another one.")}
         others = [name for name in render.confused(evidence, question) if name not in evidence["checkpoints"]]
         kept = confused in others
+        # A dropdown that is not shown keeps its value, which gradio refuses beside choices that lack it (6.31).
+        beside = gr.Dropdown(others, value=confused if kept else None, visible=True) if others else None
         return {
             self.slots["message"]: "",
             self.slots["answer"]: answer,
-            self.confused: gr.Dropdown(others, value=confused if kept else None, visible=bool(others)),
+            self.confused: beside or gr.Dropdown(visible=False),
             self.slots["confusion"]: render.confusion(evidence, question, confused) if kept else "",
         }
 
