@@ -1,6 +1,6 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test style format bench screenshot checkpoints evidence
+.PHONY: help app test test-first test-second test-page style format bench screenshot checkpoints ablations labelled evidence
 .DELETE_ON_ERROR:
 
 # The first of these that really runs is used (a version manager's shim may exist and still fail).
@@ -14,7 +14,10 @@ REPORTED_ON := gestures surveillance weizmann clips
 # Of each set by itself; a critic wants them all at once.
 PROTOCOLS := restoration agreement order recognition fine-tuned leakage video-models layout
 PACKS := runs/packs
-RUN := runs/base
+MADE := $(addprefix $(PACKS)/,train.pack drawn.pack choose.pack)
+CLIPS := $(PACKS)/train.pack $(PACKS)/drawn.pack
+CHECKPOINTS := base paper
+SEEDS := 0 1 2
 
 # A stamp is newer than its requirements file once all of it is installed: the second start is
 # instant, and a changed file (or an interrupted first try) installs again.
@@ -29,7 +32,16 @@ app: $(APP)  ## set up and serve the page (on GRADIO_SERVER_PORT, else 7860)
 
 test: $(DEV)  ## set up and run every test, the real browser's too
 	@$(BIN)/python -m tests.chromium
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-first test-second
+	@$(MAKE) --no-print-directory test-page
+
+# What needs no browser, in two halves side by side; then the page by itself, or a browser's waits run out.
+test-first: $(DEV)
+	@$(BIN)/python -m pytest tests/core/protocols tests/core/test_[a-d]*.py
+test-second: $(DEV)
+	@$(BIN)/python -m pytest tests/core --ignore=tests/core/protocols --ignore-glob='*/test_[a-d]*.py'
+test-page: $(DEV)
+	@$(BIN)/python -m pytest --ignore=tests/core
 
 style: $(DEV)  ## check lint and formatting
 	$(BIN)/ruff check .
@@ -46,26 +58,63 @@ bench: $(DEV)  ## time AVD against torchvision's networks and PyAV, and what peo
 screenshot: $(DEV)  ## take the README's picture of the page
 	$(BIN)/python -m scripts.screenshot
 
-checkpoints: $(APP)  ## train the bundled checkpoints again from $AVD_DATA (hours; best on a GPU)
+$(PACKS)/train.pack: | $(APP)
 	$(needs_data)
-	$(BIN)/python -m avd_core pack $(TRAINED_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --out $(PACKS)/train.pack \
+	$(BIN)/python -m avd_core pack $(TRAINED_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --out $@ \
 	  --synthetic 300 --photos $$AVD_DATA/photos/people
-	$(BIN)/python -m avd_core pack $(CHOSEN_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --parts choose \
-	  --out $(PACKS)/choose.pack
-	if test -e $(RUN)/config.json; then $(BIN)/python -m avd_core train --run $(RUN) --resume; else \
-	  $(BIN)/python -m avd_core train --run $(RUN) --preset base --data $(PACKS)/train.pack \
-	    --held-out $(PACKS)/choose.pack; fi
-	$(BIN)/python -m avd_core train-action --checkpoint $(RUN)/checkpoint --out runs/action
-	@echo "New: $(RUN)/checkpoint and runs/action. Those in checkpoints/ are still the old ones."
 
-evidence: $(APP)  ## measure the bundled checkpoint on the held-out clips of $AVD_DATA
+$(PACKS)/choose.pack: | $(APP)
+	$(needs_data)
+	$(BIN)/python -m avd_core pack $(CHOSEN_ON:%=$$AVD_DATA/%) --splits benchmarks/splits --parts choose --out $@
+
+$(PACKS)/gestures.pack: | $(APP)
+	$(needs_data)
+	$(BIN)/python -m avd_core pack "$$AVD_DATA/gestures" --splits benchmarks/splits --out $@
+
+# Scenes without photographs: drawn ones, sharper and more colourful than footage.
+$(PACKS)/drawn.pack: | $(APP)
+	$(BIN)/python -m avd_core pack --synthetic 400 --out $@
+
+# $(call train,RUN,HOW) or $(call train,RUN,HOW,CLIPS): trains a run directory to its end, or goes on with it.
+train = if test -e $(1)/config.json; then $(BIN)/python -m avd_core train --run $(1) --resume; \
+  else $(BIN)/python -m avd_core train --run $(1) --data $(or $(3),$(CLIPS)) --held-out $(PACKS)/choose.pack $(2); fi
+
+checkpoints: $(MADE)  ## train the bundled checkpoints again (hours; best on a GPU)
+	$(call train,runs/base,--preset base)
+	$(call train,runs/paper-start,--preset paper --steps 450 --set guide_weight=5 --set adv_weight=0)
+	$(call train,runs/paper,--init runs/paper-start/checkpoint --steps 500 --set learning_rate=0.0003 \
+	  --set critic_learning_rate=0.001 --set adv_start=0)
+	$(call train,runs/tiny,--preset tiny --steps 4000 --set crop=64 --set learning_rate=0.003 --set adv_start=1500)
+	$(BIN)/python -m avd_core train-action --checkpoint runs/base/checkpoint --out runs/action
+	@echo "New: runs/base, paper and tiny, each in checkpoint/, and runs/action. Those in checkpoints/ are still the old ones."
+
+ablations: $(MADE)  ## train base on without each of its two losses, three seeds each
+	@set -e; for seed in $(SEEDS); do \
+	  $(call train,runs/ablations/full-seed$$seed,$(ABLATED)); \
+	  $(call train,runs/ablations/no-adversary-seed$$seed,$(ABLATED) --set adv_weight=0); \
+	  $(call train,runs/ablations/no-reconstruction-seed$$seed,$(ABLATED) --set recon_weight=0); \
+	done
+
+labelled: $(PACKS)/gestures.pack $(PACKS)/choose.pack  ## train base on with the labels of the gestures
+	$(call train,runs/labelled,--init base --steps 700 --classifier --set label_weight=0.05 --set crop=96 \
+	  --set batch_size=6 --set learning_rate=0.0006 --set warmup=20 --set adv_start=0,$<)
+
+ABLATED = --init base --steps 150 --quiet --set crop=64 --set batch_size=4 --set learning_rate=0.0006 --set warmup=10 \
+  --set adv_start=0 --set seed=$$seed
+
+evidence: $(APP)  ## measure the bundled checkpoints (and trained ablations) on the held-out clips of $AVD_DATA
 	$(needs_data)
 	@set -e; for name in $(REPORTED_ON); do \
 	  $(BIN)/python -m avd_core evidence "$$AVD_DATA/$$name" --split benchmarks/splits/$$name.json \
-	    --protocols $(PROTOCOLS) --out runs/evidence/$$name; \
+	    --checkpoints $(CHECKPOINTS) --protocols $(PROTOCOLS) --out runs/evidence/$$name; \
 	done
-	@$(BIN)/python -m avd_core evidence $(REPORTED_ON:%="$$AVD_DATA/%") --split $(REPORTED_ON:%=benchmarks/splits/%.json) \
+	@$(BIN)/python -m avd_core evidence $(POOLED) --checkpoints $(CHECKPOINTS) \
 	  --protocols realism kernel-distance --out runs/evidence/pooled
+	@test ! -d runs/ablations || $(BIN)/python -m avd_core evidence $(POOLED) \
+	  --checkpoints $$(ls -d runs/ablations/*/checkpoint) --representations mean dynamic --limit 6 \
+	  --protocols restoration realism --through --out runs/evidence/ablations
+
+POOLED = $(REPORTED_ON:%="$$AVD_DATA/%") --split $(REPORTED_ON:%=benchmarks/splits/%.json)
 
 needs_data = @test -d "$$AVD_DATA" || { echo "Set AVD_DATA to the folder of clips that checkpoints/README.md names." >&2; exit 2; }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,16 @@ EXPLORE = "explore"  # the id of the tab that opens clips
 Updates = dict[Any, Any]
 log = logging.getLogger(__name__)
 _numbers = itertools.count()
+
+
+def calls_off(button: gr.Button, works: list, handler: Callable[..., Updates], inputs: Any, outputs: list) -> None:
+    """Wires a way out of long work: the works end, and `handler` answers how the page is left.
+
+    It answers twice, since the last word of the work may be under way yet and arrive after the first answer: then the
+    page seemed to be at work for ever.
+    """
+    first = button.click(handler, inputs, outputs, cancels=works, **QUIET, queue=False)
+    first.then(handler, inputs, outputs, **QUIET, queue=False)
 
 
 @dataclass(frozen=True)

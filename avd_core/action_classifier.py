@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -150,6 +151,20 @@ class ActionClassifier(nn.Module):
 
 def _stored(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTERS)}
+
+
+def for_classes(labels: Sequence[str]) -> ActionClassifier:
+    """The bundled network with a new last layer for `labels`, or where there is none a new network, to be trained.
+
+    It has seen many images of moving people, and learns other classes from fewer clips than one from nothing.
+    """
+    folder = bundled_action_folder()
+    if folder is None:
+        return ActionClassifier(ActionConfig(tuple(labels)))
+    network = ActionClassifier.from_pretrained(folder)
+    network.config = replace(network.config, labels=tuple(labels))
+    network.head = nn.Linear(network.head.in_features, len(labels))
+    return network
 
 
 def bundled_action_folder() -> Path | None:

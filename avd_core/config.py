@@ -97,7 +97,7 @@ class ModelConfig(_Config):
     deep_blocks: int = 2
     residual: bool = True
     rounding: bool = True
-    discriminator_channels: tuple[int, ...] = (24, 48, 64, 96)
+    discriminator_channels: tuple[int, ...] = (32, 64, 96)
 
     def __post_init__(self) -> None:
         _check(0 < len(self.preset) <= 40, "ModelConfig.preset is a name of 1 to 40 characters.")
@@ -133,7 +133,7 @@ PRESETS: dict[str, ModelConfig] = {
     "paper": ModelConfig(preset="paper", residual=False),
     "tiny": ModelConfig(
         preset="tiny", frames=8, size=64, clip_channels=(8, 12), clip_blocks=(1, 1), image_channels=24,
-        deep_channels=32, deep_blocks=1, discriminator_channels=(8, 16, 24),
+        deep_channels=32, deep_blocks=1, discriminator_channels=(8, 16),
     ),
 }  # fmt: skip
 
@@ -150,7 +150,7 @@ class TrainConfig(_Config):
         critic_learning_rate: of the discriminator, constant.
         recon_weight: mean absolute error of the restored clip; 0 is the ablation without reconstruction.
         adv_weight: relativistic adversarial loss; 0 is the ablation without a discriminator.
-        guide_weight: mean absolute difference of the distilled image to the middle frame (an anchor; 0 as published).
+        guide_weight: mean squared difference of the distilled image to the middle frame (an anchor; 0 as published).
         penalty_weight: gamma of the zero-centred gradient penalties R1 and R2 on the discriminator.
         penalty_every: the penalties are computed every so many steps, scaled to match.
         adv_start: steps before the discriminator joins.
@@ -158,10 +158,13 @@ class TrainConfig(_Config):
         ema_decay: of the averaged encoder and decoder that ship.
         max_grad_norm: gradients of encoder and decoder are clipped to this norm.
         spectrum_weight: FFT loss of the distilled image beside the middle frame.
+        label_weight: cross-entropy of a still-image classifier that is trained along; wants clips in folders of
+            classes. At 0 no label is looked at.
         augment: what is changed, differentiably, in every image the discriminator sees: "" or some of
             "colour,shift,cutout".
         noise_levels: the decoder sees the image under uniform noise of up to so many of 255 levels.
         jpeg_share: share of the images that the decoder sees through JPEG (4:2:0).
+        jpeg_start: steps before that begins: a code must be found before it can be made to last.
         jpeg_quality: the lowest quality of those, 1 to 95; the highest is 95.
         photo_share: share of photographs among the discriminator's real images, in a run that names a folder of them;
             the others, and all in other runs, are frames.
@@ -181,19 +184,21 @@ class TrainConfig(_Config):
     learning_rate: float = 1.2e-3
     critic_learning_rate: float = 2e-4
     recon_weight: float = 1.0
-    adv_weight: float = 0.05
-    guide_weight: float = 0.3
-    penalty_weight: float = 1.0
+    adv_weight: float = 0.005
+    guide_weight: float = 5.0
+    penalty_weight: float = 0.02
     penalty_every: int = 8
-    adv_start: int = 500
+    adv_start: int = 100
     warmup: int = 100
     ema_decay: float = 0.998
     max_grad_norm: float = 1.0
     spectrum_weight: float = 0.0
+    label_weight: float = 0.0
     augment: str = ""
     noise_levels: float = 0.0
-    jpeg_share: float = 0.0
-    jpeg_quality: int = 75
+    jpeg_share: float = 0.7
+    jpeg_start: int = 0
+    jpeg_quality: int = 85
     photo_share: float = 0.5
     accumulate: int = 1
     divergence_factor: float = 4.0
@@ -215,13 +220,14 @@ class TrainConfig(_Config):
         for name in ("learning_rate", "critic_learning_rate", "max_grad_norm"):
             _check(0 < getattr(self, name) < float("inf"), f"TrainConfig.{name} must be positive.")
         for name in (
-            *("recon_weight", "adv_weight", "guide_weight", "spectrum_weight", "penalty_weight"),
-            *("adv_start", "warmup", "noise_levels", "divergence_patience"),
+            *("recon_weight", "adv_weight", "guide_weight", "spectrum_weight", "label_weight", "penalty_weight"),
+            *("adv_start", "jpeg_start", "warmup", "noise_levels", "divergence_patience"),
         ):
             _check(0 <= getattr(self, name) < float("inf"), f"TrainConfig.{name} must be a number and not negative.")
+        losses = ("recon_weight", "adv_weight", "guide_weight", "spectrum_weight", "label_weight")
         _check(
-            self.recon_weight + self.adv_weight + self.guide_weight + self.spectrum_weight > 0,
-            "TrainConfig needs at least one loss: recon_weight, adv_weight, guide_weight or spectrum_weight above 0.",
+            any(getattr(self, name) > 0 for name in losses),
+            f"TrainConfig needs at least one loss: {', '.join(losses[:-1])} or {losses[-1]} above 0.",
         )
         _check(
             set(self.augment_kinds) <= {"colour", "shift", "cutout"},
@@ -246,5 +252,11 @@ class TrainConfig(_Config):
         return tuple(kind.strip() for kind in self.augment.split(",") if kind.strip())
 
 
-# How a preset is trained where that is not the default: `paper` by what was published, and by nothing else.
-RECIPES: dict[str, dict[str, Any]] = {"paper": {"guide_weight": 0.0}}
+# How a preset is trained where that is not the default: `paper` by what was published, and by nothing else; `tiny`
+# without JPEG, for which it is too small.
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {"guide_weight": 0.0, "jpeg_share": 0.0, "adv_weight": 0.02},
+    "tiny": {"jpeg_share": 0.0},
+}
+# What a training from nothing needs beside: first a code must be found, then it can be made to last.
+FROM_NOTHING: dict[str, Any] = {"steps": 4800, "adv_start": 500, "jpeg_start": 2400}

@@ -43,6 +43,12 @@ class ClipSource(Protocol):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
+def class_of(name: str) -> str:
+    """The class of a clip by its name, `set/class/...`; "" where that says none."""
+    parts = str(name).split("/")
+    return parts[1] if len(parts) > 2 and parts[1] != "-" else ""
+
+
 class ReadableClips(Protocol):
     """Clips that can be read one by one, a broken one raising ValueError."""
 

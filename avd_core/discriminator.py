@@ -1,26 +1,30 @@
 """The discriminator: how much an image looks like a real frame, place by place.
 
-Convolutions only and no normalisation, as zero-centred gradient penalties want (R3GAN, arXiv 2501.05441). The first
-layer works at full resolution, since what gives a distilled image away is fine. Its answer is a map of logits: shown
-to people as "where it looks real", averaged into one score.
+Convolutions only and no normalisation, as zero-centred gradient penalties want (R3GAN, arXiv 2501.05441). What gives a
+distilled image away is fine and faint, so beside the image it sees, amplified, what a small blur takes from it. Its
+answer is a map of logits: shown to people as "where it looks real", averaged into one score.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avd_core.config import ModelConfig
 
+FINE_GAIN = 16.0  # one level of 255 becomes about an eighth
+
 
 class Discriminator(nn.Module):
-    """Image (B,3,H,W) in [-1,1], on the 8-bit grid -> logits (B,h,w); h = H / 2^(stages-1). Higher is more real."""
+    """Image (B,3,H,W) in [-1,1], on the 8-bit grid -> logits (B,h,w); h = H / 2^stages. Higher is more real."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = config.discriminator_channels
-        layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 3, padding=1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [nn.Conv2d(6, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for before, width in pairwise(widths):
             layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
             layers += [nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(0.2)]
@@ -28,4 +32,5 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.layers(image).squeeze(1)
+        fine = image - F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        return self.layers(torch.cat([image, (FINE_GAIN * fine).clamp(-2, 2)], dim=1)).squeeze(1)

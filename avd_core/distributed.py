@@ -73,15 +73,6 @@ def mean(values: Tensor) -> Tensor:
     return total / world_size()
 
 
-def gathered(values: Tensor) -> Tensor:
-    """Every rank's share (b,...) of a batch, put together (B,...) in order."""
-    if _alone():
-        return values
-    shares = [torch.empty_like(values) for _ in range(world_size())]
-    dist.all_gather(shares, values.contiguous())
-    return torch.cat(shares)
-
-
 def any_rank(flag: bool, device: str | torch.device) -> bool:
     """Whether the flag is up on some rank: the same answer on each."""
     return bool(mean(torch.tensor(float(flag), device=device)) > 0)

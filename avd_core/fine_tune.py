@@ -78,6 +78,7 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         "learning_rate": 1.2e-3 if scratch else 4e-4,  # less than from nothing: what is known is to be kept
         "warmup": max(1, steps // 10),
         "adv_start": 0,
+        "jpeg_start": steps // 2 if scratch else 0,
         "ema_decay": 0.99,
         "preview_every": max(1, steps // 6),
         "save_every_seconds": 30.0,

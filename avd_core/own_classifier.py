@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avd_core.action_classifier import ActionClassifier, ActionConfig
+from avd_core.action_classifier import ActionClassifier, for_classes
 from avd_core.action_training import Recipe, class_logits, epochs
 from avd_core.classifiers import squash
-from avd_core.datasets import ClipSource
+from avd_core.datasets import ClipSource, class_of
 from avd_core.model import AVD
 from avd_core.runs import Run
 from avd_core.trainer import whole_clip
@@ -27,7 +27,6 @@ from avd_core.trainer import whole_clip
 SIZE = 112
 WINDOWS = ((0.0, 1.0), (0.0, 0.75), (0.25, 1.0))  # parts of each clip; the first is what it is judged by
 STEPS = 240  # of the head's training, about: some clips must not take longer than the run itself
-NO_CLASS = ("", "-")
 
 
 def train_own(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Iterable[ClipSource], step: int) -> str:
@@ -48,12 +47,11 @@ def train_own(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Itera
     """
     images, names = _distilled(model, train, WINDOWS)
     labels = tuple(sorted(set(names)))
-    config = ActionConfig(labels, size=SIZE)
     targets = np.array([labels.index(name) for name in names])
     # The generator of the training itself stays as it is: a resume must not depend on a head.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = ActionClassifier(config).to(next(model.parameters()).device)
+        network = for_classes(labels).to(next(model.parameters()).device)
         recipe = Recipe(epochs=max(10, STEPS // math.ceil(len(targets) / Recipe.batch_size)))
         for epoch in epochs(network, images, targets, recipe):
             network_so_far = epoch.network
@@ -83,9 +81,8 @@ def _distilled(
     device, images, names = next(model.parameters()).device, [], []
     for source in sources:
         for index, name in enumerate(source.names):
-            parts = str(name).split("/")
-            label = parts[1] if len(parts) > 2 else ""
-            if label in NO_CLASS:
+            label = class_of(name)
+            if not label:
                 continue
             stored = source[index]
             views = [stored[int(a * len(stored)) : max(1, math.ceil(b * len(stored)))] for a, b in windows]

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from avd_core.datasets import ClipSource, DataError, SyntheticClips
+from avd_core.datasets import ClipSource, DataError, SyntheticClips, class_of
 
 
 class ClipPool:
@@ -40,10 +40,20 @@ class ClipPool:
     def __len__(self) -> int:
         return sum(len(members) for members in self.sets.values())
 
+    @property
+    def classes(self) -> list[str]:
+        """The classes of all clips, sorted."""
+        found = {class_of(source.names[index]) for members in self.sets.values() for source, index in members}
+        return sorted(found - {""})
+
+    def pick(self, rng: np.random.Generator) -> tuple[ClipSource, int]:
+        """One clip: its source, and its number there."""
+        members = list(self.sets.values())[rng.choice(len(self._shares), p=self._shares)]
+        return members[rng.integers(len(members))]
+
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Stored frames (T',H,W,3) of one clip."""
-        members = list(self.sets.values())[rng.choice(len(self._shares), p=self._shares)]
-        source, index = members[rng.integers(len(members))]
+        source, index = self.pick(rng)
         return source[index]
 
 
@@ -114,6 +124,18 @@ class ClipSampler:
             stored = self.pool.draw(rng)
         return augment(stored, rng, frames=self.frames, crop=self.crop)
 
+    def classes(self, step: int) -> list[str]:
+        """The class of each clip of `batch(step)`; "" of one that has none."""
+        found = []
+        for item in self.items:
+            rng = np.random.default_rng((self.seed, step, item))
+            if rng.random() < self.synthetic_share:
+                found.append("")
+                continue
+            source, index = self.pool.pick(rng)
+            found.append(class_of(source.names[index]))
+        return found
+
 
 class _Steps(Dataset[Tensor]):
     """The batches of a sampler by step, for workers."""
@@ -135,7 +157,7 @@ def augment(stored: np.ndarray, rng: np.random.Generator, *, frames: int, crop: 
 
     The window is the whole clip in half of the cases, else a random part of at least `frames` stored frames. The square
     is cut at a random place and scale, never enlarged where the stored frames are large enough. Mirrored and played
-    backwards at times; brightness and contrast move a little.
+    backwards at times; brightness, contrast and colours change, further than one set of clips has them.
     """
     count, height, width, _ = stored.shape
     length = count if rng.random() < 0.5 else int(rng.integers(min(frames, count), count + 1))
@@ -153,6 +175,11 @@ def augment(stored: np.ndarray, rng: np.random.Generator, *, frames: int, crop: 
     if rng.random() < 0.5:
         clip = clip.flip(-1)
     if rng.random() < 0.5:
-        contrast, brightness = rng.uniform(0.8, 1.2), rng.uniform(-16, 16)
+        contrast, brightness = rng.uniform(0.7, 1.4), rng.uniform(-16, 16)
         clip = (clip - 127.5) * contrast + 127.5 + brightness
+    if rng.random() < 0.5:
+        grey = clip.mean(dim=1, keepdim=True)
+        clip = grey + (clip - grey) * 2.0 ** rng.uniform(-1, 1)
+    if rng.random() < 0.3:
+        clip = clip[:, rng.permutation(3)]
     return clip.clamp(0, 255).round().div(127.5).sub(1).transpose(0, 1)

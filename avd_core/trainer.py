@@ -21,10 +21,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avd_core import distributed, losses
+from avd_core.action_classifier import ActionClassifier, for_classes
 from avd_core.augmentation import augment
+from avd_core.classifiers import squash
 from avd_core.config import ModelConfig, TrainConfig
 from avd_core.datasets import ClipSource
 from avd_core.divergence import DivergenceDetector
@@ -37,6 +40,7 @@ from avd_core.sampling import ClipSampler
 CALIBRATION_CLIPS = 200
 GOOD_EVERY = 50  # steps between the states that a diverged training may fall back on
 AUGMENT_STREAM, DISTURBANCE_STREAM = 1, 2  # keep the draws of one sample apart, and from its clip's
+NO_CLASS = -100
 STATEFUL = ("model", "average", "generator_optimizer", "critic_optimizer")
 
 
@@ -88,6 +92,9 @@ class Trainer:
             )
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         generator = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
+        self.namer = _namer(sampler.pool.classes, device) if config.label_weight > 0 else None
+        if self.namer is not None:
+            generator += self.namer.parameters()
         self._generator_parameters = generator
         self.generator_optimizer = torch.optim.AdamW(
             generator, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
@@ -95,7 +102,7 @@ class Trainer:
         self.critic_optimizer = torch.optim.Adam(
             self.model.discriminator.parameters(), lr=config.critic_learning_rate, betas=(0.0, 0.99)
         )
-        self._generator = distributed.replicated(_Generator(self.model, config))
+        self._generator = distributed.replicated(_Generator(self.model, config, self.namer))
         self._critic = distributed.replicated(self.model.discriminator)
         self.detector = DivergenceDetector(factor=config.divergence_factor, patience=config.divergence_patience)
         self.step = 0
@@ -172,6 +179,10 @@ class Trainer:
     def _adversarial(self) -> bool:
         return self.config.adv_weight > 0 and self.step >= self.config.adv_start
 
+    @property
+    def _jpeg_share(self) -> float:
+        return self.config.jpeg_share if self.step >= self.config.jpeg_start else 0.0
+
     def _real_images(self, clip: Tensor) -> Tensor:
         """A real image for each clip: (b,3,H,W)."""
         if self.real is None:
@@ -180,14 +191,17 @@ class Trainer:
         return self.real.batch(config.seed, self.step, len(items), config.crop, first=items[0]).to(clip.device)
 
     def _real_frames(self, clip: Tensor) -> Tensor:
-        """A frame of another clip of the batch for each clip, so that no pair shares its content: (b,3,H,W)."""
-        size, items = self.config.batch_size, self.sampler.items
+        """A frame of the middle half of each clip, but not the middle one: (b,3,H,W).
+
+        Of the same clip, so that a discriminator learns what makes an image and not what it shows.
+        """
+        count, items = clip.shape[2], self.sampler.items
         # The numbers of a step depend on seed and step alone; on every process they are those of the global batch.
         numbers = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        picks = torch.randint(clip.shape[2], (size,), generator=numbers)
-        theirs = picks.roll(-1)[items.start : items.stop].to(clip.device)  # clip j serves its neighbour j + 1
-        frames = clip[torch.arange(len(items), device=clip.device), :, theirs]
-        return distributed.gathered(frames).roll(1, dims=0)[items.start : items.stop]
+        drawn = torch.rand(self.config.batch_size, generator=numbers)[items.start : items.stop].to(clip.device)
+        others = [frame for frame in range(count // 4, count - count // 4) if frame != count // 2]
+        picks = torch.tensor(others, device=clip.device)[(drawn * len(others)).long()]
+        return clip[torch.arange(len(items), device=clip.device), :, picks]
 
     def _parts(self) -> Iterator[tuple[slice, bool]]:
         """Slices of this process's clips to work off one by one, and whether each is the last."""
@@ -221,13 +235,22 @@ class Trainer:
     def _generator_losses(self, clip: Tensor, real: Tensor, part: slice) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         config, terms = self.config, {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            image, restored = self._generator(clip, self._seeds(part, DISTURBANCE_STREAM))
+            seeds = self._seeds(part, DISTURBANCE_STREAM)
+            image, restored, logits = self._generator(clip, seeds, self._jpeg_share)
         terms["recon_loss"] = losses.reconstruction_loss(restored, clip)
         terms["guide_loss"] = losses.guide_loss(image, clip)
         total = config.recon_weight * terms["recon_loss"] + config.guide_weight * terms["guide_loss"]
         if config.spectrum_weight > 0:
             terms["spectrum_loss"] = losses.spectrum_loss(image, clip)
             total = total + config.spectrum_weight * terms["spectrum_loss"]
+        if self.namer is not None:
+            names = self.sampler.classes(self.step)[part]
+            known = self.namer.config.labels
+            targets = torch.tensor([known.index(name) if name else NO_CLASS for name in names], device=logits.device)
+            # Over all clips, those without a class too, so that parts and processes add up to the whole batch.
+            wrong = F.cross_entropy(logits.float(), targets, ignore_index=NO_CLASS, reduction="none")
+            terms["label_loss"] = wrong.mean()
+            total = total + config.label_weight * terms["label_loss"]
         if self._adversarial:
             real_logits, fake_logits = (self.model.discriminator(self._seen(seen, part)) for seen in (real, image))
             terms["adv_loss_g"] = losses.adversarial_loss_g(real_logits, fake_logits)
@@ -284,18 +307,22 @@ class Trainer:
                 kept.lerp_(new, 1 - decay)
         self.average.discriminator.load_state_dict(self.model.discriminator.state_dict())
 
+    @property
+    def _stateful(self) -> tuple[str, ...]:
+        return (*STATEFUL, "namer") if self.namer is not None else STATEFUL
+
     def state(self) -> dict:
         """Everything that an exact resume needs, as tensors and plain values."""
         return {
             "step": self.step,
-            **{name: getattr(self, name).state_dict() for name in STATEFUL},
+            **{name: getattr(self, name).state_dict() for name in self._stateful},
             "detector": self.detector.state(),
         }
 
     def load_state(self, state: Mapping) -> None:
         """Goes on where `state()` was taken."""
         self.step = int(state["step"])
-        for name in STATEFUL:
+        for name in self._stateful:
             getattr(self, name).load_state_dict(state[name])
         if "detector" in state:  # runs of the first version have none
             self.detector.load_state(state["detector"])
@@ -304,17 +331,32 @@ class Trainer:
 class _Generator(nn.Module):
     """Encoder and decoder in one forward pass, as DistributedDataParallel wants it, with what is between them."""
 
-    def __init__(self, model: AVD, config: TrainConfig) -> None:
+    def __init__(self, model: AVD, config: TrainConfig, namer: ActionClassifier | None) -> None:
         super().__init__()
-        self.encoder, self.decoder = model.encoder, model.decoder
+        self.encoder, self.decoder, self.namer = model.encoder, model.decoder, namer
         self._encode = model.encode  # a bound method: the discriminator does not become part of this module
-        self._disturbance = {
-            "noise": config.noise_levels, "jpeg_share": config.jpeg_share, "jpeg_quality": config.jpeg_quality
-        }  # fmt: skip
+        self._disturbance = {"noise": config.noise_levels, "jpeg_quality": config.jpeg_quality}
 
-    def forward(self, clip: Tensor, seeds: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, clip: Tensor, seeds: Sequence[tuple[int, ...]], jpeg_share: float
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         image = self._encode(clip)
-        return image, self.decoder(disturb(image, seeds, **self._disturbance))
+        restored = self.decoder(disturb(image, seeds, jpeg_share=jpeg_share, **self._disturbance))
+        logits = self.namer(squash(image.float(), self.namer.config.size)) if self.namer is not None else None
+        return image, restored, logits
+
+
+def _namer(classes: Sequence[str], device: str | torch.device) -> ActionClassifier:
+    """The classifier that is trained along.
+
+    Its batch norm keeps the statistics that it has: a batch of a few clips has none worth taking.
+
+    Raises:
+        TrainingError: when there are not two classes.
+    """
+    if len(classes) < 2:
+        raise TrainingError("label_weight wants clips of two classes at least, in folders of their names.")
+    return for_classes(classes).to(device).eval()
 
 
 @torch.inference_mode()

@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from avd_core import distributed
 from avd_core.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
-from avd_core.config import PRESETS, RECIPES, ConfigError, ModelConfig, TrainConfig
+from avd_core.config import FROM_NOTHING, PRESETS, RECIPES, ConfigError, ModelConfig, TrainConfig
 from avd_core.datasets import ClipSource, FolderClips, SyntheticClips, UnlabelledClips, read_split
 from avd_core.model import AVD
 from avd_core.packs import PackedClips
@@ -227,7 +227,10 @@ class RunningTrainer:
         sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
         notes = PngInfo()
         notes.add_text("first", f"{rows[0].shape[0]}x{rows[0].shape[1]}")  # for who shows that clip alone
-        Image.fromarray(sheet).save(self.run.previews / f"{step:06d}.png", pnginfo=notes)
+        path = self.run.previews / f"{step:06d}.png"
+        staging = path.with_suffix(".part")  # a page that looks just now must not find half a picture
+        Image.fromarray(sheet).save(staging, "PNG", pnginfo=notes)
+        os.replace(staging, path)
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
 
 
@@ -354,12 +357,12 @@ def _overrides(pairs: Sequence[str]) -> dict:
 def asked(args: argparse.Namespace) -> dict:
     """The config of the run that the arguments describe."""
     model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
-    overrides = RECIPES.get(model.preset, {}) | _overrides(args.set)
+    overrides = ({} if args.init else FROM_NOTHING) | RECIPES.get(model.preset, {}) | _overrides(args.set)
     if args.steps is not None:
         overrides["steps"] = args.steps
     in_folders = args.dataset == "folder"
     held_out = _specs(args.held_out, None, "")
-    if not held_out and args.split and in_folders:
+    if not held_out and args.split and in_folders and read_split(args.split, ["choose"]):
         held_out = _specs(args.data, args.split, "choose")
     return {
         "model": model.to_dict(),

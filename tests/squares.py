@@ -33,6 +33,12 @@ class Squares:
     __getitem__ = read
 
 
+class NamedSquares(Squares):
+    """The same in two classes, and one that is in none."""
+
+    names = ("squares/a/0", "squares/b/1", "squares/a/2", "squares/3")
+
+
 def write_pack(path: Path) -> Path:
     """Packs them into `path`."""
     index: list[dict] = []
@@ -51,10 +57,16 @@ QUICK = TrainConfig(
 )
 
 
-def make_trainer(config: TrainConfig = QUICK, model_config: ModelConfig = MINI, **extra) -> Trainer:
+def make_trainer(
+    config: TrainConfig = QUICK, model_config: ModelConfig = MINI, clips: Squares | None = None, **extra
+) -> Trainer:
     """A trainer of one and the same start on the squares."""
     torch.manual_seed(0)
     sampler = ClipSampler(
-        [Squares()], frames=model_config.frames, crop=config.crop, batch_size=config.batch_size, seed=config.seed
+        [clips or Squares()],
+        frames=model_config.frames,
+        crop=config.crop,
+        batch_size=config.batch_size,
+        seed=config.seed,
     )
     return Trainer(AVD(model_config), config, sampler, **extra)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,24 @@ WHO = [owner_of(new_secret()) for _ in range(3)]
 def some_clips(folder: Path, clip: Path, count: int = 3) -> tuple[TakenClip, ...]:
     """Clips of moving noise that all claim to be of one file."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng, made = np.random.default_rng(0), []
-    for number in range(count):
-        coarse = rng.integers(0, 255, (16, 8, 8, 3), np.uint8)
-        frames = np.kron(coarse, np.ones((1, 12, 12, 1), np.uint8))
-        stored, picture = folder / f"{number}.avif", io.BytesIO()
-        stored.write_bytes(encode_frames(frames))
-        Image.fromarray(frames[0]).save(picture, "JPEG")
-        thumbnail = base64.b64encode(picture.getvalue()).decode()
+    made = []
+    for number, (encoded, thumbnail) in enumerate(_noise(count)):
+        stored = folder / f"{number}.avif"
+        stored.write_bytes(encoded)
         made.append(TakenClip(Source(clip, f"clip {number}.mp4", "ab"[number % 2]), stored, (16, 96, 96), thumbnail))
     return tuple(made)
+
+
+@cache
+def _noise(count: int) -> list[tuple[bytes, str]]:
+    """Frames and a thumbnail of each, encoded: that takes two seconds, and many tests want them."""
+    rng, made = np.random.default_rng(0), []
+    for _ in range(count):
+        coarse = rng.integers(0, 255, (16, 8, 8, 3), np.uint8)
+        frames, picture = np.kron(coarse, np.ones((1, 12, 12, 1), np.uint8)), io.BytesIO()
+        Image.fromarray(frames[0]).save(picture, "JPEG")
+        made.append((encode_frames(frames), base64.b64encode(picture.getvalue()).decode()))
+    return made
 
 
 def asked(clips: tuple[TakenClip, ...], name: str = "mine", steps: int = 4, **fields: object) -> FineTune:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import gradio as gr
 
-from app.desk import FIRST, FORGOTTEN, KEPT, LONG, QUIET, Desk, Updates, message
+from app.desk import FIRST, FORGOTTEN, KEPT, LONG, QUIET, Desk, Updates, calls_off, message
 from app.panels.job import Job
 from app.render import parts, recognition, saliency
 from app.visits import Visit, fast
@@ -112,7 +112,7 @@ class LookPanel:
             asked = [job.button.click, self.labels.submit] if job is self.switch else [job.button.click]
             waiting = gr.on(asked, job.busy, None, job.outputs, **QUIET, queue=False)
             working = waiting.then(handler, inputs, looked, **LONG)
-            job.cancel.click(job.free, None, job.outputs, cancels=[working], **QUIET, queue=False)
+            calls_off(job.cancel, [working], job.free, None, job.outputs)
 
     # What the tab asks of it ----------------------------------------------------------------------------------
 

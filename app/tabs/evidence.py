@@ -131,12 +131,12 @@ class EvidenceTab:
         known = [name for _, name in questions]
         first = question if question in known else known[0]
         choices = [(label, name) for name, label in names.items()]
-        return {
+        return self._on_question(report, first, own, confused) | {
             self.report: gr.Dropdown(choices, value=report, visible=True),
             self.question: gr.Dropdown(questions, value=first, visible=True),
             self.slots["overview"]: render.overview(evidence),
             self.slots["skipped"]: render.left_out(evidence["skipped"]),
-        } | self._on_question(report, first, own, confused)
+        }
 
     def _on_question(
         self, report: str | None, question: str | None, own: Own | None, confused: str | None = None
@@ -154,6 +154,7 @@ class EvidenceTab:
         return {
             self.slots["message"]: "",
             self.slots["answer"]: answer,
+            self.question: gr.update(value=question),  # else an answer about the report may come between
             self.confused: beside or gr.Dropdown(visible=False),
             self.slots["confusion"]: render.confusion(evidence, question, confused) if kept else "",
         }

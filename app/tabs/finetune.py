@@ -45,6 +45,7 @@ class FinetuneTab:
         self.limits = self.tuning.home.limits
         self.secret = desk.secret
         self.draft = gr.State(None)
+        self.fitted = gr.State(False)  # whether the length has been fitted, or is being
         self._lay_out()
         self._wire(frame)
 
@@ -95,8 +96,14 @@ class FinetuneTab:
         known, seen = [self.secret, self.runs.chosen], self.runs.seen
         drafted = [self.slots[name] for name in ("message", "count", "clips", "notes")]
         drafted += [self.draft, self.upload, self.examples, self.start]
-        fitted = [self.slots["estimate"], self.slots["message"], self.recipe.command, *self.recipe.fields.values()]
-        asked = {self.draft, self.init, self.length, self.device, self.name, *self.recipe.fields.values()}
+        fitted = [
+            self.fitted,
+            self.slots["estimate"],
+            self.slots["message"],
+            self.recipe.command,
+            *self.recipe.fields.values(),
+        ]
+        asked = {self.draft, self.fitted, self.init, self.length, self.device, self.name, *self.recipe.fields.values()}
 
         self.desk.page.load(self._on_load, known, [*seen, self.secret, self.desk.mine, self.init, self.device], **EACH)
         frame.select(self._on_select, [*known, self.desk.mine, self.init], [*seen, self.init], **EACH)
@@ -106,7 +113,7 @@ class FinetuneTab:
             (self.examples.click, self._on_examples, None),
         ):
             taken = event(handler, [*([first] if first else []), self.draft], drafted, **LONG)
-            taken.then(self._on_fit, asked, fitted, **SHORT)
+            taken.then(self._on_first_fit, asked, fitted, **SHORT)
         self.clear.click(self._on_clear, self.draft, drafted, **AT_ONCE)
         self.slots["clips"].click(self._on_hold, self.draft, drafted, **EACH).then(
             self._on_command, asked, [self.recipe.command, self.slots["message"]], **EACH
@@ -189,8 +196,16 @@ class FinetuneTab:
 
     # Recipe ---------------------------------------------------------------------------------------------------
 
-    def _on_fit(self, values: dict) -> Updates:
+    def _on_first_fit(self, values: dict) -> Iterator[Updates]:
+        """Once is enough: a later one would take back what somebody has changed since."""
+        if values[self.fitted]:
+            yield self._on_command(values)
+        else:
+            yield from self._on_fit(values)
+
+    def _on_fit(self, values: dict) -> Iterator[Updates]:
         """How fast it is here, and the number of steps that fit the length chosen."""
+        yield {self.fitted: True, self.slots["estimate"]: render.hint("Measuring how fast it is here …")}
         length, init, device = LENGTHS[values[self.length]], values[self.init], values[self.device]
         try:
             train = recipe(1, init)
@@ -200,9 +215,11 @@ class FinetuneTab:
             steps = train["steps"]
             told = render.estimate(pace.seconds, pace.batch_size, steps, here, steps * pace.seconds, device)
         except Exception as error:
-            return {self.slots["message"]: message(error, "Choose another start.")}
+            nothing = render.estimate(None, 0, 0, "cpu", 0)
+            yield {self.slots["message"]: message(error, "Choose another start."), self.slots["estimate"]: nothing}
+            return
         command = self._on_command(values | {self.recipe.fields[name]: value for name, value in train.items()})
-        return {self.slots["estimate"]: told, self.slots["message"]: ""} | command | self.recipe.shown(train)
+        yield {self.slots["estimate"]: told, self.slots["message"]: ""} | command | self.recipe.shown(train)
 
     def _on_command(self, values: dict) -> Updates:
         try:

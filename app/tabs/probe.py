@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.desk import KEPT, QUIET, SHORT, Desk, Updates, message
+from app.desk import KEPT, SHORT, Desk, Updates, calls_off, message
 from app.render import parts, probe
 from app.sheets import jpeg, sheet
 from app.shelf import Shelf
@@ -53,7 +53,7 @@ class ProbeTab:
             [frame.select, self.patience.tick], self._on_open, [desk.visit, self.probed, self.seed], shown, **opening
         )
         again = self.again.click(self._on_again, [desk.visit, self.seed], shown, **SHORT)
-        self.cancel.click(self._on_cancel, self.probed, shown, cancels=[opened, again], **QUIET, queue=False)
+        calls_off(self.cancel, [opened, again], self._on_cancel, self.probed, shown)
 
     def _on_open(self, visit: Visit | None, probed: Visit | None, seed: int) -> Iterator[Updates]:
         """Whoever comes back to the clip that was probed finds it as it was left."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import FIRST, FORGOTTEN, KEPT, QUIET, SHORT, Desk, Updates, message
+from app.desk import FIRST, FORGOTTEN, KEPT, SHORT, Desk, Updates, calls_off, message
 from app.render import parts, restore
 from app.replays import Replay, Replays
 from app.shelf import KEEP_HOURS
@@ -110,7 +110,7 @@ class RestoreTab:
         gr.on(touches, self._on_touch, [self.replay, self.ink, *wear], changed, **LAST)
         drawn = [slots["message"], slots["curves"], self.draw, self.cancel]
         drawing = self.draw.click(self._on_draw, self.replay, drawn, **SHORT)
-        self.cancel.click(self._on_cancel, None, drawn, cancels=[drawing], **QUIET, queue=False)
+        calls_off(self.cancel, [drawing], self._on_cancel, None, drawn)
 
     # Handlers -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import expect
 
 from scripts.screenshot import free_port, served
 from tests.repository import ROOT
@@ -62,6 +63,7 @@ def page(browser, request: pytest.FixtureRequest) -> Iterator:
     context.set_default_timeout(60_000)
     page = context.new_page()
     failures: list[str] = []
+    expect.set_options(timeout=60_000)
     page.on("pageerror", lambda error: failures.append(str(error)))
     yield page
     ARTIFACTS.mkdir(exist_ok=True)

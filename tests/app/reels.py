@@ -27,6 +27,6 @@ def stand_at(page, group: str, frame: int) -> None:
     """Stops the group at a frame, counted from 0."""
     page.locator(f"{group} .where").fill(str(frame))
     page.wait_for_function(
-        "([group, at]) => document.querySelector(`${group} output`).innerText.startsWith(at)",
+        "([group, at]) => document.querySelector(`${group} output`)?.innerText.startsWith(at)",
         arg=[group, f"{frame + 1} /"],
     )

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from avd_core.explorer import Explorer, ExploreRequest
 from tests.app.conftest import ARTIFACTS
@@ -50,8 +51,8 @@ def test_first_visitor_sees_a_finished_example(page, page_url: str):
     for query in (*pictures, ".strip img", ".trio figure:nth-child(1) img", ".trio figure:nth-child(2) img"):
         assert page.locator(query).first.evaluate(SPREAD) > 5, f"{query} is blank"
     assert "One realistic image" in page.inner_text("h1")
-    assert page.locator(".bars li").count() == 5
-    assert page.locator(".timeline:visible polyline").count() == 3
+    expect(page.locator(".bars li")).to_have_count(5)
+    expect(page.locator(".timeline:visible polyline")).to_have_count(3)
     assert all(image.get_attribute("alt") is not None for image in page.locator("img").all())
     # All of the stage is on the first screen, and nothing is asked of any other machine.
     box = page.locator(".stage").bounding_box()
@@ -125,7 +126,7 @@ def test_what_is_no_video_is_told_and_nothing_is_lost(page, page_url: str, rende
     assert page.locator("#distilled").get_attribute("src") == before
     assert rendered_clip.name in page.inner_text("#status") and rendered_clip.name in page.inner_text("#preview")
     page.get_by_role("button", name="Close this message").click()
-    assert not page.locator(".problem").is_visible()
+    expect(page.locator(".problem")).to_be_hidden()
     upload(page, rendered_clip)  # and the page works on
 
 
@@ -137,7 +138,7 @@ def chosen(page) -> list[float]:
 def distil(page, window: str) -> None:
     """Asks for the part between the handles and waits for it."""
     page.get_by_role("button", name="Distil this part").click()
-    page.wait_for_function("(window) => document.querySelector('#status').innerText.includes(window)", arg=window)
+    page.wait_for_function("(window) => document.querySelector('#status')?.innerText.includes(window)", arg=window)
     page.wait_for_selector(FINISHED)
 
 
@@ -148,7 +149,7 @@ def test_window_is_trimmed_on_the_filmstrip(page, page_url: str, clips: dict[str
     strip = page.locator(".strip")
     box, total = strip.bounding_box(), float(page.locator(".trim").get_attribute("data-total"))
     button = page.get_by_role("button", name="Distil this part")
-    assert button.is_disabled(), "nothing has been moved yet"
+    expect(button).to_be_disabled()  # nothing has been moved yet
 
     def drag(query: str, seconds: float, within: float = 0.5) -> None:
         handle = page.locator(query).bounding_box()
@@ -185,7 +186,8 @@ def test_window_is_trimmed_on_the_filmstrip(page, page_url: str, clips: dict[str
     page.get_by_label("to", exact=True).fill("2")
     page.get_by_label("to", exact=True).blur()
     distil(page, "1.0–2.0 s")
-    assert chosen(page) == [1.0, 2.0] and button.is_disabled()
+    expect(button).to_be_disabled()
+    assert chosen(page) == [1.0, 2.0]
     page.get_by_role("button", name="Whole clip").click()
     distil(page, "from all")
 
@@ -254,7 +256,8 @@ def test_strength_pixels_and_measure_need_no_server(page, page_url: str):
     assert image.evaluate("(image) => getComputedStyle(image).imageRendering") == "pixelated"
     assert image.evaluate("(image) => image.getBoundingClientRect().width % image.naturalWidth") == 0
     page.get_by_role("button", name="SSIM").click()
-    assert page.locator(".metric.ssim").is_visible() and not page.locator(".metric.psnr").is_visible()
+    expect(page.locator(".metric.ssim")).to_be_visible()
+    expect(page.locator(".metric.psnr")).to_be_hidden()
     assert not asked
 
 
@@ -264,7 +267,7 @@ def test_one_transport_moves_all_videos(page, page_url: str):
     page.get_by_label("Frame", exact=True).fill("5")
     times = """() => ['original', 'restored', 'error']
       .map((kind) => document.querySelector(`video.${kind}`).currentTime)"""
-    page.wait_for_function("() => document.querySelector('.transport output').textContent.startsWith('6 /')")
+    page.wait_for_function("() => document.querySelector('.transport output')?.textContent.startsWith('6 /')")
     first, *others = page.evaluate(times)
     assert others == pytest.approx([first] * 2, abs=1e-3)
     # Standing still, the plot tells the values of that very frame.
@@ -282,7 +285,7 @@ def test_one_transport_moves_all_videos(page, page_url: str):
     plot = page.locator(".metric.psnr .area")
     box = plot.bounding_box()
     plot.click(position={"x": box["width"] * 9.5 / 16, "y": 40})
-    page.wait_for_function("() => document.querySelector('.transport output').textContent.startsWith('10 /')")
+    page.wait_for_function("() => document.querySelector('.transport output')?.textContent.startsWith('10 /')")
     assert page.evaluate(times) == pytest.approx([9.5 * frame] * 3, abs=1e-3)
     line = page.locator(".metric.psnr .playhead").bounding_box()
     assert line["x"] - box["x"] == pytest.approx(box["width"] * 9.5 / 16, abs=1.5)
@@ -294,7 +297,7 @@ def test_class_is_chosen_by_keyboard(page, page_url: str):
     other = page.locator(".bars li:nth-child(3) span").inner_text()
     box.fill(other)
     box.press("Enter")
-    page.wait_for_function("(label) => document.querySelector('#saliency').textContent.includes(label)", arg=other)
+    page.wait_for_function("(label) => document.querySelector('#saliency')?.textContent.includes(label)", arg=other)
 
 
 def test_two_visitors_do_not_meet(page, browser, page_url: str, clips: dict[str, Path]):

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from app.ui import build_app, launch_options
 from avd_core import synthetic
@@ -39,7 +40,8 @@ def test_link_opens_what_it_says_and_follows_what_is_shown(page, page_url: str, 
     title = synthetic.SCENES[SECOND].title
     opened(page, page_url, f"?example={SECOND}&start=0.5&seconds=1&utm=kept")
     shown(page, "0.5–1.5 s")
-    assert title in page.inner_text("#status") and not page.locator("#regrets").is_visible()
+    expect(page.locator("#regrets")).to_be_hidden()
+    assert title in page.inner_text("#status")
     page.wait_for_function("() => document.querySelector('#address [data-query]')")
     assert asked_for(page) == {"example": SECOND, "start": "0.5", "seconds": "1.0", "utm": "kept"}
     page.locator("[data-example]").first.click()
@@ -66,7 +68,7 @@ def test_link_that_asks_in_vain_is_told_in_a_sentence(page, page_url: str):
     told = page.inner_text("#regrets")
     assert "“<b>none</b>”" in told and "“../../etc”" in told and "“nowhere”" in told and "part of the clip" in told
     page.get_by_role("button", name="Close this message").click()
-    assert not page.locator("#regrets .problem").is_visible()
+    expect(page.locator("#regrets .problem")).to_be_hidden()
 
 
 def test_recent_results_come_back_at_once_after_a_reload_too_and_to_nobody_else(
@@ -86,7 +88,8 @@ def test_recent_results_come_back_at_once_after_a_reload_too_and_to_nobody_else(
     shown(page, one.name)
     assert page.locator("#distilled").get_attribute("src") == image
     assert page.inner_text("#details") == took, "computed anew it would have taken another time"
-    assert one.name in page.inner_text("#preview") and page.locator(".bars li").count() == 5
+    expect(page.locator(".bars li")).to_have_count(5)
+    assert one.name in page.inner_text("#preview")
 
     opened(page, page_url)
     page.wait_for_function("() => document.querySelectorAll('[data-recent]').length === 3")
@@ -98,7 +101,8 @@ def test_recent_results_come_back_at_once_after_a_reload_too_and_to_nobody_else(
     stranger = browser.new_context().new_page()
     opened(stranger, page_url)
     stranger.wait_for_timeout(500)
-    assert stranger.locator("[data-recent]").count() == 0 and one.name not in stranger.content()
+    expect(stranger.locator("[data-recent]")).to_have_count(0)
+    assert one.name not in stranger.content()
     folder = image.rsplit("/", 1)[0]  # with the address it is to be had, without it nothing leads there
     assert stranger.request.get(page_url + image).status == 200
     for place in (folder, folder.rsplit("/", 1)[0], folder.rsplit("/", 2)[0]):
@@ -148,7 +152,7 @@ def test_settings_outlive_the_server(
     page.wait_for_function("() => JSON.parse(localStorage.getItem('avd-settings')).method === 'gradcam++'")
     page.locator("#classifier input").click()
     page.get_by_role("option", name="action", exact=True).click()
-    page.wait_for_function("() => document.querySelector('#recognition').innerText.includes('What action takes')")
+    page.wait_for_function("() => document.querySelector('#recognition')?.innerText.includes('What action takes')")
     page.goto("about:blank")
     first.close(verbose=False)
 
@@ -171,7 +175,8 @@ def test_settings_outlive_the_server(
         opened(page, url)
         assert page.locator("#method input").input_value() == "Grad-CAM"
         assert page.get_by_label("Strength of the overlay").input_value() == "50"
-        assert page.locator(".metric.psnr").is_visible() and not page.locator("#message .problem").is_visible()
+        expect(page.locator(".metric.psnr")).to_be_visible()
+        expect(page.locator("#message .problem")).to_be_hidden()
     page.goto("about:blank")
     second.close(verbose=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from avd_core.model import AVD
 from scripts.screenshot import free_port, served
@@ -47,15 +48,16 @@ def test_clips_are_learned_and_the_run_is_found_again(
     torn.write_bytes(b"not a video")
     page.locator("#tune-upload input[type=file]").set_input_files([*clips.values(), torn])
     page.wait_for_selector("[data-hold] em")
-    assert page.locator("[data-hold]").count() == 3 and page.locator("[data-hold] em").count() == 1
+    expect(page.locator("[data-hold]")).to_have_count(3)
+    expect(page.locator("[data-hold] em")).to_have_count(1)
     assert "torn.mp4" in page.inner_text("#tune-notes")
     page.wait_for_selector("#tune-estimate b")
     page.wait_for_selector(READY)
     page.get_by_role("button", name="Advanced").click()
-    page.wait_for_function("() => document.querySelector('#tune-command pre').textContent.includes('--held-out')")
+    page.wait_for_function("() => document.querySelector('#tune-command pre')?.textContent.includes('--held-out')")
     page.locator("#tune-preview_every input").fill("5")
     page.locator("#tune-preview_every input").blur()
-    page.wait_for_function("() => document.querySelector('#tune-command pre').textContent.includes('preview_every=5')")
+    page.wait_for_function("() => document.querySelector('#tune-command pre')?.textContent.includes('preview_every=5')")
     look(page, "finetune-start")
     page.get_by_role("button", name="Advanced").click()
     page.locator("#tune-start").click()
@@ -64,13 +66,14 @@ def test_clips_are_learned_and_the_run_is_found_again(
     page.wait_for_function("() => document.querySelectorAll('.tune-stages img').length > 1")
     page.wait_for_function("() => [...document.querySelectorAll('.tune-stages img')].every((i) => i.naturalWidth > 0)")
     assert page.locator(".tune-stages img").first.evaluate(SPREAD) > 5
-    assert page.locator(".tune-by-power").is_hidden()
+    expect(page.locator(".tune-by-power")).to_be_hidden()
     page.locator("[data-tune=log]").click()
-    assert page.locator(".tune-by-power").is_visible() and page.locator(".tune-by-value").is_hidden()
+    expect(page.locator(".tune-by-power")).to_be_visible()
+    expect(page.locator(".tune-by-value")).to_be_hidden()
     step = _step(page)
 
     page.reload()
-    page.wait_for_selector("#links a")
+    page.wait_for_selector("#links a", state="attached")
     go(page, "Fine-tune")
     page.wait_for_selector("#tune-stop:visible")
     page.wait_for_function(f"() => /step \\d+/.test({STATUS}) && +{STATUS}.match(/step (\\d+)/)[1] > {step}")
@@ -84,7 +87,8 @@ def test_clips_are_learned_and_the_run_is_found_again(
     page.wait_for_selector(".tune-sides")
 
     page.wait_for_function("() => document.querySelector('.tune-sides canvas')?.drawnPicture")
-    assert "before" in page.inner_text(".tune-lead") and page.locator(".tune-side dl").count() == 2
+    expect(page.locator(".tune-side dl")).to_have_count(2)
+    assert "before" in page.inner_text(".tune-lead")
     look(page, "finetune-end")
     with page.expect_download() as download:
         page.get_by_role("link", name="Checkpoint, ZIP").click()
@@ -100,22 +104,23 @@ def test_clips_are_learned_and_the_run_is_found_again(
     assert page.locator("#settings input").first.input_value() == "my-clips"
     assert "checkpoint" not in page.url, "a path of the server is nothing for an address"
     page.reload()
-    page.wait_for_selector("#links a")
+    page.wait_for_selector("#links a", state="attached")
     page.wait_for_timeout(1000)
     page.locator("#settings input").first.click()
-    assert page.get_by_role("option", name="my-clips").is_visible()
+    expect(page.get_by_role("option", name="my-clips")).to_be_visible()
     page.keyboard.press("Escape")
 
     stranger = page.context.browser.new_context().new_page()
     opened(stranger, own_page)
     go(stranger, "Fine-tune")
     stranger.wait_for_timeout(2500)
-    assert stranger.locator("[data-run]").count() == 0
+    expect(stranger.locator("[data-run]")).to_have_count(0)
     stranger.context.close()
 
     go(page, "Fine-tune")
     page.locator("#tune-delete").click()
-    assert page.inner_text("#tune-delete") == "Delete for good?" and page.locator("[data-run]").count() == 1
+    expect(page.locator("[data-run]")).to_have_count(1)
+    assert page.inner_text("#tune-delete") == "Delete for good?"
     page.locator("#tune-delete").click()
     page.wait_for_selector("#tune-runs .hint")
     assert not list((home / "runs").glob("*/ticket.json"))

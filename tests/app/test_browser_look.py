@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.app.test_browser import SPREAD
 from tests.app.walking import look, opened, upload
@@ -24,12 +25,12 @@ def test_every_frame_under_its_map_in_step_with_the_stage(page, page_url: str, c
         assert page.locator(query).evaluate(SPREAD) > 5, f"{query} is blank"
     # The slider below is the stage's own, once more; standing still, the figure is that frame's.
     page.get_by_label("Frame of the overlay").fill("5")
-    page.wait_for_function("() => document.querySelector('.over-time output').textContent.startsWith('6 /')")
+    page.wait_for_function("() => document.querySelector('.over-time output')?.textContent.startsWith('6 /')")
     page.wait_for_function(f"() => {{ const all = ({TIMES})(); return Math.max(...all) - Math.min(...all) < 0.02; }}")
     assert page.locator(".stage .transport output").inner_text().startswith("6 /")
     assert "in frame 6" in page.inner_text(".over-time .figure")
     page.locator(".probabilities i").nth(2).click(force=True)
-    page.wait_for_function("() => document.querySelector('.over-time output').textContent.startsWith('3 /')")
+    page.wait_for_function("() => document.querySelector('.over-time output')?.textContent.startsWith('3 /')")
     # The strength of the overlay is one for all, and asks no server.
     page.get_by_label("Strength of the overlay").fill("80")
     assert page.locator(".over-time .heat").evaluate("(video) => getComputedStyle(video).opacity") == "0.8"
@@ -41,7 +42,7 @@ def test_every_frame_under_its_map_in_step_with_the_stage(page, page_url: str, c
     page.locator("#check-button").click()
     page.wait_for_selector("#faithful .verdict", timeout=120_000)
     assert "faithfulness (ROAD)" in page.inner_text("#faithful")
-    assert page.locator(".over-time").count() == 1, "what was found before stays"
+    expect(page.locator(".over-time")).to_have_count(1)  # what was found before stays
     look(page, "look")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from avd_core.time_probe import VARIANTS
 from tests.app.reels import MEAN, stand_at
@@ -24,15 +25,17 @@ def test_orders_are_probed_and_play_in_step(page, page_url: str):
     stand_at(page, "#probe-result", 0)
     first = [reel.evaluate(MEAN) for reel in page.locator(".variants .reel").all()]
     stand_at(page, "#probe-result", 9)
-    page.wait_for_timeout(200)
-    later = [reel.evaluate(MEAN) for reel in page.locator(".variants .reel").all()]
-    assert sum(abs(a - b) > 0.01 for a, b in zip(first, later, strict=True)) >= 5  # frozen may stand still
+    page.wait_for_function(  # frozen may stand still
+        f"""(first) => [...document.querySelectorAll('.variants .reel')]
+          .filter((reel, i) => Math.abs(({MEAN})(reel) - first[i]) > 0.01).length >= 5""",
+        arg=first,
+    )
     look(page, "probe")
 
     # What was probed is there again at once; another shuffle is another order, and can be stopped.
     go(page, "Explore")
     go(page, "Probe")
-    assert page.locator("#probe-links a").count() == 1
+    expect(page.locator("#probe-links a")).to_have_count(1)
     shuffled = page.locator("[data-variant=shuffled] dl").inner_text()
     page.get_by_role("button", name="Shuffle anew").click()
     page.wait_for_function(
@@ -43,4 +46,4 @@ def test_orders_are_probed_and_play_in_step(page, page_url: str):
     page.get_by_role("button", name="Shuffle anew").click()
     page.locator("#probe-cancel:enabled").click()
     page.wait_for_selector("#probe-message .problem")
-    assert page.locator("#probe-cancel").is_disabled()
+    expect(page.locator("#probe-cancel")).to_be_disabled()

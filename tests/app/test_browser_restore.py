@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from avd_core.explorer import Explorer
 from tests.app.reels import drawn, stand_at
@@ -44,7 +45,7 @@ def test_an_image_is_painted_on_damaged_and_saved(page, page_url: str, tmp_path:
 
     page.get_by_role("button", name="Undo").click()
     told(page, "Nothing is changed yet")
-    assert page.get_by_role("button", name="Undo").is_disabled()
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
     for preset in ("Erase the middle", "Paste what moves elsewhere"):
         page.get_by_role("button", name=preset).click()
         told(page, "changes most")
@@ -65,7 +66,7 @@ def test_an_image_is_painted_on_damaged_and_saved(page, page_url: str, tmp_path:
         ".every((line) => line.getAttribute('points').split(' ').length === 9)"
     )
     page.wait_for_selector("#restore-cancel:disabled")
-    assert page.locator(".curve .dot:visible").count() == 3
+    expect(page.locator(".curve .dot:visible")).to_have_count(3)
     look(page, "restore")
 
     with page.expect_download() as download:
@@ -74,7 +75,7 @@ def test_an_image_is_painted_on_damaged_and_saved(page, page_url: str, tmp_path:
     download.value.save_as(changed)
     assert not Explorer("cpu").restore(changed).notes, "a painted image is still a distilled one"
     page.locator("#restore-drop input[type=file]").set_input_files(changed)
-    page.wait_for_function("() => document.querySelector('#restore-status b').innerText === 'changed.png'")
+    page.wait_for_function("() => document.querySelector('#restore-status b')?.innerText === 'changed.png'")
     told(page, "Nothing is changed yet")
     assert page.locator("#restore-noise input[type=number]").input_value() == "0"
 
@@ -95,4 +96,4 @@ def test_a_photograph_and_a_crop_are_told_plainly(page, page_url: str, tmp_path:
     assert "letter.png" in page.inner_text("#restore-message")
     assert page.inner_text("#restore-status b").startswith("holiday"), "the last image stays"
     page.get_by_role("button", name="Take the image in Explore").click()
-    page.wait_for_function("() => document.querySelector('#restore-notes').innerText.trim() === ''")
+    page.wait_for_function("() => document.querySelector('#restore-notes')?.innerText.trim() === ''")

@@ -68,7 +68,13 @@ def draft(tmp_path: Path, rendered_clip: Path) -> Draft:
 def form(tab: FinetuneTab, draft: Draft | None, secret: str | None = ME, **fields: object) -> dict:
     train = TrainConfig.from_dict(recipe(6) | {"crop": 64, "batch_size": 2} | fields).to_dict()
     values = {tab.recipe.fields[name]: value for name, value in train.items()}
-    start = {tab.init: "preset:tiny", tab.length: "quick", tab.device: "cpu", tab.name: "Mein <Lauf>"}
+    start = {
+        tab.init: "preset:tiny",
+        tab.length: "quick",
+        tab.device: "cpu",
+        tab.name: "Mein <Lauf>",
+        tab.fitted: False,
+    }
     return values | start | {tab.draft: draft, tab.secret: secret}
 
 
@@ -205,9 +211,12 @@ def test_clips_come_in_are_held_out_and_the_bad_ones_named(tab: FinetuneTab, ren
 def test_the_estimate_fits_the_length_and_fills_the_fields(tab: FinetuneTab, draft: Draft, monkeypatch):
     monkeypatch.setattr(tab.tuning, "pace", lambda *_: SimpleNamespace(
         seconds=0.5, batch_size=4, steps_in=lambda seconds: int(seconds / 0.5)))  # fmt: skip
-    answer = tab._on_fit(form(tab, draft))
+    begun, answer = tab._on_first_fit(form(tab, draft))
+    assert begun[tab.fitted] and "Measuring" in begun[tab.slots["estimate"]]
     assert "<b>120 steps</b>" in answer[tab.slots["estimate"]] and answer[tab.recipe.fields["steps"]] == 120
     assert "--steps 120" in answer[tab.recipe.command]
+    (again,) = tab._on_first_fit(form(tab, draft) | {tab.fitted: True})
+    assert set(again) == {tab.recipe.command, tab.slots["message"]}, "what was changed since then stays"
 
 
 def test_every_field_has_a_control_and_a_config_goes_out_and_in_again(tmp_path: Path):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from app import zerogpu
 from avd_core.runs import Run, RunError
@@ -106,10 +107,14 @@ def test_chunks_end_where_an_uninterrupted_training_ends(tmp_path, squares):
     assert not any(state["own"] for state in states), "trained in the page's own process"
 
     whole = create(tmp_path / "whole", squares)
-    train_chunk(whole.folder, seconds=600, device="cpu")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the chunks have: sums over several come out a digit apart, and rounding makes jumps
+    try:
+        train_chunk(whole.folder, seconds=600, device="cpu")
+    finally:
+        torch.set_num_threads(threads)
     assert whole.state()["status"] == "done"
-    for one, other in zip(lines(run), lines(whole), strict=True):
-        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
+    assert lines(run) == lines(whole)
 
 
 def test_when_the_page_goes_away_the_run_is_paused_and_goes_on_later(tmp_path, squares):

@@ -150,7 +150,7 @@ def test_the_shipped_splits_hold_what_the_sets_rules_say(path, data_dir):
         pytest.skip("AVD_DATA is unset: the clips themselves are not here")
     members = {}
     for part in filter(split.get, PARTS):
-        clips = select_clips(data_dir / path.stem, path, part)
+        clips = select_clips(data_dir / path.stem.removesuffix("-people"), path, part)
         members[part] = {clips.name(index) for index in range(len(clips.paths))}
     everything = set().union(*members.values())
     if path.stem == "gestures":
@@ -158,6 +158,10 @@ def test_the_shipped_splits_hold_what_the_sets_rules_say(path, data_dir):
         assert users["train"] == {f"user0{n}" for n in range(1, 7)}
         assert users["choose"] == {"user07", "user08"} and users["test"] == {"user09", "user10"}
         assert len(everything) == 1000
+    if path.stem == "weizmann-people":
+        people = {part: {name.split("subject")[1][:2] for name in names} for part, names in members.items()}
+        assert people == {"train": {f"0{n}" for n in range(1, 7)}, "test": {"07", "08", "09"}}
+        assert len(everything) == 72
     if path.stem == "surveillance":
         for kind in ("fight", "noFight"):
             files = sorted(f"{kind}/{file.name}" for file in (data_dir / path.stem / kind).glob("*.mp4"))

@@ -43,7 +43,8 @@ def photos(tmp_path_factory):
 
 
 def is_photo(images):
-    return images[:, 2].mean(dim=(1, 2)) < images[:, 0].mean(dim=(1, 2))
+    """Smooth, where the frames are noise; colours say nothing, since they are changed."""
+    return images.flatten(2).std(dim=2).amax(dim=1) < 0.02
 
 
 def test_a_batch_depends_on_seed_step_and_global_number_alone(frames, photos):

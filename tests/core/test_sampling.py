@@ -50,6 +50,21 @@ def test_small_sets_are_not_drowned():
     assert 0.18 < share < 0.32  # sqrt(10) / (sqrt(90) + sqrt(10)) = 0.25; a proportional draw gives 0.1
 
 
+def test_classes_are_those_of_the_batch():
+    frames = np.zeros((8, 64, 64, 3), np.uint8)
+    levels = {"set/dark/1": 0, "set/bright/1": 255, "set/-/1": 128, "none": 128}
+    sources = [Memory([name], frames + level) for name, level in levels.items()]
+    sampler = ClipSampler(sources, frames=8, crop=64, batch_size=6, synthetic_share=0.2)
+    assert sampler.pool.classes == ["bright", "dark"]
+    seen = set()
+    for step in range(6):
+        means = sampler.batch(step).mean(dim=(1, 2, 3, 4)).tolist()
+        for mean, name in zip(means, sampler.classes(step), strict=True):
+            assert name == ("dark" if mean < -0.7 else "bright" if mean > 0.7 else "")
+            seen.add(name)
+    assert seen == {"dark", "bright", ""}
+
+
 def test_without_sources_scenes_are_synthetic():
     batch = ClipSampler([], frames=8, crop=64, batch_size=1).batch(0)
     assert batch.shape == (1, 3, 8, 64, 64)

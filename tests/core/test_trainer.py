@@ -11,12 +11,16 @@ import torch
 from avd_core import divergence, losses
 from avd_core import trainer as training_steps
 from avd_core.config import PRESETS
+from avd_core.layers import round_to_8_bits
 from avd_core.trainer import TrainingError
-from tests.squares import QUICK, make_trainer
+from tests.squares import QUICK, NamedSquares, make_trainer
 
 TINY = PRESETS["tiny"]
 # Everything that draws random numbers for a sample is on.
-BUSY = {"augment": "colour,shift,cutout", "noise_levels": 2.0, "jpeg_share": 0.5, "spectrum_weight": 0.1}
+BUSY = {
+    "augment": "colour,shift,cutout", "noise_levels": 2.0, "jpeg_share": 0.5, "spectrum_weight": 0.1,
+    "label_weight": 0.1,
+}  # fmt: skip
 
 
 def copies(module):
@@ -62,8 +66,9 @@ def test_both_players_see_the_8_bit_grid():
     for seen in (real, image):
         levels = (seen + 1) * 127.5
         assert torch.allclose(levels, levels.round(), atol=1e-3)
-    # and no pair shares its clip
-    assert not any((real[i][:, None] - clip[i]).abs().flatten(2).sum(2).eq(0).all(0).any() for i in range(len(real)))
+    # The real one is of the same clip's middle half (frames 2 to 5 of 8), and not its middle frame.
+    same = (real.unsqueeze(2) == clip).flatten(3).all(dim=3).all(dim=1)  # (b,T)
+    assert same.any(dim=1).all() and not same[:, [0, 1, 4, 6, 7]].any()
 
 
 @pytest.mark.parametrize(("field", "absent"), [("adv_weight", "adv_loss_d"), ("penalty_weight", "r1_penalty")])
@@ -88,9 +93,38 @@ def test_without_the_adversarial_loss_reconstruction_alone_trains():
     assert moved == {"encoder", "decoder"}
 
 
+def test_labels_reach_the_encoder_and_a_classifier_that_trains_along():
+    labels_alone = {"recon_weight": 0.0, "guide_weight": 0.0, "adv_weight": 0.0, "label_weight": 1.0}
+    trainer = make_trainer(dataclasses.replace(QUICK, steps=30, **labels_alone), clips=NamedSquares())
+    assert trainer.namer.config.labels == ("a", "b")
+    before = {part: copies(part) for part in (trainer.model.encoder, trainer.namer)}
+    events = list(trainer.steps())
+    assert all(changed(part, was) for part, was in before.items())
+    first, last = (np.mean([event.losses["label_loss"] for event in some]) for some in (events[:5], events[-5:]))
+    assert last < 0.7 * first
+
+
+def test_labels_want_two_classes():
+    with pytest.raises(TrainingError, match="two classes at least"):
+        make_trainer(dataclasses.replace(QUICK, label_weight=0.1))
+
+
 def test_the_discriminator_joins_when_it_should():
     events = list(make_trainer(dataclasses.replace(QUICK, adv_start=3)).steps())
     assert ["adv_loss_d" in event.losses for event in events] == [False] * 3 + [True] * 3
+
+
+def test_jpeg_begins_when_it_should():
+    torch.manual_seed(0)
+    trainer, seen = make_trainer(dataclasses.replace(QUICK, jpeg_share=1.0, jpeg_start=2)), []
+    decode = trainer.model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    encoded = trainer.model.encoder.register_forward_hook(lambda _, __, image: seen.append(image.detach()))
+    list(trainer.steps(4))
+    decode.remove(), encoded.remove()
+    moved = [
+        (round_to_8_bits(image) - read).abs().max().item() for image, read in zip(seen[::2], seen[1::2], strict=True)
+    ]
+    assert max(moved[:2]) < 1e-5 < 1 / 255 < min(moved[2:])
 
 
 def test_training_restores_better_than_before():
@@ -111,11 +145,11 @@ def test_the_learning_rate_rises_then_falls():
 @pytest.mark.parametrize("stop", [1, 4])
 def test_resume_equals_uninterrupted(stop, tmp_path):
     config = dataclasses.replace(QUICK, **BUSY)
-    whole = [event.losses for event in make_trainer(config).steps()]
-    first = make_trainer(config)
+    whole = [event.losses for event in make_trainer(config, clips=NamedSquares()).steps()]
+    first = make_trainer(config, clips=NamedSquares())
     losses = [event.losses for event in first.steps(stop)]
     torch.save(first.state(), tmp_path / "training.pt")
-    second = make_trainer(config)
+    second = make_trainer(config, clips=NamedSquares())
     second.load_state(torch.load(tmp_path / "training.pt", weights_only=True))
     losses += [event.losses for event in second.steps()]
     assert losses == whole
@@ -133,9 +167,10 @@ def gradient(module):
 
 def test_a_batch_worked_off_in_parts_gives_the_same_update():
     """Tolerance: losses to 1e-4 of their size, gradients to 1e-3 of their norm (a pixel may round the other way)."""
-    trainers = [make_trainer(dataclasses.replace(QUICK, batch_size=4, accumulate=k, **BUSY)) for k in (1, 2, 4)]
+    configs = [dataclasses.replace(QUICK, batch_size=4, accumulate=k, **BUSY) for k in (1, 2, 4)]
+    trainers = [make_trainer(config, clips=NamedSquares()) for config in configs]
     terms = [trainer.train_step(trainer.sampler.batch(0), rate=1e-3) for trainer in trainers]
-    assert {"spectrum_loss", "adv_loss_g", "r1_penalty", "r2_penalty"} <= set(terms[0])
+    assert {"spectrum_loss", "label_loss", "adv_loss_g", "r1_penalty", "r2_penalty"} <= set(terms[0])
     for name in ("encoder", "decoder", "discriminator"):
         whole, *divided = [gradient(getattr(trainer.model, name)) for trainer in trainers]
         assert all((parts - whole).norm() <= 1e-3 * whole.norm() for parts in divided)
@@ -145,9 +180,9 @@ def test_a_batch_worked_off_in_parts_gives_the_same_update():
 
 def test_bf16_trains_with_everything_on():
     config = dataclasses.replace(QUICK, steps=3, precision="bf16", accumulate=2, **BUSY)
-    trainer = make_trainer(config)
+    trainer = make_trainer(config, clips=NamedSquares())
     before = copies(trainer.model.encoder)
-    exact = next(make_trainer(dataclasses.replace(config, precision="fp32")).steps()).losses
+    exact = next(make_trainer(dataclasses.replace(config, precision="fp32"), clips=NamedSquares()).steps()).losses
     rough, *_ = (event.losses for event in trainer.steps())
     assert changed(trainer.model.encoder, before)
     assert rough != exact
@@ -194,7 +229,7 @@ def test_the_decoder_alone_sees_the_disturbed_image(monkeypatch):
     monkeypatch.setattr(training_steps, "disturb", lambda image, seeds, **how: torch.zeros_like(image))
     trainer = make_trainer(dataclasses.replace(QUICK, noise_levels=1.0))
     clip = trainer.sampler.batch(0)
-    image, restored = trainer._generator(clip, [])
+    image, restored, _ = trainer._generator(clip, [], 0.0)
     assert image.any()
     assert torch.equal(restored, trainer.model.decoder(torch.zeros_like(image)))
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from avd_core import training
 from avd_core.checkpoint import fingerprint
-from avd_core.config import ConfigError
+from avd_core.config import FROM_NOTHING, PRESETS, ConfigError
 from avd_core.model import AVD
 from avd_core.runs import Run, RunError
 from avd_core.sampling import ClipSampler
@@ -52,6 +52,21 @@ def train(*arguments: str) -> int:
             signal.signal(number, handler)
 
 
+def test_a_preview_appears_whole(tmp_path, squares, monkeypatch):
+    """Whoever looks while it is written finds no file of that name, rather than half a picture."""
+    saved, save = [], Image.Image.save
+
+    def noted(self, path, *more, **options):
+        saved.append(path)
+        save(self, path, *more, **options)
+
+    monkeypatch.setattr(Image.Image, "save", noted)
+    train("--run", str(tmp_path / "r"), "--data", str(squares), "--preset", "tiny", "--steps", "1", "--quiet",
+          "--set=crop=64", "--set=batch_size=2")  # fmt: skip
+    assert saved and all(path.suffix == ".part" and not path.exists() for path in saved)
+    assert sorted(path.name for path in (tmp_path / "r" / "previews").iterdir()) == ["000000.png", "000001.png"]
+
+
 def test_a_run_directory_holds_everything(tmp_path, squares):
     folder = tmp_path / "my-run"
     assert train(*arguments(folder, squares)) == 0
@@ -66,6 +81,18 @@ def test_a_run_directory_holds_everything(tmp_path, squares):
         train(*arguments(folder, squares))
     with pytest.raises(RunError, match="no run to resume"):
         train("--run", str(tmp_path / "other"), "--resume")
+
+
+def test_a_split_in_which_nobody_chooses_holds_no_clip_out(tmp_path, rendered_clip):
+    folder, split = tmp_path / "clips", tmp_path / "split.json"
+    (folder / "a").mkdir(parents=True)
+    shutil.copy(rendered_clip, folder / "a" / "one.mp4")
+    run = ["--data", str(folder), "--split", str(split), "--preset", "tiny", "--prepare"]
+    for choose in ([], ["a/*.mp4"]):
+        split.write_text(json.dumps({"train": ["a/*.mp4"], "choose": choose, "test": []}))
+        assert train("--run", str(tmp_path / f"run{len(choose)}"), *run) == 0
+        config = json.loads((tmp_path / f"run{len(choose)}" / "config.json").read_text())
+        assert [source["patterns"] for source in config["held_out"]] == ([choose] if choose else [])
 
 
 def test_a_fine_tune_starts_from_a_checkpoint(tmp_path, squares, tiny_checkpoint):
@@ -255,12 +282,7 @@ def test_a_run_alone_needs_a_config_with_a_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("described", "weight"),
-    [
-        (["--preset", "paper"], 0.0),
-        (["--preset", "paper", "--set", "guide_weight=0.1"], 0.1),
-        (["--preset", "base"], 0.3),
-    ],
+    ("described", "weight"), [(["--preset", "paper"], 0.0), (["--preset", "paper", "--set", "guide_weight=0.1"], 0.1)]
 )
 def test_the_paper_preset_trains_by_what_was_published(tmp_path, described, weight):
     parser = argparse.ArgumentParser()
@@ -270,6 +292,18 @@ def test_the_paper_preset_trains_by_what_was_published(tmp_path, described, weig
     assert config["guide_weight"] == weight
     assert config["recon_weight"] > 0 and config["adv_weight"] > 0
     assert config["noise_levels"] == config["jpeg_share"] == config["spectrum_weight"] == 0
+
+
+def test_from_nothing_a_code_is_found_before_it_has_to_last(tmp_path):
+    parser = argparse.ArgumentParser()
+    training.add_arguments(parser)
+    start = AVD(PRESETS["tiny"]).save_pretrained(tmp_path / "start")
+    described = {"nothing": ["--preset", "tiny"], "start": ["--init", str(start)]}
+    for name, words in described.items():
+        training._create(parser.parse_args(["--run", str(tmp_path / "runs" / name), *words]))
+    config = {name: Run(tmp_path / "runs" / name).config()["train"] for name in described}
+    assert config["nothing"]["jpeg_start"] == FROM_NOTHING["jpeg_start"] > config["start"]["jpeg_start"] == 0
+    assert config["nothing"]["steps"] > config["start"]["steps"]
 
 
 def test_a_run_stopped_early_is_saved_and_goes_on(tmp_path, squares):

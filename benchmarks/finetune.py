@@ -1,0 +1,63 @@
+"""What a fine-tune gains: `python -m benchmarks.finetune`, ten minutes of training on people who do not judge.
+
+The bundled checkpoint goes on training on six people of the Weizmann actions, which it never saw, by the command line
+that anybody would use; then the clips of the three others are judged before and after, whole, by the judge that the
+Fine-tune tab has (`avd_core.judgement`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+
+from avd_core.datasets import find_clips, read_split
+from avd_core.explorer import Explorer
+from avd_core.judgement import Judged, judge
+
+SPLIT = Path(__file__).parent / "splits" / "weizmann-people.json"
+RECIPE = ("batch_size=4", "learning_rate=0.0002", "warmup=30", "adv_start=0", "ema_decay=0.99")
+
+
+def main() -> int:
+    """Trains, unless the run is there already, and prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.finetune", description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/weizmann"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--init", default="base", metavar="CHECKPOINT", help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=600, help="of training (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=850, help="that the learning rate falls over (default: %(default)s)"
+    )
+    args = parser.parse_args()
+    if not os.environ.get("AVD_DATA"):
+        print("Set AVD_DATA to the folder of clips that checkpoints/README.md names.", file=sys.stderr)
+        return 2
+    folder = Path(os.environ["AVD_DATA"]) / "weizmann"
+    if not (args.run / "checkpoint").exists():
+        words = [sys.executable, "-m", "avd_core", "train", "--run", str(args.run), "--init", args.init]
+        words += ["--data", str(folder), "--split", str(SPLIT), "--steps", str(args.steps)]
+        words += ["--seconds", f"{args.seconds:g}", *(word for field in RECIPE for word in ("--set", field))]
+        print(shlex.join(["python", *words[1:]]), flush=True)
+        subprocess.run(words, check=True)
+    clips = [Judged(path, path.stem, path.parent.name) for path in find_clips(folder, read_split(SPLIT, ["test"]))]
+    judged = list(judge(Explorer(), args.init, str(args.run / "checkpoint"), clips))
+    rows = {
+        "restored, dB": [(one.before.quality.psnr, one.after.quality.psnr) for one in judged],
+        "over the mean frame, dB": [one.gains for one in judged],
+        "SSIM": [(one.before.quality.ssim, one.after.quality.ssim) for one in judged],
+        "realism percentile, by the critic from before": [one.realism for one in judged if one.realism],
+    }
+    print(f"\n{len(judged)} clips of three people who did not train, means\n")
+    print(f"{'':48}{'before':>9}{'after':>9}{'change':>9}")
+    for name, pairs in rows.items():
+        before, after = (fmean(side) for side in zip(*pairs, strict=True))
+        print(f"{name:48}{before:9.3f}{after:9.3f}{after - before:+9.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
