@@ -1,6 +1,7 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test test-first test-second test-page style format bench screenshot checkpoints ablations labelled evidence
+.PHONY: help app test test-first test-second test-browser test-rest style format bench screenshot
+.PHONY: checkpoints ablations labelled evidence
 .DELETE_ON_ERROR:
 
 # The first of these that really runs is used (a version manager's shim may exist and still fail).
@@ -32,16 +33,22 @@ app: $(APP)  ## set up and serve the page (on GRADIO_SERVER_PORT, else 7860)
 
 test: $(DEV)  ## set up and run every test, the real browser's too
 	@$(BIN)/python -m tests.chromium
-	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-first test-second
-	@$(MAKE) --no-print-directory test-page
+	@$(SIDE_BY_SIDE) test-first test-second
+	@$(SIDE_BY_SIDE) test-browser test-rest
 
-# What needs no browser, in two halves side by side; then the page by itself, or a browser's waits run out.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
+ONE_THREAD = OMP_NUM_THREADS=1 nice $(BIN)/python -m pytest
+
+# The core in two halves; then the page, the browser before all else: it waits for what a person waits for, and on a
+# busy machine that may run out, so a test of it that fails is given a second try, and the report says so.
 test-first: $(DEV)
-	@$(BIN)/python -m pytest tests/core/protocols tests/core/test_[a-d]*.py
+	@$(ONE_THREAD) tests/core/protocols tests/core/test_[a-d]*.py
 test-second: $(DEV)
-	@$(BIN)/python -m pytest tests/core --ignore=tests/core/protocols --ignore-glob='*/test_[a-d]*.py'
-test-page: $(DEV)
-	@$(BIN)/python -m pytest --ignore=tests/core
+	@$(ONE_THREAD) tests/core --ignore=tests/core/protocols --ignore-glob='*/test_[a-d]*.py'
+test-browser: $(DEV)
+	@$(BIN)/python -m pytest tests/app -m browser --reruns=1
+test-rest: $(DEV)
+	@$(ONE_THREAD) --ignore=tests/core -m 'not browser'
 
 style: $(DEV)  ## check lint and formatting
 	$(BIN)/ruff check .

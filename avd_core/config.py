@@ -260,3 +260,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 # What a training from nothing needs beside: first a code must be found, then it can be made to last.
 FROM_NOTHING: dict[str, Any] = {"steps": 4800, "adv_start": 500, "jpeg_start": 2400}
+
+
+def usual(preset: str, *, from_nothing: bool) -> dict[str, Any]:
+    """The fields of `TrainConfig` that `avd train` takes for a preset, from nothing or on, where told no other."""
+    return (FROM_NOTHING if from_nothing else {}) | RECIPES.get(preset, {})

@@ -14,10 +14,11 @@ import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from avd_core.config import PRESETS, TrainConfig
+from avd_core.config import PRESETS, RECIPES, TrainConfig, usual
 from avd_core.run_home import RunHome, Ticket, slug
 from avd_core.taken_clips import TakenClip
 
@@ -70,9 +71,14 @@ class FineTune:
 
 
 def recipe(steps: int, init: str = "") -> dict[str, Any]:
-    """Fields of `TrainConfig` that suit so many steps from a checkpoint, or from nothing, beside the preset's own."""
-    scratch = init.startswith(SCRATCH)
-    wanted = {
+    """Fields of `TrainConfig` that suit so many steps from a checkpoint (any), or from nothing: all that depend on it.
+
+    Raises:
+        ValueError: the checkpoint cannot be had.
+    """
+    scratch, known = init.startswith(SCRATCH), _defaults()
+    its_own = {name: known[name] for fields in RECIPES.values() for name in fields}
+    return its_own | {
         "steps": steps,
         "batch_size": 4,
         "learning_rate": 1.2e-3 if scratch else 4e-4,  # less than from nothing: what is known is to be kept
@@ -83,34 +89,51 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         "preview_every": max(1, steps // 6),
         "save_every_seconds": 30.0,
         "precision": "fp32",
-    }
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
-    return {name: value for name, value in wanted.items() if name in known}
+    } | RECIPES.get(_preset(init), {})  # fmt: skip
 
 
-def arguments(ask: FineTune, folder: str | Path) -> list[str]:
-    """Arguments of `avd train` that describe this run, its packs lying in `folder`."""
-    folder = Path(folder)
-    start = ["--preset", ask.init.removeprefix(SCRATCH)] if ask.init.startswith(SCRATCH) else ["--init", ask.init]
+def _defaults() -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+
+
+@lru_cache(maxsize=64)
+def _preset(init: str) -> str:
+    """The preset that a start is of; of no start, none."""
+    if not init or init.startswith(SCRATCH):
+        return init.removeprefix(SCRATCH)
+    from avd_core.model import AVD
+
+    return AVD.from_pretrained(init).config.preset
+
+
+def arguments(ask: FineTune, folder: str | Path, *, init: str | None = None) -> list[str]:
+    """Arguments of `avd train` that describe this run, its packs lying in `folder`.
+
+    Args:
+        ask: the run.
+        folder: where it lies.
+        init: what the start is called there, where that is not the asked name.
+
+    Raises:
+        ValueError: the checkpoint cannot be had.
+    """
+    folder, scratch = Path(folder), ask.init.startswith(SCRATCH)
     words = ["--run", str(folder), "--data", str(folder / PACK)]
     words += ["--held-out", str(folder / HELD_OUT_PACK)] if ask.held_out else []
-    words += start
+    words += ["--preset", _preset(ask.init)] if scratch else ["--init", init or ask.init]
     classes = {clip.source.label for number, clip in enumerate(ask.clips) if number not in ask.held_out} - {""}
     words += ["--classifier"] if len(classes) > 1 else []
-    values = dict(ask.train)
-    if "steps" in values:
-        words += ["--steps", str(values.pop("steps"))]
-    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
-    words += [
-        word for name, value in values.items() if value != defaults[name] for word in ("--set", f"{name}={value}")
-    ]
-    return words
+    # What the command takes by itself need not be said; all else must be, be it a default of the dataclass.
+    taken = _defaults() | usual(_preset(ask.init), from_nothing=scratch)
+    values = {name: value for name, value in (_defaults() | ask.train).items() if value != taken.get(name)}
+    values.pop("steps", None)
+    words += ["--steps", str(ask.train["steps"])] if "steps" in ask.train else []
+    return words + [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
 
 
 def command(ask: FineTune) -> str:
     """The command line that does the same, for a shell in the folder that holds the run's own; no path of a server."""
-    shown = dataclasses.replace(ask, init=ask.init if ask.init.startswith(SCRATCH) else _shown(ask.init))
-    words = arguments(shown, Path(slug(ask.name)))
+    words = arguments(ask, Path(slug(ask.name)), init=_shown(ask.init))
     if ask.device == JOBS:
         return shlex.join(["python", "-m", "avd_core", "train", *words, "--prepare"]) + (
             f" && python -m avd_core job {shlex.quote(slug(ask.name))}"

@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from avd_core import distributed
 from avd_core.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
-from avd_core.config import FROM_NOTHING, PRESETS, RECIPES, ConfigError, ModelConfig, TrainConfig
+from avd_core.config import PRESETS, ConfigError, ModelConfig, TrainConfig, usual
 from avd_core.datasets import ClipSource, FolderClips, SyntheticClips, UnlabelledClips, read_split
 from avd_core.model import AVD
 from avd_core.packs import PackedClips
@@ -357,7 +357,7 @@ def _overrides(pairs: Sequence[str]) -> dict:
 def asked(args: argparse.Namespace) -> dict:
     """The config of the run that the arguments describe."""
     model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
-    overrides = ({} if args.init else FROM_NOTHING) | RECIPES.get(model.preset, {}) | _overrides(args.set)
+    overrides = usual(model.preset, from_nothing=not args.init) | _overrides(args.set)
     if args.steps is not None:
         overrides["steps"] = args.steps
     in_folders = args.dataset == "folder"

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from avd_core.explorer import Explorer, ExploreRequest
 from tests.app.conftest import ARTIFACTS
-from tests.app.walking import FINISHED, look, opened, upload, wide
+from tests.app.walking import FINISHED, in_step, look, opened, upload, wide
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.browser
@@ -60,13 +60,6 @@ def test_first_visitor_sees_a_finished_example(page, page_url: str):
     assert {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:"))} == {"127.0.0.1"}
 
 
-def test_returning_visitor_waits_for_nothing(page, page_url: str):
-    opened(page, page_url)
-    seconds = min(opened(page, page_url) for _ in range(3))
-    # 1.5 s is the aim on an idle machine; a shared one gets twice that.
-    assert seconds < 3, f"{seconds:.2f} s from the click to the finished example"
-
-
 @pytest.mark.parametrize("kind", [".gif", ".avi", ".mp4"])
 def test_clip_goes_through_and_its_image_restores(
     page, page_url: str, clips: dict[str, Path], checkpoint: str, kind: str, tmp_path: Path
@@ -103,10 +96,10 @@ def test_clip_goes_through_and_its_image_restores(
     assert report["topk"][0]["label"] == page.inner_text(".bars li:first-child span")
 
 
-def test_every_kind_of_clip_goes_through(page, page_url: str, data_dir: Path | None, rendered_clip: Path):
-    every = [rendered_clip] if data_dir is None else sorted((data_dir / "clips").iterdir())
+def test_clips_of_other_kinds_go_through(page, page_url: str, data_dir: Path | None, rendered_clip: Path):
+    others = [rendered_clip] if data_dir is None else sorted((data_dir / "clips").glob("*.[mw][ek][vb]*"))
     opened(page, page_url)
-    for clip in every:
+    for clip in others:
         upload(page, clip)
         assert page.inner_text("#message").strip() == "", clip.name
         assert page.locator("#distilled").evaluate(SPREAD) > 5, clip.name
@@ -277,10 +270,8 @@ def test_one_transport_moves_all_videos(page, page_url: str):
     button.focus()
     page.keyboard.press("Space")
     page.wait_for_function(f"(from) => ({times})()[0] !== from", arg=first)
-    page.wait_for_timeout(1500)
-    first, *others = page.evaluate(times)
     frame = 1 / float(page.locator(".stage").get_attribute("data-fps"))
-    assert others == pytest.approx([first] * 2, abs=frame)
+    in_step(page, times, frame)
     # A click in the plot goes to that frame, and the line in it stands there.
     plot = page.locator(".metric.psnr .area")
     box = plot.bounding_box()

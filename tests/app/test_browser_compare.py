@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.app.test_browser import SPREAD
-from tests.app.walking import go, look, opened
+from tests.app.walking import go, in_step, look, opened
 
 pytestmark = pytest.mark.browser
 
@@ -61,10 +61,7 @@ def _play_two_in_step(page) -> None:
     times = page.evaluate(TIMES)
     assert len(times) == 3 and max(times) - min(times) < 1e-3
     page.get_by_role("button", name="Play").click()
-    page.wait_for_timeout(900)
-    times = page.evaluate(TIMES)
-    frame = 1 / float(page.locator(".duel").get_attribute("data-fps"))
-    assert max(times) - min(times) < frame
+    in_step(page, TIMES, 1 / float(page.locator(".duel").get_attribute("data-fps")))
     with page.expect_download() as download:
         page.get_by_role("link", name="Contact sheet, PNG").click()
     assert download.value.suggested_filename.endswith("-compared.png")

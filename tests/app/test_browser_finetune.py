@@ -20,13 +20,13 @@ pytestmark = pytest.mark.browser
 READY = "#tune-start:not([disabled])"
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
     """Where that page's runs lie."""
-    return tmp_path_factory.mktemp("finetune")
+    return tmp_path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own_page(environment: dict[str, str], tiny_checkpoint: Path, home: Path) -> Iterator[str]:
     """A page that starts from `tiny`, with runs of its own."""
     folder = home

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from avd_core.time_probe import VARIANTS
 from tests.app.reels import MEAN, stand_at
-from tests.app.walking import go, look, opened
+from tests.app.walking import go, look, opened, pressed_at_once
 
 pytestmark = pytest.mark.browser
 
@@ -44,6 +44,6 @@ def test_orders_are_probed_and_play_in_step(page, page_url: str):
         arg=shuffled,
     )
     page.get_by_role("button", name="Shuffle anew").click()
-    page.locator("#probe-cancel:enabled").click()
+    pressed_at_once(page, "#probe-cancel:enabled")
     page.wait_for_selector("#probe-message .problem")
     expect(page.locator("#probe-cancel")).to_be_disabled()

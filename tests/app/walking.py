@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tests.app.conftest import ARTIFACTS
@@ -11,13 +10,11 @@ FINISHED = "#status .status:not(.busy)"
 SIZES = {"wide": (1280, 800), "phone": (390, 844)}
 
 
-def opened(page, url: str, query: str = ""):
-    """The page with its first example finished; returns the seconds that took."""
-    begun = time.monotonic()
+def opened(page, url: str, query: str = "") -> None:
+    """The page with its first example finished."""
     page.goto(url + query)
     page.wait_for_selector("#links a", timeout=180_000)  # the very first visitor waits for imports and a film
     page.wait_for_function("() => document.querySelector('#distilled')?.complete")
-    return time.monotonic() - begun
 
 
 def upload(page, clip: Path) -> None:
@@ -25,6 +22,30 @@ def upload(page, clip: Path) -> None:
     page.locator("#upload input[type=file]").set_input_files(clip)
     page.wait_for_function(
         "(name) => document.querySelector('#status .status:not(.busy) b')?.textContent === name", arg=clip.name
+    )
+
+
+def in_step(page, times: str, frame: float) -> None:
+    """Waits until all videos have played for a second and are still within a frame of each other.
+
+    Args:
+        page: where they play.
+        times: JavaScript that gives their times.
+        frame: seconds of one.
+    """
+    page.wait_for_function(
+        """([times, frame, begun]) => {
+          const all = eval(times)();
+          return performance.now() - begun > 1000 && Math.max(...all) - Math.min(...all) <= frame;
+        }""",
+        arg=[times, frame, page.evaluate("performance.now()")],
+    )
+
+
+def pressed_at_once(page, button: str) -> None:
+    """Presses a button as soon as it is there: on a busy machine a mouse may come too late to stop short work."""
+    page.wait_for_function(
+        "(button) => { const it = document.querySelector(button); it?.click(); return it; }", arg=button
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avd_core import fine_tune, pace, training
-from avd_core.config import ConfigError, TrainConfig
+from avd_core.config import RECIPES, ConfigError, TrainConfig
 from avd_core.datasets import STORED_FRAMES, STORED_SIZE
 from avd_core.fine_tune import FineTune, command, field_notes, parse_fields, prepare
 from avd_core.inspection import Source, gather
@@ -78,6 +78,19 @@ def test_the_command_line_shown_describes_the_very_run(tmp_path, clips, home):
         assert place.pop("path").endswith((".pack",))
     assert again == config and config["train"]["noise_levels"] == 2.0
     assert {"--data", "my-own/train.pack", "--held-out", "my-own/held-out.pack"} <= set(words)
+
+
+@pytest.mark.parametrize("init", ["preset:tiny", "preset:paper", "preset:base", "tiny", "paper", "base"])
+def test_a_run_is_of_the_fields_asked_for_be_they_the_presets_own_or_anyones(clips, init):
+    """Each field as the drawer shows it, and each field as the dataclass has it, comes out as it went in."""
+    parser = argparse.ArgumentParser()
+    training.add_arguments(parser)
+    shown = TrainConfig.from_dict(fine_tune.recipe(7, init)).to_dict()
+    preset = init.removeprefix("preset:")
+    assert {name: shown[name] for name in RECIPES.get(preset, {})} == RECIPES.get(preset, {})
+    for train in (shown, TrainConfig().to_dict(), shown | {"jpeg_share": 0.7, "jpeg_start": 0, "adv_weight": 0.5}):
+        words = shlex.split(command(dataclasses.replace(asked(clips), init=init, train=train)))
+        assert training.asked(parser.parse_args(words[4:]))["train"] == train
 
 
 def test_what_makes_no_sense_leaves_nothing_behind(clips, home):

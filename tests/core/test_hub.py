@@ -173,7 +173,7 @@ def test_a_download_that_never_ends_has_a_deadline(hub_server, folder):
     started = time.monotonic()
     with pytest.raises(CheckpointError, match="had not finished after"):
         checkpoint.locate("slow/model", deadline=0.5)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 8
 
 
 def push_in_a_process(hub_server, tmp_path, *words: str, token: str | None = TOKEN) -> subprocess.CompletedProcess:

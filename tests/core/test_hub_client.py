@@ -45,7 +45,7 @@ def test_a_hub_that_never_answers_costs_no_more_than_the_deadline(hub_server):
     started = time.monotonic()
     with pytest.raises(HubError, match="had not finished after 0 seconds"):
         ask("It failed", lambda: HfApi().model_info("me/model"), deadline=0.3)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize(
