@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,9 @@ def own_page(environment: dict[str, str], tiny_checkpoint: Path, home: Path) -> 
     own = {"GRADIO_SERVER_PORT": str(free_port()), "AVD_CHECKPOINT": str(tiny_checkpoint)}
     own |= {"AVD_RUNS": str(folder / "runs"), "GRADIO_TEMP_DIR": str(folder / "gradio"), "OMP_NUM_THREADS": "1"}
     (folder / "gradio").mkdir()
+    films = Path(environment["GRADIO_TEMP_DIR"]) / "avd-examples"
+    if films.is_dir():  # rendering them once is enough
+        shutil.copytree(films, folder / "gradio" / films.name)
     with served({**os.environ, **environment, **own}, folder / "log.txt") as url:
         yield url
     assert "Traceback" not in (folder / "log.txt").read_text(), (folder / "log.txt").read_text()
