@@ -172,7 +172,7 @@ class TrainConfig(_Config):
         divergence_factor: a reconstruction loss above so many times its running median is far off.
         divergence_patience: so many steps far off in a row end the training, rolled back; 0 never does.
         synthetic_share: share of each batch rendered as it is needed (a pack may hold synthetic scenes as well).
-        precision: "bf16" (autocast) or "fp32".
+        precision: "bf16" (autocast), "fp32", or "auto": bf16 where the device computes in it, else fp32.
         preview_every: steps between previews.
         save_every_seconds: wall-clock seconds between checkpoints.
         seed: of everything random; a step's batch depends on the seed and the step alone.
@@ -204,7 +204,7 @@ class TrainConfig(_Config):
     divergence_factor: float = 4.0
     divergence_patience: int = 50
     synthetic_share: float = 0.0
-    precision: str = "bf16"
+    precision: str = "auto"
     preview_every: int = 200
     save_every_seconds: float = 120.0
     seed: int = 0
@@ -243,7 +243,7 @@ class TrainConfig(_Config):
         for name in ("synthetic_share", "jpeg_share", "photo_share"):
             _check(0 <= getattr(self, name) <= 1, f"TrainConfig.{name} must be from 0 to 1.")
         _check(self.save_every_seconds > 0, "TrainConfig.save_every_seconds must be positive.")
-        _check(self.precision in ("bf16", "fp32"), "TrainConfig.precision is 'bf16' or 'fp32'.")
+        _check(self.precision in ("auto", "bf16", "fp32"), "TrainConfig.precision is 'auto', 'bf16' or 'fp32'.")
         _check(0 <= self.seed < 2**31, "TrainConfig.seed must be from 0 to 2**31 - 1.")
 
     @property

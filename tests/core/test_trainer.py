@@ -10,9 +10,9 @@ import torch
 
 from avd_core import divergence, losses
 from avd_core import trainer as training_steps
-from avd_core.config import PRESETS
+from avd_core.config import PRESETS, TrainConfig
 from avd_core.layers import round_to_8_bits
-from avd_core.trainer import TrainingError
+from avd_core.trainer import TrainingError, in_bf16
 from tests.squares import QUICK, NamedSquares, make_trainer
 
 TINY = PRESETS["tiny"]
@@ -176,6 +176,16 @@ def test_a_batch_worked_off_in_parts_gives_the_same_update():
         assert all((parts - whole).norm() <= 1e-3 * whole.norm() for parts in divided)
     for divided in terms[1:]:
         assert divided == pytest.approx(terms[0], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("capability", "half"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_precision_is_what_the_machine_is_fast_in_unless_it_is_said(monkeypatch, capability, half):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: half)
+    for device in (torch.device("cpu"), torch.device("cuda")):
+        assert [in_bf16(said, device) for said in ("auto", "bf16", "fp32")] == [half, True, False]
+    assert not in_bf16("auto", torch.device("mps"))
+    assert TrainConfig().precision == "auto"
 
 
 def test_bf16_trains_with_everything_on():
