@@ -46,7 +46,7 @@ test-first: $(DEV)
 test-second: $(DEV)
 	@$(ONE_THREAD) tests/core --ignore=tests/core/protocols --ignore-glob='*/test_[a-d]*.py'
 test-browser: $(DEV)
-	@$(BIN)/python -m pytest tests/app -m browser --reruns=1
+	@$(BIN)/python -m pytest tests/app -m browser --reruns=1 --rerun-show-tracebacks
 test-rest: $(DEV)
 	@$(ONE_THREAD) --ignore=tests/core -m 'not browser'
 

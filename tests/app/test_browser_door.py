@@ -159,22 +159,21 @@ def test_settings_outlive_the_server(
     second, url = server(2)
     opened(page, url)
     shown(page, synthetic.SCENES[next(iter(synthetic.SCENES))].title)
-    assert "What action takes" in page.inner_text("#recognition") and "Grad-CAM++" in page.content()
-    assert page.locator("#method input").input_value() == "Grad-CAM++"
-    assert page.locator("#classifier input").input_value() == "action"
-    assert (
-        page.locator(".metric.ssim").is_visible() and page.get_by_label("Strength of the overlay").input_value() == "80"
-    )
-    assert page.locator(".heat").evaluate("(image) => getComputedStyle(image).opacity") == "0.8"
-    assert page.evaluate("() => document.body.classList.contains('dark')")
+    expect(page.locator("#recognition")).to_contain_text("What action takes")
+    expect(page.locator("#method input")).to_have_value("Grad-CAM++")
+    expect(page.locator("#classifier input")).to_have_value("action")
+    expect(page.locator(".metric.ssim")).to_be_visible()
+    expect(page.get_by_label("Strength of the overlay")).to_have_value("80")
+    expect(page.locator(".heat")).to_have_css("opacity", "0.8")
+    page.wait_for_function("() => document.body.classList.contains('dark')")
 
     # What a hostile hand or an older page left is passed over.
     stored = {"strength": 1e9, "theme": "<b>", "metric": 7, "method": "../x", "classifier": {"a": 1}, "checkpoint": 5}
     for text in (json.dumps(stored), "[1, 2"):
         page.evaluate("(text) => localStorage.setItem('avd-settings', text)", text)
         opened(page, url)
-        assert page.locator("#method input").input_value() == "Grad-CAM"
-        assert page.get_by_label("Strength of the overlay").input_value() == "50"
+        expect(page.locator("#method input")).to_have_value("Grad-CAM")
+        expect(page.get_by_label("Strength of the overlay")).to_have_value("50")
         expect(page.locator(".metric.psnr")).to_be_visible()
         expect(page.locator("#message .problem")).to_be_hidden()
     page.goto("about:blank")
