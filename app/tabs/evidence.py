@@ -52,6 +52,9 @@ class EvidenceTab:
     def __init__(self, desk: Desk, frame: gr.Tab) -> None:
         self.desk = desk
         self.own = gr.State(None)
+        # What is chosen in the two dropdowns whose choices change. Gradio says a choice by mouse twice, and the second
+        # time refuses what the first has taken out of the choices meanwhile (6.31); a state is never refused.
+        self.asked, self.beside = gr.State(None), gr.State(None)
         self.turns: dict[str, Work] = {}
         self._lay_out()
         self._wire(frame)
@@ -91,13 +94,16 @@ class EvidenceTab:
             slot("links")
 
     def _wire(self, frame: gr.Tab) -> None:
-        shown = [*self.slots.values(), self.report, self.question, self.confused, self.own]
+        shown = [*self.slots.values(), self.report, self.question, self.confused, self.own, self.asked, self.beside]
         shown += [self.upload, self.running, self.checkpoint]
-        chosen = [self.report, self.question, self.own, self.confused]
+        chosen = [self.report, self.asked, self.own, self.beside]
         frame.select(self._on_open, chosen, shown, **QUIET)
-        self.report.input(self._on_report, chosen, shown, **QUIET)
-        self.question.input(self._on_question, chosen, shown, **QUIET)
-        self.confused.input(self._on_confused, chosen, [self.slots["confusion"], self.slots["message"]], **QUIET)
+        # What is chosen while an answer is under way is answered, too.
+        at_last = QUIET | {"trigger_mode": "always_last"}
+        self.report.input(self._on_chosen, chosen, shown, **at_last)
+        self.question.input(self._on_question, [self.report, self.question, self.own, self.beside], shown, **at_last)
+        compared = [self.slots["confusion"], self.slots["message"], self.beside]
+        self.confused.input(self._on_confused, [self.report, self.asked, self.own, self.confused], compared, **at_last)
         self.upload.upload(None, js=QUEUED)
         self.upload.upload(self._on_upload, [self.upload, self.checkpoint, self.own], shown, **LONG)
         self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
@@ -138,6 +144,10 @@ class EvidenceTab:
             self.slots["skipped"]: render.left_out(evidence["skipped"]),
         }
 
+    def _on_chosen(self, *chosen: Any) -> Updates:
+        """Another report was chosen; by now it may be a third one, which an answer must not take back."""
+        return {slot: value for slot, value in self._on_report(*chosen).items() if slot is not self.report}
+
     def _on_question(
         self, report: str | None, question: str | None, own: Own | None, confused: str | None = None
     ) -> Updates:
@@ -157,12 +167,15 @@ class EvidenceTab:
             self.question: gr.update(value=question),  # else an answer about the report may come between
             self.confused: beside or gr.Dropdown(visible=False),
             self.slots["confusion"]: render.confusion(evidence, question, confused) if kept else "",
+            self.asked: question,
+            self.beside: confused if kept else None,
         }
 
     def _on_confused(self, report: str | None, question: str, own: Own | None, name: str | None) -> Updates:
         try:
             evidence = self._evidence(report, own)
-            return {self.slots["confusion"]: render.confusion(evidence, question, name), self.slots["message"]: ""}
+            picture = render.confusion(evidence, question, name)
+            return {self.slots["confusion"]: picture, self.slots["message"]: "", self.beside: name}
         except (ValueError, KeyError) as error:
             return {self.slots["message"]: message(ValueError(str(error)), "Choose another one.")}
 

@@ -47,6 +47,13 @@ def test_a_published_report_is_read(page, page_url: str):
     for name in ("base", "motion-history", "ordered frames"):
         assert name in page.inner_text("#protocol-recognition")
     look(page, "evidence-published")
+    # A report that does not know the question shown, and back: the page's log may hold no error.
+    for name, told in (("realism of all", "real frame"), ("gestures worn", "survive"), ("gestures", "comes back")):
+        page.locator("#evidence-report input").click()
+        page.get_by_role("option", name=name, exact=True).click()
+        expect(page.locator("#evidence-report input")).to_have_value(name)
+        expect(page.locator("#evidence-answer")).to_contain_text(told)
+        expect(page.get_by_text("not in the list of choices")).to_have_count(0)
 
 
 def test_a_zip_of_ones_own_is_measured_and_a_clip_of_it_opens(page, page_url: str, zipped: Path):
