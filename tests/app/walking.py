@@ -25,7 +25,7 @@ def upload(page, clip: Path) -> None:
 
 
 def in_step(page, times: str, frame: float) -> None:
-    """Waits until all videos have played for a second and are still within a frame of each other.
+    """Waits until all videos have moved, a second has gone, and they are still within a frame of each other.
 
     Args:
         page: where they play.
@@ -33,11 +33,12 @@ def in_step(page, times: str, frame: float) -> None:
         frame: seconds of one.
     """
     page.wait_for_function(
-        """([times, frame, begun]) => {
+        """([times, frame, begun, before]) => {
           const all = eval(times)();
-          return performance.now() - begun > 1000 && Math.max(...all) - Math.min(...all) <= frame;
+          const moved = all.every((time, i) => time !== before[i]);
+          return moved && performance.now() - begun > 1000 && Math.max(...all) - Math.min(...all) <= frame;
         }""",
-        arg=[times, frame, page.evaluate("performance.now()")],
+        arg=[times, frame, page.evaluate("performance.now()"), page.evaluate(times)],
     )
 
 
