@@ -24,12 +24,13 @@ if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it,
 
 from app.ui import build_app, launch  # noqa: E402
 from avd_core.explorer import Explorer  # noqa: E402
+from avd_core.run_home import HomeError  # noqa: E402
 from avd_core.tune_limits import LimitError  # noqa: E402
 
 # At module level, where `gradio app.py` and Spaces look for it.
 try:
     demo = build_app(Explorer())
-except LimitError as error:
+except (HomeError, LimitError) as error:
     sys.exit(str(error))
 
 

@@ -6,12 +6,12 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -41,6 +41,7 @@ WATCHED = 32  # curves and verdicts kept in memory
 MOST_WIDE = 900  # pixels of a preview
 JUDGED = 3  # clips shown before and after
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -81,6 +82,8 @@ class Tuning:
     def __init__(self, explorer: Explorer, shelf: Shelf) -> None:
         self.explorer, self.shelf = explorer, shelf
         self.home = RunHome()
+        if self.home.limits.on:
+            self._try_home(self.home.claim)
         self.queue = RunQueue(self.home)
         self._curves: OrderedDict[str, Curve] = OrderedDict()
         self._verdicts: OrderedDict[tuple[str, int], Future] = OrderedDict()
@@ -88,10 +91,19 @@ class Tuning:
         self._guard = threading.Lock()
         self._judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
 
+    def _try_home(self, step: Callable[[], T]) -> T | None:
+        """Without a place for its runs fine-tuning is off; a place that is somebody else's stops the server."""
+        try:
+            return step()
+        except OSError as error:
+            log.error("Fine-tuning is off, as %s cannot be written: %s.", self.home.folder, error.strerror or error)
+            self.home.limits = replace(self.home.limits, on=0)
+            return None
+
     def keep_going(self) -> None:
         """Moves the queues on, for ever: for a thread that ends with the server, which the runs do not."""
         swept = 0.0
-        while True:
+        while self.home.limits.on:
             try:
                 self.queue.advance()
                 if time.monotonic() - swept > SWEEP:
@@ -103,12 +115,8 @@ class Tuning:
 
     def browser_secret(self) -> str:
         """What the browsers' stores are locked with; on a machine that keeps nothing it lasts as long as the server."""
-        try:
-            return self.home.secret()
-        except OSError as error:
-            log.error("Fine-tuning keeps its runs in %s, which cannot be written: %s", self.home.folder, error)
-            self.home.limits = replace(self.home.limits, on=0)
-            return new_secret()[:16]
+        secret = self._try_home(self.home.secret) if self.home.limits.on else None
+        return secret or new_secret()[:16]
 
     def devices(self) -> list[str]:
         """Where a training can run here, the best first."""

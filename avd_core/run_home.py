@@ -3,6 +3,9 @@
 `<home>/<key of the run>/<its name>/` is a run directory; `ticket.json` beside it says whose it is and when it was
 queued. A person is known by a secret that their browser keeps; tickets hold its digest, so that a copy of the folder
 opens nobody's runs.
+
+Both the home and each folder in it carry a marker of this program. Nothing without its marker is ever deleted, and a
+home that holds other people's files is refused before anything is written into it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -26,8 +30,17 @@ from avd_core.runs import Run, RunError, write_atomically
 from avd_core.tune_limits import LimitError, TuneLimits
 
 RUNS = "AVD_RUNS"  # the variable that names the home
+HOME_MARKER, RUN_MARKER, TICKET = ".avd-runs", ".avd-run", "ticket.json"
+_OWN = {HOME_MARKER, ".lock", ".secret"}  # what this program puts into the home beside the runs
+_SYSTEM = {"lost+found", ".DS_Store"}  # what a file system or a desktop puts into any folder
 _SECRET = re.compile(r"[0-9a-f]{32,64}")
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,40}")
+
+log = logging.getLogger(__name__)
+
+
+class HomeError(ValueError):
+    """A folder that cannot hold runs, with a sentence saying why."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +97,45 @@ class RunHome:
     def __init__(self, folder: str | Path | None = None, limits: TuneLimits | None = None) -> None:
         self.folder = Path(folder or default_home()).absolute()
         self.limits = limits or TuneLimits.from_environment()
+        self._reported: set[Path] = set()
+
+    def claim(self) -> None:
+        """Make the home and mark it as this program's; do nothing where it is marked.
+
+        Raises:
+            HomeError: it is a file, or holds something that this program did not make.
+            OSError: it cannot be written.
+        """
+        marker = self.folder / HOME_MARKER
+        if marker.is_file():
+            return
+        for place in (self.folder, *self.folder.parents):
+            if place.exists() and not place.is_dir():
+                raise HomeError(f"{RUNS} is {self.folder}, but {place} is a file: name a new or an empty folder.")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        foreign = [path.name for path in self.folder.iterdir() if not self._is_own(path)]
+        if foreign:
+            raise HomeError(
+                f"{RUNS} is {self.folder}, which holds {sorted(foreign)[0]!r} that AVD Explorer did not make: "
+                "name a new or an empty folder."
+            )
+        marker.write_text("AVD Explorer keeps fine-tuning runs here, and deletes those that are over.\n")
+
+    @staticmethod
+    def _is_own(path: Path) -> bool:
+        """Whether an entry may stand in an unmarked home: homes of 0.1 have no markers. This allows no deletion."""
+        if path.is_symlink():
+            return False
+        if path.is_dir():
+            run = _is_key(path.name) and ((path / TICKET).exists() or not any(path.iterdir()))
+            return run or path.name in _SYSTEM
+        # A write that was broken off leaves its staging file.
+        return path.name in _OWN | _SYSTEM or any(path.name.startswith(f".{name}.") for name in _OWN)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One change to the queue at a time, of whichever server."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.claim()
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -118,9 +165,11 @@ class RunHome:
         at_work = sum(self.status(ticket) in ("queued", *AT_WORK) for ticket in mine)
         if at_work >= limits.active:
             raise LimitError(f"{at_work} of your runs are waiting or running: wait for one, or stop it.")
+        self.claim()
         self.check_disk()
         key = secrets.token_urlsafe(16)
-        (self.folder / key).mkdir(mode=0o700, parents=True)
+        (self.folder / key).mkdir(mode=0o700)
+        (self.folder / key / RUN_MARKER).touch()
         return Ticket(key, owner, slug(name), device, queued=time.time(), **({"seconds": None} | values))
 
     def check_disk(self) -> None:
@@ -133,14 +182,11 @@ class RunHome:
 
     def write(self, ticket: Ticket) -> None:
         """Keeps a ticket."""
-        write_atomically(self.folder / ticket.key / "ticket.json", json.dumps(asdict(ticket)) + "\n")
+        write_atomically(self.folder / ticket.key / TICKET, json.dumps(asdict(ticket)) + "\n")
 
     def tickets(self) -> list[Ticket]:
         """Everybody's, the oldest first; what is no ticket is passed over."""
-        found = []
-        for path in self.folder.glob("*/ticket.json"):
-            with suppress(OSError, ValueError, TypeError):
-                found.append(Ticket(**json.loads(path.read_text(encoding="utf-8"))))
+        found = [ticket for path in self.folder.glob("*/") if (ticket := _read_ticket(path))]
         return sorted(found, key=lambda ticket: (ticket.queued, ticket.key))
 
     def of(self, owner: str | None) -> list[Ticket]:
@@ -171,22 +217,65 @@ class RunHome:
 
     def forget(self, ticket: Ticket) -> None:
         """Removes a ticket with all that lies beside it; whoever trains must have been ended before."""
-        shutil.rmtree(self.folder / ticket.key, ignore_errors=True)
+        folder = self.folder / ticket.key
+        if _read_ticket(folder) == ticket or (folder / RUN_MARKER).is_file():
+            self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        """Delete a folder directly in a marked home; `rmtree` never follows a link."""
+        if not (self.folder / HOME_MARKER).is_file() or folder.parent != self.folder or not _is_key(folder.name):
+            raise HomeError(f"{folder} is not deleted: nothing proves that AVD Explorer made it.")
+        if not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> list[str]:
-        """Removes runs that have been over for too long, and folders that never became one; returns their keys."""
+        """Removes runs that have been over for too long, and folders that never became one; returns their keys.
+
+        A folder without this program's marker stays, and so does a run whose ticket cannot be read: it is logged.
+        """
+        if not self.folder.exists():
+            return []
+        self.claim()
         now, gone = time.time(), []
-        known = {ticket.key for ticket in self.tickets()}
+        tickets = self.tickets()
+        known = {ticket.key for ticket in tickets}
         for path in self.folder.glob("*/"):
-            if path.name not in known and now - path.stat().st_mtime > 3600:
-                shutil.rmtree(path, ignore_errors=True)
-        for ticket in self.tickets():
+            if path.name in known or path.name in _SYSTEM:
+                continue
+            if (path / TICKET).exists():
+                self._report(path, "its ticket cannot be read")
+            elif path.is_symlink() or not _is_key(path.name) or not (path / RUN_MARKER).is_file():
+                self._report(path, "AVD Explorer did not make it")
+            elif now - path.stat().st_mtime > 3600:
+                self._remove(path)
+        for ticket in tickets:
             status, run = self.status(ticket), self.run(ticket)
-            touched = (run.folder / "state.json").stat().st_mtime if (run.folder / "state.json").exists() else 0
+            try:
+                run.state()
+            except RunError as error:
+                self._report(run.folder, str(error))
+                continue
+            touched = (run.folder / "state.json").stat().st_mtime
             if status not in ("queued", *AT_WORK) and now - touched > self.limits.hours * 3600:
                 self.forget(ticket)
                 gone.append(ticket.key)
         return gone
+
+    def _report(self, folder: Path, why: str) -> None:
+        """Log once that a folder stays."""
+        if folder not in self._reported:
+            self._reported.add(folder)
+            log.warning("%s is kept: %s. Look into it, and delete it yourself.", folder, why)
+
+
+def _read_ticket(folder: Path) -> Ticket | None:
+    """The ticket in a run's folder; None where there is none of that very folder."""
+    with suppress(OSError, ValueError, TypeError):
+        ticket = Ticket(**json.loads((folder / TICKET).read_text(encoding="utf-8")))
+        # A record that points elsewhere proves nothing about this folder.
+        if _is_key(ticket.key) and ticket.key == folder.name and slug(ticket.name) == ticket.name:
+            return ticket
+    return None
 
 
 def in_line(ticket: Ticket, **changes: Any) -> Ticket:

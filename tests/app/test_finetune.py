@@ -265,7 +265,6 @@ def test_what_people_type_is_no_markup():
     assert "3 before it" in pieces[-1] and "about 5 s left" in pieces[-2]
 
 
-def test_a_home_that_cannot_be_written_turns_it_off(tab: FinetuneTab, tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    tab.tuning.home = RunHome(tmp_path / "file" / "runs", TuneLimits())
+def test_a_home_that_cannot_be_written_turns_it_off(tab: FinetuneTab):
+    tab.tuning.home = RunHome("/proc/nothing-can-be-made-here", TuneLimits())
     assert len(tab.tuning.browser_secret()) == 16 and not tab.tuning.home.limits.on
