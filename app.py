@@ -23,9 +23,9 @@ if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it,
     sys.exit(f"GRADIO_SERVER_PORT is {PORT!r}, which is no port number.")
 
 from app.ui import build_app, launch  # noqa: E402
-from avd_core.explorer import Explorer  # noqa: E402
-from avd_core.run_home import HomeError  # noqa: E402
-from avd_core.tune_limits import LimitError  # noqa: E402
+from avd_core.explore.explorer import Explorer  # noqa: E402
+from avd_core.runs.limits import LimitError  # noqa: E402
+from avd_core.runs.registry import HomeError  # noqa: E402
 
 # At module level, where `gradio app.py` and Spaces look for it.
 try:

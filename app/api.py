@@ -15,9 +15,9 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import FIRST, Desk
-from avd_core.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
-from avd_core.video import write_mp4
+from app.context import FIRST, Desk
+from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
+from avd_core.media.video import write_mp4
 
 NAMES = ("explore", "distill", "restore", "compare")
 FAULT = "Something broke here, and it was not your file. Please try again."
@@ -73,7 +73,7 @@ class Api:
             The distilled image (PNG), the restored clip and the original beside it (MP4), the heat map laid over the
             image (PNG), and the figures: the report.json of the `explore` command.
         """
-        from avd_core.saliency import METHODS
+        from avd_core.classifiers.saliency import METHODS
 
         self._known("saliency method", cam, METHODS)
         self._known("classifier", classifier, self.visits.explorer.classifiers())
@@ -135,7 +135,7 @@ class Api:
             All of them as one picture (PNG); the images and the clips that come back from them (ZIP); and the figures:
             the comparison.json of the `compare` command.
         """
-        from avd_core.comparison import CompareRequest, compare
+        from avd_core.explore.comparison import CompareRequest, compare
 
         explorer = self.visits.explorer
         self._known("classifier", classifier, explorer.classifiers())

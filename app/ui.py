@@ -10,17 +10,17 @@ import gradio as gr
 
 from app import theme
 from app.api import Api
-from app.desk import Desk
-from app.door import Door
-from app.render import parts
-from app.shelf import KEEP_HOURS, SWEEP_SECONDS
-from app.tabs import compare, evidence, explore, finetune, gallery, probe, restore, storyboard
-from app.visits import Visits
-from avd_core.explorer import DEFAULT_CHECKPOINT, Explorer
-from avd_core.run_home import default_home
+from app.context import Desk
+from app.render import fragments
+from app.services.explorations import Visits
+from app.services.result_store import KEEP_HOURS, SWEEP_SECONDS
+from app.shell import Door
+from app.tabs import batch, compare, evidence, explore, finetune, probe, restore, storyboard
+from avd_core.explore.explorer import DEFAULT_CHECKPOINT, Explorer
+from avd_core.runs.registry import default_home
 
 # In the order of the page. Each has an ID, a TITLE and build(desk, its frame).
-TABS = (explore, compare, restore, probe, storyboard, evidence, gallery, finetune)
+TABS = (explore, compare, restore, probe, storyboard, evidence, batch, finetune)
 MAX_UPLOAD = "300mb"
 
 
@@ -34,7 +34,7 @@ def build_app(explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> gr.Blocks:
     built = []
     sweep = min(SWEEP_SECONDS, keep)
     with gr.Blocks(title="AVD Explorer", analytics_enabled=False, delete_cache=(sweep, keep), fill_width=True) as page:
-        gr.HTML(parts.HEADER)
+        gr.HTML(fragments.HEADER)
         desk = Desk(page, Visits(explorer, keep), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
         desk.names, frames = [tab.ID for tab in TABS], []
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as desk.tabs:

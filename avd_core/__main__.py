@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from avd_core.cli import main
+from avd_core.cli.main import main
 
 if __name__ == "__main__":  # spawned decoding workers import this file again under another name
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 The bundled checkpoint goes on training on six people of the Weizmann actions, which it never saw, by the command line
 that anybody would use; then the clips of the three others are judged before and after, whole, by the judge that the
-Fine-tune tab has (`avd_core.judgement`).
+Fine-tune tab has (`avd_core.explore.before_after`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
-from avd_core.datasets import find_clips, read_split
-from avd_core.explorer import Explorer
-from avd_core.judgement import Judged, judge
+from avd_core.data.datasets import find_clips, read_split
+from avd_core.explore.before_after import Judged, judge
+from avd_core.explore.explorer import Explorer
 
 SPLIT = Path(__file__).parent / "splits" / "weizmann-people.json"
 RECIPE = ("batch_size=4", "learning_rate=0.0002", "warmup=30", "adv_start=0", "ema_decay=0.99")

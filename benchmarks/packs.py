@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from avd_core.datasets import STORED_FRAMES, STORED_SIZE, FolderClips
-from avd_core.metrics import psnr
-from avd_core.packs import QUALITY, SPEED, decode_frames, encode_frames
+from avd_core.analysis.metrics import psnr
+from avd_core.data.datasets import STORED_FRAMES, STORED_SIZE, FolderClips
+from avd_core.data.packs import QUALITY, SPEED, decode_frames, encode_frames
 
 Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes, np.ndarray], np.ndarray]]
 

@@ -46,10 +46,11 @@ def data_dir() -> Path | None:
 @pytest.fixture(scope="session")
 def rendered_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An mp4 of two moving seconds that our own code renders (120 x 160, 12 frames a second)."""
-    from avd_core import synthetic, video
+    from avd_core import examples
+    from avd_core.media import video
 
-    name = next(iter(synthetic.SCENES))
-    frames = synthetic.render(name, seed=0, frames=24, size=(120, 160), fps=12)
+    name = next(iter(examples.SCENES))
+    frames = examples.render(name, seed=0, frames=24, size=(120, 160), fps=12)
     return video.write_mp4(tmp_path_factory.mktemp("clips") / "rendered.mp4", frames, 12)
 
 
@@ -65,7 +66,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from avd_core.config import PRESETS
-    from avd_core.model import AVD
+    from avd_core.networks.avd import AVD
 
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     with torch.random.fork_rng(devices=[]):

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avd_core import packs
 from avd_core.config import ModelConfig, TrainConfig
-from avd_core.model import AVD
-from avd_core.sampling import ClipSampler
-from avd_core.trainer import Trainer
+from avd_core.data import packs
+from avd_core.data.sampling import ClipSampler
+from avd_core.networks.avd import AVD
+from avd_core.training.trainer import Trainer
 
 
 class Squares:

@@ -15,10 +15,14 @@ from tests.repository import ROOT, files, imports, modules
 
 # A trainer on a bare GPU machine has torch and numpy, and no page, no video library, no explanations.
 TRAINING_PATH = [
-    *("config", "layers", "encoder", "decoder", "discriminator", "model", "losses", "checkpoint"),
-    *("datasets", "official_splits", "packs", "sampling", "real_images"),
-    *("trainer", "training", "runs", "realism", "metrics"),
-    *("hub_client", "job_courier"),
+    *("config", "atomic_io", "hub_client", "analysis.metrics"),
+    *(
+        f"networks.{name}"
+        for name in ("layers", "encoder", "decoder", "discriminator", "avd", "checkpoint", "calibration")
+    ),
+    *(f"data.{name}" for name in ("datasets", "official_splits", "packs", "sampling", "real_images")),
+    *(f"training.{name}" for name in ("losses", "trainer", "run_trainer")),
+    *("runs.run", "hub.job_worker", "cli.main", "cli.train", "cli.pack"),
 ]
 BLOCK = """
 import importlib, sys
@@ -58,7 +62,7 @@ def inside(package: str) -> dict[str, set[str]]:
 
 def test_core_loads_no_gradio_and_no_page():
     core = [name for name in modules("avd_core") if not name.endswith("__main__")]
-    assert "avd_core.explorer" in core
+    assert "avd_core.explore.explorer" in core
     loaded = load(core)
     assert "torch" in loaded and not loaded & {"gradio", "app"}
 
@@ -92,15 +96,15 @@ def test_dependencies_run_one_way():
     # A circle of late imports works, and is a circle all the same.
     tuple(TopologicalSorter(core | inside("app")).static_order())
     for name in ("layers", "encoder", "decoder", "discriminator"):
-        assert core[f"avd_core.{name}"] <= {"avd_core.config", "avd_core.layers"}, name
+        assert core[f"avd_core.{name}"] <= {"avd_core.config", "avd_core.networks.layers"}, name
     above = {f"avd_core.{name}" for name in ("explorer", "evidence", "cli", "__main__")}
-    above |= {name for name in core if name.startswith("avd_core.commands.")}
+    above |= {name for name in core if name.startswith("avd_core.cli.")}
     for name in core.keys() - above:
-        assert not core[name] & {"avd_core.explorer", "avd_core.cli"}, name
-    assert not {name for name in core if "avd_core.cli" in core[name]} - {"avd_core.__main__"}
+        assert not core[name] & {"avd_core.explore.explorer", "avd_core.cli.main"}, name
+    assert not {name for name in core if "avd_core.cli.main" in core[name]} - {"avd_core.__main__"}
 
 
-@pytest.mark.parametrize("name", ["video", "png", "synthetic"])
+@pytest.mark.parametrize("name", ["media.video", "media.distilled_png", "data.synthetic"])
 def test_pictures_and_clips_need_no_networks(name: str):
     assert "torch" not in load([f"avd_core.{name}"])
 

@@ -74,7 +74,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_is_understood(command: list[str]):
-    from avd_core.cli import COMMANDS
+    from avd_core.cli.main import COMMANDS
 
     parser = argparse.ArgumentParser()
     COMMANDS[command[0]].load().add_arguments(parser)
@@ -82,8 +82,8 @@ def test_every_command_is_understood(command: list[str]):
 
 
 def test_every_command_about_clips_runs(rendered_clip: Path, tmp_path: Path, monkeypatch):
-    from avd_core import video
-    from avd_core.cli import main
+    from avd_core.cli.main import main
+    from avd_core.media import video
 
     two_seconds = video.read_clip(rendered_clip, frames=24).frames
     video.write_mp4(tmp_path / "clip.mp4", np.concatenate([two_seconds] * 4), 12)

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from avd_core.detached import AT_WORK, look
-from avd_core.fine_tune import FineTune, recipe
-from avd_core.inspection import Source
-from avd_core.packs import encode_frames
-from avd_core.run_home import new_secret, owner_of
-from avd_core.runs import Run
-from avd_core.taken_clips import TakenClip
+from avd_core.data.packs import encode_frames
+from avd_core.explore.batch import Source
+from avd_core.runs.process import AT_WORK, look
+from avd_core.runs.registry import new_secret, owner_of
+from avd_core.runs.run import Run
+from avd_core.training.finetune import FineTune, recipe
+from avd_core.training.finetune_clips import TakenClip
 
 WHO = [owner_of(new_secret()) for _ in range(3)]
 

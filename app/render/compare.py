@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from app.render import parts
-from app.render.parts import card, hint, ordinal, percent, ticks
-from avd_core.comparison import Comparison, Row
-from avd_core.exploration import DEFAULT_CHECKPOINT
+from app.render import fragments
+from app.render.fragments import card, hint, ordinal, percent, ticks
+from avd_core.explore.comparison import Comparison, Row
+from avd_core.explore.results import DEFAULT_CHECKPOINT
 
 # One line for each way to make one image of a clip.
 ABOUT = {
@@ -64,7 +64,7 @@ def notes(comparison: Comparison) -> str:
     told = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
     if comparison.classes < 100:
         told.append(f"{comparison.classifier} knows only {comparison.classes} classes: agreement comes by chance too.")
-    return parts.notes(told)
+    return fragments.notes(told)
 
 
 def grid(comparison: Comparison | None, addresses: Mapping[str, str], by: str | None, waiting: bool = True) -> str:

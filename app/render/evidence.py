@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from app.render import parts
-from avd_core.evidence_page import ablation_section, head, section, skipped_section
-from avd_core.evidence_plots import confusion_plot, svg
+from app.render import fragments
+from avd_core.evidence.html_report import ablation_section, head, section, skipped_section
+from avd_core.evidence.plots import confusion_plot, svg
 
 NOTHING = """<div class="ev-none"><p>No report lies in <code>checkpoints/reports</code> yet. Make one with
 <code>avd evidence</code>, or drop in a zip of your own clips.</p></div>"""
@@ -69,5 +69,5 @@ def left_out(skipped: Sequence[Mapping[str, str]]) -> str:
 
 def doing(words: str, share: float, left: float | None) -> str:
     """The line above a run that goes on."""
-    told = "" if left is None else f", about {parts.seconds(max(round(left), 1)).replace('.0 s', ' s')} left"
-    return parts.progress(f"{words}{told}", share)
+    told = "" if left is None else f", about {fragments.seconds(max(round(left), 1)).replace('.0 s', ' s')} left"
+    return fragments.progress(f"{words}{told}", share)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from app.render.parts import card, hint, progress, seconds, signed, ticks
-from avd_core.detached import Look
-from avd_core.taken_clips import TakenClip
-from avd_core.tune_limits import TuneLimits
+from app.render.fragments import card, hint, progress, seconds, signed, ticks
+from avd_core.runs.limits import TuneLimits
+from avd_core.runs.process import Look
+from avd_core.training.finetune_clips import TakenClip
 
 NO_CLIPS = """<div class="tune-nothing"><p>Drop in clips of one kind, or a zip with a folder for each class. One of
 them is kept back, to judge by.</p></div>"""

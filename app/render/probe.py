@@ -12,10 +12,10 @@ from html import escape
 import numpy as np
 
 from app.render import reels
-from app.render.parts import percent
-from app.sheets import Sheet
-from avd_core.classifier_names import titled
-from avd_core.time_probe import VARIANTS, Play, TimeProbe
+from app.render.fragments import percent
+from app.render.sprites import Sheet
+from avd_core.classifiers.names import titled
+from avd_core.explore.time_probe import VARIANTS, Play, TimeProbe
 
 AMPLIFIED = 8  # differences of a few levels are invisible
 WORDS = {

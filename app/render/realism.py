@@ -14,9 +14,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from app.render.parts import card, hint, ordinal, percent
-from avd_core.exploration import Realism
-from avd_core.realism import Calibration
+from app.render.fragments import card, hint, ordinal, percent
+from avd_core.explore.results import Realism
+from avd_core.networks.calibration import Calibration
 
 TITLE = "Realism"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from app.render.parts import card, hint, ordinal, percent
-from avd_core.classifier_names import titled, without_labels
-from avd_core.exploration import Recognition
+from app.render.fragments import card, hint, ordinal, percent
+from avd_core.classifiers.names import titled, without_labels
+from avd_core.explore.results import Recognition
 
 TITLE = "What a classifier sees"
 

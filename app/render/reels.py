@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-from app.sheets import Sheet
+from app.render.sprites import Sheet
 
 
 def reel(key: str, sheet: Sheet, words: str) -> str:

@@ -11,12 +11,12 @@ from html import escape
 import numpy as np
 
 from app.render import reels
-from app.render.parts import hint, notes, seconds, signed, ticks
-from app.sheets import Sheet
-from avd_core.changes import Change
-from avd_core.exploration import Restoration
-from avd_core.metrics import PSNR_CAP
-from avd_core.survival import SWEEPS, Survival
+from app.render.fragments import hint, notes, seconds, signed, ticks
+from app.render.sprites import Sheet
+from avd_core.analysis.changes import Change
+from avd_core.analysis.metrics import PSNR_CAP
+from avd_core.analysis.survival import SWEEPS, Survival
+from avd_core.explore.results import Restoration
 
 BRUSHES = {"Small": 4, "Medium": 10, "Large": 22}  # pixels of the image
 QUIET_LEVELS = 4.0  # the plot of changes reaches at least this high: a slight change is drawn as slight

@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from html import escape
 
-from app.render.parts import card, hint, percent, seconds, signed
-from avd_core.exploration import Faithfulness, FrameSaliency
+from app.render.fragments import card, hint, percent, seconds, signed
+from avd_core.explore.results import Faithfulness, FrameSaliency
 
 TITLE = "Where it looks"
 TRUE = "Is the map true?"

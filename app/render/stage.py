@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from app.render.parts import seconds
-from avd_core.hidden import TIMES
+from app.render.fragments import seconds
+from avd_core.analysis.spectrum import TIMES
 
 
 def stage(

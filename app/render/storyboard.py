@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from app.render.parts import card, hint, seconds, signed, ticks
-from avd_core.storyboard_file import ORIGINAL, RESTORED, Board, Entry, clock
+from app.render.fragments import card, hint, seconds, signed, ticks
+from avd_core.explore.storyboard.files import ORIGINAL, RESTORED, Board, Entry, clock
 
 COST, LOSS = "What it cost", "What it lost"
 PSNR = (

@@ -1,4 +1,4 @@
-/* The browser's half of app/door.py: settings that outlive the page, an address that follows what is shown, a link to
+/* The browser's half of app/shell.py: settings that outlive the page, an address that follows what is shown, a link to
    copy, a zip to fetch. Whatever is stored may be old or wrong: it is checked here, and the names again by the server. */
 (() => {
   "use strict";

@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.comparisons import Compared, carry_out, wanted
-from app.desk import EXPLORE, FORGOTTEN, KEPT, QUIET, Desk, Updates, message
+from app.context import EXPLORE, FORGOTTEN, KEPT, QUIET, Desk, Updates, message
 from app.render import compare as render
-from app.render import parts
-from app.visits import Visit
-from avd_core.explorer import DEFAULT_CLASSIFIER
+from app.render import fragments
+from app.services.comparisons import Compared, carry_out, wanted
+from app.services.explorations import Visit
+from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 
 ID, TITLE = "compare", "Compare"
 # A few seconds of work: neither somebody's first picture nor somebody's long job should wait for it, or it for them.
@@ -59,7 +59,7 @@ class CompareTab:
             slot("terms", render.TERMS)
             slot("grid", render.grid(None, {}, None))
             slot("notes")
-            slot("links", parts.downloads([]))
+            slot("links", fragments.downloads([]))
             with gr.Row(elem_classes="choices", visible=False, elem_id="compare-pair") as self.pair:
                 self.first = gr.Dropdown([], label="A, on the left", min_width=140, elem_id="compare-a")
                 self.second = gr.Dropdown([], label="B, on the right", min_width=140, elem_id="compare-b")
@@ -117,7 +117,7 @@ class CompareTab:
             yield {self.slots["message"]: FORGOTTEN}
             return
         own = self.turns[request.session_hash] = object()
-        words = parts.progress(f"Reading {visit.title}", 0.02)
+        words = fragments.progress(f"Reading {visit.title}", 0.02)
         yield {self.slots["message"]: "", self.slots["status"]: words, self.cancel: gr.Button(visible=True)}
         try:
             ask = wanted(visit, self.explorer, classifier, mine)
@@ -169,8 +169,8 @@ class CompareTab:
             return updates | {
                 self.cancel: gr.Button(visible=waiting),
                 self.order: gr.Dropdown(interactive=not waiting),  # cards stay where they are while others arrive
-                slots["links"]: parts.downloads([]),
-                slots["duel"]: parts.waiting("duelling", render.DUEL) if waiting else "",
+                slots["links"]: fragments.downloads([]),
+                slots["duel"]: fragments.waiting("duelling", render.DUEL) if waiting else "",
                 self.pair: gr.Row(visible=False),
             }
         names = [name for _, name in playing]

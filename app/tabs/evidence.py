@@ -10,14 +10,14 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import FORGOTTEN, LONG, QUIET, Desk, Opening, Updates, message, named
+from app.context import FORGOTTEN, LONG, QUIET, Desk, Opening, Updates, message, named
 from app.render import evidence as render
-from app.render import parts
-from app.shelf import Shelf
-from app.work import Work
-from avd_core import published
-from avd_core.evidence_files import write
-from avd_core.own_evidence import CLIPS_FOLDER, own_evidence
+from app.render import fragments
+from app.services.background import Work
+from app.services.result_store import Shelf
+from avd_core.evidence import published
+from avd_core.evidence.from_zip import CLIPS_FOLDER, own_evidence
+from avd_core.evidence.writers import write
 
 ID, TITLE = "evidence", "Evidence"
 OWN = "own"  # among the reports' names: the one this visitor made
@@ -185,7 +185,9 @@ class EvidenceTab:
         except ValueError:
             clip = None
         if clip is None:
-            return {self.slots["message"]: FORGOTTEN if report == OWN else parts.problem("This clip is not here.", "")}
+            return {
+                self.slots["message"]: FORGOTTEN if report == OWN else fragments.problem("This clip is not here.", "")
+            }
         return self.desk.open(Opening(clip, Path(str(event.clip)).name, whole=True)) | {self.slots["message"]: ""}
 
     def _on_upload(
@@ -229,7 +231,7 @@ class EvidenceTab:
         yield (
             self._on_report(OWN, None, mine)
             | self._entry(True)
-            | {self.own: mine, self.slots["status"]: INTRO, self.slots["links"]: parts.downloads(links)}
+            | {self.own: mine, self.slots["status"]: INTRO, self.slots["links"]: fragments.downloads(links)}
         )
 
     def _on_cancel(self, request: gr.Request) -> None:

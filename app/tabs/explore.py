@@ -12,13 +12,13 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Updates, message, named
-from app.panels.look import LookPanel
-from app.render import contribution, filmstrip, hidden, parts, realism, restoration, stage
-from app.shelf import KEEP_HOURS
-from app.visits import Visit, doing
-from avd_core import synthetic
-from avd_core.explorer import DEFAULT_CLASSIFIER, ExploreRequest
+from app.components.classifier_panel import LookPanel
+from app.context import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Updates, message, named
+from app.render import attribution, fragments, quality, realism, spectrum, stage, trimmer
+from app.services.explorations import Visit, doing
+from app.services.result_store import KEEP_HOURS
+from avd_core import examples
+from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
 
 ID, TITLE = EXPLORE, "Explore"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
@@ -69,7 +69,7 @@ class ExploreTab:
             self._open(anew=True)
         except ValueError as error:  # visitors are told the same
             log.error("No first example: %s", error)
-        for name in synthetic.SCENES:
+        for name in examples.SCENES:
             self.visits.clip(name)
 
     def _lay_out(self) -> None:
@@ -93,24 +93,24 @@ class ExploreTab:
                     )
             with gr.Column(elem_id="results"):
                 slot("message")
-                slot("status", parts.progress("Preparing the first example", 0.1))
-                slot("trim", filmstrip.waiting(), js_on_load=DISTIL)
+                slot("status", fragments.progress("Preparing the first example", 0.1))
+                slot("trim", trimmer.waiting(), js_on_load=DISTIL)
                 slot("stage", stage.stage(size=(112, 112), frames=16, fps=8))
-                slot("links", parts.downloads([]))
+                slot("links", fragments.downloads([]))
                 slot("recent")
                 slot("notes")
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=4, min_width=280):
-                        slot("realism", parts.waiting("realism", realism.TITLE))
+                        slot("realism", fragments.waiting("realism", realism.TITLE))
                     with gr.Column(scale=5, min_width=280):
-                        slot("restoration", parts.waiting("restoration", restoration.TITLE))
+                        slot("restoration", fragments.waiting("restoration", quality.TITLE))
                 self.look = LookPanel(self.desk, self.turns)
                 self.slots |= self.look.slots
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=5, min_width=280):
-                        slot("hidden", parts.waiting("hidden", hidden.TITLE))
+                        slot("hidden", fragments.waiting("hidden", spectrum.TITLE))
                     with gr.Column(scale=4, min_width=280):
-                        slot("contribution", parts.waiting("contribution", contribution.TITLE), js_on_load=ASK)
+                        slot("contribution", fragments.waiting("contribution", attribution.TITLE), js_on_load=ASK)
                 slot("details")
 
     def _wire(self, page: gr.Blocks) -> None:
@@ -144,13 +144,13 @@ class ExploreTab:
     def _open(self, anew: bool = False) -> Visit:
         """The example that a first visitor sees; whoever asks while it is being made waits for it."""
         with nullcontext() if anew else self.opening:
-            name = next(iter(synthetic.SCENES))
+            name = next(iter(examples.SCENES))
             *_, visit = self.visits.example(name, ExploreRequest(self.visits.clip(name), self.checkpoint), anew)
         return visit
 
     def _greet(self, remembered: Any, request: gr.Request) -> Iterator[Updates]:
         """A first visitor sees a finished example before touching anything, or what a link asks for."""
-        from avd_core.saliency import METHODS
+        from avd_core.classifiers.saliency import METHODS
 
         explorer, examples = self.visits.explorer, self.slots["examples"]
         yield {examples: self.visits.tiles()}
@@ -278,10 +278,10 @@ class ExploreTab:
 
     def _blank(self) -> Updates:
         """Another clip is on its way: what is of the last one alone goes at once."""
-        return {self.slots["trim"]: filmstrip.waiting(), self.slots["preview"]: gr.HTML(visible=False)}
+        return {self.slots["trim"]: trimmer.waiting(), self.slots["preview"]: gr.HTML(visible=False)}
 
     def _failed(self, error: Exception, before: Visit | None) -> Updates:
         """The last result comes back whole, under a message that says what to do next."""
-        nothing = {self.slots["status"]: parts.nothing(), self.slots["trim"]: ""}
+        nothing = {self.slots["status"]: fragments.nothing(), self.slots["trim"]: ""}
         shown = self._shown(before) if before else nothing
         return shown | {self.slots["message"]: message(error, KEPT if before else "Try another clip, or an example.")}

@@ -10,20 +10,20 @@ from typing import Any
 
 import gradio as gr
 
-from app import accounts
-from app.desk import FORGOTTEN, LONG, SHORT, Desk, Updates, message, named
-from app.drafts import Draft
-from app.panels.recipe import RecipePanel
-from app.panels.runs import AT_ONCE, EACH, RunsPanel
+from app.components.runs_panel import AT_ONCE, EACH, RunsPanel
+from app.components.training_options import RecipePanel
+from app.context import FORGOTTEN, LONG, SHORT, Desk, Updates, message, named
 from app.render import finetune as render
-from app.render import parts
-from avd_core import synthetic
-from avd_core.archives import CLIP_SUFFIXES, ArchiveLimits
-from avd_core.fine_tune import LENGTHS, FineTune, command, prepare, presets, recipe
-from avd_core.inspection import Gathered, Source, gather
-from avd_core.run_home import new_secret, owner_of
-from avd_core.taken_clips import hold_out, take
-from avd_core.tune_limits import LimitError
+from app.render import fragments
+from app.services import auth
+from app.services.drafts import Draft
+from avd_core import examples
+from avd_core.explore.batch import Gathered, Source, gather
+from avd_core.media.archives import CLIP_SUFFIXES, ArchiveLimits
+from avd_core.runs.limits import LimitError
+from avd_core.runs.registry import new_secret, owner_of
+from avd_core.training.finetune import LENGTHS, FineTune, command, prepare, presets, recipe
+from avd_core.training.finetune_clips import hold_out, take
 
 ID, TITLE = "finetune", "Fine-tune"
 HOLD = """element.addEventListener("click", (event) => {
@@ -142,13 +142,13 @@ class FinetuneTab:
         yield from self._taken(lambda folder: gather(files or [], folder, limits), draft)
 
     def _on_examples(self, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
-        clips = ((self.desk.visits.clip(name), scene.title) for name, scene in synthetic.SCENES.items())
+        clips = ((self.desk.visits.clip(name), scene.title) for name, scene in examples.SCENES.items())
         yield from self._taken(lambda _: Gathered(tuple(Source(clip, title) for clip, title in clips)), draft)
 
     def _taken(self, find: Callable[[Path], Gathered], draft: Draft | None) -> Iterator[Updates]:
         """Reads the clips that come, and adds them to those that are there."""
         draft = draft or Draft()
-        words = parts.progress("Looking for clips", 0.02)
+        words = fragments.progress("Looking for clips", 0.02)
         yield {self.slots["message"]: "", self.slots["count"]: words, self.upload: gr.File(value=None, visible=False),
                self.examples: gr.Button(interactive=False), self.start: gr.Button(interactive=False)}  # fmt: skip
         told = ""
@@ -164,7 +164,7 @@ class FinetuneTab:
                 if time.monotonic() - shown > 0.5:
                     shown = time.monotonic()
                     left = len(found.sources) - number - 1
-                    line = parts.progress(
+                    line = fragments.progress(
                         f"Read {number + 1} of {len(found.sources)} clips", 1 - left / (left + number + 1)
                     )
                     yield {self.slots["count"]: line, self.slots["clips"]: render.clips(draft.clips, frozenset(), left)}
@@ -190,7 +190,7 @@ class FinetuneTab:
             self.draft: draft,
             self.slots["count"]: render.counted(draft.clips, draft.held_out),
             self.slots["clips"]: render.clips(draft.clips, draft.held_out),
-            self.slots["notes"]: parts.notes(draft.skipped[:12]),
+            self.slots["notes"]: fragments.notes(draft.skipped[:12]),
             self.start: gr.Button(interactive=bool(draft.clips and self.limits.on)),
         }
 
@@ -272,7 +272,7 @@ class FinetuneTab:
         owner = owner_of(secret)
         try:
             ticket = prepare(self._asked(values), self.tuning.home, owner)
-            steps = self.runs.places.start(ticket, accounts.token_of(signed_in))
+            steps = self.runs.places.start(ticket, auth.token_of(signed_in))
         except Exception as error:
             yield {self.slots["message"]: message(error, "Nothing was started.")}
             return
@@ -290,4 +290,4 @@ class FinetuneTab:
         """How long a training may be here; the shortest always, if need be cut short."""
         allowed = [name for name, length in LENGTHS.items() if length.seconds <= self.limits.seconds]
         shown = allowed or list(LENGTHS)[:1]
-        return [(f"{LENGTHS[name].title} · {parts.seconds(LENGTHS[name].seconds)}", name) for name in shown]
+        return [(f"{LENGTHS[name].title} · {fragments.seconds(LENGTHS[name].seconds)}", name) for name in shown]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.desk import KEPT, SHORT, Desk, Updates, calls_off, message
-from app.render import parts, probe
-from app.sheets import jpeg, sheet
-from app.shelf import Shelf
-from app.visits import Visit, facts
-from avd_core.outputs import write_json
-from avd_core.png import save_distilled
-from avd_core.time_probe import TimeProbe
+from app.context import KEPT, SHORT, Desk, Updates, calls_off, message
+from app.render import fragments, probe
+from app.render.sprites import jpeg, sheet
+from app.services.explorations import Visit, facts
+from app.services.result_store import Shelf
+from avd_core.atomic_io import write_json
+from avd_core.explore.time_probe import TimeProbe
+from avd_core.media.distilled_png import save_distilled
 
 ID, TITLE = "probe", "Probe"
 ABOUT = (
@@ -41,7 +41,7 @@ class ProbeTab:
                 self.cancel = gr.Button("Cancel", interactive=False, elem_id="probe-cancel")
             self.message = gr.HTML("", elem_id="probe-message", apply_default_css=False)
             self.result = gr.HTML(probe.nothing(NOT_YET), elem_id="probe-result", apply_default_css=False)
-            self.links = gr.HTML(parts.downloads([]), elem_id="probe-links", apply_default_css=False)
+            self.links = gr.HTML(fragments.downloads([]), elem_id="probe-links", apply_default_css=False)
         self.probed, self.seed = gr.State(None), gr.State(0)  # the Visit that is shown, and the seed of its shuffle
         # Opened before Explore had anything: looks again until it has.
         self.patience = gr.Timer(1, active=False)
@@ -71,7 +71,7 @@ class ProbeTab:
             yield from self._probed(visit, seed + 1)
 
     def _on_cancel(self, probed: Visit | None) -> Updates:
-        said = parts.problem("Stopped.", "Open this tab again, or shuffle anew, to go on.")
+        said = fragments.problem("Stopped.", "Open this tab again, or shuffle anew, to go on.")
         return {self.message: said, self.cancel: gr.Button(interactive=False), self.probed: None}
 
     def _probed(self, visit: Visit, seed: int) -> Iterator[Updates]:
@@ -88,7 +88,7 @@ class ProbeTab:
             yield done | {self.message: message(error, KEPT)}
             return
         figures = write_json(folder / f"{request.clip.stem[:80]}-probe.json", known.report())
-        links = parts.downloads([("Figures, JSON", Shelf.address(figures), figures.name)])
+        links = fragments.downloads([("Figures, JSON", Shelf.address(figures), figures.name)])
         yield done | {self.links: links, self.probed: visit, self.seed: seed}
 
     @staticmethod

@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import FIRST, FORGOTTEN, KEPT, SHORT, Desk, Updates, calls_off, message
-from app.render import parts, restore
-from app.replays import Replay, Replays
-from app.shelf import KEEP_HOURS
-from app.visits import Visit
-from avd_core.damages import Wear
-from avd_core.survival import SWEEPS, curves
+from app.context import FIRST, FORGOTTEN, KEPT, SHORT, Desk, Updates, calls_off, message
+from app.render import fragments, restore
+from app.services.explorations import Visit
+from app.services.restorations import Replay, Replays
+from app.services.result_store import KEEP_HOURS
+from avd_core.analysis.degradations import Wear
+from avd_core.analysis.survival import SWEEPS, curves
 
 ID, TITLE = "restore", "Restore"
 FORMATS = [".png", ".jpg", ".jpeg", ".webp"]
@@ -74,7 +74,7 @@ class RestoreTab:
                         )  # fmt: skip
                     with gr.Column(scale=7, min_width=300):
                         slot("played", '<div class="reels waiting"></div>')
-                slot("links", parts.downloads([]))
+                slot("links", fragments.downloads([]))
                 with gr.Row(elem_classes="row sheet", elem_id="restore-wear"):
                     with gr.Column(scale=4, min_width=260):
                         gr.HTML('<h2 class="what">What it survives</h2>', apply_default_css=False)
@@ -129,7 +129,7 @@ class RestoreTab:
         return self._opened(lambda: self.replays.of_visit(visit), request)
 
     def _on_drop(self, path: str, visit: Visit | None, request: gr.Request) -> Iterator[Updates]:
-        yield {self.drop: None, self.slots["message"]: parts.progress("Restoring the clip from the image", 0.5)}
+        yield {self.drop: None, self.slots["message"]: fragments.progress("Restoring the clip from the image", 0.5)}
         yield self._opened(lambda: self.replays.of_file(Path(path), visit), request)
 
     def _on_touch(

@@ -9,14 +9,14 @@ from typing import Any
 
 import gradio as gr
 
-from app.desk import KEPT, LONG, QUIET, Desk, Opening, Updates, message, named
-from app.render import parts
+from app.context import KEPT, LONG, QUIET, Desk, Opening, Updates, message, named
+from app.render import fragments
 from app.render import storyboard as render
-from app.shelf import KEEP_HOURS
-from app.storyboards import REEL_TITLE, Example, Shown, Video, growing, pieces
-from app.visits import Visit
-from avd_core.storyboard import LENGTHS, MAX_SECONDS, MAX_WINDOWS, Playback, StoryboardRequest
-from avd_core.storyboard_file import is_zip, read_strip, save
+from app.services.explorations import Visit
+from app.services.result_store import KEEP_HOURS
+from app.services.storyboards import REEL_TITLE, Example, Shown, Video, growing, pieces
+from avd_core.explore.storyboard.files import is_zip, read_strip, save
+from avd_core.explore.storyboard.panels import LENGTHS, MAX_SECONDS, MAX_WINDOWS, Playback, StoryboardRequest
 
 ID, TITLE = "storyboard", "Storyboard"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".zip"]
@@ -110,7 +110,7 @@ class StoryboardTab:
     def _claim(self, request: gr.Request) -> Updates:
         self.turns[request.session_hash] = object()
         return {
-            self.slots["status"]: parts.progress("Waiting for its turn", 0),
+            self.slots["status"]: fragments.progress("Waiting for its turn", 0),
             self.slots["message"]: "",
             self.cancel: gr.Button(visible=True),
         }
@@ -135,7 +135,7 @@ class StoryboardTab:
     ) -> Iterator[Updates]:
         if visit is None:
             yield self._back(before) | {
-                self.slots["message"]: parts.problem("Explore shows no clip yet.", "Drop a video in here instead.")
+                self.slots["message"]: fragments.problem("Explore shows no clip yet.", "Drop a video in here instead.")
             }
             return
         yield from self._told(Video(visit.result.request.clip, visit.title), length, model, before, request)
@@ -144,7 +144,7 @@ class StoryboardTab:
         if self.example.strip and (length, model) == (4.0, self.desk.checkpoint):
             yield self._finished(self.example.strip)
             return
-        yield {self.slots["status"]: parts.progress("Putting the examples in a row", 0.05)}
+        yield {self.slots["status"]: fragments.progress("Putting the examples in a row", 0.05)}
         try:
             video = self.example.video()
         except ValueError as error:
@@ -164,7 +164,7 @@ class StoryboardTab:
     def _on_open(self, shown: Shown | None, tile: gr.EventData) -> Updates:
         number = int(tile.number)
         if shown is None or not 1 <= number <= len(shown.board.entries):
-            words = parts.problem("The strip is not finished yet.", "Its windows open in Explore once it is.")
+            words = fragments.problem("The strip is not finished yet.", "Its windows open in Explore once it is.")
             return {self.slots["message"]: words}
         entry = shown.board.entries[number - 1]
         opening = Opening(shown.video.path, shown.video.title, start=entry.start, seconds=entry.seconds)
@@ -180,7 +180,7 @@ class StoryboardTab:
         if mine is None:  # cancelled while it waited
             return
         slots, begun, drawn = self.slots, time.monotonic(), 0.0
-        yield {slots["status"]: parts.progress("Reading the video", 0.02)}
+        yield {slots["status"]: fragments.progress("Reading the video", 0.02)}
         try:
             zipped = is_zip(video.path)
             if zipped:
@@ -214,7 +214,7 @@ class StoryboardTab:
         }
 
     def _cancelled(self, video: Video, images: int, zipped: bool) -> Updates:
-        words = parts.problem(
+        words = fragments.problem(
             f"Cancelled after {images} images of {video.title}.",
             "Drop it in again to play it." if zipped else "“Make the strip anew” begins again with it.",
         )

@@ -31,7 +31,7 @@ sys.addaudithook(note)
 @pytest.fixture(scope="session")
 def checkpoint(tiny_checkpoint: Path) -> str:
     """What the page runs on: the bundled checkpoint, as for any user; without one an untrained `tiny`."""
-    from avd_core.checkpoint import bundled
+    from avd_core.networks.checkpoint import bundled
 
     return "base" if "base" in bundled() else str(tiny_checkpoint)
 
@@ -116,8 +116,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def visits(folder: Path):
     """What visitors of one module look at."""
-    from app.visits import Visits
-    from avd_core.explorer import Explorer
+    from app.services.explorations import Visits
+    from avd_core.explore.explorer import Explorer
 
     return Visits(Explorer("cpu"))
 

@@ -15,10 +15,11 @@ from gradio_client.exceptions import AppError
 
 from app.api import NAMES
 from app.ui import build_app, launch_options
-from avd_core import metrics, png, video
-from avd_core.cli import main
-from avd_core.comparison import CompareRequest, compare
-from avd_core.explorer import Explorer
+from avd_core.analysis import metrics
+from avd_core.cli.main import main
+from avd_core.explore.comparison import CompareRequest, compare
+from avd_core.explore.explorer import Explorer
+from avd_core.media import distilled_png, video
 from scripts.screenshot import free_port
 from tests.repository import ROOT
 
@@ -77,7 +78,7 @@ def test_explore_answers_as_the_command_does(client: Client, real_clip: Path, ch
 
 def test_distilled_image_restores(client: Client, real_clip: Path):
     image, facts = client.predict(clip=handle_file(real_clip), whole=True, api_name="/distill")
-    assert png.read_distilled(image)[1].fingerprint == facts["fingerprint"]
+    assert distilled_png.read_distilled(image)[1].fingerprint == facts["fingerprint"]
     clip, played = client.predict(image=handle_file(image), api_name="/restore")
     assert played["notes"] == [] and played["fps"] == pytest.approx(facts["fps"])
     assert {played[key] == facts[key] for key in ("checkpoint", "fingerprint", "frames", "size")} == {True}
@@ -108,7 +109,7 @@ def test_compare_answers_as_the_command_does(client: Client, real_clip: Path, ch
 
 
 def test_picture_that_was_never_distilled_plays_and_says_so(client: Client, tmp_path: Path):
-    path = png.save_image(tmp_path / "photo.png", np.full((112, 152, 3), 90, np.uint8))
+    path = distilled_png.save_image(tmp_path / "photo.png", np.full((112, 152, 3), 90, np.uint8))
     _, facts = client.predict(image=handle_file(path), api_name="/restore")
     assert "does not say that it was distilled" in facts["notes"][0]
 

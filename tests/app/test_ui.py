@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from app import api
-from app.desk import Desk
-from app.shelf import KEEP_HOURS
+from app.context import Desk
+from app.services.explorations import Visit, Visits
+from app.services.result_store import KEEP_HOURS
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
-from app.visits import Visit, Visits
-from avd_core import synthetic, video
-from avd_core.explorer import Explorer, ExploreRequest
+from avd_core import examples
+from avd_core.explore.explorer import Explorer, ExploreRequest
+from avd_core.media import video
 from tests.app.conftest import visitor
 
 SLOTS = {
@@ -131,14 +132,14 @@ def test_looking_anew_touches_nothing_else(visits: Visits, visit: Visit):
 
 
 def test_example_is_explored_once(visits: Visits, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
-    name = next(iter(synthetic.SCENES))
+    name = next(iter(examples.SCENES))
     request = ExploreRequest(visits.clip(name), str(tiny_checkpoint))
     first = list(visits.example(name, request))
     assert first[-1].result.complete and len(first) == 5
     again = list(visits.example(name, request))
     assert len(again) == 1 and again[0] is first[-1]
     assert len(list(visits.example(name, request, anew=True))) == 5
-    assert synthetic.SCENES[name].title in visits.tiles() and "examples" in visits.tiles()
+    assert examples.SCENES[name].title in visits.tiles() and "examples" in visits.tiles()
 
 
 def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):

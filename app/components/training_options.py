@@ -1,0 +1,100 @@
+"""The recipe of a training: every field of `TrainConfig`, made from the dataclass itself, the command, a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.context import Updates
+from app.render import finetune as render
+from avd_core.config import ConfigError, TrainConfig
+from avd_core.training.finetune import field_notes, parse_fields, recipe
+
+LARGEST = 2**16  # bytes of a config file
+
+
+class RecipePanel:
+    """The Advanced drawer; constructed where it is to stand.
+
+    Attributes:
+        fields: the controls, by the name of their field.
+        command: where the command line is shown.
+        load: takes a config file.
+        save: gives one.
+    """
+
+    def __init__(self) -> None:
+        notes, start = field_notes(), TrainConfig.from_dict(recipe(200))
+        self.fields: dict[str, gr.components.Component] = {}
+        with gr.Accordion("Advanced: every choice of the training, the command line, a config file", open=False):
+            self.command = gr.HTML(render.command(""), elem_id="tune-command", apply_default_css=False)
+            with gr.Row(elem_classes="tune-files"):
+                self.save = gr.DownloadButton("Save the config", size="sm", elem_id="tune-save-config")
+                self.load = gr.UploadButton(
+                    "Load a config", file_types=[".json"], size="sm", elem_id="tune-load-config"
+                )
+            with gr.Row(elem_classes="tune-fields"):
+                for field in dataclasses.fields(TrainConfig):
+                    note = _sentence(notes.get(field.name, ""))
+                    self.fields[field.name] = _control(field.name, getattr(start, field.name), note)
+
+    def values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        """The fields as they were filled in, checked.
+
+        Raises:
+            ConfigError: one is empty or out of range; the sentence names it.
+        """
+        filled = {name: values[control] for name, control in self.fields.items()}
+        empty = [name for name, value in filled.items() if value is None]
+        if empty:
+            raise ConfigError(f"TrainConfig.{empty[0]} is empty: give it a value.")
+        return parse_fields(filled)
+
+    def shown(self, train: Mapping[str, Any]) -> Updates:
+        """The controls with these values; fields that are not named keep theirs."""
+        return {self.fields[name]: value for name, value in train.items() if name in self.fields}
+
+    @staticmethod
+    def write(train: Mapping[str, Any], path: Path) -> Path:
+        """Writes a config file that `read` takes."""
+        path.write_text(json.dumps(dict(train), indent=1) + "\n", encoding="utf-8")
+        return path
+
+    @staticmethod
+    def read(path: str | Path) -> dict[str, Any]:
+        """Fields of a config file, or of the `run.json` that comes with a checkpoint.
+
+        Raises:
+            ConfigError: it is no such file, or a field is unknown or out of range.
+        """
+        path = Path(path)
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path.name} is too large for a config.")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, ValueError, RecursionError):
+            raise ConfigError(f"{path.name} is no JSON file that can be read.") from None
+        if isinstance(values, dict) and isinstance(values.get("train"), dict):
+            values = values["train"]
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path.name} is no config: it must hold named fields.")
+        return parse_fields(values)
+
+
+def _control(name: str, value: Any, note: str) -> gr.components.Component:
+    options = {"label": name, "info": note, "elem_id": f"tune-{name}", "min_width": 220}
+    if isinstance(value, bool):
+        return gr.Checkbox(value, **options)
+    if isinstance(value, int | float):
+        return gr.Number(value, precision=0 if isinstance(value, int) else None, **options)
+    return gr.Textbox(value, **options)
+
+
+def _sentence(text: str) -> str:
+    text = text.replace("`", "")
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,75 @@
+"""What came of a fine-tune: clips before and after, side by side.
+
+Axes: T frames, H, W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from app.render import reels
+from app.render.fragments import card, hint, ordinal, percent, progress, signed
+from app.render.sprites import Sheet
+from avd_core.explore.before_after import Judgement
+
+
+def verdict(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, Sheet | str]], held_out: bool) -> str:
+    """Before and after, clip by clip.
+
+    Args:
+        judgements: of the clips.
+        sheets: of each clip the addresses "before" and "after" of the images, and the sheets "original",
+            "restored-before" and "restored-after".
+        held_out: whether the clips were kept out of the training.
+    """
+    body = ""
+    for number, (judgement, pictures) in enumerate(zip(judgements, sheets, strict=True)):
+        body += _judged(number, judgement, pictures)
+    told = (
+        "Gain: how much closer the clip comes back from its image than its mean frame repeated would be. Realism: the "
+        "percentile among real frames, to the critic from before the training."
+    )
+    if not held_out:
+        told = "These are clips that were trained on, since there was no other: expect less of new ones. " + told
+    return card("tune-verdict", "Before and after", body + hint(told))
+
+
+def _judged(number: int, judgement: Judgement, pictures: Mapping[str, Sheet | str]) -> str:
+    count, height, width, _ = judgement.before.restored.shape
+    original = pictures["original"]
+
+    def column(when: str, words: str) -> str:
+        one, reel = getattr(judgement, when), pictures[f"restored-{when}"]
+        first = one.recognition.topk[0]
+        gain = judgement.gains[when == "after"]
+        realism = "—" if judgement.realism is None else ordinal(judgement.realism[when == "after"])
+        return f"""
+<div class="tune-side"><h3>{words}</h3>
+  <div class="tune-pair"><figure><img class="reel" src="{pictures[when]}" alt="The distilled image {words.lower()}">
+    <figcaption>image</figcaption></figure>
+  <figure>{reels.reel(f"{number}-{when}", reel, f"The clip restored {words.lower()}")}
+    <figcaption>restored</figcaption></figure></div>
+  <dl><div><dt>Gain</dt><dd class="{"good" if gain > 0 else "bad"}">{signed(gain, 1)} dB</dd></div>
+    <div><dt>Realism</dt><dd>{realism}</dd></div>
+    <div><dt>Seen as</dt><dd>{escape(first.label)} {percent(first.probability)}</dd></div></dl></div>"""
+
+    better = judgement.gains[1] - judgement.gains[0]
+    kind, word = ("good", "better") if better > 0 else ("bad", "worse")
+    lead = (
+        f'<p class="tune-lead"><b>{escape(judgement.title)}</b> comes back '
+        f'<b class="{kind}">{signed(better, 1)} dB</b> {word} than before.</p>'
+    )
+    inside = f"""
+<div class="tune-sides"><div class="tune-side original"><h3>The clip</h3>
+  <figure>{reels.reel(f"{number}-original", original, "The clip")}<figcaption>original</figcaption></figure></div>
+  {column("before", "Before")}{column("after", "After")}</div>"""
+    return lead + reels.group(
+        f"tune-{number}", inside, frames=count, fps=judgement.before.clip.fps, size=(height, width),
+        words="The clip, and what comes back of it before and after the training",
+    )  # fmt: skip
+
+
+def judging() -> str:
+    """While it is being found out."""
+    return card("tune-verdict", "Before and after", progress("Judging on the held-out clip", 0.5))

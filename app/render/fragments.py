@@ -1,0 +1,126 @@
+"""The pieces that every tab is built of: words for numbers, cards, lines and messages, as HTML.
+
+Every function takes numbers and addresses and returns a self-contained piece of the page. Nothing in this package
+imports gradio. What a person typed or a file said is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from avd_core.explore.line_plot import ticks as ticks  # for every plot of the page
+
+HEADER = """
+<header class="masthead">
+  <svg class="mark" viewBox="0 0 44 32" aria-hidden="true">
+    <rect x="1" y="3" width="20" height="20"/><rect x="5" y="6" width="20" height="20"/>
+    <rect x="9" y="9" width="20" height="20"/><rect class="one" x="21" y="9" width="22" height="22"/>
+  </svg>
+  <div><h1>One realistic image that carries a whole clip</h1>
+  <p><b>AVD Explorer</b> distils the frames of a video into a single picture, then restores the motion from that
+  picture alone.</p></div>
+  <button class="theme-switch" type="button" data-act="theme" aria-label="Switch between light and dark"><i></i>
+  </button>
+</header>"""
+
+
+def ordinal(percentile: float) -> str:
+    """63.2 -> '63rd'; the ends are not rounded to 0 or 100 unless they are."""
+    if 0 < percentile < 1:
+        return "<1st"
+    if 99 < percentile < 100:
+        return ">99th"
+    number = round(percentile)
+    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def seconds(value: float) -> str:
+    """Seconds as a person says them: '0.04 s', '2.1 s', '1 min 5 s'."""
+    if value >= 60:
+        minutes, rest = divmod(round(value), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{value:.2f} s" if value < 0.995 else f"{value:.1f} s"
+
+
+def signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    return "<1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
+
+
+def card(kind: str, title: str, body: str) -> str:
+    return f'<section class="card {kind}" aria-label="{escape(title)}"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def waiting(kind: str, title: str) -> str:
+    """A card whose figures are still being computed; its place is kept."""
+    return card(f"{kind} pending", title, '<div class="waiting"></div>')
+
+
+def hint(text: str) -> str:
+    return f'<p class="hint">{text}</p>'
+
+
+def progress(words: str, share: float) -> str:
+    """The line above the pictures while something is being done; `share` of it (0 to 1) is through."""
+    return (
+        f'<p class="status busy" role="status">{escape(words)}'
+        f'<span class="bar"><i style="width:{100 * min(max(share, 0.03), 1):.0f}%"></i></span></p>'
+    )
+
+
+def nothing() -> str:
+    """The same line when there is no result."""
+    return '<p class="status">Nothing to show yet: drop in a clip, or try an example.</p>'
+
+
+def facts(name: str, *, frames: int, start: float, length: float, total: float, checkpoint: str) -> str:
+    """The same line for a finished result: which clip, which window of it in seconds, which checkpoint."""
+    window = f"{start:.1f}–{start + length:.1f} s of {seconds(total)}"
+    if length >= total - 0.05:
+        window = f"all {seconds(total)}"
+    return (
+        f'<p class="status"><b>{escape(name)}</b><span>{frames} frames from {window}</span>'
+        f"<span>checkpoint <b>{escape(checkpoint)}</b></span></p>"
+    )
+
+
+def problem(sentence: str, advice: str) -> str:
+    """A message that stays until it is closed: what went wrong and what to do next."""
+    return (
+        f'<div class="problem" role="alert"><p><b>{escape(sentence)}</b> {escape(advice)}</p>'
+        '<button type="button" data-act="dismiss" aria-label="Close this message">×</button></div>'
+    )
+
+
+def notes(sentences: Sequence[str]) -> str:
+    """What a person should know about the clip: cropped, damaged, shortened."""
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<ul class="notes">{lines}</ul>' if lines else ""
+
+
+def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
+    """Links that save files.
+
+    Args:
+        links: (title, address, name to save under).
+        also: what stands behind them, as HTML.
+    """
+    items = "".join(
+        f'<a href="{escape(address)}" download="{escape(name)}">{escape(title)}</a>' for title, address, name in links
+    )
+    return f'<nav class="downloads" aria-label="Downloads"><span>Save</span>{items}{also}</nav>'
+
+
+def details(timings: Mapping[str, float], fingerprint: str) -> str:
+    """How long each step took, and which weights did it."""
+    # What was loaded already took no time, and needs no place.
+    steps = " · ".join(f"{escape(n)} <b>{seconds(value)}</b>" for n, value in timings.items() if value >= 0.005)
+    return (
+        f'<div class="timings"><p>{steps} · together <b>{seconds(sum(timings.values()))}</b></p>'
+        f"<p>weights <b>{escape(fingerprint)}</b></p></div>"
+    )

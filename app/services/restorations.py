@@ -1,0 +1,169 @@
+"""Images that play, and play again while somebody paints on them or damages them: what Restore shows.
+
+Axes: T frames, H, W; the last axis is RGB, uint8.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from app.render import fragments, restore
+from app.render.sprites import data_address, png, sheet
+from app.services.explorations import Visit
+from app.services.result_store import Shelf
+from avd_core.analysis.baselines import mean_frame
+from avd_core.analysis.changes import change, moving_part
+from avd_core.analysis.degradations import Wear
+from avd_core.analysis.metrics import psnr
+from avd_core.analysis.survival import survival
+from avd_core.explore.explorer import Explorer
+from avd_core.explore.results import Restoration
+from avd_core.media.distilled_png import ImageError, read_distilled, save_distilled, save_image
+from avd_core.media.video import write_mp4
+
+PREFIX = "data:image/png;base64,"
+MAX_PAINTED = 4_000_000  # characters; a painted image of the largest size is about a tenth
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """An image and the clip that it plays as.
+
+    Attributes:
+        title: its name for people.
+        restoration: what it plays as, untouched.
+        folder: where its files for the browser lie.
+        original: (T, H, W, 3), the clip it was distilled from, where that is known.
+        clip: of the visit that it came from, else None.
+    """
+
+    title: str
+    restoration: Restoration
+    folder: Path
+    original: np.ndarray | None = None
+    clip: object | None = None
+
+    @cached_property
+    def ends(self) -> tuple[float | None, float | None]:
+        """PSNR against the clip, of what the untouched image gives back and of its mean frame; None where unknown."""
+        if self.original is None:
+            return None, None
+        return psnr(self.original, self.restoration.frames), psnr(self.original, mean_frame(self.original))
+
+
+class Replays:
+    """Makes replays with the explorer that all visitors share."""
+
+    def __init__(self, explorer: Explorer, shelf: Shelf) -> None:
+        self.explorer, self.shelf = explorer, shelf
+
+    def of_visit(self, visit: Visit) -> Replay:
+        """The image that Explore shows: its clip is known, and it has been restored already."""
+        result = visit.result
+        restoration = Restoration(
+            result.restored, result.clip.fps, result.checkpoint, result.fingerprint, result.distilled, result.info, ()
+        )
+        return Replay(visit.title, restoration, self.shelf.folder(), result.clip.frames, result.clip)
+
+    def of_file(self, path: Path, visit: Visit | None) -> Replay:
+        """A picture that somebody dropped; should it be the one that Explore shows, its clip is known.
+
+        Raises:
+            ValueError: with a sentence for the person.
+        """
+        restoration = self.explorer.restore(path)
+        known = visit is not None and np.array_equal(visit.result.distilled, restoration.image)
+        original = visit.result.clip.frames if known else None
+        if original is not None and original.shape != restoration.frames.shape:
+            original = None
+        return Replay(path.name, restoration, self.shelf.folder(), original)
+
+    def pieces(self, replay: Replay) -> dict[str, str]:
+        """What stays while the image is painted on and damaged."""
+        restoration = replay.restoration
+        saved = write_mp4(self._file(replay, "restored.mp4"), restoration.frames, restoration.fps)
+        return {
+            "status": restore.facts(replay.title, restoration, replay.original is not None),
+            "notes": restore.kind(restoration),
+            "easel": restore.easel(
+                data_address(png(restoration.image), "png"),
+                restoration.image.shape[:2],
+                moving_part(restoration.frames),
+            ),
+            "links": fragments.downloads([("Restored clip, MP4", Shelf.address(saved), saved.name)]),
+        }
+
+    def painted(self, replay: Replay, address: str) -> np.ndarray | None:
+        """The image as the browser painted it, (H, W, 3); None where nothing is painted.
+
+        Raises:
+            ImageError: it is no picture of the same size.
+        """
+        if not address:
+            return None
+        try:
+            if not address.startswith(PREFIX) or len(address) > MAX_PAINTED:
+                raise ValueError
+            data = base64.b64decode(address[len(PREFIX) :], validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise ImageError("The painted image did not arrive whole.") from error
+        path = replay.folder / "painted.png"
+        path.write_bytes(data)
+        image, _ = read_distilled(path)
+        if image.shape != replay.restoration.image.shape:
+            raise ImageError("The painted image belongs to another one.")
+        return image
+
+    def change(self, replay: Replay, painted: np.ndarray | None, wear: Wear, anew: bool = False) -> dict[str, str]:
+        """What the image plays as once it is painted on and damaged, beside what it played as before.
+
+        Args:
+            replay: the image.
+            painted: it as it was painted on, or None.
+            wear: the damage.
+            anew: the browser does not have the untouched clip yet.
+        """
+        restoration = replay.restoration
+        fed = wear(restoration.image if painted is None else painted)
+        touched = painted is not None or wear != Wear()
+        after = self.explorer.replay(restoration, fed) if touched else restoration.frames
+        changed = change(restoration.frames, after)
+        figures = survival(wear, after, restoration.frames, replay.original)
+        before = sheet(restoration.frames)
+        return {
+            "played": restore.played(
+                before=before if anew else replace(before, address=""),
+                after=sheet(after),
+                heat=sheet(restore.heat(changed)),
+                change=changed,
+                fps=restoration.fps,
+                fed=data_address(png(fed), "png") if wear != Wear() else "",
+                touched=touched,
+            ),
+            "figures": restore.figures(figures, *replay.ends, touched=touched),
+            "links": self._links(replay, fed if touched else None),
+        }
+
+    def _links(self, replay: Replay, fed: np.ndarray | None) -> str:
+        """What can be saved: the clip, and the image as it was changed, which plays when it is dropped in again."""
+        info, path = replay.restoration.info, self._file(replay, "restored.mp4")
+        links = [("Restored clip, MP4", Shelf.address(path), path.name)]
+        if fed is not None:
+            path = self._file(replay, "changed.png")
+            # A photograph stays one: it must not say of itself that it was distilled.
+            if info is None or info.size != fed.shape[:2]:
+                save_image(path, fed)
+            else:
+                save_distilled(path, fed, info)
+            links.append(("Changed image, PNG", Shelf.address(path), path.name))
+        return fragments.downloads(links)
+
+    @staticmethod
+    def _file(replay: Replay, name: str) -> Path:
+        return replay.folder / f"{Path(replay.title).stem[:80] or 'image'}-{name}"

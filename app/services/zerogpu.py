@@ -1,0 +1,91 @@
+"""Training on ZeroGPU, where a process has a GPU for a minute at most and only while somebody's request is open.
+
+So a run is trained in chunks, each in a forked process of its own, over the run directory: it resumes, trains, saves,
+and leaves the run `paused`. Whoever wants it to go on asks for the next chunk; when the page goes away nobody does, and
+nothing has to be put right. Where there is no ZeroGPU a chunk is a plain function call.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from avd_core.runs.run import Run, RunError
+
+DURATION = 60
+"""Seconds of a GPU that a chunk asks for: what a visitor's quota is charged at most."""
+TRAINING = 40.0
+"""Seconds of these that are for reading what was saved and for training; the others are for saving it again."""
+
+
+def available() -> bool:
+    """Whether this machine is a ZeroGPU Space."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true") and find_spec("spaces") is not None
+
+
+def with_gpu(function: Callable[..., None]) -> Callable[..., None]:
+    """The function, carried out with a GPU where there is ZeroGPU: in a fork, arguments pickled."""
+    if not available():
+        return function
+    import spaces
+
+    return spaces.GPU(duration=DURATION)(function)
+
+
+@with_gpu  # when the page starts: ZeroGPU looks for such functions then
+def chunk(folder: str, seconds: float) -> None:
+    """Trains the run in `folder` for so many seconds, and saves it."""
+    from avd_core.training.run_trainer import train_chunk
+
+    train_chunk(folder, seconds=seconds)
+
+
+def chunks(folder: str | Path, *, seconds: float = TRAINING) -> Iterator[dict[str, Any]]:
+    """Trains a run chunk by chunk, for as long as somebody asks for the next state.
+
+    Yields:
+        The run's state after each chunk: `paused`, and at last `done` or `failed`. One that is `paused` with an `error`
+        is the last one, too: the quota is used up, or the GPU was taken away. What was saved before stays, and the run
+        goes on from there when it is asked to.
+
+    Raises:
+        RunError: there is no run, or another process trains it.
+    """
+    run = Run(folder)
+    run.config()
+    with run.held():
+        pass  # and not by another process
+    while True:
+        try:
+            chunk(str(run.folder), seconds)
+            lost = None
+        except Exception as error:  # of the training, whose state says so already, or of ZeroGPU
+            lost = _sentence(error)
+        state = run.state()
+        if lost and state["status"] != "failed":
+            yield _paused(run, lost)
+            return
+        yield state
+        if state["status"] != "paused":
+            return
+
+
+def _paused(run: Run, why: str) -> dict[str, Any]:
+    """Marks a run that lost its process: it resumes from what was saved last."""
+    try:
+        with run.held():
+            run.write_state("paused", step=run.state()["step"], error=why)
+            run.log(f"paused: {why}")
+    except RunError:  # somebody else has gone on with it meanwhile
+        pass
+    return run.state()
+
+
+def _sentence(error: Exception) -> str:
+    """What gradio's errors say, who quote themselves and write HTML."""
+    text = re.sub(r"<[^>]*>", "", str(getattr(error, "message", "") or error))
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,114 @@
+"""How much of a clip came back: PSNR and SSIM, never without the still images that cost nothing.
+
+On a near-static clip copying one frame scores 27 dB, so a restoration is always quoted beside two copies:
+the middle frame repeated T times and the (constant) mean frame repeated T times. Everything is measured on
+8-bit RGB frames at the model's size, before any video encoding.
+
+Axes: T frames, H, W; the last axis is RGB.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from avd_core.analysis.baselines import mean_frame, middle_frame
+
+PSNR_CAP = 60.0  # dB; identical clips would be infinitely good, and one such clip would own every average
+
+
+def psnr(original: np.ndarray, restored: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB, ``10 log10(255^2 / MSE)``, at most 60.
+
+    The squared error is pooled over everything given, so for two clips it is the clip's PSNR, not a mean of
+    frames'.
+
+    Args:
+        original: uint8, any shape.
+        restored: uint8, a shape that broadcasts to the original's (one frame against a clip is a copied
+        frame).
+    """
+    mse = _squared_error(original, restored).mean()
+    return min(PSNR_CAP, 10 * math.log10(255**2 / mse)) if mse > 0 else PSNR_CAP
+
+
+def ssim_per_frame(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    """Structural similarity of each pair of frames, as torchmetrics computes it with ``data_range=255``.
+
+    Args:
+        original: uint8 (T, H, W, 3), H and W at least 11 (the window's side).
+        restored: uint8 (T, H, W, 3), or (H, W, 3) for one frame copied T times.
+
+    Returns:
+        float64 (T,), at most 1.
+    """
+    import torch  # both are slow to import, and only this function needs them
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    def images(frames: np.ndarray) -> torch.Tensor:
+        whole = np.array(np.broadcast_to(frames, original.shape))  # a writable copy: torch warns of a view
+        return torch.from_numpy(whole).permute(0, 3, 1, 2).float()  # (T, 3, H, W)
+
+    with torch.inference_mode():
+        values = structural_similarity_index_measure(
+            images(restored), images(original), data_range=255.0, reduction="none"
+        )
+    return values.double().reshape(-1).numpy()  # a single frame comes back without its axis
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A restoration's figures beside those of the two copies.
+
+    ``per_frame`` holds a tuple of T values under each of the six figures' names; None where the two frames
+    are identical (there PSNR is infinite and SSIM says nothing). ``ssim`` is the mean over all frames,
+    these included as 1.
+    """
+
+    psnr: float
+    psnr_middle_copy: float
+    psnr_mean_copy: float
+    ssim: float
+    ssim_middle_copy: float
+    ssim_mean_copy: float
+    per_frame: dict[str, tuple[float | None, ...]]
+
+
+def quality(original: np.ndarray, restored: np.ndarray) -> Quality:
+    """Measures a restored clip, the copied middle frame and the copied mean frame against the original.
+
+    Args:
+        original: uint8 (T, H, W, 3), the sampled frames.
+        restored: uint8 (T, H, W, 3), from the 8-bit distilled image.
+
+    Raises:
+        ValueError: The two differ in shape, or are not 8-bit: then no figure would mean what it says.
+    """
+    if original.shape != restored.shape or original.dtype != np.uint8 or restored.dtype != np.uint8:
+        raise ValueError(
+            f"Only 8-bit clips of one shape can be compared, not {original.dtype} {original.shape} "
+            f"with {restored.dtype} {restored.shape}."
+        )
+    candidates = {"": restored, "_middle_copy": middle_frame(original), "_mean_copy": mean_frame(original)}
+    figures: dict[str, float] = {}
+    per_frame: dict[str, tuple[float | None, ...]] = {}
+    for suffix, candidate in candidates.items():
+        whole = np.broadcast_to(candidate, original.shape)
+        same = [bool((frame == copy).all()) for frame, copy in zip(original, whole, strict=True)]
+        ssim = np.where(same, 1.0, ssim_per_frame(original, candidate))  # not 0.99999, as rounding has it
+        figures["psnr" + suffix] = psnr(original, candidate)
+        figures["ssim" + suffix] = float(ssim.mean())
+        per_frame["psnr" + suffix] = tuple(
+            None if equal else psnr(frame, copy) for frame, copy, equal in zip(original, whole, same, strict=True)
+        )
+        per_frame["ssim" + suffix] = tuple(
+            None if equal else float(value) for value, equal in zip(ssim, same, strict=True)
+        )
+    return Quality(**figures, per_frame=per_frame)
+
+
+def _squared_error(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    # Through int32: the difference of two uint8 wraps around, and its square overflows int16.
+    return np.square(original.astype(np.int32) - restored.astype(np.int32))

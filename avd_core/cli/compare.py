@@ -1,0 +1,41 @@
+"""avd compare: a clip as one image in every way there is, side by side."""
+
+from __future__ import annotations
+
+import argparse
+
+from avd_core.cli.common import CLASSIFIER, add_window, path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", type=path, metavar="CLIP", help="a video file")
+    parser.add_argument("--out", required=True, type=path, metavar="DIR")
+    parser.add_argument(
+        "--checkpoints", nargs="+", metavar="NAME", help="bundled names, folders or Hub repo ids (default: all bundled)"
+    )
+    add_window(parser)
+    parser.add_argument("--classifier", **CLASSIFIER)
+
+
+def run(args: argparse.Namespace) -> int:
+    from avd_core.atomic_io import check_folder
+    from avd_core.explore.comparison import CompareRequest, compare
+    from avd_core.explore.explorer import Explorer
+
+    check_folder(args.out)
+    explorer = Explorer()
+    checkpoints = args.checkpoints or explorer.checkpoints()
+    for checkpoint in checkpoints:  # one that was named and cannot be had is an error, before any work
+        explorer.warm_up(checkpoint)
+    window = {"start": args.start, "seconds": args.seconds, "whole": args.whole}
+    request = CompareRequest(args.clip, tuple(checkpoints), **window, classifier=args.classifier)
+    *_, comparison = compare(explorer, request)
+    comparison.save(args.out)
+    notes = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
+    print(
+        f"{args.clip.name} -> {args.out}",
+        comparison.table(),
+        *(f"  note      {note}" for note in notes),
+        sep="\n",
+    )
+    return 0

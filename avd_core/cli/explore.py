@@ -1,0 +1,99 @@
+"""avd explore: an image of each clip, the clip back from it, and everything there is to say about both."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, each, output_names, path
+
+if TYPE_CHECKING:
+    from avd_core.explore.results import Exploration, Faithfulness, SavedExploration
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clips", nargs="+", type=path, metavar="CLIP", help="video files")
+    parser.add_argument(
+        "--out", required=True, type=path, metavar="DIR", help="for one clip DIR/..., for several DIR/<stem>/..."
+    )
+    add_checkpoint_and_window(parser)
+    parser.add_argument("--classifier", **CLASSIFIER)
+    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="what a clip: classifier shall choose among")
+    parser.add_argument("--cam", default="gradcam", metavar="METHOD", help="saliency method (default: gradcam)")
+    parser.add_argument("--cam-video", action="store_true", help="also cam.mp4: where it looks in every restored frame")
+    parser.add_argument("--road", action="store_true", help="also how faithful the map is (ROAD), in report.json")
+    parser.add_argument("--save-frames", action="store_true", help="also the frames before and after, lossless")
+    parser.add_argument("--zip", action="store_true", help="also everything as one file, with a page to read it on")
+
+
+def run(args: argparse.Namespace) -> int:
+    from avd_core.atomic_io import check_folder
+    from avd_core.classifiers.names import with_labels
+    from avd_core.classifiers.saliency import METHODS
+    from avd_core.explore.bundle import write_bundle
+    from avd_core.explore.explorer import Explorer, ExploreRequest
+
+    if args.cam not in METHODS:
+        raise CommandError(f"There is no saliency method {args.cam!r}; there are {', '.join(METHODS)}.")
+    names = output_names(args.clips) if len(args.clips) > 1 else [""]
+    classifier = with_labels(args.classifier, args.labels) if args.labels else args.classifier
+    requests = [
+        ExploreRequest(
+            clip=clip,
+            checkpoint=args.checkpoint,
+            start=args.start,
+            seconds=args.seconds,
+            whole=args.whole,
+            classifier=classifier,
+            cam=args.cam,
+        )
+        for clip in args.clips
+    ]
+    check_folder(args.out)
+    explorer = Explorer()
+    explorer.warm_up(args.checkpoint, classifier)
+
+    def work(request: ExploreRequest, name: str) -> None:
+        exploration = explorer.look_closer(explorer.explore(request), frames=args.cam_video, road=args.road)
+        saved = exploration.save(args.out / name, args.save_frames)
+        if args.zip:
+            write_bundle(exploration, saved.folder / "everything.zip")
+        print(_summary(exploration, saved))
+
+    return each(args, work, requests, names)
+
+
+def _summary(exploration: Exploration, saved: SavedExploration) -> str:
+    clip, figures, realism = exploration.clip, exploration.quality, exploration.realism
+    frame, rank, told = exploration.recognition.frame[0], exploration.recognition.rank_of_frame, exploration.saliency
+    count, height, width, _ = clip.frames.shape
+    standing = (
+        f"above {realism.percentile_among_real:.0f} % of real frames"
+        if realism.percentile_among_real is not None
+        else "no reference scores in this checkpoint"
+    )
+    lines = [
+        f"{exploration.request.clip.name} -> {saved.folder}",
+        f"  window    {clip.start:.2f} to {clip.start + clip.seconds:.2f} s of {clip.source.seconds:.2f} s, "
+        f"{count} frames of {width} x {height}, by {exploration.checkpoint}",
+        f"  restored  {figures.psnr:.2f} dB (middle frame {figures.psnr_middle_copy:.2f}, mean frame "
+        f"{figures.psnr_mean_copy:.2f}), SSIM {figures.ssim:.3f} ({figures.ssim_middle_copy:.3f}, "
+        f"{figures.ssim_mean_copy:.3f})",
+        f"  realism   {standing}",
+        "  seen      "
+        + ", ".join(f"{p.label} {p.probability:.0%}" for p in exploration.recognition.topk)
+        + f" ({exploration.recognition.classifier})",
+        f"  frame     {frame.label} {frame.probability:.0%} in the middle frame by itself, "
+        + (f"number {rank} in the image" if rank else "not among the image's five"),
+        *([f"  faithful  {_faithfulness(told.faithfulness, told.label)}"] if told.faithfulness else []),
+        *(f"  note      {note}" for note in exploration.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _faithfulness(told: Faithfulness, label: str) -> str:
+    return (
+        f"ROAD {told.score:+.3f} (copies of the map moved elsewhere {min(told.moved):+.3f} to {max(told.moved):+.3f}): "
+        f"of {told.untouched:.0%} {label} keeps {told.most_first:.0%} with the hottest pixels taken away first, "
+        f"{told.least_first:.0%} with the coldest"
+    )

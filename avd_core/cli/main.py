@@ -1,0 +1,89 @@
+"""The `avd` command, also `python -m avd_core`: everything the page does, from a shell.
+
+Each subcommand is a module with two functions, `add_arguments(parser)` and `run(args) -> exit status`.
+
+Exit status: 0 all done; 2 something given was bad, told in one line on standard error; 130 interrupted;
+141 nobody reads what is printed any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NamedTuple, NoReturn
+
+from avd_core import __version__
+from avd_core.cli.common import complain
+
+
+class Command(NamedTuple):
+    """A subcommand: one line of help, and the module that carries it out."""
+
+    about: str
+    module: str
+
+    def load(self) -> ModuleType:
+        """Only when it is asked for: help is quick, and training needs no video decoder."""
+        return importlib.import_module(self.module)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line (`sys.argv` by default); returns the exit status."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = _Parser(prog="avd", description="One realistic image that carries a video clip, and back.")
+    parser.add_argument("--version", action="version", version=f"avd {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    asked = next((word for word in argv if word in COMMANDS), "")
+    try:
+        for name, command in COMMANDS.items():
+            subparser = subparsers.add_parser(name, help=command.about, description=f"{command.about}.")
+            if name == asked:
+                module = command.load()
+                module.add_arguments(subparser)
+                subparser.set_defaults(run=module.run)
+        try:
+            args = parser.parse_args(argv)
+        except SystemExit as leaving:  # help, version, or arguments that make no sense
+            return int(leaving.code or 0)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except ValueError as error:
+        return complain(asked, str(error))
+    except BrokenPipeError:  # whoever read what we print has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it leaves
+        return 141
+    except OSError as error:  # a full disk, a folder that may not be read
+        return complain(asked, f"{error.filename or 'system'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        print(f"avd {asked}: interrupted", file=sys.stderr)
+        return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, where argparse would print the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+COMMANDS = {
+    "explore": Command("make an image of a clip, restore it, and look", "avd_core.cli.explore"),
+    "distill": Command("make one image of a clip", "avd_core.cli.distill"),
+    "restore": Command("get the clip back from an image", "avd_core.cli.restore"),
+    "probe": Command("see what the image knows of time", "avd_core.cli.probe"),
+    "compare": Command("show a clip as one image in every way there is, side by side", "avd_core.cli.compare"),
+    "inspect": Command("make images of many clips, and a table of them", "avd_core.cli.batch"),
+    "storyboard": Command("make a strip of images of a long video, and back", "avd_core.cli.storyboard"),
+    "evidence": Command("measure what one image of a clip is worth", "avd_core.cli.evidence"),
+    "sounds": Command("try sounds, as slices of their spectrograms", "avd_core.cli.sounds"),
+    "train": Command("train a checkpoint", "avd_core.training.run_trainer"),
+    "pack": Command("pack clips into one file to train on", "avd_core.data.packs"),
+    "push": Command("put a checkpoint on the Hugging Face Hub", "avd_core.cli.push"),
+    "job": Command("train a run on Hugging Face Jobs", "avd_core.cli.job"),
+    "train-action": Command("train the bundled action classifier", "avd_core.classifiers.action_training"),
+}

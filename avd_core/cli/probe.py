@@ -1,0 +1,32 @@
+"""avd probe: what does the image know of time?"""
+
+from __future__ import annotations
+
+import argparse
+
+from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", type=path, metavar="CLIP", help="a video file")
+    parser.add_argument("--out", required=True, type=path, metavar="DIR", help="images, restored clips and probe.json")
+    add_checkpoint_and_window(parser)
+    parser.add_argument("--classifier", **CLASSIFIER)
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffle (default: 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from avd_core.atomic_io import check_folder
+    from avd_core.explore.explorer import Explorer, ExploreRequest
+
+    if args.seed < 0:
+        raise CommandError(f"--seed is {args.seed}; it must be 0 or more.")
+    request = ExploreRequest(args.clip, args.checkpoint, args.start, args.seconds, args.whole)
+    check_folder(args.out)
+    explorer = Explorer()
+    explorer.warm_up(args.checkpoint, args.classifier)
+    clip = next(explorer.explore_steps(request)).clip
+    *_, probe = explorer.probe_steps(clip, args.checkpoint, args.classifier, args.seed)
+    probe.save(args.out)
+    print(f"{args.clip.name} -> {args.out}", *(f"  note      {note}" for note in clip.notes), probe.table(), sep="\n")
+    return 0

@@ -1,0 +1,302 @@
+"""Clips by number: files in a folder, with their labels or without, and synthetic scenes without end.
+
+Every source of clips answers `source[i]` with stored 8-bit frames (T,H,W,3), evenly spaced in time. `ClipDataset` is
+the one reader of video files; `avd_core.data.official_splits` builds it from the lists of UCF101, HMDB51 and Kinetics,
+`avd_core.data.packs` makes one file of what it reads, `avd_core.data.sampling` cuts training batches.
+
+Axes: B batch, C channels, T frames, H, W.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+STORED_FRAMES = 32
+STORED_SIZE = 128
+SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+UNLABELLED = -1
+
+
+class DataError(ValueError):
+    """Clips that cannot be had, with a sentence saying why."""
+
+
+class ClipSource(Protocol):
+    """Clips by number. `names` are paths relative to the parent of their set's folder, such as `gestures/eat/a.mp4`."""
+
+    names: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+def class_of(name: str) -> str:
+    """The class of a clip by its name, `set/class/...`; "" where that says none."""
+    parts = str(name).split("/")
+    return parts[1] if len(parts) > 2 and parts[1] != "-" else ""
+
+
+class ReadableClips(Protocol):
+    """Clips that can be read one by one, a broken one raising ValueError."""
+
+    names: Sequence[str]
+
+    def read(self, index: int) -> np.ndarray: ...
+
+
+def find_clips(folder: str | Path, patterns: Sequence[str] | None = None) -> list[Path]:
+    """Video files below `folder`, sorted; with `patterns`, those whose relative path one of the globs matches.
+
+    Raises:
+        DataError: when there are none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {str(folder)!r} to take clips from.")
+    found = {path for pattern in (("**/*",) if patterns is None else patterns) for path in folder.glob(pattern)}
+    clips = sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not clips:
+        raise DataError(f"The folder {folder.name!r} holds no matching clips ({', '.join(SUFFIXES)}).")
+    return clips
+
+
+def find_photos(folder: str | Path) -> list[Path]:
+    """Photographs below `folder`, sorted.
+
+    Raises:
+        DataError: when there are none.
+    """
+    folder = Path(folder)
+    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
+    if not photos:
+        raise DataError(f"The folder {folder.name!r} holds no photographs ({', '.join(PHOTO_SUFFIXES)}).")
+    return photos
+
+
+class ClipItem(NamedTuple):
+    """One item of a `ClipDataset`.
+
+    Attributes:
+        clip: uint8 (T,H,W,3); or, from a dataset made with `as_clip`, float32 (3,T,size,size) in [-1, 1].
+        label: number of its class, or `UNLABELLED`.
+        name: path relative to the parent of the set's folder.
+    """
+
+    clip: Tensor
+    label: int
+    name: str
+
+
+class ClipDataset(Dataset[ClipItem]):
+    """Labelled video files, each decoded when asked for; only the frames that are wanted are ever held.
+
+    A file that cannot be read is skipped with a warning and counted, and the next one takes its place. Worker processes
+    of a `DataLoader`, spawned ones too, count together.
+
+    Args:
+        folder: of the set.
+        clips: (path relative to `folder`, label) of each file.
+        classes: what the labels mean.
+        frames: T, spread evenly over the whole clip.
+        size: short side in pixels, a multiple of 8.
+        as_clip: give the centre square as float32 in [-1, 1], which a `DataLoader` can stack, instead of all of the
+            picture in 8 bits.
+        missing: how many more files a list names that are not there.
+
+    Attributes:
+        files: their paths relative to `folder`; `labels` and `names` are in the same order.
+
+    Raises:
+        DataError: without clips.
+    """
+
+    def __init__(
+        self, folder: str | Path, clips: Iterable[tuple[str, int]], classes: Sequence[str], *,
+        frames: int = STORED_FRAMES, size: int = STORED_SIZE, as_clip: bool = False, missing: int = 0,
+    ) -> None:  # fmt: skip
+        self.folder = Path(folder)
+        clips = list(clips)
+        if not clips:
+            raise DataError(f"There are no clips of {self.folder.name!r} to read.")
+        self.files = [file for file, _ in clips]
+        self.labels = [label for _, label in clips]
+        self.names = [f"{self.folder.absolute().name}/{file}" for file in self.files]
+        self.classes = tuple(classes)
+        self.frames, self.size, self.as_clip, self.missing = frames, size, as_clip, missing
+        # In shared memory, so that what one worker finds broken, all skip and the parent counts.
+        self._broken = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
+
+    @classmethod
+    def from_folder(
+        cls, folder: str | Path, patterns: Sequence[str] | None = None, *, frames: int = STORED_FRAMES,
+        size: int = STORED_SIZE, as_clip: bool = False,
+    ) -> ClipDataset:  # fmt: skip
+        """A folder of classes, `<class>/**/*.mp4`; a clip that lies in the folder itself is `UNLABELLED`.
+
+        Classes are numbered over the whole folder, also when `patterns` pick a part of it: labels of a training part
+        and a test part mean the same.
+
+        Raises:
+            DataError: when nothing matches.
+        """
+        folder = Path(folder)
+        chosen = [path.relative_to(folder) for path in find_clips(folder, patterns)]
+        every = chosen if patterns is None else [path.relative_to(folder) for path in find_clips(folder)]
+        classes = sorted({path.parts[0] for path in every if len(path.parts) > 1})
+        number = {name: label for label, name in enumerate(classes)}
+        clips = [(p.as_posix(), number[p.parts[0]] if len(p.parts) > 1 else UNLABELLED) for p in chosen]
+        return cls(folder, clips, classes, frames=frames, size=size, as_clip=as_clip)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def broken(self) -> set[int]:
+        """Numbers of the files found broken so far, by any process."""
+        return set(self._broken.nonzero().flatten().tolist())
+
+    def read(self, index: int) -> np.ndarray:
+        """Frames (T,H,W,3) of file `index`; raises `VideoError` for one that cannot be read."""
+        from avd_core.media.video import read_clip
+
+        return read_clip(self.folder / self.files[index], frames=self.frames, size=self.size, whole=True).frames
+
+    def read_next(self, index: int) -> tuple[int, np.ndarray]:
+        """Frames of file `index` or, as long as files are broken, of the one after; and the number of that file.
+
+        Raises:
+            DataError: when no file of the set can be read.
+            IndexError: beyond the end.
+        """
+        index = range(len(self))[index]
+        for candidate in (*range(index, len(self)), *range(index)):
+            if self._broken[candidate]:
+                continue
+            try:
+                return candidate, self.read(candidate)
+            except ValueError as error:
+                self._broken[candidate] = True
+                warnings.warn(f"Skipped {self.names[candidate]}: {error}", stacklevel=3)
+        raise DataError(f"None of the {len(self)} clips of {self.folder.name!r} can be read.")
+
+    def __getitem__(self, index: int) -> ClipItem:
+        index, frames = self.read_next(index)
+        clip = _centre_square(frames) if self.as_clip else torch.from_numpy(frames)
+        return ClipItem(clip, self.labels[index], self.names[index])
+
+
+def _centre_square(frames: np.ndarray) -> Tensor:
+    height, width = frames.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = torch.from_numpy(frames[:, top : top + side, left : left + side])
+    return square.permute(3, 0, 1, 2).float().div(127.5).sub(1)  # (3,T,side,side)
+
+
+class UnlabelledClips:
+    """The frames of a dataset by themselves: a `ClipSource` to train on."""
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        self.dataset = dataset
+        self.names = dataset.names
+        self.read = dataset.read
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def broken(self) -> set[int]:
+        """Numbers of the files found broken so far."""
+        return self.dataset.broken
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Frames (T,H,W,3); a broken file gives way to the next one.
+
+        Raises:
+            DataError: when no file can be read.
+        """
+        return self.dataset.read_next(index)[1]
+
+
+class FolderClips(UnlabelledClips):
+    """Clips of a folder, its classes ignored. A file that cannot be read is skipped with a warning and counted."""
+
+    def __init__(
+        self, folder: str | Path, patterns: Sequence[str] | None = None, *, frames: int = STORED_FRAMES,
+        size: int = STORED_SIZE,
+    ) -> None:  # fmt: skip
+        super().__init__(ClipDataset.from_folder(folder, patterns, frames=frames, size=size))
+
+
+class SyntheticClips:
+    """Seeded synthetic scenes, as many as there are numbers.
+
+    Args:
+        count: how many.
+        frames, size: T and the side in pixels of each.
+        photos: folder of photographs that become worlds and materials; at most 200 are kept, 512 px on the long side.
+    """
+
+    def __init__(
+        self, count: int = 1_000_000, *, frames: int = STORED_FRAMES, size: int = STORED_SIZE,
+        photos: str | Path | None = None,
+    ) -> None:  # fmt: skip
+        self.count = count
+        self.frames, self.size = frames, size
+        paths = find_photos(photos) if photos is not None else []
+        self._photo_paths = [paths[index] for index in np.linspace(0, len(paths) - 1, min(200, len(paths))).astype(int)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def names(self) -> list[str]:
+        """`synthetic/000000` and on."""
+        return [f"synthetic/{number:06d}" for number in range(self.count)]
+
+    def read(self, index: int) -> np.ndarray:
+        """Scene number `index`: 8-bit frames (T,H,W,3)."""
+        from avd_core.data.synthetic import random_scene
+
+        return random_scene(index, frames=self.frames, size=self.size, photos=self.photos)
+
+    __getitem__ = read
+
+    @cached_property
+    def photos(self) -> list[np.ndarray]:
+        """The photographs kept, read when the first scene needs them: a worker process is handed paths alone."""
+        photos = []
+        for path in self._photo_paths:
+            with Image.open(path) as photo:
+                photo.draft("RGB", (512, 512))
+                photo.thumbnail((512, 512))
+                photos.append(np.asarray(photo.convert("RGB")))
+        return photos
+
+
+def read_split(path: str | Path, parts: Sequence[str]) -> list[str]:
+    """Globs of the named parts of a split file (JSON with lists `train`, `choose`, `test`).
+
+    Raises:
+        DataError: when the file is no split.
+    """
+    try:
+        split = json.loads(Path(path).read_text(encoding="utf-8"))
+        patterns = [pattern for part in parts for pattern in split[part]]
+        assert all(isinstance(pattern, str) for pattern in patterns)
+    except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:
+        raise DataError(f"{Path(path).name} is no split with the lists {', '.join(parts)}: {error!r}.") from error
+    return patterns

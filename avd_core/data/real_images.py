@@ -1,0 +1,94 @@
+"""Real images for the discriminator: frames of clips, photographs, or both.
+
+Frames go through the very augmentation that training clips go through, and photographs are brought to the scale of
+stored frames first: what the discriminator may learn is what a real picture looks like, not how it was cut.
+
+Axes: B batch, H, W.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from avd_core.data.datasets import STORED_SIZE, ClipSource, DataError, find_photos
+from avd_core.data.sampling import ClipPool, augment
+
+_STREAM = 0x1A6E5  # keeps these draws apart from the training clips', which use the same seed, step and item
+
+
+class RealImages:
+    """Real images, drawn at random.
+
+    A photograph that cannot be read is skipped with a warning and counted in `broken`; the next one takes its place.
+
+    Args:
+        clips: sources whose frames are used; see `ClipPool`.
+        photos: folder of photographs.
+        photo_share: share of photographs among the images, where there are both.
+
+    Raises:
+        DataError: when there is neither.
+    """
+
+    def __init__(
+        self, clips: Iterable[ClipSource] = (), photos: str | Path | None = None, *, photo_share: float = 0.5
+    ) -> None:
+        self.clips = ClipPool(clips)
+        self.photos = find_photos(photos) if photos is not None else []
+        self.broken: set[int] = set()
+        if not len(self.clips) and not self.photos:
+            raise DataError("Real images need clips, a folder of photographs, or both.")
+        self.photo_share = (photo_share if len(self.clips) else 1.0) if self.photos else 0.0
+
+    def batch(self, seed: int, step: int, count: int, crop: int, *, first: int = 0) -> Tensor:
+        """Images (count,3,crop,crop) in [-1, 1], on the 8-bit grid.
+
+        Each depends on the seed, the step and its number in the global batch alone.
+
+        Args:
+            seed, step: of the training.
+            count: how many.
+            crop: side in pixels.
+            first: number of the first of them in the global batch, which several processes may share.
+        """
+        return torch.stack([self._example(seed, step, item, crop) for item in range(first, first + count)])
+
+    def _example(self, seed: int, step: int, item: int, crop: int) -> Tensor:
+        rng = np.random.default_rng((seed, step, item, _STREAM))
+        if rng.random() < self.photo_share:
+            stored = self._photo(int(rng.integers(len(self.photos))), crop)[None]
+        else:
+            clip = self.clips.draw(rng)
+            stored = clip[int(rng.integers(len(clip)))][None]
+        return augment(stored, rng, frames=1, crop=crop).squeeze(1)
+
+    def _photo(self, index: int, crop: int) -> np.ndarray:
+        """Photograph `index` (H,W,3), as much larger than the crop as frames are stored larger than 112 px."""
+        for candidate in (*range(index, len(self.photos)), *range(index)):
+            if candidate in self.broken:
+                continue
+            try:
+                return _read_photo(self.photos[candidate], crop * STORED_SIZE // 112)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                self.broken.add(candidate)
+                warnings.warn(f"Skipped {self.photos[candidate].name}: {error}", stacklevel=2)
+        raise DataError(f"None of the {len(self.photos)} photographs can be read.")
+
+
+def _read_photo(path: Path, side: int) -> np.ndarray:
+    """A photograph (H,W,3), upright; one whose short side is longer than `side` is reduced to it."""
+    with Image.open(path) as photo:
+        photo.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes at a reduced size, many times faster
+        photo = ImageOps.exif_transpose(photo).convert("RGB")
+        scale = side / min(photo.size)
+        if scale < 1:
+            size = tuple(max(side, round(length * scale)) for length in photo.size)
+            photo = photo.resize(size, Image.Resampling.BICUBIC)
+        return np.asarray(photo)

@@ -1,0 +1,77 @@
+"""Evidence on somebody's own clips: a zip with a folder for each class, measured as far as a few minutes go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from avd_core.data.clip_sets import Clips
+from avd_core.evidence import runner
+from avd_core.evidence.clip_reader import Skipped
+from avd_core.evidence.runner import EvidenceError, Outcome, Plan, Request, Tell
+from avd_core.explore.batch import gather
+from avd_core.media.archives import ArchiveLimits
+
+PROTOCOLS = ("restoration", "agreement", "recognition")
+REPRESENTATIONS = ("middle", "mean", "dynamic", "motion-history", "random")
+LIMITS = ArchiveLimits(max_files=120)
+CLIPS_FOLDER, WORK_FOLDER = "clips", "work"
+
+
+def own_evidence(
+    archive: str | Path,
+    folder: str | Path,
+    *,
+    checkpoint: str,
+    classifier: str = runner.SCORERS[0],
+    tell: Tell = lambda doing, done, total: None,
+) -> Outcome:
+    """Measures one checkpoint on the clips of a zip, each class in a folder of its own.
+
+    Beside what every report has stands `places`: where each clip lies below `CLIPS_FOLDER`, by its name.
+
+    Recognition leaves clips out in turn, since nothing is known of people or source videos: clips cut from one
+    recording make it look better than it is, and the report says so.
+
+    Args:
+        archive: the zip, of at most 120 clips.
+        folder: an existing empty folder for what is unpacked and made.
+        checkpoint: a bundled name or a folder.
+        classifier: the one that looks.
+        tell: is told how far it is, and may raise to stop.
+
+    Raises:
+        ValueError: no two clips can be had from it, or the checkpoint or classifier cannot be had.
+    """
+    place = Path(folder) / CLIPS_FOLDER
+    place.mkdir()
+    tell("unpacking", 0, 1)
+    found = gather([archive], place, LIMITS)
+    name = Path(archive).stem
+    titles = [f"{source.label}/{source.title}" if source.label else source.title for source in found.sources]
+    twice = {title for title in titles if titles.count(title) > 1}
+    clips = Clips(
+        folder=place,
+        part="all",
+        paths=tuple(source.clip for source in found.sources),
+        groups=None,
+        labels=tuple(source.label or "no class" for source in found.sources),
+        names=tuple(f"{t} ({number})" if t in twice else t for number, t in enumerate(titles, 1)),
+    )
+    models = runner.load_models([checkpoint])
+    scorers = runner.load_scorers([classifier])
+    plan = Plan(
+        [clips], models, Request(scorers, damages=()), PROTOCOLS, "all", representations=REPRESENTATIONS, workers=0
+    )
+    skipped: list[Skipped] = []
+    outcome = runner.collect(plan, Path(folder) / WORK_FOLDER, tell, skipped.append)
+    if outcome.evidence["clips"] < 2:
+        raise EvidenceError("Evidence needs at least two clips that can be read.")
+    about = (
+        f"Measured on {outcome.evidence['clips']} clips of {name}. No people or source videos are known, so clips of "
+        "one recording may stand on both sides. This is not a result on UCF101, HMDB51 or Kinetics."
+    )
+    left_out: list[dict[str, Any]] = [{"clip": "", "reason": sentence} for sentence in found.skipped]
+    places = {clips.name(number): path.relative_to(place).as_posix() for number, path in enumerate(clips.paths)}
+    changed = {"folders": [name], "about": about, "skipped": [*outcome.evidence["skipped"], *left_out]}
+    return Outcome({**outcome.evidence, **changed, "places": places}, outcome.reports)

@@ -1,0 +1,155 @@
+"""Recognition: can the clip's class be read off its image, by a linear probe on a classifier's frozen features?
+
+All representations stand in one table, all at one size. The ceiling sees a few frames in order. The probe is fitted on
+undamaged images; the second figure of each scorer damages only those that it reports on. With several windows a clip
+has an image of each, and the probabilities of its classes are averaged over them, as is usual for clips of video
+networks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avd_core.analysis.intervals import scoreboard, scoreboard_table
+from avd_core.evidence.feature_cache import Look
+from avd_core.evidence.protocols.linear_probe import MOST_LEFT_OUT, Fold, Probe, Samples, folds, told_of
+from avd_core.evidence.report import MOST_FAILURES, NotMeasurable, Report, account
+
+if TYPE_CHECKING:
+    from avd_core.classifiers.loading import Classifier
+    from avd_core.evidence.feature_cache import Gallery
+
+CEILING = "ordered frames"
+QUESTION = "Can the clip's class be read off one image of it?"
+HOW = (
+    "A linear probe on a frozen classifier's features, its regularisation chosen inside the clips to fit on. The "
+    "ceiling sees eight frames in order. Probes are fitted on undamaged images; the second column of each classifier "
+    "reports on images that went through a JPEG of quality 75 and a shift by one pixel."
+)
+
+
+def wants(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str) -> list[Look]:
+    """What is looked at."""
+    names = (*gallery.contenders, CEILING, *gallery.baselines)
+    return [
+        Look(scorer, name, damage=one, window=window)
+        for scorer in scorers
+        for name in names
+        for one in ("png", damage)
+        for window in windows(gallery)
+    ]
+
+
+def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, seed: int = 0) -> Report:
+    """Probes every representation with every scorer, undamaged and through `damage`.
+
+    Raises:
+        NotMeasurable: when the split keeps no clips to fit on, or they are all of one class.
+    """
+    parts = checked_folds(gallery)
+    reported = np.concatenate([fold.report for fold in parts])
+    truth = gallery.labels(reported)
+    columns: dict[str, dict[str, np.ndarray]] = {}
+    strengths: dict[str, dict[str, list[float]]] = {}
+    said_of: dict[str, np.ndarray] = {}
+    rows = []
+    for scorer in scorers:
+        for name in (*gallery.contenders, CEILING, *gallery.baselines):
+            probes = [fitted(gallery, scorer, name, fold) for fold in parts]
+            strengths.setdefault(scorer.name, {})[name] = [probe.strength for probe in probes]
+            for through in ("png", damage):
+                labels = np.concatenate(
+                    [
+                        said(gallery, scorer, name, fold, probe, through)
+                        for fold, probe in zip(parts, probes, strict=True)
+                    ]
+                )
+                column = scorer.name if through == "png" else f"{scorer.name}, {through}"
+                columns.setdefault(column, {})[name] = (labels == truth).astype(float)
+                if column == scorers[0].name:
+                    said_of[name] = labels
+                rows += [
+                    {"clip": gallery.entries[i].name, "scorer": scorer.name, "through": through,
+                     "representation": name, "label": gallery.entries[i].label, "said": str(labels[place])}
+                    for place, i in enumerate(reported)
+                ]  # fmt: skip
+    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed)
+    chance = 1 / len(set(truth))
+    names = [gallery.entries[i].name for i in reported]
+    averaged = f" Averaged over {gallery.windows} windows of each clip." if gallery.windows > 1 else ""
+    summary = {
+        **board,
+        **account(QUESTION, f"{HOW} {told_of(gallery)}{averaged}"),
+        "chance": chance,
+        "windows": gallery.windows,
+        "strengths": strengths,
+        **by_class(truth, said_of),
+        "failures": {name: wrong(names, truth, said_of[name]) for name in gallery.contenders},
+    }
+    text = f"{scoreboard_table(board)}\n\nGuessing: {chance:.1%}."
+    return Report("Recognition: linear probe on frozen features, % of clips", summary, text, rows)
+
+
+def checked_folds(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
+    """As `folds`; raises NotMeasurable also where there are not two classes."""
+    parts = folds(gallery, left_out=left_out)
+    reported = np.concatenate([fold.report for fold in parts])
+    if any(len(set(gallery.labels(fold.fit))) < 2 for fold in parts) or len(set(gallery.labels(reported))) < 2:
+        raise NotMeasurable("there are not two classes to tell apart")
+    return parts
+
+
+def windows(gallery: Gallery) -> Sequence[int | None]:
+    """The windows of a clip that are looked at; None is the whole of it."""
+    return range(gallery.windows) if gallery.windows > 1 else (None,)
+
+
+def fitted(gallery: Gallery, scorer: Classifier, name: str, fold: Fold) -> Probe:
+    """The probe of one fold; every window of a clip to fit on is a sample."""
+
+    def samples(members: np.ndarray) -> Samples | None:
+        if not len(members):
+            return None
+        seen = [gallery.features(scorer, name, members, window=window) for window in windows(gallery)]
+        labels, groups = gallery.labels(members), np.array(gallery.folds(members))
+        return Samples(np.concatenate(seen), np.tile(labels, len(seen)), np.tile(groups, len(seen)))
+
+    return Probe(samples(fold.fit), samples(fold.choose))
+
+
+def said(gallery: Gallery, scorer: Classifier, name: str, fold: Fold, probe: Probe, through: str) -> np.ndarray:
+    """The class that a probe names for each clip that its fold reports on."""
+    shares = [
+        probe.probabilities(gallery.features(scorer, name, fold.report, damage=through, window=window))
+        for window in windows(gallery)
+    ]
+    return probe.classes[np.mean(shares, axis=0).argmax(axis=1)]
+
+
+def by_class(truth: np.ndarray, said_of: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """For each representation the share of every class that is named rightly, and what is taken for what."""
+    classes = sorted(set(truth))
+    return {
+        "classes": {label: int((truth == label).sum()) for label in classes},
+        "per_class": {
+            name: {label: float((found[truth == label] == label).mean()) for label in classes}
+            for name, found in said_of.items()
+        },
+        "confusion": {
+            name: {label: dict(Counter(map(str, found[truth == label]))) for label in classes}
+            for name, found in said_of.items()
+        },
+    }
+
+
+def wrong(names: Sequence[str], truth: np.ndarray, found: np.ndarray) -> list[dict[str, str]]:
+    """The clips of which another class is named, of the worst classes first."""
+    right = {label: float((found[truth == label] == label).mean()) for label in set(truth)}
+    places = sorted(np.flatnonzero(found != truth), key=lambda place: (right[truth[place]], names[place]))
+    return [
+        {"clip": names[place], "why": f"{truth[place]} taken for {found[place]}"} for place in places[:MOST_FAILURES]
+    ]

@@ -1,0 +1,236 @@
+"""Restoration: how much of a clip comes back from the bytes of its image, beside what a still picture would give back.
+
+Whole clips, before any video encoding. Through a JPEG file, blur or noise it is the image that is damaged; the clip's
+middle and mean frame, which a contender is compared with, never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from avd_core.analysis.baselines import restore
+from avd_core.analysis.degradations import DAMAGES
+from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
+from avd_core.analysis.metrics import quality
+from avd_core.evidence.report import MOST_FAILURES, Report, account
+
+if TYPE_CHECKING:
+    from avd_core.evidence.feature_cache import Gallery
+
+COPIES = {"middle_copy": "copying the middle frame", "mean_copy": "the mean frame"}
+FIGURES = ("psnr", "psnr_middle_copy", "psnr_mean_copy", "ssim", "ssim_middle_copy", "ssim_mean_copy")
+METRICS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4)}  # what it is called, its unit, digits worth printing
+QUESTION = "How much of the clip comes back from one image of it?"
+HOW = (
+    "Whole clips at the checkpoint's size, from the bytes of an 8-bit image file and before any video encoding; PSNR "
+    "over all pixels of a clip's frames, SSIM frame by frame. Beside it what two still pictures give back without any "
+    "motion: the clip's middle frame and its mean frame, copied."
+)
+SHOWN_GROUPS = 12  # in the printed table; evidence.json has all
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip through one checkpoint and one file."""
+
+    clip: str
+    group: str | None
+    checkpoint: str
+    height: int
+    width: int
+    psnr: float
+    psnr_middle_copy: float
+    psnr_mean_copy: float
+    ssim: float
+    ssim_middle_copy: float
+    ssim_mean_copy: float
+    through: str = "png"
+
+    @property
+    def contender(self) -> str:
+        """What the table calls it."""
+        return self.checkpoint if self.through == "png" else f"{self.checkpoint} through {self.through}"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The figures of a clip that came back from its image; a `Want` of the gallery."""
+
+    name: str
+    through: str
+    fits: ClassVar[bool] = False
+
+    def keys(self, gallery: Gallery) -> tuple[str, ...]:
+        return (f"restored|{gallery.made(self.name)}|{self.through}",)
+
+    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
+        original = gallery.frames(index, gallery.representations[self.name].sampling)
+        image = DAMAGES[self.through](gallery.image(self.name, index))
+        figures = quality(original, restore(gallery.models[self.name], image))
+        values = [*original.shape[1:3], *(getattr(figures, figure) for figure in FIGURES)]
+        return {self.keys(gallery)[0]: np.array(values, np.float64)}
+
+
+def wants(gallery: Gallery, *, damages: Sequence[str]) -> list[Restored]:
+    """What is made of every clip."""
+    return [Restored(name, through) for through in dict.fromkeys(["png", *damages]) for name in gallery.models]
+
+
+def measure(gallery: Gallery, *, damages: Sequence[str] = ("jpeg-90",), seed: int = 0) -> Report:
+    """Restores every reported clip with every checkpoint, from a PNG file and from each of the `damages`."""
+    members = gallery.members()
+    rows = []
+    for want in wants(gallery, damages=damages):
+        for i in members:
+            height, width, *figures = gallery.kept(want, i)[0].tolist()
+            entry = gallery.entries[i]
+            rows.append(
+                Row(
+                    clip=entry.name,
+                    group=entry.group,
+                    checkpoint=want.name,
+                    height=int(height),
+                    width=int(width),
+                    **dict(zip(FIGURES, figures, strict=True)),
+                    through=want.through,
+                )
+            )
+    summary = {
+        **summarise(rows, seed),
+        **account(QUESTION, HOW, unit="", scale=1, digits=2),
+        "failures": {name: _worst([row for row in rows if row.contender == name]) for name in gallery.models},
+    }
+    return Report("Restoration, whole clips, from an 8-bit PNG", summary, table(summary), [asdict(row) for row in rows])
+
+
+def _worst(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """The clips of which least comes back beyond their mean frame."""
+    worst = sorted(rows, key=lambda row: row.psnr - row.psnr_mean_copy)[:MOST_FAILURES]
+    return [{"clip": row.clip, "why": f"{row.psnr - row.psnr_mean_copy:+.2f} dB over its mean frame"} for row in worst]
+
+
+def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
+    """The table: for each checkpoint and file its means, its paired differences to the two copies, its groups.
+
+    Returns:
+        Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
+        `corrected_level`, so that all of them together are wrong with 5 % probability at most.
+    """
+    by_checkpoint: dict[str, list[Row]] = {}
+    for row in rows:
+        by_checkpoint.setdefault(row.contender, []).append(row)
+    comparisons = len(by_checkpoint) * len(METRICS) * len(COPIES)
+    corrected = 1 - (1 - LEVEL) / comparisons
+
+    def one(name: str, members: list[Row]) -> dict[str, Any]:
+        groups = [row.group or row.clip for row in members] if any(row.group for row in members) else None
+        values = {figure: np.array([getattr(row, figure) for row in members]) for figure in FIGURES}
+        differences = []
+        for metric, (called, unit, digits) in METRICS.items():
+            for copy, meaning in COPIES.items():
+                paired = values[metric] - values[f"{metric}_{copy}"]
+                judged = bootstrap(paired, groups, level=corrected, seed=seed)
+                sentence = (
+                    f"{name} {verdict(judged)} {meaning} in {called}: {judged.mean:+.{digits}f}{unit} "
+                    f"[{judged.low:+.{digits}f}, {judged.high:+.{digits}f}]."
+                )
+                differences.append(
+                    {
+                        "metric": metric,
+                        "against": copy,
+                        "interval": asdict(bootstrap(paired, groups, seed=seed)),
+                        "corrected": asdict(judged),
+                        "verdict": verdict(judged),
+                        "sentence": sentence,
+                    }
+                )
+        return {
+            "clips": len(members),
+            "figures": {figure: asdict(bootstrap(values[figure], groups, seed=seed)) for figure in FIGURES},
+            "differences": differences,
+            "groups": {
+                group: {
+                    "clips": groups.count(group),
+                    **{figure: float(values[figure][np.array(groups) == group].mean()) for figure in FIGURES},
+                }
+                for group in sorted(set(groups or ()))
+            },
+        }
+
+    checkpoints = {name: one(name, members) for name, members in by_checkpoint.items()}
+    return {
+        "level": LEVEL,
+        "comparisons": comparisons,
+        "corrected_level": corrected,
+        "seed": seed,
+        "resamples": RESAMPLES,
+        "checkpoints": checkpoints,
+        **_as_board(checkpoints),
+    }
+
+
+def _as_board(checkpoints: Mapping[str, Any]) -> dict[str, Any]:
+    """The same figures in the shape that every other protocol has: columns, rows, differences."""
+    figures: dict[str, dict[str, Any]] = {}
+    differences = []
+    for metric, (called, unit, _) in METRICS.items():
+        column = f"{called},{unit}" if unit else called
+        first = next(iter(checkpoints.values()))["figures"]
+        figures[column] = {name: one["figures"][metric] for name, one in checkpoints.items()}
+        figures[column] |= {words: first[f"{metric}_{copy}"] for copy, words in COPIES.items()}
+        differences += [
+            {
+                "measured": column,
+                "of": name,
+                "against": COPIES[one["against"]],
+                "interval": one["interval"],
+                "corrected": one["corrected"],
+                "verdict": one["verdict"],
+            }
+            for name, result in checkpoints.items()
+            for one in result["differences"]
+            if one["metric"] == metric
+        ]
+    return {"figures": figures, "differences": differences}
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """The summary as aligned text that ends in the verdicts."""
+    lines = []
+    for name, result in summary["checkpoints"].items():
+        ways = {"": name, "_mean_copy": COPIES["mean_copy"], "_middle_copy": COPIES["middle_copy"]}
+        header = ["", *(f"{called}{',' if unit else ''}{unit}" for called, unit, _ in METRICS.values())]
+        body = [header]
+        for suffix, way in ways.items():
+            cells = [cell(result["figures"][metric + suffix], METRICS[metric][2]) for metric in METRICS]
+            body.append([way, *cells])
+        for difference in result["differences"]:
+            digits = METRICS[difference["metric"]][2]
+            column = list(METRICS).index(difference["metric"]) + 1
+            label = f"{name} - {COPIES[difference['against']]}"
+            line = next((line for line in body if line[0] == label), None)
+            if line is None:
+                body.append(line := [label, *[""] * len(METRICS)])
+            line[column] = cell(difference["interval"], digits, signed=True)
+        lines += [*aligned(body), ""]
+        if 0 < len(result["groups"]) <= SHOWN_GROUPS:
+            columns = ["group", "clips", *(f"{metric}{suffix}" for metric in METRICS for suffix in ways)]
+            body = [columns]
+            for group, means in result["groups"].items():
+                digits = [METRICS[column.split("_")[0]][2] for column in columns[2:]]
+                cells = [f"{means[c]:.{d}f}" for c, d in zip(columns[2:], digits, strict=True)]
+                body.append([group, str(means["clips"]), *cells])
+            lines += [*aligned(body), ""]
+    over = next(iter(summary["checkpoints"].values()))["differences"][0]["corrected"]
+    lines.append(
+        f"In brackets {summary['level']:.0%} bootstrap intervals over {over['units']} {over['over']}. Verdicts, from "
+        f"intervals of the paired difference at {summary['corrected_level']:.2%} "
+        f"({summary['level']:.0%} over {summary['comparisons']} comparisons):"
+    )
+    for result in summary["checkpoints"].values():
+        lines += [f"  {difference['sentence']}" for difference in result["differences"]]
+    return "\n".join(lines)

@@ -1,0 +1,219 @@
+"""Many clips at once: one distilled image of each, with the figures that tell where to look closer.
+
+Clips come as files, as folders and as zips; the folder that a clip lies in names its class. A clip that cannot be read
+is named and passed over.
+
+Axes: H, W; the last axis is RGB. Images are uint8.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.media.archives import CLIP_SUFFIXES, DEFAULT_LIMITS, ArchiveError, ArchiveLimits, unpack_clips
+from avd_core.media.container import shown_name
+from avd_core.media.distilled_png import DistilledInfo
+
+if TYPE_CHECKING:
+    from avd_core.classifiers.loading import Prediction
+    from avd_core.explore.explorer import Explorer
+
+
+class InspectionError(ValueError):
+    """Nothing to inspect, with a sentence saying why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip to look at.
+
+    Attributes:
+        clip: the file.
+        title: its name for people.
+        label: the folder it came in, which names its class; empty where there is none.
+    """
+
+    clip: Path
+    title: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The clips found, and a sentence for each file that was left out."""
+
+    sources: tuple[Source, ...]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InspectRequest:
+    """Clips, and how to look at them; the fields are those of `ExploreRequest`."""
+
+    sources: tuple[Source, ...]
+    checkpoint: str = DEFAULT_CHECKPOINT
+    classifier: str = DEFAULT_CLASSIFIER
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What one clip gave.
+
+    Attributes:
+        source: the clip.
+        problem: why there is nothing else; None where there is.
+        image: (H, W, 3), the distilled image.
+        info: what a PNG of it must say.
+        start, seconds: the window.
+        psnr: of the restored clip, in dB; `psnr_mean_copy` of the mean frame repeated.
+        realism: share of real reference frames that look less real to the checkpoint's critic, 0 to 100, or None.
+        topk: what the classifier sees in the image, likeliest first.
+        classifier: the one in use.
+        notice: which one that is and why, when it is not the one asked for.
+    """
+
+    source: Source
+    problem: str | None = None
+    image: np.ndarray | None = None
+    info: DistilledInfo | None = None
+    start: float = 0.0
+    seconds: float = 0.0
+    psnr: float = 0.0
+    psnr_mean_copy: float = 0.0
+    realism: float | None = None
+    topk: tuple[Prediction, ...] = ()
+    classifier: str = ""
+    notice: str | None = None
+
+    @property
+    def gain(self) -> float:
+        """Restoration gain in dB: how much closer the restored clip is than the mean frame repeated."""
+        return self.psnr - self.psnr_mean_copy
+
+
+# What rows are sorted by; of the figures the largest comes first.
+ORDERS: dict[str, Callable[[Inspected], Any]] = {
+    "class": lambda row: (row.source.label.casefold(), row.source.title.casefold()),
+    "gain": lambda row: -row.gain,
+    "realism": lambda row: np.inf if row.realism is None else -row.realism,
+    "confidence": lambda row: -row.topk[0].probability,
+}
+
+
+def ordered(rows: Iterable[Inspected], by: str | None) -> list[Inspected]:
+    """The rows that have an image, sorted by a key of `ORDERS`; None is the order in which they came."""
+    seen = [row for row in rows if row.problem is None]
+    return sorted(seen, key=ORDERS[by]) if by else seen
+
+
+def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> Gathered:
+    """Finds the clips among files, folders (looked through to the bottom) and zips, which are unpacked into `folder`.
+
+    Raises:
+        InspectionError: there is no clip, or there are more than `limits.max_files`.
+    """
+    sources: list[Source] = []
+    skipped: list[str] = []
+    left = limits  # of which all zips together may use up the bytes
+    for number, path in enumerate(map(Path, paths)):
+        if path.is_dir():
+            found = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in CLIP_SUFFIXES)
+            sources += [Source(file, file.name, _class(file, path)) for file in found if _is_visible(file, path)]
+        elif path.suffix.lower() == ".zip":
+            place = Path(folder) / f"zip-{number}"
+            place.mkdir()
+            try:
+                unpacked = unpack_clips(path, place, left)
+            except ArchiveError as error:
+                skipped.append(str(error))
+                continue
+            used = sum(member.path.stat().st_size for member in unpacked.members)
+            left = replace(left, max_bytes=left.max_bytes - used)
+            sources += [Source(member.path, member.title, member.label) for member in unpacked.members]
+            skipped += [f"{left.title} {left.reason}." for left in unpacked.skipped]
+        else:
+            sources.append(Source(path, shown_name(path)))
+    if not sources:
+        raise InspectionError(" ".join(skipped) or "There is no clip in what was given.")
+    if len(sources) > limits.max_files:
+        raise InspectionError(f"These are {len(sources)} clips; at most {limits.max_files} are taken at once.")
+    return Gathered(tuple(sources), tuple(skipped))
+
+
+def inspect(explorer: Explorer, request: InspectRequest) -> Iterator[Inspected]:
+    """Looks at one clip after the other, yielding each as it is ready, in their order.
+
+    Raises:
+        ValueError: the checkpoint or the classifier cannot be had; what is wrong with one clip is told in its row.
+    """
+    explorer.warm_up(request.checkpoint, request.classifier)
+    for source in request.sources:
+        try:
+            yield _look(explorer, request, source)
+        except ValueError as error:
+            yield Inspected(source, problem=str(error))
+
+
+def _look(explorer: Explorer, request: InspectRequest, source: Source) -> Inspected:
+    ask = ExploreRequest(source.clip, request.checkpoint, whole=request.whole, classifier=request.classifier)
+    # Where the classifier looks is for the clip that is opened.
+    seen = next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
+    return Inspected(
+        source,
+        image=seen.distilled,
+        info=seen.info,
+        start=seen.clip.start,
+        seconds=seen.clip.seconds,
+        psnr=seen.quality.psnr,
+        psnr_mean_copy=seen.quality.psnr_mean_copy,
+        realism=seen.realism.percentile_among_real,
+        topk=seen.recognition.topk,
+        classifier=seen.recognition.classifier,
+        notice=seen.recognition.notice,
+    )
+
+
+def write_csv(path: Path, rows: Iterable[Inspected]) -> Path:
+    """Writes the figures of all rows as a table, the clips that could not be read with the reason."""
+    with path.open(
+        "w", newline="", encoding="utf-8-sig"
+    ) as file:  # with its mark spreadsheets read letters as they are
+        table = csv.writer(file)
+        table.writerow(
+            ["clip", "class", "start_s", "seconds", "psnr_db", "psnr_mean_frame_db", "gain_db", "realism_percentile",
+             "first_class", "confidence", "problem"]
+        )  # fmt: skip
+        for row in rows:
+            names = [_cell(row.source.title), _cell(row.source.label)]
+            if row.problem is not None:
+                table.writerow([*names, *[""] * 8, _cell(row.problem)])
+                continue
+            first = row.topk[0]
+            figures = (row.start, row.seconds, row.psnr, row.psnr_mean_copy, row.gain)
+            realism = "" if row.realism is None else f"{row.realism:.2f}"
+            table.writerow(
+                [*names, *(f"{value:.3f}" for value in figures), realism, _cell(first.label),
+                 f"{first.probability:.4f}", ""]
+            )  # fmt: skip
+    return path
+
+
+def _cell(text: str) -> str:
+    # A spreadsheet takes what begins like this for a formula and runs it; the name is a stranger's.
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _class(file: Path, root: Path) -> str:
+    return "" if file.parent == root else shown_name(file.parent)
+
+
+def _is_visible(file: Path, root: Path) -> bool:
+    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)

@@ -1,0 +1,106 @@
+"""Before and after a fine-tune, on a clip: the same clip through both checkpoints, looked at by the same judges.
+
+Of realism both critics are asked, each with its own reference scores; the one from before the training is the one to
+believe, because it has not been trained beside the image that it judges. A restoration stands beside the clip's mean
+frame, which a still picture would reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avd_core.explore.results import DEFAULT_CLASSIFIER, Exploration, ExploreRequest
+from avd_core.runs.run import Run
+
+if TYPE_CHECKING:
+    from avd_core.explore.explorer import Explorer
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One clip before and after.
+
+    Attributes:
+        title: of the clip, for people.
+        label: its class; empty where it has none.
+        before, after: explored as far as the recognition, whole clip.
+        realism: percentile among real frames of the image before and after, by the critic from before; None where
+            that has no reference scores.
+    """
+
+    title: str
+    label: str
+    before: Exploration
+    after: Exploration
+    realism: tuple[float, float] | None
+
+    @property
+    def gains(self) -> tuple[float, float]:
+        """Restoration gain over the clip's mean frame in dB, before and after."""
+        return tuple(one.quality.psnr - one.quality.psnr_mean_copy for one in (self.before, self.after))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A clip to judge on."""
+
+    clip: Path
+    title: str
+    label: str = ""
+
+
+def judge(
+    explorer: Explorer, before: str, after: str, clips: list[Judged], classifier: str = DEFAULT_CLASSIFIER
+) -> Iterator[Judgement]:
+    """Judges one clip after the other.
+
+    Args:
+        before, after: checkpoints, as `ExploreRequest` takes them.
+
+    Raises:
+        ValueError: a checkpoint or a clip cannot be had.
+    """
+    for clip in clips:
+        pair = [_looked(explorer, clip.clip, name, classifier) for name in (before, after)]
+        yield Judgement(clip.title, clip.label, *pair, _realism(explorer, before, pair))
+
+
+def _looked(explorer: Explorer, clip: Path, checkpoint: str, classifier: str) -> Exploration:
+    ask = ExploreRequest(clip, checkpoint, whole=True, classifier=classifier)
+    return next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
+
+
+def _realism(explorer: Explorer, judge: str, pair: list[Exploration]) -> tuple[float, float] | None:
+    import torch
+
+    from avd_core.networks.avd import image_to_tensor
+
+    loaded = explorer.borrow(judge)
+    if loaded.model.calibration is None:
+        return None
+    device, scores = next(loaded.model.parameters()).device, []
+    with loaded.lock, torch.inference_mode():
+        for one in pair:
+            scores.append(loaded.model.realism(image_to_tensor(one.distilled).to(device)).item())
+    return tuple(loaded.model.calibration.percentile_among_real(score) for score in scores)
+
+
+def start_of(run: Run) -> str:
+    """What a run started from, as a checkpoint to ask for: of a training from nothing the very weights it drew."""
+    asked = run.config()
+    if asked.get("init"):
+        return str(asked["init"])
+    folder = run.folder / "start"
+    if not folder.exists():
+        import torch
+
+        from avd_core.config import ModelConfig
+        from avd_core.networks.avd import AVD
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(asked["train"]["seed"]))
+            AVD(ModelConfig.from_dict(asked["model"])).save_pretrained(folder)
+    return str(folder)

@@ -1,0 +1,348 @@
+"""The same clip as one image in every way there is: single frames, averages, motion images, and checkpoints.
+
+A figure for a distilled image means something only beside those of a single frame and of the mean frame, and beside
+noise, the floor. Every representation is looked at by the same judges: one image classifier, and the critic of one
+checkpoint, whose percentile of real frames tells how much like a real frame an image looks *to it*. It was trained
+beside that checkpoint, so it describes and proves nothing.
+
+Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avd_core import __version__
+from avd_core.analysis.baselines import DISTILLERS, distil, restore
+from avd_core.analysis.intervals import aligned
+from avd_core.analysis.metrics import psnr
+from avd_core.atomic_io import plain_json, staged_folder, write_json
+from avd_core.classifiers.loading import Prediction
+from avd_core.evidence.protocols.agreement import TOP
+from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
+from avd_core.media.video import Clip, read_clip, write_mp4
+from avd_core.networks.checkpoint import CheckpointError
+
+if TYPE_CHECKING:
+    from avd_core.classifiers.loading import Classifier
+    from avd_core.explore.explorer import Explorer
+    from avd_core.networks.avd import AVD
+
+TITLES = {
+    "first": "First frame",
+    "middle": "Middle frame",
+    "mean": "Mean frame",
+    "dynamic": "Dynamic image",
+    "motion-history": "Motion history",
+    "super": "Super image",
+    "chronophotograph": "Chronophotograph",
+    "random": "Random image",
+}
+# Still pictures of the scene itself: shown T times over they are a restoration, and on a calm clip a good one.
+COPIED = ("first", "middle", "mean")
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """One clip, and what to compare.
+
+    Attributes:
+        clip: the video file.
+        checkpoints: whose images stand beside the other representations: bundled names, folders, Hub repo ids.
+        start, seconds, whole: the window, as in `ExploreRequest`.
+        classifier: which image classifier looks at all of them.
+        judge: the checkpoint whose critic does, and whose number of frames and size the still ones are made at.
+    """
+
+    clip: Path
+    checkpoints: tuple[str, ...] = (DEFAULT_CHECKPOINT,)
+    start: float | None = None
+    seconds: float | None = None
+    whole: bool = False
+    classifier: str = DEFAULT_CLASSIFIER
+    judge: str = DEFAULT_CHECKPOINT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clip", Path(self.clip))
+        object.__setattr__(self, "checkpoints", tuple(dict.fromkeys(map(str, self.checkpoints))))
+        ExploreRequest(self.clip, start=self.start, seconds=self.seconds, whole=self.whole)  # refuses bad windows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One representation and what is known of it.
+
+    Attributes:
+        name: a key of `distillers.DISTILLERS`, or the checkpoint as it was asked for.
+        title: what people call it.
+        image: (H, W, 3).
+        topk: what the classifier sees in it, likeliest first, five at most.
+        agreeing: agreement with the clip's own frames: of how many of them the classifier's top-1 is in the image's
+            top-5. None where the classifier knows no more than five classes, so that it could not be otherwise.
+        realism: share of real reference frames that the judge's critic finds less real, 0 to 100; None where the
+            judge has no reference scores.
+        restored: (T, H, W, 3), decoded from `image`, or for `COPIED` the image T times; None for what does not restore.
+        psnr: of `restored` against the frames, in dB over all frames.
+        per_frame: of each frame; None where the two are identical.
+        info: what a PNG of a checkpoint's image must say; None for the others.
+        notes: sentences for the person.
+        seconds: what making, judging and restoring it took.
+    """
+
+    name: str
+    title: str
+    image: np.ndarray
+    topk: tuple[Prediction, ...]
+    agreeing: int | None
+    realism: float | None
+    restored: np.ndarray | None = None
+    psnr: float | None = None
+    per_frame: tuple[float | None, ...] = ()
+    info: DistilledInfo | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def copied(self) -> bool:
+        """Whether `restored` is but the image, T times."""
+        return self.info is None and self.restored is not None
+
+
+# By what rows are sorted, the best first; what has no such figure comes last.
+ORDERS: dict[str, Callable[[Row], float | None]] = {
+    "restoration": lambda row: row.psnr,
+    "realism": lambda row: row.realism,
+    "agreement": lambda row: row.agreeing,
+    "confidence": lambda row: row.topk[0].probability,
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A clip's representations side by side, or those that are ready.
+
+    Attributes:
+        request: what was asked.
+        clip: the frames that the still representations are made of and that all are compared with.
+        planned: (name, title) of every row, in the order in which they come.
+        classifier: the one in use.
+        classes: how many classes it knows.
+        notice: which one that is and why, when it is not the one asked for.
+        rows: those that are ready.
+        notes: sentences for the person: what the clip is, what could not be had.
+    """
+
+    request: CompareRequest
+    clip: Clip
+    planned: tuple[tuple[str, str], ...]
+    classifier: str
+    classes: int
+    notice: str | None
+    rows: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is there."""
+        return len(self.rows) == len(self.planned)
+
+    def ordered(self, by: str | None) -> tuple[Row, ...]:
+        """The rows sorted by a key of `ORDERS`; None is the order in which they came."""
+        if by is None:
+            return self.rows
+        figure = ORDERS[by]
+        return tuple(sorted(self.rows, key=lambda row: -np.inf if figure(row) is None else figure(row), reverse=True))
+
+    def report(self) -> dict[str, Any]:
+        """All figures, as plain JSON values."""
+        clip, (count, height, width, _) = self.clip, self.clip.frames.shape
+        return plain_json(
+            {
+                "version": __version__,
+                "clip": {
+                    "name": self.request.clip.name,  # without its folder: reports are passed on
+                    "seconds": clip.source.seconds,
+                    "window": {"start": clip.start, "seconds": clip.seconds},
+                },
+                "frames": count,
+                "size": [height, width],
+                "classifier": self.classifier,
+                "notice": self.notice,
+                "judge": Path(self.request.judge).name,
+                "rows": [
+                    {
+                        "name": Path(row.name).name,
+                        "title": row.title,
+                        "fingerprint": row.info and row.info.fingerprint,
+                        "psnr": row.psnr,
+                        "copied": row.copied,
+                        "per_frame": row.per_frame,
+                        "realism": row.realism,
+                        "agreeing": row.agreeing,
+                        "agreement": None if row.agreeing is None else row.agreeing / count,
+                        "topk": [{"label": p.label, "probability": p.probability} for p in row.topk],
+                        "notes": row.notes,
+                        "seconds": row.seconds,
+                    }
+                    for row in self.rows
+                ],
+                "notes": (*self.notes, *((self.notice,) if self.notice else ())),
+            }
+        )
+
+    def table(self, by: str | None = "restoration") -> str:
+        """The figures as text, in columns."""
+        count = len(self.clip.frames)
+        lines = [["", "PSNR, dB", "realism", f"agreement of {count}", "seen"]]
+        for row in self.ordered(by):
+            restored = "-" if row.psnr is None else f"{row.psnr:.1f}{' copied' if row.copied else ''}"
+            first = row.topk[0]
+            lines.append(
+                [
+                    row.title,
+                    restored,
+                    "-" if row.realism is None else f"{row.realism:.0f} %",
+                    "-" if row.agreeing is None else str(row.agreeing),
+                    f"{first.label} {first.probability:.0%}",
+                ]
+            )
+        return "\n".join(aligned(lines))
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes `sheet.png`, `comparison.json`, the images to `images/`, what checkpoints restored to `restored/`.
+
+        Raises:
+            OutputError: the folder cannot be written; it is left as it was.
+        """
+        from avd_core.explore.contact_sheet import contact_sheet
+
+        folder = Path(folder)
+        with staged_folder(folder) as staging:
+            (staging / "images").mkdir()
+            (staging / "restored").mkdir()
+            for number, row in enumerate(self.rows, 1):
+                stem = f"{number:02d}-{Path(row.name).name}"
+                save_row(row, staging / "images" / f"{stem}.png")
+                if row.info:
+                    write_mp4(staging / "restored" / f"{stem}.mp4", row.restored, row.info.fps)
+            save_image(staging / "sheet.png", contact_sheet(self))
+            write_json(staging / "comparison.json", self.report())
+        return folder
+
+
+def save_row(row: Row, path: Path) -> Path:
+    """Writes a row's image; one that a checkpoint made says how to play it."""
+    return save_distilled(path, row.image, row.info) if row.info else save_image(path, row.image)
+
+
+def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]:
+    """Carries out a request row by row, yielding what is ready so far; the first has the clip and no row yet.
+
+    Models are the explorer's, and no lock is held while the caller has its turn. A checkpoint that cannot be had is
+    left out with a note.
+
+    Raises:
+        ValueError: a subclass whose message a person can act on: the clip, the judge or the classifier.
+    """
+    judge, looker = explorer.borrow(request.judge), explorer.borrow_classifier(request.classifier)
+    window = {"start": request.start, "seconds": request.seconds, "whole": request.whole}
+    clip = _read(request.clip, judge.model, window)
+    names = [(name, Path(name).name) for name in request.checkpoints] + [(name, TITLES[name]) for name in DISTILLERS]
+    comparison = Comparison(
+        request, clip, tuple(names), looker.model.name, len(looker.model.labels), looker.model.notice, notes=clip.notes
+    )
+    yield comparison
+
+    with looker.lock:
+        firsts = _logits(looker.model, clip.frames).argmax(axis=1)  # (T,)
+    for name, title in names:
+        begun = time.perf_counter()
+        try:
+            made = _still(name, clip) if (name, title) in names[len(request.checkpoints) :] else None
+            row = made or _distilled(explorer, name, clip, judge.model)
+        except CheckpointError as error:
+            planned = tuple(plan for plan in comparison.planned if plan != (name, title))
+            comparison = replace(comparison, planned=planned, notes=(*comparison.notes, str(error)))
+            continue
+        with looker.lock:
+            logits = _logits(looker.model, row.image[None])[0]
+        topk = _topk(looker.model, logits)
+        agreeing = int(np.isin(firsts, np.argsort(-logits)[:TOP]).sum()) if len(logits) > TOP else None
+        with judge.lock:
+            realism = _percentile(judge.model, row.image)
+        row = replace(row, topk=topk, agreeing=agreeing, realism=realism, seconds=time.perf_counter() - begun)
+        comparison = replace(comparison, rows=(*comparison.rows, row))
+        yield comparison
+
+
+def _read(path: Path, model: AVD, window: dict[str, Any]) -> Clip:
+    return read_clip(path, frames=model.config.frames, size=model.config.size, **window)
+
+
+def _still(name: str, clip: Clip) -> Row:
+    image = np.array(DISTILLERS[name](clip.frames))  # a writable copy: torch warns of views
+    row = Row(name, TITLES[name], image, (), None, None)
+    return _with_restoration(row, clip.frames, np.broadcast_to(image, clip.frames.shape)) if name in COPIED else row
+
+
+def _distilled(explorer: Explorer, name: str, clip: Clip, judge: AVD) -> Row:
+    loaded = explorer.borrow(name)
+    model, notes = loaded.model, ()
+    if (model.config.frames, model.config.size) != (judge.config.frames, judge.config.size):
+        window = {"start": clip.start, "seconds": clip.seconds}
+        clip = _read(clip.source.path, model, window)
+        notes = (
+            f"Works on {model.config.frames} frames at {model.config.size} pixels of the same window; "
+            "its restoration is measured there.",
+        )
+    with loaded.lock:
+        image = distil(model, clip.frames)
+    with loaded.lock:
+        restored = restore(model, image)
+    count, height, width, _ = clip.frames.shape
+    info = DistilledInfo(model.name, model.fingerprint, count, clip.fps, (height, width))
+    row = Row(name, model.name, image, (), None, None, info=info, notes=notes)
+    return _with_restoration(row, clip.frames, restored)
+
+
+def _with_restoration(row: Row, frames: np.ndarray, restored: np.ndarray) -> Row:
+    per_frame = tuple(
+        None if (frame == copy).all() else psnr(frame, copy) for frame, copy in zip(frames, restored, strict=True)
+    )
+    return replace(row, restored=restored, psnr=psnr(frames, restored), per_frame=per_frame)
+
+
+def _logits(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W, 3) -> (N, classes)."""
+    import torch
+
+    from avd_core.networks.avd import to_tensor
+
+    with torch.inference_mode():
+        return classifier.logits(to_tensor(images)[0].transpose(0, 1)).float().cpu().numpy()
+
+
+def _topk(classifier: Classifier, logits: np.ndarray) -> tuple[Prediction, ...]:
+    powers = np.exp(logits - logits.max())
+    return tuple(
+        Prediction(classifier.labels[index], float(powers[index] / powers.sum())) for index in np.argsort(-logits)[:TOP]
+    )
+
+
+def _percentile(judge: AVD, image: np.ndarray) -> float | None:
+    import torch
+
+    from avd_core.networks.avd import image_to_tensor
+
+    if judge.calibration is None:
+        return None
+    with torch.inference_mode():
+        device = next(judge.parameters()).device
+        return judge.calibration.percentile_among_real(float(judge.realism(image_to_tensor(image).to(device))))

@@ -1,0 +1,396 @@
+"""What is asked of an explorer and what it answers: frozen requests in, frozen results out.
+
+`Exploration` grows step by step: parts that are not there yet are None, so that a page can draw the first
+pictures while the last ones are being computed. `save` writes the finished one as files.
+
+Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avd_core import __version__
+from avd_core.analysis.metrics import Quality
+from avd_core.atomic_io import plain_json, staged_folder, write_json
+from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
+from avd_core.media.video import Clip, write_mp4
+
+if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
+    from avd_core.classifiers.loading import Prediction
+
+DEFAULT_CHECKPOINT = "base"
+DEFAULT_CLASSIFIER = "mobilenet_v2"
+DEFAULT_METHOD = "gradcam"
+GAP, GAP_LEVEL = 4, 32  # pixels (even, for 4:2:0) and grey level between the two halves of a comparison
+
+
+class RequestError(ValueError):
+    """A request that contradicts itself, with a sentence saying how."""
+
+
+@dataclass(frozen=True)
+class ExploreRequest:
+    """One clip, and how to look at it.
+
+    Attributes:
+        clip: the video file.
+        checkpoint: a bundled name, a folder, or a Hub repo id.
+        start: where the window begins, in seconds; None lets the reader choose.
+        seconds: its length; None lets the reader choose.
+        whole: take the whole clip as the window.
+        classifier: which image classifier looks at the distilled image.
+        cam: the saliency method, a key of `saliency.METHODS`.
+        target: the class that saliency explains; None is the classifier's first choice.
+    """
+
+    clip: Path
+    checkpoint: str = DEFAULT_CHECKPOINT
+    start: float | None = None
+    seconds: float | None = None
+    whole: bool = False
+    classifier: str = DEFAULT_CLASSIFIER
+    cam: str = DEFAULT_METHOD
+    target: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clip", Path(self.clip))
+        if self.whole and (self.start is not None or self.seconds is not None):
+            raise RequestError("The whole clip leaves no window to choose: give either whole or start and seconds.")
+        if self.start is not None and not 0 <= self.start < math.inf:
+            raise RequestError(f"The window starts at {self.start} s; it must start at 0 s or later.")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise RequestError(f"The window is {self.seconds} s long; it must be longer than 0 s.")
+
+
+@dataclass(frozen=True)
+class Realism:
+    """What the model's own critic says of the distilled image: for people, and no evidence.
+
+    Attributes:
+        logit: its score; without an absolute zero, so show the percentile.
+        percentile_among_real: share of real reference frames that score lower, 0 to 100; None when the
+            checkpoint has no reference scores.
+        own_frames: the same percentile for each frame of this very clip; empty without reference scores.
+        own_logits: the frames' scores.
+        map: (h, w) float32, the score patch by patch; its mean is `logit`.
+    """
+
+    logit: float
+    percentile_among_real: float | None
+    own_frames: tuple[float, ...]
+    own_logits: tuple[float, ...]
+    map: np.ndarray
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What an image classifier sees in the distilled image, likeliest first.
+
+    Attributes:
+        classifier: the one in use.
+        notice: which one that is and why, when it is not the one asked for.
+        topk: its predictions.
+        frame: likewise of the clip's middle frame; empty when no frame was shown to it.
+    """
+
+    classifier: str
+    notice: str | None
+    topk: tuple[Prediction, ...]
+    frame: tuple[Prediction, ...] = ()
+
+    @property
+    def rank_of_frame(self) -> int | None:
+        """Which of the image's predictions, counted from 1, is the middle frame's first; None when none of them is."""
+        labels = [prediction.label for prediction in self.topk]
+        return labels.index(self.frame[0].label) + 1 if self.frame and self.frame[0].label in labels else None
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How much the classifier depends on what a map calls important (ROAD).
+
+    Attributes:
+        score: half of `least_first - most_first`, -1 to 1; the more, the truer the map.
+        untouched: the class's probability on the whole image.
+        most_first: its mean probability while the most important pixels are taken away first.
+        least_first: likewise the least important ones.
+        moved: the scores of copies of the map that are moved elsewhere: what chance gives.
+        seed: of what is random in it.
+    """
+
+    score: float
+    untouched: float
+    most_first: float
+    least_first: float
+    moved: tuple[float, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """Where the classifier looks for one class.
+
+    Attributes:
+        map: (H, W) float32 in [0, 1].
+        label: the class it explains.
+        method: a key of `saliency.METHODS`.
+        overlay: (H, W, 3), the map laid over the image.
+        faithfulness: whether the map tells the truth, where that was asked.
+        frames: where it looks in the restored frames, where that was asked.
+    """
+
+    map: np.ndarray
+    label: str
+    method: str
+    overlay: np.ndarray
+    faithfulness: Faithfulness | None = None
+    frames: FrameSaliency | None = None
+
+
+@dataclass(frozen=True)
+class FrameSaliency:
+    """Where the classifier looks for one class in each restored frame, on one scale.
+
+    Attributes:
+        maps: (T, H, W) float32 in [0, 1]; 1 is the hottest place of all frames.
+        probabilities: of the class, frame by frame.
+    """
+
+    maps: np.ndarray
+    probabilities: tuple[float, ...]
+
+    def overlay(self, frames: np.ndarray, strength: float = 0.5) -> np.ndarray:
+        """The maps laid over the frames they are of, (T, H, W, 3)."""
+        from avd_core.classifiers.saliency import overlay
+
+        return np.stack([overlay(frame, heat, strength) for frame, heat in zip(frames, self.maps, strict=True)])
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A clip's distilled image, with what a file of it must say."""
+
+    clip: Clip
+    image: np.ndarray
+    info: DistilledInfo
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the PNG that `restore` plays."""
+        return save_distilled(path, self.image, self.info)
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """The clip that an image plays as.
+
+    Attributes:
+        frames: (T, H, W, 3).
+        fps: the rate at which they play.
+        checkpoint: whose decoder it was.
+        fingerprint: of its weights.
+        image: (H, W, 3), what went into the decoder.
+        info: what the file said of itself; None for a picture that was never distilled.
+        notes: sentences for the person: what had to be guessed or changed.
+    """
+
+    frames: np.ndarray
+    fps: float
+    checkpoint: str
+    fingerprint: str
+    image: np.ndarray
+    info: DistilledInfo | None
+    notes: tuple[str, ...]
+
+    @property
+    def note(self) -> str:
+        """All notes as one text; empty when there is nothing to say."""
+        return " ".join(self.notes)
+
+
+@dataclass(frozen=True)
+class SavedExploration:
+    """The files of one exploration."""
+
+    folder: Path
+    distilled: Path
+    restored: Path
+    comparison: Path
+    cam: Path
+    report: Path
+    frames: tuple[Path, ...]
+    cam_video: Path | None = None
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """All that one clip gave, or the part of it that is ready.
+
+    Attributes:
+        request: what was asked.
+        clip: the sampled frames.
+        checkpoint: the model's name.
+        fingerprint: of its weights.
+        seconds: what each step took (waiting for others not counted): load, decode, encode, restore, quality,
+            realism, classify, saliency.
+        distilled: (H, W, 3), the distilled image.
+        restored: (T, H, W, 3), decoded from the 8-bit distilled image.
+        quality: how much came back.
+        realism: how real the image looks to the critic.
+        recognition: what is seen in it.
+        saliency: where.
+    """
+
+    request: ExploreRequest
+    clip: Clip
+    checkpoint: str
+    fingerprint: str
+    seconds: dict[str, float]
+    distilled: np.ndarray | None = None
+    restored: np.ndarray | None = None
+    quality: Quality | None = None
+    realism: Realism | None = None
+    recognition: Recognition | None = None
+    saliency: Saliency | None = None
+
+    @property
+    def stage(self) -> str:
+        """How far it is: "clip", "distilled", "restored" (with quality and realism), "recognised", "complete"."""
+        parts = {
+            "distilled": self.distilled,
+            "restored": self.restored,
+            "recognised": self.recognition,
+            "complete": self.saliency,
+        }
+        return next((stage for stage, part in reversed(parts.items()) if part is not None), "clip")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part is there."""
+        return self.saliency is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the person: what was cropped, damaged, short, or replaced."""
+        notice = self.recognition.notice if self.recognition else None
+        return self.clip.notes + ((notice,) if notice else ())
+
+    @property
+    def info(self) -> DistilledInfo:
+        """What a PNG of the distilled image must say."""
+        count, height, width, _ = self.clip.frames.shape
+        return DistilledInfo(self.checkpoint, self.fingerprint, count, self.clip.fps, (height, width))
+
+    def comparison(self) -> np.ndarray:
+        """The original beside the restored clip: (T, H, 2 W + gap, 3)."""
+        count, height = self.clip.frames.shape[:2]
+        gap = np.full((count, height, GAP, 3), GAP_LEVEL, np.uint8)
+        return np.concatenate([self.clip.frames, gap, self.restored], axis=2)
+
+    def report(self) -> dict[str, Any]:
+        """All figures, as plain JSON values."""
+        assert self.complete, "only a finished exploration has a report"
+        source, (count, height, width, _) = self.clip.source, self.clip.frames.shape
+        realism, recognition, saliency = self.realism, self.recognition, self.saliency
+        values = {
+            "version": __version__,
+            "clip": {
+                "name": self.request.clip.name,  # without its folder: reports are passed on
+                "container": source.container,
+                "codec": source.codec,
+                "width": source.width,
+                "height": source.height,
+                "fps": source.fps,
+                "seconds": source.seconds,
+                "window": {"start": self.clip.start, "seconds": self.clip.seconds},
+                "times": self.clip.times,
+            },
+            "checkpoint": self.checkpoint,
+            "fingerprint": self.fingerprint,
+            "frames": count,
+            "size": [height, width],
+            "fps": self.clip.fps,
+            **dataclasses.asdict(self.quality),
+            "realism": {
+                "logit": realism.logit,
+                "percentile_among_real": realism.percentile_among_real,
+                "own_frames": realism.own_frames,
+            },
+            "classifier": recognition.classifier,
+            "notice": recognition.notice,
+            "topk": _listed(recognition.topk),
+            "middle_frame": {"topk": _listed(recognition.frame), "rank_in_image": recognition.rank_of_frame},
+            "saliency": _described(saliency),
+            "seconds": self.seconds,
+            "notes": self.notes,
+        }
+        return plain_json(values)
+
+    def save(self, folder: str | Path, save_frames: bool = False) -> SavedExploration:
+        """Writes `distilled.png`, `restored.mp4`, `comparison.mp4`, `cam.png` and `report.json` to `folder`.
+
+        Also `cam.mp4`, where the classifier looks in the restored frames, when that is known. With `save_frames` also
+        `frames/original_NN.png` and `frames/restored_NN.png`, counted from 00.
+
+        Raises:
+            OutputError: the folder cannot be written; it is left as it was.
+        """
+        folder = Path(folder)
+        files = {name: folder / file for name, file in _FILES.items()}
+        frames: list[str] = []
+        with staged_folder(folder) as staging:
+            save_distilled(staging / _FILES["distilled"], self.distilled, self.info)
+            write_mp4(staging / _FILES["restored"], self.restored, self.clip.fps)
+            write_mp4(staging / _FILES["comparison"], self.comparison(), self.clip.fps)
+            save_image(staging / _FILES["cam"], self.saliency.overlay)
+            if self.saliency.frames:
+                write_mp4(staging / CAM_VIDEO, self.saliency.frames.overlay(self.restored), self.clip.fps)
+            write_json(staging / _FILES["report"], self.report())
+            if save_frames:
+                (staging / "frames").mkdir()
+                for kind, clip in (("original", self.clip.frames), ("restored", self.restored)):
+                    for index, frame in enumerate(clip):
+                        frames.append(f"frames/{kind}_{index:02d}.png")
+                        save_image(staging / frames[-1], frame)
+            _drop_stale_frames(folder / "frames")
+            (folder / CAM_VIDEO).unlink(missing_ok=True)  # likewise
+        cam_video = folder / CAM_VIDEO if self.saliency.frames else None
+        return SavedExploration(folder, **files, frames=tuple(folder / name for name in frames), cam_video=cam_video)
+
+
+def _listed(predictions: tuple[Prediction, ...]) -> list[dict[str, Any]]:
+    return [{"label": p.label, "probability": p.probability} for p in predictions]
+
+
+def _described(saliency: Saliency) -> dict[str, Any]:
+    """The saliency's figures; of what was not asked for, nothing."""
+    values: dict[str, Any] = {"method": saliency.method, "label": saliency.label}
+    if saliency.faithfulness:
+        values["road"] = dataclasses.asdict(saliency.faithfulness)
+    if saliency.frames:
+        values["frame_probabilities"] = saliency.frames.probabilities
+    return values
+
+
+CAM_VIDEO = "cam.mp4"
+_FILES = {
+    "distilled": "distilled.png",
+    "restored": "restored.mp4",
+    "comparison": "comparison.mp4",
+    "cam": "cam.png",
+    "report": "report.json",
+}
+
+
+def _drop_stale_frames(folder: Path) -> None:
+    # Frames of an earlier clip beside the report of this one would be taken for its own.
+    for path in folder.glob("*.png"):
+        if re.fullmatch(r"(original|restored)_\d{2,}\.png", path.name):
+            path.unlink()

@@ -1,0 +1,259 @@
+"""What does the image know of time? The same frames in other orders and tempos, each distilled and restored.
+
+A picture that held only *what* is in a clip would be the same for every order of its frames, and its decoder could not
+tell them apart. So each variant's image is compared with the forward clip's, and what is restored from it with its own
+frames, with the forward order, and with its own frames backwards.
+
+Axes: T frames, H, W; the last axis is RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avd_core import __version__
+from avd_core.analysis.baselines import mean_frame
+from avd_core.analysis.intervals import aligned
+from avd_core.analysis.metrics import psnr
+from avd_core.atomic_io import staged_folder, write_json
+from avd_core.explore.results import Recognition
+from avd_core.media.distilled_png import DistilledInfo, save_distilled
+from avd_core.media.video import Clip, write_mp4
+
+# Below this many dB a preference is too slight to be seen, let alone relied on.
+SLIGHT = 0.5
+# Two orders closer than this look the same to the eye: there is no direction to tell.
+ALIKE = 40.0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to play a clip.
+
+    Attributes:
+        title: for people.
+        about: one line that explains it.
+        order: (T, seed) -> (T,), which of the clip's frames are played.
+    """
+
+    title: str
+    about: str
+    order: Callable[[int, int], np.ndarray]
+
+
+def _faster(count: int, seed: int) -> np.ndarray:
+    return np.arange(0, 2 * count, 2) % count
+
+
+def _slower(count: int, seed: int) -> np.ndarray:
+    return count // 4 + np.arange(count) // 2
+
+
+VARIANTS: dict[str, Variant] = {
+    "forward": Variant("Forward", "The clip as it is.", lambda count, seed: np.arange(count)),
+    "reversed": Variant("Reversed", "The last frame first.", lambda count, seed: np.arange(count)[::-1]),
+    "shuffled": Variant(
+        "Shuffled",
+        "All frames in a random order.",
+        lambda count, seed: np.random.default_rng(seed).permutation(count),
+    ),
+    "frozen": Variant("Frozen", "The middle frame, again and again.", lambda count, seed: np.full(count, count // 2)),
+    "faster": Variant("Twice as fast", "Every second frame, and then once more.", _faster),
+    "slower": Variant("Half speed", "The middle half, each frame twice.", _slower),
+}
+
+
+@dataclass(frozen=True)
+class Play:
+    """One variant of a clip, through its image and back.
+
+    Attributes:
+        variant: a key of `VARIANTS`.
+        order: (T,), the clip's frames in the order they went in.
+        image: (H, W, 3), the variant's distilled image.
+        restored: (T, H, W, 3), restored from it.
+        recognition: what a classifier sees in the image.
+        image_difference: mean absolute difference to the forward clip's image, in levels of 255.
+        image_psnr: the same as PSNR in dB, `metrics.PSNR_CAP` where the two are one.
+        psnr_own: PSNR of what was restored against the frames that went in.
+        psnr_forward: against the clip forwards.
+        psnr_backwards: against the frames that went in, backwards.
+        psnr_rearranged: of the forward clip's restoration, put into this order, against the frames that went in:
+            what a decoder would reach that was only told the order.
+        psnr_still: of their mean frame, against the frames that went in: what needs no time at all.
+    """
+
+    variant: str
+    order: tuple[int, ...]
+    image: np.ndarray
+    restored: np.ndarray
+    recognition: Recognition
+    image_difference: float
+    image_psnr: float
+    psnr_own: float
+    psnr_forward: float
+    psnr_backwards: float
+    psnr_rearranged: float
+    psnr_still: float
+
+
+FIGURES = (
+    "image_difference", "image_psnr", "psnr_own", "psnr_forward", "psnr_backwards", "psnr_rearranged", "psnr_still"
+)  # fmt: skip
+
+
+LEGEND = """\
+image       PSNR (dB) of the image against the forward clip's image; difference: mean absolute, in levels of 255
+own order   PSNR (dB) of what was restored against the frames that went in; forward: against the forward clip;
+            backwards: against the frames that went in, backwards
+rearranged  the forward clip's restoration put into this order, against the frames that went in
+mean frame  their mean, repeated, against the frames that went in"""
+
+
+def time_plays(
+    frames: np.ndarray,
+    distil: Callable[[np.ndarray], np.ndarray],
+    restore: Callable[[np.ndarray], np.ndarray],
+    recognise: Callable[[np.ndarray], Recognition],
+    seed: int = 0,
+) -> Iterator[Play]:
+    """Sends every variant of a clip through its image, the forward clip first.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        distil: frames to image.
+        restore: image to frames.
+        recognise: what is seen in an image.
+        seed: of the shuffle.
+    """
+    forward: Play | None = None
+    for name, variant in VARIANTS.items():
+        order = variant.order(len(frames), seed)
+        own = frames[order]
+        image = distil(own)
+        restored = restore(image)
+        first = forward.image if forward else image
+        play = Play(
+            variant=name,
+            order=tuple(order.tolist()),
+            image=image,
+            restored=restored,
+            recognition=recognise(image),
+            image_difference=float(np.abs(image.astype(np.int16) - first).mean()),
+            image_psnr=psnr(first, image),
+            psnr_own=psnr(own, restored),
+            psnr_forward=psnr(frames, restored),
+            psnr_backwards=psnr(own[::-1], restored),
+            psnr_rearranged=psnr(own, (forward.restored if forward else restored)[order]),
+            psnr_still=psnr(own, mean_frame(own)),
+        )
+        forward = forward or play
+        yield play
+
+
+@dataclass(frozen=True)
+class TimeProbe:
+    """What a checkpoint's images of one clip know of time, or the part of it that is ready.
+
+    Attributes:
+        clip: the sampled frames.
+        checkpoint: the model's name.
+        fingerprint: of its weights.
+        seed: of the shuffle.
+        plays: of the variants, the forward clip's first.
+    """
+
+    clip: Clip
+    checkpoint: str
+    fingerprint: str
+    seed: int
+    plays: tuple[Play, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every variant is there."""
+        return len(self.plays) == len(VARIANTS)
+
+    @property
+    def sentence(self) -> str:
+        """Does the image tell forwards from backwards? Empty until both have been played."""
+        plays = {play.variant: play for play in self.plays}
+        if not {"forward", "reversed"} <= plays.keys():
+            return ""
+        alike = psnr(self.clip.frames, self.clip.frames[::-1])
+        if alike >= ALIKE:
+            return (
+                f"This clip looks the same forwards and backwards ({alike:.1f} dB between the two), so there is no "
+                "direction to tell."
+            )
+        back, ahead = (plays[name].psnr_own - plays[name].psnr_backwards for name in ("reversed", "forward"))
+        told = (
+            f"the clip restored from the reversed clip’s image matches the reversed order {_than(back)} the forward "
+            f"order; from the forward clip’s image it matches the forward order {_than(ahead)} the reversed one."
+        )
+        margin = min(back, ahead)
+        if margin < 0:
+            return f"No, the image does not tell forwards from backwards: {told}"
+        if margin < SLIGHT:
+            return f"Hardly: {told}"
+        return f"Yes, the image tells forwards from backwards: {told}"
+
+    def info(self) -> DistilledInfo:
+        """What a PNG of any of the images must say."""
+        count, height, width, _ = self.clip.frames.shape
+        return DistilledInfo(self.checkpoint, self.fingerprint, count, self.clip.fps, (height, width))
+
+    def report(self) -> dict[str, Any]:
+        """All figures, as plain JSON values."""
+        return {
+            "version": __version__,
+            "clip": self.clip.source.path.name,  # without its folder: reports are passed on
+            "window": {"start": self.clip.start, "seconds": self.clip.seconds},
+            "checkpoint": self.checkpoint,
+            "fingerprint": self.fingerprint,
+            "seed": self.seed,
+            "sentence": self.sentence,
+            "variants": {
+                play.variant: {
+                    "order": play.order,
+                    **{figure: getattr(play, figure) for figure in FIGURES},
+                    "classifier": play.recognition.classifier,
+                    "topk": [{"label": p.label, "probability": p.probability} for p in play.recognition.topk],
+                }
+                for play in self.plays
+            },
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes each variant's image and restored clip, and `probe.json`, to `folder`.
+
+        Raises:
+            OutputError: the folder cannot be written; it is left as it was.
+        """
+        folder = Path(folder)
+        with staged_folder(folder) as staging:
+            for play in self.plays:
+                save_distilled(staging / f"{play.variant}.png", play.image, self.info())
+                write_mp4(staging / f"{play.variant}.mp4", play.restored, self.clip.fps)
+            write_json(staging / "probe.json", self.report())
+        return folder
+
+    def table(self) -> str:
+        """The figures as aligned text that ends in the sentence."""
+        body = [["", "image", "difference", "own order", "forward", "backwards", "rearranged", "mean frame", "seen as"]]
+        for play in self.plays:
+            figures = [f"{getattr(play, name):.2f}" for name in FIGURES]
+            difference, image, *restored = figures
+            best = play.recognition.topk[0]
+            title = VARIANTS[play.variant].title
+            body.append([title, image, difference, *restored, f"{best.label} {best.probability:.0%}"])
+        return "\n".join([*aligned(body), "", LEGEND, "", self.sentence])
+
+
+def _than(margin: float) -> str:
+    return f"{abs(margin):.1f} dB {'better' if margin >= 0 else 'worse'} than"

@@ -1,0 +1,115 @@
+"""What a run takes along when it goes to another machine: its config, its clips in packs, its start, and this code.
+
+A parcel is a folder, laid out as its repository on the Hub:
+
+    run/            the run directory: config.json, state.json, and when it has begun metrics.jsonl and training.pt
+    clips/ held_out/  packs of clips, numbered
+    init/           the checkpoint it starts from, where that lies in a folder
+    photos/         photographs, where the run has some
+    code.zip        avd_core as it is here, with the bundled checkpoint that the run starts from
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from avd_core.data import packs
+from avd_core.data.datasets import DataError, FolderClips, find_photos
+from avd_core.hub.job_worker import CODE, RUN
+from avd_core.networks import checkpoint
+from avd_core.runs.run import Run, RunError
+
+PARTS = ("clips", "held_out")
+INIT, PHOTOS = "init", "photos"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def make_parcel(run: Run, folder: Path) -> Path:
+    """Fills the empty `folder` with what a run needs to be trained elsewhere; returns it.
+
+    No path of this machine is in it.
+
+    Raises:
+        RunError: the run's config describes no training.
+        DataError: clips that have gone, or none that can be read.
+    """
+    asked = run.config()
+    if "model" not in asked or "train" not in asked:
+        raise RunError(f"config.json of {run.folder.name} describes no training.")
+    (folder / RUN).mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        asked[part] = [_packed(spec, folder / part / f"{number}.pack", folder)
+                       for number, spec in enumerate(asked.get(part, ()))]  # fmt: skip
+    start = asked.get("init")
+    begun = run.training_state.exists()
+    if start and Path(start).is_dir() and start not in checkpoint.bundled():
+        asked["init"] = INIT
+        if not begun:  # later it is not needed, and may have gone
+            _copy_checkpoint(checkpoint.locate(start), folder / INIT)
+    if asked.get("photos"):
+        asked["photos"] = _copy_photos(Path(asked["photos"]), folder / PHOTOS)
+    asked.pop("classifier", None)  # a head needs libraries that a job has not, and is not brought back
+    (folder / RUN / "config.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    Run(folder / RUN).write_state("queued", step=run.state()["step"])
+    for file in (run.training_state, run.metrics_file, run.folder / "log.txt"):
+        if begun and file.exists():
+            shutil.copy(file, folder / RUN / file.name)
+    _write_code(folder / CODE, start if start in checkpoint.bundled() else None)
+    return folder
+
+
+def _packed(spec: Mapping[str, Any], target: Path, folder: Path) -> dict[str, Any]:
+    """One source of clips as a pack at `target`; returns how the config names it there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(spec["path"])
+    if path.is_file():
+        packs.PackedClips(path)  # what is no pack is told now, not by a machine that costs money
+        shutil.copy(path, target)
+    else:
+        _pack(FolderClips(path, spec.get("patterns")), target)
+    return {"path": target.relative_to(folder).as_posix(), "patterns": None}
+
+
+def _pack(clips: FolderClips, target: Path) -> None:
+    index: list[dict] = []
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        skipped = packs.pack(clips, archive, index)
+        archive.writestr("index.json", json.dumps(index))
+    if not index:
+        raise DataError(f"None of the {skipped} clips could be read.")
+
+
+def _copy_checkpoint(source: Path, target: Path) -> None:
+    target.mkdir()
+    for file in (checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CALIBRATION):
+        if (source / file).is_file():
+            shutil.copy(source / file, target)
+
+
+def _copy_photos(source: Path, target: Path) -> str:
+    target.mkdir()
+    for number, photo in enumerate(find_photos(source)):
+        shutil.copy(photo, target / f"{number:05d}{photo.suffix.lower()}")
+    return target.name
+
+
+def _write_code(target: Path, bundled: str | None) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in _code(bundled):
+            archive.write(path, path.relative_to(_PACKAGE.parent))
+
+
+def _code(bundled: str | None) -> Iterator[Path]:
+    yield from sorted(path for path in _PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    if bundled:
+        yield from sorted(path for path in (checkpoint.BUNDLED_FOLDER / bundled).iterdir() if path.is_file())
+
+
+def files_of(folder: Path) -> Sequence[Path]:
+    """Every file of a parcel, relative to it."""
+    return [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]

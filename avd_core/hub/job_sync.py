@@ -1,0 +1,212 @@
+"""A job seen from here: what it has brought back is copied into the run directory, until it is over.
+
+What comes from the Hub is read as if a stranger had written it: known names alone, bounded sizes, numbers that are
+numbers, pictures that are pictures, and a checkpoint that loads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from avd_core.hub.job_worker import RUN
+from avd_core.hub.jobs import UNDER_WAY, Job, job_of, last_lines, stop
+from avd_core.hub_client import HubError, ask
+from avd_core.networks import checkpoint
+from avd_core.networks.avd import AVD
+from avd_core.networks.checkpoint import CheckpointError
+from avd_core.runs.run import Run, RunError, write_atomically
+
+STATUSES = {
+    "SCHEDULING": "queued", "RUNNING": "running", "COMPLETED": "done", "CANCELED": "stopped", "DELETED": "stopped",
+    "ERROR": "failed",
+}  # fmt: skip
+DEADLINE = 300.0
+EVERY = 20.0
+"""Seconds between two looks."""
+LOST_AFTER = 1800.0
+CONSOLE_LINES = 2000
+MAX_BYTES = {".json": 2**20, ".jsonl": 64 * 2**20, ".png": 16 * 2**20, ".safetensors": checkpoint.MAX_WEIGHTS_BYTES}
+MAX_PREVIEWS = 1000
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_PREVIEW = re.compile(rf"{RUN}/previews/\d{{6}}\.png")
+
+
+def mirror(run: Run, *, token: str | None = None) -> dict[str, Any]:
+    """Asks how a job is, copies what is new, and returns the run's state; one look, some seconds at most as a rule.
+
+    Raises:
+        RunError: the run is no job.
+        HubError: the Hub did not answer; nothing has changed, and the job goes on.
+    """
+    job = job_of(run)
+    if not job.over:
+        try:
+            with run.held():
+                _look(run, job, token)
+        except RunError:  # somebody else is looking
+            pass
+    return run.state()
+
+
+def follow(run: Run, *, token: str | None = None, every: float = EVERY) -> Iterator[dict[str, Any]]:
+    """Mirrors a job until it is over, and meanwhile holds the run as a trainer does.
+
+    So whoever watches the directory sees a run with a process, which stops when `requests/stop` appears. When this
+    process ends, the job does not: another one may follow it.
+
+    Yields:
+        The run's state after each look.
+
+    Raises:
+        RunError: the run is no job, or another process holds it.
+        HubError: the Hub has not answered for `LOST_AFTER` seconds.
+    """
+    job_of(run)
+    wish = run.folder / "requests" / "stop"
+    with run.held():
+        answered = time.monotonic()
+        while not job_of(run).over:
+            try:
+                if wish.exists():
+                    stop(run, token=token)
+                    wish.unlink(missing_ok=True)
+                _look(run, job_of(run), token)
+                answered = time.monotonic()
+            except HubError:
+                if time.monotonic() - answered > LOST_AFTER:
+                    raise
+            yield run.state()
+            end = time.monotonic() + every
+            while time.monotonic() < end and not wish.exists() and not job_of(run).over:
+                time.sleep(min(0.2, every))
+
+
+def _look(run: Run, job: Job, token: str | None) -> None:
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    failing = f"The job of {run.folder.name} cannot be seen now"
+    for forgotten in run.folder.glob(".mirror.*"):  # by a kill
+        shutil.rmtree(forgotten, ignore_errors=True)
+    # First how it is: what it brought back before it ended is then surely there.
+    seen = ask(failing, lambda: api.inspect_job(job_id=job.id, namespace=job.owner)).status
+    with tempfile.TemporaryDirectory(prefix=".mirror.", dir=run.folder, ignore_cleanup_errors=True) as name:
+        fetched = ask(failing, lambda: _fetch(api, run, job, Path(name)), deadline=DEADLINE)
+        told, job = _take(run, job, Path(name), fetched)
+    console = _console(api, job)
+    if console:
+        write_atomically(run.folder / "log.txt", "".join(line + "\n" for line in console))
+    metrics = run.metrics()
+    step = metrics[-1]["step"] if metrics else run.state()["step"]
+    status, error = STATUSES.get(str(getattr(seen.stage, "value", seen.stage)), "failed"), None
+    if status == "done" and told.get("status") in ("stopped", "failed"):
+        status = told["status"]  # ended well, and yet before its last step
+    if status == "running" and job.stopping:
+        status = "stopping"
+    if status == "failed":
+        own = told.get("error") if told.get("status") == "failed" else None
+        error = str(own or seen.message or "") or "The job failed."
+        if not own and console:
+            error = f"{error.rstrip('.')}: {last_lines(console)}"
+    run.write_state(status, step=step, error=error)
+    wished = job_of(run).stopping  # perhaps since this look began
+    replace(job, over=seen.stage not in UNDER_WAY, stopping=wished).keep(run)
+
+
+def _fetch(api: Any, run: Run, job: Job, aside: Path) -> tuple[str, str]:
+    """Downloads what is new into `aside`; returns the commit it is of, and the Hub's name for the weights in it."""
+    info = api.model_info(job.repo, files_metadata=True)
+    if info.sha == job.commit:
+        return job.commit, job.weights
+    entries = {entry.rfilename: entry for entry in info.siblings or []}
+    wanted = [f"{RUN}/{file}" for file in ("state.json", "metrics.jsonl")]
+    previews = sorted(path for path in entries if _PREVIEW.fullmatch(path))[-MAX_PREVIEWS:]
+    wanted += [path for path in previews if not (run.previews / Path(path).name).exists()]
+    inside = f"{RUN}/{run.checkpoint.name}"
+    weights = entries.get(f"{inside}/{checkpoint.WEIGHTS}")
+    name = f"{weights.blob_id}" if weights else ""
+    # A calibration comes after the weights it belongs to, which stay the same.
+    name += f" {entries[path].blob_id}" if (path := f"{inside}/{checkpoint.CALIBRATION}") in entries else ""
+    if weights and name != job.weights:
+        wanted += [f"{inside}/{file}" for file in (checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CALIBRATION)]
+    for path in wanted:
+        if path not in entries:
+            continue
+        size = entries[path].size
+        if size is None or size > MAX_BYTES[Path(path).suffix]:
+            raise HubError(f"What the job of {run.folder.name} brought back is refused: {path} is too large.")
+        api.hf_hub_download(job.repo, path, revision=info.sha, local_dir=aside)
+    return info.sha, name
+
+
+def _take(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[dict[str, Any], Job]:
+    """Puts what was downloaded in its place; returns the state that the trainer wrote, and the job as it is now."""
+    came = aside / RUN
+    told: dict[str, Any] = {}
+    if (came / "state.json").is_file():
+        os.replace(came / "state.json", run.folder / ".told.json")
+    if (run.folder / ".told.json").is_file():
+        told = _json_object((run.folder / ".told.json").read_text(encoding="utf-8", errors="replace"))
+    if (came / "metrics.jsonl").is_file():
+        text = (came / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in map(_metrics, text.splitlines()) if line]
+        write_atomically(run.metrics_file, "".join(json.dumps(line) + "\n" for line in lines))
+    run.previews.mkdir(exist_ok=True)
+    for picture in sorted((came / "previews").glob("*.png")):
+        if _is_picture(picture):
+            shutil.move(picture, run.previews / picture.name)
+    if (came / run.checkpoint.name / checkpoint.WEIGHTS).is_file():
+        try:
+            AVD.from_pretrained(came / run.checkpoint.name)
+        except CheckpointError as error:  # the one that was there before stays
+            return {"status": "failed", "error": str(error)}, job  # and looked at again, should it get better
+        else:
+            checkpoint.replace_folder(came / run.checkpoint.name, run.checkpoint)
+    return told, replace(job, commit=fetched[0], weights=fetched[1])
+
+
+def _metrics(line: str) -> dict[str, float | int] | None:
+    values = _json_object(line)
+    numbers = {
+        str(name)[:60]: value for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }  # fmt: skip
+    return numbers if isinstance(numbers.get("step"), int) else None
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            picture.verify()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+    return True
+
+
+def _console(api: Any, job: Job) -> list[str]:
+    """The last lines that the job printed; nothing where the Hub does not tell them."""
+    try:
+        lines = ask("", lambda: list(api.fetch_job_logs(job_id=job.id, namespace=job.owner, tail=CONSOLE_LINES)))
+    except HubError:
+        return []
+    return [_COLOUR.sub("", part).rstrip()[:2000] for line in lines for part in str(line).splitlines()]

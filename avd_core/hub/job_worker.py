@@ -1,0 +1,183 @@
+"""Inside a job: fetches a run from its repository, trains it, and brings back what it makes while it makes it.
+
+`python -m avd_core.hub.job_worker owner/name` runs in a folder of its own, with the token in `HF_TOKEN`. What is small
+goes back every minute, weights every few; the Hub allows some hundred commits an hour. What the run logs is printed,
+too, for that is the log which the Jobs API hands on at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from avd_core.hub_client import HubError, ask
+from avd_core.runs.run import Run
+
+RUN, CODE = "run", "code.zip"
+"""The run directory and this code, as the repository calls them; `avd_core.hub.job_package` has the rest."""
+STOP = "stop"
+"""The file in the repository that asks a job to stop, saved."""
+LIGHT_EVERY = float(os.environ.get("AVD_JOB_LIGHT_EVERY", 60.0))
+"""Seconds between two deliveries of metrics, state, log and previews, and between two looks for a wish to stop."""
+HEAVY_EVERY = float(os.environ.get("AVD_JOB_HEAVY_EVERY", 300.0))
+"""Seconds between two deliveries of weights."""
+LOOK_EVERY = 0.5
+DEADLINE = 900.0
+TRIES = 3
+_BAR = re.compile(r"\d%\|")
+
+
+class Courier:
+    """Between one repository and the run that was in it.
+
+    Args:
+        repo_id: `owner/name`.
+        folder: where the parcel is unpacked.
+    """
+
+    def __init__(self, repo_id: str, folder: Path) -> None:
+        from huggingface_hub import HfApi
+
+        self.repo_id, self.folder = repo_id, folder
+        self.run = Run(folder / RUN)
+        self.api: Any = HfApi()
+        self._sent: dict[str, tuple[int, int]] = {}  # size and time of change of what the repository holds
+        self._told = 0  # bytes of log.txt that were printed
+
+    def fetch(self) -> None:
+        """Everything of the parcel but the code, which is here already."""
+
+        def download() -> None:
+            info = self.api.model_info(self.repo_id)
+            for entry in info.siblings or []:
+                if entry.rfilename not in (CODE, STOP):
+                    self.api.hf_hub_download(self.repo_id, entry.rfilename, revision=info.sha, local_dir=self.folder)
+
+        ask("The run could not be fetched", download, deadline=DEADLINE)
+        self.run.previews.mkdir(exist_ok=True)
+        self._sent = self._files(heavy=True)
+
+    def asked_to_stop(self) -> bool:
+        try:
+            return ask("", lambda: self.api.file_exists(self.repo_id, STOP))
+        except HubError:  # perhaps it can be asked the next time
+            return False
+
+    def deliver(self, *, heavy: bool) -> None:
+        """Brings back what has changed, in one commit.
+
+        Raises:
+            HubError: the Hub did not take it.
+        """
+        from huggingface_hub import CommitOperationAdd
+
+        with tempfile.TemporaryDirectory(prefix="avd-") as name:
+            changed, copies = {}, []
+            for path, stamp in self._files(heavy=heavy).items():
+                if self._sent.get(path) == stamp:
+                    continue
+                copy = Path(name) / path
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    shutil.copy(self.folder / path, copy)
+                except FileNotFoundError:  # the checkpoint is being replaced: whole the next time
+                    return
+                changed[path] = stamp
+                copies.append(CommitOperationAdd(path, copy))
+            if not copies:
+                return
+            message = f"Step {self.run.state()['step']}"
+            ask(
+                "Nothing could be brought back",
+                lambda: self.api.create_commit(self.repo_id, copies, commit_message=message),
+                deadline=DEADLINE,
+            )
+        self._sent |= changed
+
+    def _files(self, *, heavy: bool) -> dict[str, tuple[int, int]]:
+        """Size and time of change of each file of the run."""
+        light = [self.run.folder / "state.json", self.run.metrics_file, self.run.folder / "log.txt"]
+        light += sorted(self.run.previews.glob("*.png"))
+        weights = [self.run.training_state, *sorted(self.run.checkpoint.glob("*"))]
+        stamps = {}
+        for path in [*light, *(weights if heavy else ())]:
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            stamps[path.relative_to(self.folder).as_posix()] = (stat.st_size, stat.st_mtime_ns)
+        return stamps
+
+    def tell(self) -> None:
+        """Prints what the run has logged since."""
+        try:
+            text = (self.run.folder / "log.txt").read_bytes()
+        except FileNotFoundError:
+            return
+        whole = text.rfind(b"\n") + 1
+        print(text[self._told : whole].decode("utf-8", "replace"), end="", flush=True)
+        self._told = max(self._told, whole)
+
+
+def carry(repo_id: str, folder: Path) -> int:
+    """Fetches, trains, brings back; returns the trainer's exit status."""
+    courier = Courier(repo_id, folder)
+    courier.fetch()
+    trainer = subprocess.Popen(
+        [sys.executable, "-m", "avd_core", "train", "--run", RUN],
+        cwd=folder, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    printing = threading.Thread(target=_print_but_bars, args=(trainer.stdout,), daemon=True)
+    printing.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: trainer.send_signal(signal.SIGTERM))
+    light = heavy = time.monotonic()
+    stopping = False
+    while trainer.poll() is None:
+        time.sleep(LOOK_EVERY)
+        courier.tell()
+        now = time.monotonic()
+        if now - light < LIGHT_EVERY:
+            continue
+        light = now
+        try:
+            courier.deliver(heavy=now - heavy >= HEAVY_EVERY)
+            heavy = now if now - heavy >= HEAVY_EVERY else heavy
+        except HubError as error:  # the training is worth more than its news
+            print(error, flush=True)
+        if not stopping and courier.asked_to_stop():
+            stopping = True  # asked once: a second signal could hit a trainer that is just leaving
+            trainer.send_signal(signal.SIGTERM)
+    printing.join(5)
+    courier.tell()
+    for patience in (*(5.0 * number for number in range(1, TRIES)), None):
+        try:
+            courier.deliver(heavy=True)
+            break
+        except HubError as error:
+            print(error, flush=True)
+            if patience is None:
+                return 1
+            time.sleep(patience)
+    return trainer.returncode
+
+
+def _print_but_bars(lines: Iterable[str]) -> None:
+    """Prints what the trainer prints; of a progress bar, a log would have a thousand lines."""
+    for line in lines:
+        if line.strip() and not _BAR.search(line):
+            print(line, end="", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(carry(sys.argv[1], Path.cwd()))

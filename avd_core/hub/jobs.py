@@ -1,0 +1,207 @@
+"""Runs on Hugging Face Jobs: a machine by the minute, paid by whoever's token starts it.
+
+`launch` puts what a run needs into a private repository of that person and starts a job, which fetches it, trains by
+the same `python -m avd_core train --run run`, and brings back what it makes (`avd_core.hub.job_worker`).
+`avd_core.hub.job_sync` copies that into the run directory, so that whoever watches sees a run like any other.
+
+Of a job the run directory holds `job.json`: where it is, and no token. The job gets the token as a secret of Jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from avd_core.hub import job_package
+from avd_core.hub.job_worker import CODE, RUN, STOP
+from avd_core.hub_client import HubError, ask, check_repo
+from avd_core.runs.run import Run, RunError, write_atomically
+
+IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
+"""Where a job runs: the image that the Hub's own client takes for Python, with an installer that is quick."""
+LIBRARIES = ("torch", "numpy", "pillow", "safetensors", "tqdm", "huggingface-hub")
+"""What a training needs, installed there in the versions that are here."""
+FLAVOR, TIMEOUT = "t4-small", "2h"
+UPLOAD_DEADLINE = 1800.0
+UNDER_WAY = ("SCHEDULING", "RUNNING")
+_FLAVOR = re.compile(r"[a-z0-9-]{2,40}")
+_TIMEOUT = re.compile(r"\d+(\.\d+)?[smhd]?")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run's job, as `job.json` in its directory.
+
+    Attributes:
+        id: of the job, for the Jobs API.
+        owner: the account that pays for it.
+        repo: the private repository between here and there.
+        flavor: the machine.
+        url: where its owner sees it.
+        stopping: whether it has been asked to stop.
+        commit: of the repository, that the run directory mirrors.
+        weights: the Hub's name for the weights that the run directory mirrors.
+        over: whether it has ended, and the run directory holds all that came of it.
+    """
+
+    id: str
+    owner: str
+    repo: str
+    flavor: str
+    url: str
+    stopping: bool = False
+    commit: str = ""
+    weights: str = ""
+    over: bool = False
+
+    @classmethod
+    def of(cls, run: Run) -> Self | None:
+        """The job of a run; None for a run that is none.
+
+        Raises:
+            RunError: when its `job.json` cannot be read.
+        """
+        try:
+            return cls(**json.loads((run.folder / "job.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, TypeError, ValueError) as error:
+            raise RunError(f"job.json of {run.folder.name} cannot be read: {error}.") from error
+
+    def keep(self, run: Run) -> None:
+        write_atomically(run.folder / "job.json", json.dumps(asdict(self)) + "\n")
+
+
+def launch(
+    run: Run, *, repo_id: str | None = None, flavor: str = FLAVOR, timeout: str = TIMEOUT, image: str = IMAGE,
+    token: str | None = None,
+) -> Job:  # fmt: skip
+    """Sends a run to Hugging Face Jobs. One that has begun, here or there, goes on from what was saved.
+
+    Args:
+        run: a created run directory that nobody trains.
+        repo_id: `owner/name` of the private repository to use; by default one named after the run.
+        flavor: the machine, such as "t4-small" or "a10g-large".
+        timeout: when the job ends at the latest, such as "90m"; what costs money should end.
+        image: where the training runs; a Docker image with bash and uv.
+        token: of whoever pays; by default the one that this machine is signed in with.
+
+    Raises:
+        RunError: the run is being trained, or its config describes no training.
+        HubError: no token, no rights, no credit, no network, a repository that is not private or holds something else.
+        DataError: clips that cannot be read.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+
+    token = token or get_token()
+    if not token:
+        raise HubError("A job needs somebody who pays for it: sign in, or set HF_TOKEN (hf auth login does it).")
+    if not _FLAVOR.fullmatch(flavor) or not _TIMEOUT.fullmatch(timeout):
+        raise HubError(f"{flavor!r} for {timeout!r} is no machine and time: write t4-small and 2h, for example.")
+    earlier, api = Job.of(run), HfApi(token=token)
+    failing = f"The run {run.folder.name} could not be sent to Hugging Face Jobs"
+    if earlier is not None and not earlier.over:
+        stage = ask(failing, lambda: api.inspect_job(job_id=earlier.id, namespace=earlier.owner)).status.stage
+        if stage in UNDER_WAY:
+            raise RunError(f"{run.folder.name} is at Hugging Face Jobs already: {earlier.url}.")
+    owner = ask(failing, api.whoami)["name"]
+    repo_id = repo_id or (earlier.repo if earlier else f"{owner}/avd-run-{_slug(run.folder.name)}")
+    check_repo(repo_id)
+
+    def upload() -> None:
+        api.create_repo(repo_id, private=True, exist_ok=True)
+        info = api.model_info(repo_id)
+        there = {entry.rfilename for entry in info.siblings or []}
+        if not info.private:
+            raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
+        if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
+            raise HubError(f"{repo_id} holds something else than a run: choose another name.")
+        changes = [CommitOperationAdd(path.as_posix(), parcel / path) for path in job_package.files_of(parcel)]
+        changes += [CommitOperationDelete(STOP)] if STOP in there else []
+        api.create_commit(repo_id, changes, commit_message="A run to train")
+
+    settings = {"AVD_REPO": repo_id, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+    def start() -> Any:
+        return api.run_job(
+            image=image, command=command(), env=settings, secrets={"HF_TOKEN": token}, flavor=flavor,
+            timeout=timeout, namespace=owner, labels={"avd": "run"},
+        )  # fmt: skip
+
+    with run.held(), tempfile.TemporaryDirectory(prefix="avd-", ignore_cleanup_errors=True) as name:
+        parcel = job_package.make_parcel(run, Path(name))
+        ask(failing, upload, deadline=UPLOAD_DEADLINE)
+        started = ask(failing, start)
+        job = Job(started.id, owner, repo_id, flavor, started.url)
+        job.keep(run)
+        run.write_state("queued", step=run.state()["step"])
+    return job
+
+
+def command() -> list[str]:
+    """What a job carries out: install, fetch this code, and hand over to the courier."""
+    libraries = " ".join(f"{name}=={version(name).partition('+')[0]}" for name in LIBRARIES)
+    lines = (
+        "set -e",
+        f"uv pip install --system --quiet {libraries}",
+        "mkdir -p avd-job && cd avd-job",
+        f'hf download "$AVD_REPO" {CODE} --local-dir . --quiet',
+        f"python -m zipfile -e {CODE} .",
+        'exec python -m avd_core.hub.job_worker "$AVD_REPO"',
+    )
+    return ["bash", "-c", "\n".join(lines)]
+
+
+def stop(run: Run, *, token: str | None = None) -> None:
+    """Asks a job to stop; it saves, brings everything back, and ends within a minute or two.
+
+    Raises:
+        RunError: the run is no job. HubError: the Hub did not do it.
+    """
+    from huggingface_hub import HfApi
+
+    job = job_of(run)
+    failing = f"The job of {run.folder.name} could not be asked to stop"
+    api = HfApi(token=token)
+    ask(failing, lambda: api.upload_file(path_or_fileobj=b"now", path_in_repo=STOP, repo_id=job.repo,
+                                         commit_message="Please stop"))  # fmt: skip
+    replace(job, stopping=True).keep(run)
+
+
+def cancel(run: Run, *, token: str | None = None) -> None:
+    """Ends a job at once; what it brought back last is what stays.
+
+    Raises:
+        RunError: the run is no job. HubError: the Hub did not do it.
+    """
+    from huggingface_hub import HfApi
+
+    job = job_of(run)
+    api = HfApi(token=token)
+    ask(f"The job of {run.folder.name} could not be cancelled",
+        lambda: api.cancel_job(job_id=job.id, namespace=job.owner))  # fmt: skip
+
+
+def job_of(run: Run) -> Job:
+    """The job of a run; raises `RunError` when it is none."""
+    job = Job.of(run)
+    if job is None:
+        raise RunError(f"{run.folder.name} is not at Hugging Face Jobs.")
+    return job
+
+
+def _slug(name: str) -> str:
+    """A run's name as part of a repository's."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "run"
+
+
+def last_lines(lines: Sequence[str], count: int = 5) -> str:
+    """The end of a log, as one line of a sentence."""
+    kept = [" ".join(line.split()) for line in lines if line.strip()][-count:]
+    return " | ".join(kept)[-600:]

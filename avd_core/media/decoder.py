@@ -1,0 +1,213 @@
+"""Decoding the few pictures that are wanted, and no more: whatever lies between them is skipped.
+
+Skipping is done by demuxing past whole groups of pictures rather than by seeking. That is cheap, and unlike
+seeking it works alike in every container, with or without an index. Time is in seconds from the first picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+from avd_core.media.container import Limits, opened, packets
+from avd_core.media.index import EPSILON, Index, in_seconds
+
+WORTHWHILE = 0.5  # seconds of a damaged window; what is shorter gives way to something longer
+# Where pictures fail to come, without a word from the decoder, the last one stands in for so many seconds.
+STALE = 0.25
+
+
+class _HardLanding(Exception):
+    """Decoding did not take up at the keyframe jumped to: it is damaged, or the container calls it one falsely."""
+
+
+class Decoder:
+    """Iterates over (time, frame) in display order; a frame of None says that a fault begins at that time.
+
+    After a fault, pictures would be built on ruins: nothing more is yielded before the next keyframe. A `tolerant`
+    decoder yields those pictures too, blemished as they are, and tells of no fault.
+    """
+
+    def __init__(
+        self, container: av.container.InputContainer, stream: av.VideoStream, index: Index, *, tolerant: bool = False
+    ) -> None:
+        self._container, self._stream, self._index, self._tolerant = container, stream, index, tolerant
+        self._packet = -1  # number of the one being decoded
+        self._resume = 0  # packets before this one are skipped
+        self._landing: int | None = None  # the keyframe jumped to, until its picture comes out
+
+    def jump(self, time: float) -> bool:
+        """Skips what need not be decoded to reach the picture on display at `time`; False if that is nothing."""
+        key = self._index.key_before(time)
+        if key <= max(self._packet, 0):
+            return False
+        self._resume = self._landing = key
+        return True
+
+    def __iter__(self) -> Iterator[tuple[float, av.VideoFrame | None]]:
+        index, codec = self._index, self._stream.codec_context
+        # `fresh` until the first keyframe comes out: pictures before it refer to what was skipped or lost.
+        begun, last, newest, fresh = 0.0, None, -math.inf, False
+        for number, packet in enumerate(self._packets()):
+            self._packet = number
+            if number < self._resume:
+                continue
+            if number == self._resume > 0:
+                codec.flush_buffers()
+                begun, last, fresh = float(index.times[number]), None, not self._tolerant
+            frames, failed = self._decode(packet)
+            for frame in frames:
+                time = self._time(frame, last)
+                # With threads, a failure is told several packets late: the gap it left shows where it was.
+                missed = failed and last is not None and time > index.next_time(last) + EPSILON
+                if fresh and not frame.key_frame:
+                    self._check_landing()
+                elif missed or (frame.is_corrupt and not self._tolerant):
+                    self._check_landing()
+                    fresh = True
+                    yield (begun if last is None else index.next_time(last)), None
+                elif time > newest:  # else a clock starts again: what follows cannot be placed
+                    fresh, self._landing, last, newest = False, None, time, time
+                    yield time, frame
+                    if self._resume > number:
+                        break
+            if failed and self._resume <= number:
+                self._check_landing()
+                self._resume = index.key_after(number)
+                yield (begun if last is None else index.next_time(last)), None
+        self._check_landing()
+
+    def _check_landing(self) -> None:
+        if self._landing is not None and not self._tolerant:
+            raise _HardLanding(self._landing)
+
+    def _packets(self) -> Iterator[av.Packet | None]:
+        with suppress(av.FFmpegError):  # the index has noted that the file breaks off there
+            yield from packets(self._container, self._stream)
+        yield None
+
+    def _decode(self, packet: av.Packet | None) -> tuple[list[av.VideoFrame], bool]:
+        """The frames that are ready, and whether the packet failed."""
+        codec = self._stream.codec_context
+        if packet is None or self._tolerant or not packet.is_corrupt:
+            try:
+                return codec.decode(packet), False
+            except av.FFmpegError:
+                if self._tolerant:
+                    return [], False
+        try:
+            return codec.decode(None), True  # good ones from before the fault may wait in the decoder
+        except av.FFmpegError:
+            return [], True
+
+    def _time(self, frame: av.VideoFrame, last: float | None) -> float:
+        index = self._index
+        ticks = frame.dts if index.by_rank or frame.pts is None else frame.pts
+        if ticks is None:
+            return 0.0 if last is None else index.next_time(last)
+        time = in_seconds(ticks - index.zero, index.tick)
+        if index.by_rank:  # a frame's dts is that of the packet which made the decoder give it out
+            rank = int(np.searchsorted(index.shown, time - EPSILON)) - index.delay
+            time = float(index.shown[min(max(rank, 0), index.frames - 1)])
+        return time
+
+
+class Seen(NamedTuple):
+    """What was kept of a picture, and when it appeared in the video."""
+
+    time: float
+    picture: object
+
+
+def take(
+    index: Index,
+    limits: Limits,
+    targets: list[float],
+    keep: Callable[[av.VideoFrame], object],
+    *,
+    tolerant: bool = False,
+    jumps: int = 4,
+) -> tuple[list[Seen | None], list[tuple[float, float]]]:
+    """Takes `keep(frame)` of the frame on display at each of the ascending `targets`, holding one frame at a time.
+
+    After as many hard landings as `jumps`, nothing is skipped any more, which takes longer and always works.
+
+    Returns:
+        one entry per target, None where a fault hides the picture; and the holes that faults make, as (from, to).
+    """
+    taken: list[Seen | None] = []
+    holes: list[tuple[float, float]] = []
+    frame = seen = None  # what is on display, and what was kept of it
+    since, fault = 0.0, False  # since when it is, or nothing is; and whether that is a fault
+    try:
+        with opened(index.path, limits) as (container, stream):
+            decoder = Decoder(container, stream, index, tolerant=tolerant)
+            for time, following in chain(decoder, [(math.inf, None)]):
+                gone = since if frame is None else index.next_time(since)
+                while len(taken) < len(targets) and (target := targets[len(taken)]) < time - EPSILON:
+                    lost = frame is None or target > gone + STALE
+                    if not lost and seen is None:
+                        seen = Seen(since, keep(frame))
+                    taken.append(None if lost else seen)
+                    fault |= lost
+                if fault:
+                    holes.append((gone, min(time, index.seconds)))
+                if len(taken) == len(targets):
+                    break
+                frame, seen, since, fault = following, None, time, following is None
+                if jumps and decoder.jump(targets[len(taken)]):
+                    frame, since, fault = None, index.next_time(time), False
+    except _HardLanding as landing:
+        index.distrust(*landing.args)
+        return take(index, limits, targets, keep, tolerant=tolerant, jumps=jumps - 1)
+    return taken, holes
+
+
+class Window(NamedTuple):
+    """Frames at the bin centres of the window that begins at `begin` and lasts `length` seconds.
+
+    `fault` is the time of the first fault met on the way, or None.
+    """
+
+    taken: list[Seen]
+    begin: float
+    length: float
+    fault: float | None
+
+
+def take_window(
+    index: Index,
+    limits: Limits,
+    begin: float,
+    length: float,
+    count: int,
+    keep: Callable[[av.VideoFrame], object],
+    *,
+    tolerant: bool = False,
+) -> Window | None:
+    """Takes `count` frames at the bin centres of a window, shortened to what comes before a fault in it.
+
+    If next to nothing comes before the fault, what comes after it is taken; None if nothing can be decoded.
+    """
+    faults: list[float] = []
+    for _ in range(8):  # what is left after one fault may hold another
+        centres = [begin + (i + 0.5) * length / count for i in range(count)]
+        taken, holes = take(index, limits, centres, keep, tolerant=tolerant)
+        faults += [since for since, _ in holes]
+        if all(taken):
+            return Window(taken, begin, length, min(faults, default=None))
+        spans, at, end = [], begin, begin + length
+        for since, until in [*holes, (end, math.inf)]:
+            if min(since, end) > at + 0.001:
+                spans.append((at, min(since, end) - at))
+            at = max(at, until)
+        if not spans:
+            return None
+        begin, length = next((span for span in spans if span[1] >= WORTHWHILE), max(spans, key=lambda span: span[1]))
+    return None

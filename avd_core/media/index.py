@@ -1,0 +1,237 @@
+"""What a demux-only pass over a video tells: true length, where decoding may start, where most moves.
+
+Headers lie about all of this, and decoding a long file to find out is dear. Demuxing costs about as much as
+reading the file. Time is in seconds from the first picture on display.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+from avd_core.media.container import Limits, VideoError, opened, packets, regular_file, shown_name
+
+EPSILON = 1e-6  # seconds: far below any frame, far above float error
+
+
+@dataclass(frozen=True)
+class Index:
+    """One entry per packet of the picture track, in file (that is decoding) order, and facts about the whole.
+
+    Attributes:
+        aspect: width over height of one coded pixel.
+        times: (N,) when the packet's picture appears.
+        sizes: (N,) bytes.
+        keys: (N,) whether decoding may start there.
+        visible: (N,) whether it shows a picture: neither the run-up of an edit list, nor torn.
+        by_rank: whether pictures come without times of their own (AVI knows only an order), so that `times` are those
+            of decoding, and the n-th picture to be displayed takes the n-th of them.
+        delay: if `by_rank`, how many pictures later than it is decoded one is displayed.
+        seconds: from the first picture's appearance to the last one's end; at least 1 for a single picture.
+        gap: median time between pictures.
+        zero, tick: the track's own time of the first picture, in ticks, and seconds per tick.
+        notes: what is wrong with the file as a whole, for the person.
+    """
+
+    path: Path
+    container: str
+    codec: str
+    has_audio: bool
+    aspect: float
+    times: np.ndarray
+    sizes: np.ndarray
+    keys: np.ndarray
+    visible: np.ndarray
+    by_rank: bool
+    delay: int
+    seconds: float
+    gap: float
+    zero: int
+    tick: Fraction
+    notes: tuple[str, ...]
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """When a new picture appears, ascending."""
+        return np.unique(self.times[self.visible])
+
+    @property
+    def frames(self) -> int:
+        return len(self.shown)
+
+    def next_time(self, time: float) -> float:
+        """When the picture that appears at `time` gives way to the next one, or ends."""
+        i = int(np.searchsorted(self.shown, time + EPSILON, side="right"))
+        return float(self.shown[i]) if i < self.frames else self.seconds
+
+    def key_before(self, time: float) -> int:
+        """Number of the last packet from which decoding reaches the picture on display at `time`."""
+        before = np.flatnonzero(self.keys & (self.times <= time - self.delay * self.gap + EPSILON))
+        return int(before[-1]) if len(before) else 0
+
+    def key_after(self, packet: int) -> int:
+        """Number of the next packet at which decoding may start; beyond the end if there is none."""
+        after = np.flatnonzero(self.keys[packet + 1 :])
+        return packet + 1 + int(after[0]) if len(after) else len(self.keys) + 1
+
+    def distrust(self, packet: int) -> None:
+        """Remembers that decoding cannot start at a packet after all."""
+        self.keys[packet] = False
+
+    def liveliest(self, seconds: float) -> float:
+        """Start of the `seconds` in which most moves, on a grid of tenths of a second.
+
+        An encoder spends bytes on what changes, except in keyframes, which are large where nothing moves too:
+        those count as much as the pictures around them. Where all are keyframes, changes of their size tell. The
+        square root keeps one scene cut from outweighing a second of motion.
+        """
+        order = np.flatnonzero(self.visible)
+        order = order[np.argsort(self.times[order], kind="stable")]
+        times, sizes, keys = self.times[order], self.sizes[order].astype(float), self.keys[order]
+        if keys.mean() > 0.5:
+            change = np.abs(np.diff(sizes, prepend=sizes[0]))
+        else:
+            change = np.interp(times, times[~keys], sizes[~keys])
+        total = np.concatenate([[0.0], np.cumsum(np.sqrt(change))])
+        starts = np.arange(0, self.seconds - seconds + EPSILON, 0.1)
+        inside = total[np.searchsorted(times, starts + seconds)] - total[np.searchsorted(times, starts)]
+        return round(float(starts[np.argmax(inside)]), 1)
+
+
+def in_seconds(ticks, tick: Fraction):
+    """A number or array of ticks as seconds, rounded once: 200 pictures at 20 a second last 10 s, not a trace more."""
+    return ticks * tick.numerator / tick.denominator
+
+
+class _Entry(NamedTuple):
+    """What is noted of a packet; `shown` and `decoded` are its times in ticks."""
+
+    shown: int | None
+    decoded: int | None
+    length: int
+    size: int
+    key: bool
+    visible: bool
+
+
+def read_index(path: str | os.PathLike[str], limits: Limits) -> Index:
+    """Demuxes a video once.
+
+    Raises:
+        VideoError: if the file is no accepted video, is beyond `limits`, or holds no whole picture.
+    """
+    path = regular_file(path)
+    with opened(path, limits) as (container, stream):
+        entries, furthest, torn = _read_entries(container, stream, path, limits)
+        name = shown_name(path)
+        if not any(entry.visible for entry in entries):
+            raise VideoError(f"{name} announces a video but holds no whole picture; export or copy it again.")
+
+        by_rank = any(entry.shown is None for entry in entries)
+        ticks: list[int] = []
+        for entry in entries:
+            own = entry.decoded if by_rank else entry.shown
+            ticks.append(own if own is not None else ticks[-1] + max(1, entry.length) if ticks else 0)
+        visible = np.array([entry.visible for entry in entries])
+        zero = min(own for own, entry in zip(ticks, entries, strict=True) if entry.visible)
+        tick = Fraction(stream.time_base)
+        # As floats of whole ticks: exact, while a hostile file's sums may not fit into 64 bits.
+        appear = np.array([own - zero for own in ticks], dtype=float)
+        gaps = np.diff(np.unique(appear[visible]))
+        gap = float(np.median(gaps)) if len(gaps) else float(1 / tick / (stream.guessed_rate or 25))
+        lengths = np.array([entry.length if entry.length > 0 else gap for entry in entries], dtype=float)
+        seconds = float(in_seconds((appear + lengths)[visible].max(), tick))
+        if not len(gaps):
+            seconds = max(seconds, 1.0)  # a picture on display for a 25th of a second would not be seen
+        if seconds > limits.max_seconds:
+            raise VideoError(
+                f"{name} is {seconds / 60:.0f} minutes long, and at most {limits.max_seconds / 60:.0f} are read; "
+                "cut out the part you need."
+            )
+        keys = np.array([entry.key for entry in entries])
+        keys[0] |= not keys.any()
+        return Index(
+            path=path,
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            has_audio=bool(container.streams.audio),
+            aspect=float(stream.sample_aspect_ratio or 1),
+            times=in_seconds(appear, tick),
+            sizes=np.array([entry.size for entry in entries]),
+            keys=keys,
+            visible=visible,
+            by_rank=by_rank,
+            delay=stream.codec_context.reorder_depth if by_rank else 0,
+            seconds=seconds,
+            gap=in_seconds(gap, tick),
+            zero=zero,
+            tick=tick,
+            notes=_cut_short(container, path, seconds, furthest, torn),
+        )
+
+
+def _read_entries(
+    container: av.container.InputContainer, stream: av.VideoStream, path: Path, limits: Limits
+) -> tuple[list[_Entry], float, bool]:
+    """The picture track's packets; when the last packet of any track ends; whether the file breaks off."""
+    entries: list[_Entry] = []
+    furthest, torn = -math.inf, False
+    try:
+        for packet in packets(container):
+            at = packet.dts if packet.pts is None else packet.pts
+            if at is not None:
+                furthest = max(furthest, float((at + (packet.duration or 0)) * packet.time_base))
+            if packet.stream_index != stream.index:
+                continue
+            torn = packet.is_corrupt
+            visible = not (packet.is_discard or torn)
+            entries.append(
+                _Entry(packet.pts, packet.dts, packet.duration or 0, packet.size, packet.is_keyframe, visible)
+            )
+            if len(entries) > limits.max_frames:
+                raise VideoError(
+                    f"{shown_name(path)} has more than {limits.max_frames} pictures, the most that are read; cut out "
+                    "the part you need."
+                )
+    except av.FFmpegError:
+        torn = True  # what came before is still good
+    if container.format.name == "gif":
+        torn = torn or not _gif_is_whole(path)
+    return entries, furthest, torn
+
+
+def _cut_short(
+    container: av.container.InputContainer, path: Path, seconds: float, furthest: float, torn: bool
+) -> tuple[str, ...]:
+    announced = (container.duration or 0) / av.time_base
+    # Matroska announces when it ends, counted from zero; the others how long it lasts.
+    begins = 0 if "matroska" in container.format.name else container.start_time or 0
+    missing = begins / av.time_base + announced - furthest
+    if announced and missing > max(0.5, 0.05 * announced):
+        return (f"The file is cut short: it announces {announced:.1f} s but ends after {seconds:.1f} s.",)
+    return (f"The file is cut short: it breaks off after {seconds:.1f} s.",) if torn else ()
+
+
+def _gif_is_whole(path: Path) -> bool:
+    """Walks the blocks of a GIF: it announces no length, and FFmpeg takes all that follows a fault for one picture."""
+    with path.open("rb") as file:
+
+        def skip_colours(flags: int) -> None:
+            file.seek(3 << (flags & 7) + 1 if flags & 0x80 else 0, os.SEEK_CUR)
+
+        skip_colours(file.read(13)[10])
+        while (kind := file.read(1)) in (b"!", b","):
+            if kind == b",":
+                skip_colours((file.read(9) or b"\0")[-1])
+            file.seek(1, os.SEEK_CUR)  # an extension's label, or the first code's width
+            while length := (file.read(1) or b"\0")[0]:
+                file.seek(length, os.SEEK_CUR)
+        return kind == b";"

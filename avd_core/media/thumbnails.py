@@ -1,0 +1,55 @@
+"""A filmstrip: a few small pictures over the whole length of a video, to choose a window by."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from avd_core.media.container import DEFAULT_LIMITS, Limits
+from avd_core.media.decoder import take
+from avd_core.media.frame_transform import Fit
+from avd_core.media.index import read_index
+from avd_core.media.video import DEFAULT_WINDOW
+
+COUNT, SIDE = 12, 64  # pictures, and pixels of their short side
+
+
+@dataclass(frozen=True)
+class Filmstrip:
+    """Pictures that stand for equal parts of a video.
+
+    Attributes:
+        frames: uint8 RGB (H, W, 3) each; None where nothing can be decoded.
+        seconds: the video's length.
+        liveliest: where the `DEFAULT_WINDOW` with the most motion starts, in seconds; 0 in a shorter video.
+    """
+
+    frames: tuple[np.ndarray | None, ...]
+    seconds: float
+    liveliest: float
+
+
+def filmstrip(path: str | os.PathLike[str], count: int = COUNT, limits: Limits = DEFAULT_LIMITS) -> Filmstrip:
+    """Reads a filmstrip.
+
+    A part is shown by its first keyframe, which is decoded at once; where it holds none, by what is on display in its
+    middle. So an hour costs hardly more than a minute.
+
+    Raises:
+        VideoError: if the file is no accepted video, or is beyond `limits`.
+    """
+    index = read_index(path, limits)
+    length = index.seconds / count
+    keys = np.sort(index.times[index.keys & index.visible])
+    targets = []
+    for part in range(count):
+        inside = keys[(keys >= part * length) & (keys < (part + 1) * length)]
+        targets.append(float(inside[0]) if len(inside) else (part + 0.5) * length)
+    seen, _ = take(index, limits, targets, Fit(index, SIDE, limits))
+    return Filmstrip(
+        frames=tuple(one and one.picture for one in seen),
+        seconds=index.seconds,
+        liveliest=index.liveliest(DEFAULT_WINDOW) if index.seconds > DEFAULT_WINDOW else 0.0,
+    )

@@ -1,0 +1,183 @@
+"""AVD: encoder, decoder and discriminator as one model (Adversarial Video Distillation, arXiv 1907.05640).
+
+`encode` makes one image of a clip, `decode` gets the clip back from it, `realism` says how much it looks like a real
+frame. The functions below move between these tensors and the 8-bit arrays that files hold.
+
+Axes: B batch, T frames, H, W. Clips are (B,3,T,H,W) and images (B,3,H,W), float in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avd_core.config import SIDE_MULTIPLE, ModelConfig
+from avd_core.networks import checkpoint
+from avd_core.networks.calibration import Calibration
+from avd_core.networks.checkpoint import CheckpointError
+from avd_core.networks.decoder import Decoder
+from avd_core.networks.discriminator import Discriminator
+from avd_core.networks.encoder import Encoder
+from avd_core.networks.layers import round_to_8_bits
+
+__all__ = ["AVD", "CheckpointError", "image_to_tensor", "tensor_to_image", "to_frames", "to_tensor"]
+
+
+class AVD(nn.Module):
+    """The three networks of one checkpoint.
+
+    Attributes:
+        config: their shape.
+        name: what people call the checkpoint.
+        calibration: reference scores for the realism percentile; None until a trainer has measured them.
+    """
+
+    def __init__(self, config: ModelConfig, *, name: str | None = None, calibration: Calibration | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.name = name or config.preset
+        self.calibration = calibration
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.discriminator = Discriminator(config)
+        self._fingerprint: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that name these very weights; computed once for a model that was loaded."""
+        return self._fingerprint or checkpoint.fingerprint(self.state_dict())
+
+    def encode(self, clip: Tensor) -> Tensor:
+        """Distils clips (B,3,T,H,W) into images (B,3,H,W) in [-1, 1], on the 8-bit grid if `config.rounding`.
+
+        Raises:
+            ValueError: when the clip has another number of frames or sides that are no multiples of 8.
+        """
+        if clip.ndim != 5 or clip.shape[1:3] != (3, self.config.frames):
+            raise ValueError(f"Expected a clip (B, 3, {self.config.frames}, H, W); got {tuple(clip.shape)}.")
+        _check_sides(clip)
+        image = self.encoder(clip)
+        return round_to_8_bits(image) if self.config.rounding else image.clamp(-1, 1)
+
+    def decode(self, image: Tensor) -> Tensor:
+        """Restores clips (B,3,T,H,W) in [-1, 1] from images (B,3,H,W).
+
+        Raises:
+            ValueError: when the image is no (B,3,H,W) with sides that are multiples of 8.
+        """
+        _check_image(image)
+        return self.decoder(image).clamp(-1, 1)
+
+    def realism_map(self, image: Tensor) -> Tensor:
+        """Logits (B,h,w) of the discriminator, place by place; higher looks more real."""
+        _check_image(image)
+        return self.discriminator(image)
+
+    def realism(self, image: Tensor) -> Tensor:
+        """Logits (B,): the mean of `realism_map`. Tell people `calibration.percentile_among_real`, never this."""
+        return self.realism_map(image).flatten(1).mean(dim=1)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, device: str | torch.device = "cpu",
+        token: str | bool | None = None,
+    ) -> Self:  # fmt: skip
+        """Loads a bundled checkpoint, a folder, or a Hub repo `owner/name`, in eval mode.
+
+        Args:
+            name: what to look for, in that order.
+            revision: branch, tag or commit of a Hub repo.
+            device: where the networks shall live.
+            token: whose Hub repos may be read beside public ones: this machine's own by default, False for nobody's.
+
+        Raises:
+            CheckpointError: when it cannot be found, or is refused; the sentence says why.
+        """
+        folder = checkpoint.locate(name, revision=revision, token=token)
+        for file in (checkpoint.CONFIG, checkpoint.CALIBRATION):
+            if (folder / file).is_file() and (folder / file).stat().st_size > checkpoint.MAX_JSON_BYTES:
+                raise CheckpointError(f"{file} of {folder.name!r} is refused: it is larger than a JSON file may be.")
+        try:
+            config = ModelConfig.from_json(folder / checkpoint.CONFIG)
+            has_calibration = (folder / checkpoint.CALIBRATION).is_file()
+            calibration = Calibration.from_json(folder / checkpoint.CALIBRATION) if has_calibration else None
+        except ValueError as error:
+            raise CheckpointError(f"The checkpoint {folder.name!r} is refused: {error}") from error
+        # On the meta device a hostile config costs no memory before its weights have been seen to fit.
+        with torch.device("meta"):
+            expected = cls(config).state_dict()
+        weights = checkpoint.read_weights(folder / checkpoint.WEIGHTS, expected)
+        model = cls(config, name=checkpoint.shown_name(name, folder), calibration=calibration)
+        model.load_state_dict(weights, strict=True)
+        model._fingerprint = checkpoint.fingerprint(weights)
+        return model.to(device).eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes config, fp16 weights and calibration to `folder`, which changes whole; its other files stay."""
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            staging.chmod(0o755)
+            if folder.is_dir():
+                shutil.copytree(folder, staging, dirs_exist_ok=True)
+            (staging / checkpoint.CONFIG).write_text(json.dumps(self.config.to_dict(), indent=1) + "\n")
+            checkpoint.write_weights(staging / checkpoint.WEIGHTS, self.state_dict())
+            if self.calibration is not None:
+                (staging / checkpoint.CALIBRATION).write_text(self.calibration.to_json())
+            checkpoint.replace_folder(staging, folder)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        return folder
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, revision: str | None = None, about: str = "",
+        token: str | None = None,
+    ) -> str:  # fmt: skip
+        """Push the model, with a card, to the Hub as `owner/name`; return its address. See `avd_core.hub.push`."""
+        from avd_core.hub.push import push
+
+        with tempfile.TemporaryDirectory() as aside:
+            folder = self.save_pretrained(Path(aside) / self.name.replace("/", "-"))
+            return push(folder, repo_id, private=private, revision=revision, about=about, token=token)
+
+
+def _check_sides(tensor: Tensor) -> None:
+    height, width = tensor.shape[-2:]
+    if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE or not height or not width:
+        raise ValueError(f"Sides must be multiples of {SIDE_MULTIPLE}; got {height} x {width}.")
+
+
+def _check_image(image: Tensor) -> None:
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise ValueError(f"Expected an image (B, 3, H, W); got {tuple(image.shape)}.")
+    _check_sides(image)
+
+
+def to_tensor(frames: np.ndarray) -> Tensor:
+    """8-bit frames (T,H,W,3) -> clip (1,3,T,H,W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float().div(127.5).sub(1).unsqueeze(0)
+
+
+def to_frames(clip: Tensor) -> np.ndarray:
+    """Clip (1,3,T,H,W) in [-1, 1] -> 8-bit frames (T,H,W,3); values outside are clamped."""
+    levels = (clip.detach().squeeze(0).float().clamp(-1, 1) + 1).mul(127.5).round()
+    return levels.to("cpu", torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
+
+
+def image_to_tensor(image: np.ndarray) -> Tensor:
+    """8-bit image (H,W,3) -> (1,3,H,W) in [-1, 1]."""
+    return to_tensor(image[None]).squeeze(2)
+
+
+def tensor_to_image(image: Tensor) -> np.ndarray:
+    """Image (1,3,H,W) in [-1, 1] -> 8-bit (H,W,3)."""
+    return to_frames(image.unsqueeze(2))[0]

@@ -1,0 +1,123 @@
+"""A run in a process of its own, which outlives whoever started it: start, look, delete.
+
+Everything else is asked through the run directory (`Run.ask`). The process inherits a lock from its first moment on,
+so that whether it lives can be seen without its number: a zombie holds no lock, nor does a stranger who got the number.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from avd_core.runs.run import Run, RunError
+
+NICE = 10  # whoever looks at the page goes first
+AT_WORK = ("running", "stopping")
+_children: list[subprocess.Popen] = []
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a run directory tells.
+
+    Attributes:
+        status: one of `runs.STATUSES`; "failed" also where the process is gone and could not say so.
+        step: the last one known.
+        error: why it failed, in a sentence; None where it did not.
+        memory: the most bytes in use so far; None before the first word of the trainer.
+    """
+
+    status: str
+    step: int
+    error: str | None = None
+    memory: int | None = None
+
+
+def start(run: Run, *, device: str, seconds: float | None = None) -> None:
+    """Starts the training of a created run on this machine, or goes on with it.
+
+    Args:
+        run: its `config.json` says what to train.
+        device: "cpu" or "cuda".
+        seconds: stop and save after so many.
+
+    Raises:
+        RunError: it is being trained already, or no process can be started.
+    """
+    step = int(run.state()["step"])
+    command = [sys.executable, "-m", "avd_core", "train", "--run", str(run.folder.resolve()), "--quiet"]
+    command += ["--device", device] + (["--seconds", f"{seconds:g}"] if seconds is not None else [])
+    with run.locked(".started") as lock, (run.folder / "log.txt").open("ab") as log:
+        run.take_requests()  # those of an earlier life
+        run.write_state("running", step=step, pid=None)
+        try:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=(lock,),
+                cwd=Path(__file__).resolve().parents[2],
+            )  # fmt: skip
+        except OSError as error:
+            run.write_state("failed", step=step, error=f"No process could be started: {error.strerror}.")
+            raise RunError(f"{run.folder.name} could not be started: {error.strerror}.") from error
+        _set_priority(child.pid)
+        (run.folder / "pid").write_text(f"{child.pid}\n")
+    _children.append(child)
+    reap()
+
+
+def _set_priority(pid: int) -> None:
+    with suppress(OSError):  # gone already, or not for us to say
+        os.setpriority(os.PRIO_PROCESS, pid, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+def reap() -> None:
+    """Lets go of children that have ended."""
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def look(run: Run) -> Look:
+    """How a run is doing; one whose process has vanished is marked failed, with its last words.
+
+    Raises:
+        RunError: there is no run.
+    """
+    alive = run.is_alive()  # before the state: a trainer that ends in between has had its last word
+    state = run.state()
+    seen = Look(str(state["status"]), int(state["step"]), state.get("error"), state.get("memory"))
+    if seen.status not in AT_WORK or alive:
+        return seen
+    words = run.last_words(3)
+    told = "The training process has vanished: it was killed, or the machine was restarted."
+    if words:
+        told += f" Its last words: “{' / '.join(words)[-300:]}”."
+    seen = Look("failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), told, seen.memory)
+    with suppress(OSError):  # a full disk, perhaps the very reason
+        run.take_requests()
+        run.write_state("failed", step=seen.step, error=told, memory=seen.memory)
+    return seen
+
+
+def delete(run: Run, patience: float = 10.0) -> None:
+    """Ends a run's process, if there is one, and removes the directory.
+
+    Raises:
+        RunError: the process does not end.
+    """
+    end = time.monotonic() + patience
+    while run.is_alive():
+        # Nothing of it is to be kept, so there is nothing to wait for.
+        try:
+            os.kill(int((run.folder / "pid").read_text()), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            run.ask("stop")  # started by hand, or elsewhere
+        if time.monotonic() > end:
+            raise RunError(f"{run.folder.name} is still at work: stop it first.")
+        time.sleep(0.05)
+        reap()
+    shutil.rmtree(run.folder, ignore_errors=True)

@@ -1,0 +1,308 @@
+"""Where the runs of all people lie, and whose each is.
+
+`<home>/<key of the run>/<its name>/` is a run directory; `ticket.json` beside it says whose it is and when it was
+queued. A person is known by a secret that their browser keeps; tickets hold its digest, so that a copy of the folder
+opens nobody's runs.
+
+Both the home and each folder in it carry a marker of this program. Nothing without its marker is ever deleted, and a
+home that holds other people's files is refused before anything is written into it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from avd_core.runs.limits import LimitError, TuneLimits
+from avd_core.runs.process import AT_WORK, look
+from avd_core.runs.run import Run, RunError, write_atomically
+
+RUNS = "AVD_RUNS"  # the variable that names the home
+HOME_MARKER, RUN_MARKER, TICKET = ".avd-runs", ".avd-run", "ticket.json"
+_OWN = {HOME_MARKER, ".lock", ".secret"}  # what this program puts into the home beside the runs
+_SYSTEM = {"lost+found", ".DS_Store"}  # what a file system or a desktop puts into any folder
+_SECRET = re.compile(r"[0-9a-f]{32,64}")
+_KEY = re.compile(r"[A-Za-z0-9_-]{16,40}")
+
+log = logging.getLogger(__name__)
+
+
+class HomeError(ValueError):
+    """A folder that cannot hold runs, with a sentence saying why."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Whose a run is, and how it stands in line.
+
+    Attributes:
+        key: of the run; nobody can guess it.
+        owner: digest of the person's secret.
+        name: for people, also that of the run directory and of its checkpoint.
+        device: whose queue it is in.
+        seconds: of training that were asked for in all; None is until the last step.
+        queued: when it got in line last.
+        started: when it was started last; 0 while it never was.
+        about: further plain values for whoever shows it.
+    """
+
+    key: str
+    owner: str
+    name: str
+    device: str
+    seconds: float | None
+    queued: float
+    started: float = 0.0
+    about: dict[str, Any] | None = None
+
+
+def owner_of(secret: object) -> str | None:
+    """The digest that stands for a person; None for what is no secret of ours."""
+    if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+        return None
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
+def new_secret() -> str:
+    """For a person who has none yet."""
+    return secrets.token_hex(16)
+
+
+def default_home() -> Path:
+    """The folder that `AVD_RUNS` names, else one below the user's own cache."""
+    named = os.environ.get(RUNS)
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "avd-explorer" / "runs"
+
+
+class RunHome:
+    """All runs of a server.
+
+    Args:
+        folder: where they lie; made when the first one comes.
+        limits: what they may cost.
+    """
+
+    def __init__(self, folder: str | Path | None = None, limits: TuneLimits | None = None) -> None:
+        self.folder = Path(folder or default_home()).absolute()
+        self.limits = limits or TuneLimits.from_environment()
+        self._reported: set[Path] = set()
+
+    def claim(self) -> None:
+        """Make the home and mark it as this program's; do nothing where it is marked.
+
+        Raises:
+            HomeError: it is a file, or holds something that this program did not make.
+            OSError: it cannot be written.
+        """
+        marker = self.folder / HOME_MARKER
+        if marker.is_file():
+            return
+        for place in (self.folder, *self.folder.parents):
+            if place.exists() and not place.is_dir():
+                raise HomeError(f"{RUNS} is {self.folder}, but {place} is a file: name a new or an empty folder.")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        foreign = [path.name for path in self.folder.iterdir() if not self._is_own(path)]
+        if foreign:
+            raise HomeError(
+                f"{RUNS} is {self.folder}, which holds {sorted(foreign)[0]!r} that AVD Explorer did not make: "
+                "name a new or an empty folder."
+            )
+        marker.write_text("AVD Explorer keeps fine-tuning runs here, and deletes those that are over.\n")
+
+    @staticmethod
+    def _is_own(path: Path) -> bool:
+        """Whether an entry may stand in an unmarked home: homes of 0.1 have no markers. This allows no deletion."""
+        if path.is_symlink():
+            return False
+        if path.is_dir():
+            run = _is_key(path.name) and ((path / TICKET).exists() or not any(path.iterdir()))
+            return run or path.name in _SYSTEM
+        # A write that was broken off leaves its staging file.
+        return path.name in _OWN | _SYSTEM or any(path.name.startswith(f".{name}.") for name in _OWN)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One change to the queue at a time, of whichever server."""
+        self.claim()
+        with (self.folder / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def secret(self) -> str:
+        """What browsers' stores are locked with: made up once, so that they outlive a restart of the server."""
+        with self.locked():
+            path = self.folder / ".secret"
+            if not path.exists():
+                write_atomically(path, secrets.token_hex(8) + "\n")
+                path.chmod(0o600)
+            return path.read_text().strip()
+
+    # Tickets --------------------------------------------------------------------------------------------------
+
+    def reserve(self, owner: str, name: str, device: str, **values: Any) -> Ticket:
+        """A ticket with its empty folder, still out of line: `write` puts it there once the run is created.
+
+        Raises:
+            LimitError: fine-tuning is off, the person has too many runs, or the disk is full of them.
+        """
+        limits, mine = self.limits, self.of(owner)
+        if not limits.on:
+            raise LimitError("Fine-tuning is turned off on this server; the command line does it on your own machine.")
+        if len(mine) >= limits.runs:
+            raise LimitError(f"You have {len(mine)} runs here, and no more are kept: delete one first.")
+        at_work = sum(self.status(ticket) in ("queued", *AT_WORK) for ticket in mine)
+        if at_work >= limits.active:
+            raise LimitError(f"{at_work} of your runs are waiting or running: wait for one, or stop it.")
+        self.claim()
+        self.check_disk()
+        key = secrets.token_urlsafe(16)
+        (self.folder / key).mkdir(mode=0o700)
+        (self.folder / key / RUN_MARKER).touch()
+        return Ticket(key, owner, slug(name), device, queued=time.time(), **({"seconds": None} | values))
+
+    def check_disk(self) -> None:
+        """Raises LimitError where everybody's runs, or all else, have filled the disk."""
+        taken = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        if taken > self.limits.disk * 1e9:
+            raise LimitError(f"The runs on this server take {taken / 1e9:.1f} GB, which is all they may: delete some.")
+        if self.folder.exists() and shutil.disk_usage(self.folder).free < 200e6:
+            raise LimitError("The disk of this server is full: delete some runs.")
+
+    def write(self, ticket: Ticket) -> None:
+        """Keeps a ticket."""
+        write_atomically(self.folder / ticket.key / TICKET, json.dumps(asdict(ticket)) + "\n")
+
+    def tickets(self) -> list[Ticket]:
+        """Everybody's, the oldest first; what is no ticket is passed over."""
+        found = [ticket for path in self.folder.glob("*/") if (ticket := _read_ticket(path))]
+        return sorted(found, key=lambda ticket: (ticket.queued, ticket.key))
+
+    def of(self, owner: str | None) -> list[Ticket]:
+        """One person's, the latest first."""
+        return [ticket for ticket in reversed(self.tickets()) if owner and ticket.owner == owner]
+
+    def find(self, owner: str | None, key: object) -> Ticket:
+        """One of the person's own.
+
+        Raises:
+            RunError: it is another's, or there is none; nobody is told which.
+        """
+        ticket = next((t for t in self.of(owner) if t.key == key), None) if _is_key(key) else None
+        if ticket is None:
+            raise RunError("There is no such run of yours here; runs that are over are deleted after a while.")
+        return ticket
+
+    def run(self, ticket: Ticket) -> Run:
+        """The run directory of a ticket."""
+        return Run(self.folder / ticket.key / ticket.name)
+
+    def status(self, ticket: Ticket) -> str:
+        """How its run is doing; "failed" where its directory is damaged."""
+        try:
+            return look(self.run(ticket)).status
+        except RunError:
+            return "failed"
+
+    def forget(self, ticket: Ticket) -> None:
+        """Removes a ticket with all that lies beside it; whoever trains must have been ended before."""
+        folder = self.folder / ticket.key
+        if _read_ticket(folder) == ticket or (folder / RUN_MARKER).is_file():
+            self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        """Delete a folder directly in a marked home; `rmtree` never follows a link."""
+        if not (self.folder / HOME_MARKER).is_file() or folder.parent != self.folder or not _is_key(folder.name):
+            raise HomeError(f"{folder} is not deleted: nothing proves that AVD Explorer made it.")
+        if not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> list[str]:
+        """Removes runs that have been over for too long, and folders that never became one; returns their keys.
+
+        A folder without this program's marker stays, and so does a run whose ticket cannot be read: it is logged.
+        """
+        if not self.folder.exists():
+            return []
+        self.claim()
+        now, gone = time.time(), []
+        tickets = self.tickets()
+        known = {ticket.key for ticket in tickets}
+        for path in self.folder.glob("*/"):
+            if path.name in known or path.name in _SYSTEM:
+                continue
+            if (path / TICKET).exists():
+                self._report(path, "its ticket cannot be read")
+            elif path.is_symlink() or not _is_key(path.name) or not (path / RUN_MARKER).is_file():
+                self._report(path, "AVD Explorer did not make it")
+            elif now - path.stat().st_mtime > 3600:
+                self._remove(path)
+        for ticket in tickets:
+            status, run = self.status(ticket), self.run(ticket)
+            try:
+                run.state()
+            except RunError as error:
+                self._report(run.folder, str(error))
+                continue
+            touched = (run.folder / "state.json").stat().st_mtime
+            if status not in ("queued", *AT_WORK) and now - touched > self.limits.hours * 3600:
+                self.forget(ticket)
+                gone.append(ticket.key)
+        return gone
+
+    def _report(self, folder: Path, why: str) -> None:
+        """Log once that a folder stays."""
+        if folder not in self._reported:
+            self._reported.add(folder)
+            log.warning("%s is kept: %s. Look into it, and delete it yourself.", folder, why)
+
+
+def _read_ticket(folder: Path) -> Ticket | None:
+    """The ticket in a run's folder; None where there is none of that very folder."""
+    with suppress(OSError, ValueError, TypeError):
+        ticket = Ticket(**json.loads((folder / TICKET).read_text(encoding="utf-8")))
+        # A record that points elsewhere proves nothing about this folder.
+        if _is_key(ticket.key) and ticket.key == folder.name and slug(ticket.name) == ticket.name:
+            return ticket
+    return None
+
+
+def in_line(ticket: Ticket, **changes: Any) -> Ticket:
+    """The ticket at the end of the line again."""
+    return replace(ticket, queued=time.time(), **changes)
+
+
+def slug(name: str) -> str:
+    """A name that any file system takes, as near to the given one as may be."""
+    kept = re.sub(r"[^\w-]+", "-", name.strip().casefold()).strip("-_")
+    return kept[:40].strip("-_") or "my-clips"
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and bool(_KEY.fullmatch(key))
+
+
+def head_of(checkpoint: str | Path) -> str | None:
+    """The name of the recognition head that belongs to a run's checkpoint, asked for by the run directory."""
+    folder, home = Path(checkpoint), default_home().absolute()
+    if not folder.is_relative_to(home):
+        return None
+    heads = sorted(folder.glob("classifier-*"), key=lambda path: path.stat().st_mtime)
+    return f"own:{folder.parent.name}/{folder.name}/{heads[-1].name.rpartition('-')[2]}" if heads else None
+
+
+def head_folder(name: str) -> Path:
+    """Where a head lies that `classifier_names.is_own` recognises."""
+    key, run, step = name.partition(":")[2].split("/")
+    return default_home().absolute() / key / run / f"classifier-{step}"

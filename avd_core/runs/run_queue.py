@@ -1,0 +1,139 @@
+"""One line for each device: one run at a time, fair among people, and all of it in files.
+
+Nothing is remembered but tickets and run directories, so a server that is killed leaves the line as it stands, and the
+next one goes on with it. Of the people who wait, the one whose last start is longest ago comes first; each person's
+own runs come in the order in which they were queued.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from avd_core.runs import process
+from avd_core.runs.limits import LimitError
+from avd_core.runs.process import AT_WORK
+from avd_core.runs.registry import RunHome, Ticket, in_line
+from avd_core.runs.run import Run, RunError
+
+# Starts a run, or goes on with it, at one place: start(run, device=..., seconds=...).
+Starter = Callable[..., None]
+# Places by the name of their queue; others than this machine are added here.
+HERE: dict[str, Starter] = {"cpu": process.start, "cuda": process.start}
+
+
+class RunQueue:
+    """The lines of a server.
+
+    Args:
+        home: where the runs lie.
+        starters: how a run is started, by the name of the queue.
+    """
+
+    def __init__(self, home: RunHome, starters: Mapping[str, Starter] | None = None) -> None:
+        self.home = home
+        self.starters = dict(starters or HERE)
+
+    def add(self, ticket: Ticket) -> None:
+        """Puts a created run at the end of its line.
+
+        Raises:
+            LimitError: the line is full.
+        """
+        with self.home.locked():
+            self._check_room(ticket.device)
+            self.home.write(ticket)
+
+    def resume(self, ticket: Ticket) -> None:
+        """Puts a run that is over in line again, to go on where it was saved.
+
+        Raises:
+            RunError: there is nothing to go on with.
+            LimitError: the line is full, the person has too many in it, or the run's time is used up.
+        """
+        run = self.home.run(ticket)
+        with self.home.locked():
+            seen = process.look(run)
+            if seen.status in ("queued", *AT_WORK):
+                raise RunError(f"{ticket.name} is {seen.status} already.")
+            if seen.status == "done":
+                raise RunError(f"{ticket.name} has made all its steps; start a new run from its checkpoint.")
+            if self._left(run) < 1:
+                raise LimitError(f"{ticket.name} has had its {self.home.limits.seconds} s of training.")
+            waiting = [t for t in self.home.of(ticket.owner) if self.home.status(t) in ("queued", *AT_WORK)]
+            if len(waiting) >= self.home.limits.active:
+                raise LimitError(f"{len(waiting)} of your runs are waiting or running: wait for one, or stop it.")
+            self._check_room(ticket.device)
+            self.home.check_disk()
+            run.write_state("queued", step=seen.step)
+            self.home.write(in_line(ticket))
+
+    def stop(self, ticket: Ticket) -> None:
+        """Stops a run, saved, or takes it out of the line."""
+        with self.home.locked():
+            run = self.home.run(ticket)
+            seen = process.look(run)
+            if seen.status == "queued":
+                run.write_state("stopped", step=seen.step)
+            elif seen.status in AT_WORK:
+                run.ask("stop")
+
+    def delete(self, ticket: Ticket) -> None:
+        """Ends a run and removes all of it."""
+        with self.home.locked():
+            if self.home.run(ticket).folder.exists():
+                process.delete(self.home.run(ticket))
+            self.home.forget(ticket)
+
+    def line(self, device: str) -> list[Ticket]:
+        """Who waits for a device, the next one first."""
+        tickets = [ticket for ticket in self.home.tickets() if ticket.device == device]
+        waiting = [ticket for ticket in tickets if self.home.status(ticket) == "queued"]
+        served = {t.owner: max(o.started for o in tickets if o.owner == t.owner) for t in waiting}
+        order, now = [], time.time()
+        while waiting:
+            first = min(waiting, key=lambda ticket: (served[ticket.owner], ticket.queued))
+            waiting.remove(first)
+            order.append(first)
+            served[first.owner] = now = now + 1  # as if it had been started after all the others
+        return order
+
+    def position(self, ticket: Ticket) -> int:
+        """How many runs come before it, the one at work too; 0 when it is next."""
+        keys = [waiting.key for waiting in self.line(ticket.device)]
+        return (keys.index(ticket.key) if ticket.key in keys else 0) + len(self.at_work(ticket.device))
+
+    def at_work(self, device: str) -> list[Ticket]:
+        """What occupies a device."""
+        tickets = (ticket for ticket in self.home.tickets() if ticket.device == device)
+        return [ticket for ticket in tickets if self.home.status(ticket) in AT_WORK]
+
+    def advance(self) -> None:
+        """Starts the next run of every device that is free; called again and again."""
+        process.reap()
+        if not self.home.folder.exists():
+            return
+        with self.home.locked():
+            for device, starter in self.starters.items():
+                line = [] if self.at_work(device) else self.line(device)
+                for ticket in line[:1]:
+                    if not self.home.run(ticket).is_alive():  # its last process may still be on its way out
+                        self._start(ticket, starter)
+
+    def _start(self, ticket: Ticket, starter: Starter) -> None:
+        run = self.home.run(ticket)
+        self.home.write(replace(ticket, started=time.time()))
+        seconds = min(self._left(run), ticket.seconds or float("inf"))
+        try:
+            starter(run, device=ticket.device, seconds=seconds)
+        except (RunError, OSError) as error:  # told, and the next one gets its turn
+            run.write_state("failed", step=int(run.state()["step"]), error=str(error))
+
+    def _left(self, run: Run) -> float:
+        """Seconds of training that a run may still have."""
+        return self.home.limits.seconds - sum(line.get("seconds", 0.0) for line in run.metrics())
+
+    def _check_room(self, device: str) -> None:
+        if len(self.line(device)) >= self.home.limits.waiting:
+            raise LimitError("The queue is full: try again when some runs have ended.")

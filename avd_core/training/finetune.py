@@ -1,0 +1,274 @@
+"""A fine-tune on somebody's own clips: from their files to a run directory that needs nothing else.
+
+`prepare` writes the clips as packs into the run directory, beside the files of those that are held out, and a config
+that is exactly what the command line shown (`command`) would write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from avd_core.config import PRESETS, RECIPES, TrainConfig, usual
+from avd_core.runs.registry import RunHome, Ticket, slug
+from avd_core.training.finetune_clips import TakenClip
+
+JOBS = "jobs"  # the device of a run that goes to Hugging Face Jobs
+SCRATCH = "preset:"  # before the name of a preset to train from nothing
+PACK, HELD_OUT_PACK, HELD_OUT = "train.pack", "held-out.pack", "held-out"
+
+
+class FineTuneError(ValueError):
+    """A fine-tune that cannot be, with a sentence saying why."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long to train: a choice for people.
+
+    Attributes:
+        title: what it is called.
+        seconds: of training.
+    """
+
+    title: str
+    seconds: int
+
+
+LENGTHS = {"quick": Length("Quick look", 60), "small": Length("Small", 300), "longer": Length("Longer", 1800)}
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """What a person asks for.
+
+    Attributes:
+        name: of the run, and of the checkpoint that comes of it.
+        init: the checkpoint to start from, or `preset:NAME` for nothing.
+        clips: to train and to judge on.
+        held_out: which of them, by number, are for judging alone.
+        train: fields of `TrainConfig` that differ from the default.
+        device: where it is to run: "cpu", "cuda", or a place beyond this machine.
+        seconds: of training; None is until the last step.
+    """
+
+    name: str
+    init: str
+    clips: tuple[TakenClip, ...]
+    held_out: frozenset[int]
+    train: Mapping[str, Any]
+    device: str = "cpu"
+    seconds: float | None = None
+
+
+def recipe(steps: int, init: str = "") -> dict[str, Any]:
+    """Fields of `TrainConfig` that suit so many steps from a checkpoint (any), or from nothing: all that depend on it.
+
+    Raises:
+        ValueError: the checkpoint cannot be had.
+    """
+    scratch, known = init.startswith(SCRATCH), _defaults()
+    its_own = {name: known[name] for fields in RECIPES.values() for name in fields}
+    return its_own | {
+        "steps": steps,
+        "batch_size": 4,
+        "learning_rate": 1.2e-3 if scratch else 4e-4,  # less than from nothing: what is known is to be kept
+        "warmup": max(1, steps // 10),
+        "adv_start": 0,
+        "jpeg_start": steps // 2 if scratch else 0,
+        "ema_decay": 0.99,
+        "preview_every": max(1, steps // 6),
+        "save_every_seconds": 30.0,
+        "precision": "fp32",
+    } | RECIPES.get(_preset(init), {})  # fmt: skip
+
+
+def _defaults() -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+
+
+@lru_cache(maxsize=64)
+def _preset(init: str) -> str:
+    """The preset that a start is of; of no start, none."""
+    if not init or init.startswith(SCRATCH):
+        return init.removeprefix(SCRATCH)
+    from avd_core.networks.avd import AVD
+
+    return AVD.from_pretrained(init).config.preset
+
+
+def arguments(ask: FineTune, folder: str | Path, *, init: str | None = None) -> list[str]:
+    """Arguments of `avd train` that describe this run, its packs lying in `folder`.
+
+    Args:
+        ask: the run.
+        folder: where it lies.
+        init: what the start is called there, where that is not the asked name.
+
+    Raises:
+        ValueError: the checkpoint cannot be had.
+    """
+    folder, scratch = Path(folder), ask.init.startswith(SCRATCH)
+    words = ["--run", str(folder), "--data", str(folder / PACK)]
+    words += ["--held-out", str(folder / HELD_OUT_PACK)] if ask.held_out else []
+    words += ["--preset", _preset(ask.init)] if scratch else ["--init", init or ask.init]
+    classes = {clip.source.label for number, clip in enumerate(ask.clips) if number not in ask.held_out} - {""}
+    words += ["--classifier"] if len(classes) > 1 else []
+    # What the command takes by itself need not be said; all else must be, be it a default of the dataclass.
+    taken = _defaults() | usual(_preset(ask.init), from_nothing=scratch)
+    values = {name: value for name, value in (_defaults() | ask.train).items() if value != taken.get(name)}
+    values.pop("steps", None)
+    words += ["--steps", str(ask.train["steps"])] if "steps" in ask.train else []
+    return words + [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+
+
+def command(ask: FineTune) -> str:
+    """The command line that does the same, for a shell in the folder that holds the run's own; no path of a server."""
+    words = arguments(ask, Path(slug(ask.name)), init=_shown(ask.init))
+    if ask.device == JOBS:
+        return shlex.join(["python", "-m", "avd_core", "train", *words, "--prepare"]) + (
+            f" && python -m avd_core job {shlex.quote(slug(ask.name))}"
+        )
+    words += ["--device", ask.device] if ask.device in ("cpu", "cuda") else []
+    words += ["--seconds", f"{ask.seconds:g}"] if ask.seconds is not None else []
+    return shlex.join(["python", "-m", "avd_core", "train", *words])
+
+
+def _shown(init: str) -> str:
+    from avd_core.networks.checkpoint import bundled
+
+    folder = Path(init)
+    return init if init in bundled() or not folder.is_dir() else folder.name
+
+
+def described(ask: FineTune, folder: Path) -> dict[str, Any]:
+    """The config of the run, by the very code that reads the command line.
+
+    Raises:
+        ValueError: the checkpoint cannot be had, or a field is out of range.
+    """
+    from avd_core.training import run_trainer
+
+    parser = argparse.ArgumentParser()
+    run_trainer.add_arguments(parser)
+    return run_trainer.asked(parser.parse_args(arguments(ask, folder)))
+
+
+def check(ask: FineTune, home: RunHome) -> None:
+    """Raises FineTuneError where a request is beyond the limits or makes no sense."""
+    limits, config = home.limits, TrainConfig.from_dict(dict(ask.train))
+    if not ask.clips:
+        raise FineTuneError("Add some clips first: files, a zip, or the examples.")
+    if len(ask.clips) > limits.clips:
+        raise FineTuneError(f"These are {len(ask.clips)} clips; at most {limits.clips} are trained on here.")
+    if len(ask.clips) > 1 and len(ask.held_out) >= len(ask.clips):
+        raise FineTuneError("Every clip is held out: leave some to train on.")
+    if config.steps > limits.steps:
+        raise FineTuneError(f"{config.steps} steps are too many; at most {limits.steps} are made here.")
+    if ask.seconds is not None and ask.seconds > limits.seconds:
+        raise FineTuneError(f"{ask.seconds:g} s are too long; at most {limits.seconds} s are trained here.")
+
+
+def prepare(ask: FineTune, home: RunHome, owner: str) -> Ticket:
+    """Makes the run directory, whole, and its ticket, which still has to be put in line.
+
+    Raises:
+        FineTuneError, LimitError: it is not to be.
+        ValueError: its checkpoint or a field of its config is no good.
+    """
+    check(ask, home)
+    judged = sorted(ask.held_out) or [0]
+    sources = [ask.clips[number].source for number in judged]
+    about = {
+        "init": ask.init,
+        "clips": len(ask.clips),
+        "held_out": len(ask.held_out),
+        "judged": [
+            {"file": _place(ask, number), "title": source.title, "label": source.label}
+            for number, source in zip(judged, sources, strict=True)
+        ],
+        "command": command(ask),
+    }
+    ticket = home.reserve(owner, ask.name, ask.device, seconds=ask.seconds, about=about)
+    run = home.run(ticket)
+    try:
+        run.folder.mkdir()
+        trained = [clip for number, clip in enumerate(ask.clips) if number not in ask.held_out]
+        _write_pack(run.folder / PACK, trained)
+        if ask.held_out:
+            _write_pack(run.folder / HELD_OUT_PACK, [ask.clips[number] for number in sorted(ask.held_out)])
+        for number in judged:  # for judging, and for Explore
+            place = run.folder / _place(ask, number)
+            place.parent.mkdir(parents=True)
+            shutil.copyfile(ask.clips[number].source.clip, place)
+        run.create(described(dataclasses.replace(ask, name=ticket.name), run.folder))
+    except BaseException as error:
+        home.forget(ticket)
+        if isinstance(error, OSError):
+            raise FineTuneError(f"The run could not be written: {error.strerror or error}.") from error
+        raise
+    return ticket
+
+
+def _place(ask: FineTune, number: int) -> str:
+    """Where a held-out clip's file lies in the run directory; its own name is not to be trusted."""
+    source = ask.clips[number].source
+    return f"{HELD_OUT}/{number:04d}/clip{source.clip.suffix.lower()}"
+
+
+def _write_pack(path: Path, clips: Sequence[TakenClip]) -> None:
+    index = []
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for number, clip in enumerate(clips):
+            file, (count, height, width) = f"{number:06d}.avif", clip.shape
+            archive.write(clip.stored, file)
+            name = f"clips/{clip.source.label or '-'}/{number:04d}-{clip.source.title}"
+            index.append({"name": name, "file": file, "frames": count, "height": height, "width": width})
+        archive.writestr("index.json", json.dumps(index))
+
+
+def parse_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `TrainConfig` as a form or a file gives them: numbers come as they like, others must fit.
+
+    Raises:
+        ConfigError: for an unknown field or one out of range.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+    plain = {}
+    for name, value in values.items():
+        default = defaults.get(name)
+        if type(default) is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        elif type(default) is float and type(value) is int:
+            value = float(value)
+        plain[name] = value
+    TrainConfig.from_dict(plain)
+    return plain
+
+
+def field_notes() -> dict[str, str]:
+    """What the docstring of `TrainConfig` says of each field."""
+    text = (TrainConfig.__doc__ or "").partition("Attributes:")[2]
+    notes: dict[str, str] = {}
+    names, current = {field.name for field in dataclasses.fields(TrainConfig)}, ""
+    for line in text.splitlines():
+        name, colon, rest = line.strip().partition(": ")
+        if colon and name in names:
+            current, notes[name] = name, rest
+        elif current and line.strip():
+            notes[current] += f" {line.strip()}"
+    return notes
+
+
+def presets() -> list[str]:
+    """What can be trained from nothing."""
+    return [f"{SCRATCH}{name}" for name in sorted(PRESETS)]

@@ -1,0 +1,72 @@
+"""How fast a training would be on this device: a few steps of it, made and forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+
+from avd_core.config import PRESETS, TrainConfig
+from avd_core.data.sampling import ClipSampler
+from avd_core.networks.avd import AVD
+from avd_core.training.trainer import Trainer
+
+WARM, TIMED = 1, 2
+LEAST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a step costs here.
+
+    Attributes:
+        seconds: of one step.
+        device: where.
+        batch_size: clips in it.
+    """
+
+    seconds: float
+    device: str
+    batch_size: int
+
+    def steps_in(self, seconds: float) -> int:
+        """How many steps fit."""
+        return max(LEAST_STEPS, int(seconds / self.seconds))
+
+
+def measure(init: str, config: TrainConfig, device: str | None = None) -> Pace:
+    """Makes three steps as the training would, on synthetic clips that are made beforehand.
+
+    Args:
+        init: the checkpoint to start from, or `preset:NAME`.
+        config: of the training; the discriminator plays from the start here, which is the dearer part of it.
+        device: "cpu" or "cuda"; by default where there is a GPU, there.
+
+    Raises:
+        CheckpointError: `init` cannot be had.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    preset = PRESETS.get(init.removeprefix("preset:")) if init.startswith("preset:") else None
+    model = AVD(preset) if preset else AVD.from_pretrained(init)
+    config = dataclasses.replace(config, adv_start=0)
+    sampler = ClipSampler([], frames=model.config.frames, crop=config.crop, batch_size=config.batch_size)
+    clip = sampler.batch(0).to(device)
+    trainer, took = Trainer(model, config, sampler, device=device), []
+    for _ in range(WARM + TIMED):
+        begun = time.perf_counter()
+        trainer.train_step(clip, 0.0)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        took.append(time.perf_counter() - begun)
+        trainer.step += 1
+    plain = statistics.mean(took[WARM:])
+    # The first step paid for the penalties too, which come every so many steps, and for warming up.
+    return Pace(plain + max(0.0, took[0] - plain) / 2 / config.penalty_every, device, config.batch_size)
+
+
+def devices() -> list[str]:
+    """Where a training can run on this machine, the best first."""
+    return ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]

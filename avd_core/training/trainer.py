@@ -1,0 +1,413 @@
+"""The trainer: two players, one stream of steps.
+
+The generator (encoder and decoder) is judged by reconstruction and by the discriminator; the discriminator learns to
+tell distilled images from frames, both after the same 8-bit rounding. `Trainer.steps()` yields what happened; a
+command prints it, a page draws it, a test puts it in a list. `state()` and `load_state()` make a resume exact.
+`avd_core.training.run_trainer` drives it over a run directory.
+
+Both gradients are taken at the same point, and only when both are finite do the players move. A batch may be shared by
+several processes (`avd_core.training.distributed`) and split into parts: sums and seeds are those of the whole batch.
+
+Losses: `avd_core.training.losses`. Axes: B batch, b this process's part of it, T frames, H, W.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avd_core.classifiers.action_net import ActionClassifier, for_classes
+from avd_core.classifiers.loading import squash
+from avd_core.config import ModelConfig, TrainConfig
+from avd_core.data.datasets import ClipSource
+from avd_core.data.real_images import RealImages
+from avd_core.data.sampling import ClipSampler
+from avd_core.networks.avd import AVD, to_frames, to_tensor
+from avd_core.networks.calibration import Calibration
+from avd_core.training import distributed, losses
+from avd_core.training.augmentation import augment
+from avd_core.training.distortions import disturb
+from avd_core.training.divergence import DivergenceDetector
+
+CALIBRATION_CLIPS = 200
+GOOD_EVERY = 50  # steps between the states that a diverged training may fall back on
+AUGMENT_STREAM, DISTURBANCE_STREAM = 1, 2  # keep the draws of one sample apart, and from its clip's
+NO_CLASS = -100
+STATEFUL = ("model", "average", "generator_optimizer", "critic_optimizer")
+
+
+class TrainingError(ValueError):
+    """A training that cannot go on, with a sentence saying why."""
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """What one step did.
+
+    Attributes:
+        step: steps done so far, from 1.
+        losses: named, detached loss terms and what is watched beside them.
+        learning_rate: of the generator in this step.
+        seconds: wall-clock time of the step.
+    """
+
+    step: int
+    losses: Mapping[str, float]
+    learning_rate: float
+    seconds: float
+
+
+class Trainer:
+    """Trains one `AVD` on the batches of a sampler.
+
+    Args:
+        model: the networks, trained in place.
+        config: how.
+        sampler: where the clips come from; of several processes, this one's share.
+        device: where the networks live.
+        real: where the discriminator's real images come from; frames of the batch by default.
+    """
+
+    def __init__(
+        self, model: AVD, config: TrainConfig, sampler: ClipSampler, *, device: str | torch.device = "cpu",
+        real: RealImages | None = None,
+    ) -> None:  # fmt: skip
+        self.model = model.to(device).train().requires_grad_(True)
+        self.config = config
+        self.sampler = sampler
+        self.real = real
+        self.device = torch.device(device)
+        if len(sampler.items) % config.accumulate:
+            raise TrainingError(
+                f"{len(sampler.items)} clips a process cannot be worked off in {config.accumulate} equal parts: "
+                "choose another batch_size or accumulate."
+            )
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        generator = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
+        self.namer = _namer(sampler.pool.classes, device) if config.label_weight > 0 else None
+        if self.namer is not None:
+            generator += self.namer.parameters()
+        self._generator_parameters = generator
+        self.generator_optimizer = torch.optim.AdamW(
+            generator, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+        )
+        self.critic_optimizer = torch.optim.Adam(
+            self.model.discriminator.parameters(), lr=config.critic_learning_rate, betas=(0.0, 0.99)
+        )
+        self._generator = distributed.replicated(_Generator(self.model, config, self.namer))
+        self._critic = distributed.replicated(self.model.discriminator)
+        self.detector = DivergenceDetector(factor=config.divergence_factor, patience=config.divergence_patience)
+        self.step = 0
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of the generator in step `step` (from 0): linear warm-up, then a cosine down to a twentieth."""
+        config = self.config
+        rising = min(1.0, (step + 1) / max(1, config.warmup))
+        falling = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
+        return config.learning_rate * rising * (0.05 + 0.95 * falling)
+
+    def steps(self, stop: int | None = None) -> Iterator[StepEvent]:
+        """Trains up to step `stop` (default: the config's), yielding after each step.
+
+        Raises:
+            TrainingError: when the training diverged. After a loss or gradient that is no number everything is as
+                before that step; after a loss far off for many steps, as it was before they began.
+        """
+        stop = min(self.config.steps, stop or self.config.steps)
+        good = recent = copy.deepcopy(self.state())
+        for clip in self.sampler.batches(self.step, stop):
+            started = time.perf_counter()
+            rate = self.learning_rate(self.step)
+            try:
+                terms = self.train_step(clip.to(self.device), rate)
+            except TrainingError:
+                if self.detector.streak:  # finite, and yet no good
+                    self.load_state(good)
+                raise
+            self.step += 1
+            diverged = self.config.recon_weight > 0 and self.detector.watch(terms["recon_loss"])
+            yield StepEvent(self.step, terms, rate, time.perf_counter() - started)
+            if diverged:
+                last = self.step
+                self.load_state(good)
+                raise TrainingError(
+                    f"The training diverged: at step {last} the reconstruction loss had been more than "
+                    f"{self.config.divergence_factor:g} times its usual value for {self.detector.patience} steps. "
+                    + (f"Step {self.step} is kept: start from it (--init)" if self.step else "Start again")
+                    + " with a lower learning rate."
+                )
+            # Two copies, since the weights that a loss was measured on are older than the weights it led to.
+            if self.step % GOOD_EVERY == 0 and not self.detector.streak:
+                good, recent = recent, copy.deepcopy(self.state())
+
+    def train_step(self, clip: Tensor, rate: float) -> dict[str, float]:
+        """One full update of both players on this process's clips (b,3,T,H,W); returns the named loss terms.
+
+        Raises:
+            TrainingError: when a loss or a gradient is no number; then nothing has changed.
+        """
+        real = self._real_images(clip)
+        image, terms = self.generator_step(clip, real)
+        if self._adversarial:
+            terms |= self.discriminator_step(real, image)
+        numbers = distributed.mean(torch.stack(list(terms.values()))).tolist()
+        terms = dict(zip(terms, numbers, strict=True))
+        for name, value in terms.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"{name} is no longer a number at step {self.step + 1}: that step is undone. "
+                    "Lower the learning rate, or use precision fp32."
+                )
+        for group in self.generator_optimizer.param_groups:
+            group["lr"] = rate
+        # Not before both gradients are known to be good: no player moves without the other.
+        self.generator_optimizer.step()
+        if self._adversarial:
+            self.critic_optimizer.step()
+        self._update_average()
+        return terms
+
+    @property
+    def _adversarial(self) -> bool:
+        return self.config.adv_weight > 0 and self.step >= self.config.adv_start
+
+    @property
+    def _jpeg_share(self) -> float:
+        return self.config.jpeg_share if self.step >= self.config.jpeg_start else 0.0
+
+    def _real_images(self, clip: Tensor) -> Tensor:
+        """A real image for each clip: (b,3,H,W)."""
+        if self.real is None:
+            return self._real_frames(clip)
+        config, items = self.config, self.sampler.items
+        return self.real.batch(config.seed, self.step, len(items), config.crop, first=items[0]).to(clip.device)
+
+    def _real_frames(self, clip: Tensor) -> Tensor:
+        """A frame of the middle half of each clip, but not the middle one: (b,3,H,W).
+
+        Of the same clip, so that a discriminator learns what makes an image and not what it shows.
+        """
+        count, items = clip.shape[2], self.sampler.items
+        # The numbers of a step depend on seed and step alone; on every process they are those of the global batch.
+        numbers = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        drawn = torch.rand(self.config.batch_size, generator=numbers)[items.start : items.stop].to(clip.device)
+        others = [frame for frame in range(count // 4, count - count // 4) if frame != count // 2]
+        picks = torch.tensor(others, device=clip.device)[(drawn * len(others)).long()]
+        return clip[torch.arange(len(items), device=clip.device), :, picks]
+
+    def _parts(self) -> Iterator[tuple[slice, bool]]:
+        """Slices of this process's clips to work off one by one, and whether each is the last."""
+        size = len(self.sampler.items) // self.config.accumulate
+        for part in range(self.config.accumulate):
+            yield slice(part * size, (part + 1) * size), part == self.config.accumulate - 1
+
+    def _seeds(self, part: slice, stream: int) -> list[tuple[int, ...]]:
+        """One seed for each clip of a part, the same however the batch is shared and divided."""
+        return [(self.config.seed, self.step, item, stream) for item in self.sampler.items[part]]
+
+    def _seen(self, images: Tensor, part: slice) -> Tensor:
+        """Images (b,3,H,W) as the discriminator sees them; real and fake ones of a pair are changed alike."""
+        return augment(images, self.config.augment_kinds, self._seeds(part, AUGMENT_STREAM))
+
+    def generator_step(self, clip: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradient of encoder and decoder, clipped; returns the distilled images (b,3,H,W) and terms, detached."""
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        self.model.discriminator.requires_grad_(False)
+        images, terms = [], {}
+        for part, last in self._parts():
+            with distributed.exchanging(self._generator, last):
+                image, total, own = self._generator_losses(clip[part], real[part], part)
+                (total / self.config.accumulate).backward()
+            images.append(image.detach())
+            self._add(terms, own)
+        self.model.discriminator.requires_grad_(True)
+        terms["grad_norm_g"] = nn.utils.clip_grad_norm_(self._generator_parameters, self.config.max_grad_norm)
+        return torch.cat(images), terms
+
+    def _generator_losses(self, clip: Tensor, real: Tensor, part: slice) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        config, terms = self.config, {}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=in_bf16(config.precision, self.device)):
+            seeds = self._seeds(part, DISTURBANCE_STREAM)
+            image, restored, logits = self._generator(clip, seeds, self._jpeg_share)
+        terms["recon_loss"] = losses.reconstruction_loss(restored, clip)
+        terms["guide_loss"] = losses.guide_loss(image, clip)
+        total = config.recon_weight * terms["recon_loss"] + config.guide_weight * terms["guide_loss"]
+        if config.spectrum_weight > 0:
+            terms["spectrum_loss"] = losses.spectrum_loss(image, clip)
+            total = total + config.spectrum_weight * terms["spectrum_loss"]
+        if self.namer is not None:
+            names = self.sampler.classes(self.step)[part]
+            known = self.namer.config.labels
+            targets = torch.tensor([known.index(name) if name else NO_CLASS for name in names], device=logits.device)
+            # Over all clips, those without a class too, so that parts and processes add up to the whole batch.
+            wrong = F.cross_entropy(logits.float(), targets, ignore_index=NO_CLASS, reduction="none")
+            terms["label_loss"] = wrong.mean()
+            total = total + config.label_weight * terms["label_loss"]
+        if self._adversarial:
+            real_logits, fake_logits = (self.model.discriminator(self._seen(seen, part)) for seen in (real, image))
+            terms["adv_loss_g"] = losses.adversarial_loss_g(real_logits, fake_logits)
+            total = total + config.adv_weight * terms["adv_loss_g"]
+        with torch.no_grad():
+            error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
+            spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
+            # What a still image cannot do: PSNR over the clip's own mean frame, in dB.
+            terms["gain_over_mean"] = 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean()
+        return image, total, terms
+
+    def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The gradient of the discriminator on real and fake images (b,3,H,W); returns the terms, detached."""
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        terms: dict[str, Tensor] = {}
+        for part, last in self._parts():
+            with distributed.exchanging(self._critic, last):
+                total, own = self._discriminator_losses(real[part], fake[part], part)
+                (total / self.config.accumulate).backward()
+            self._add(terms, own)
+        gradients = [weight.grad for weight in self.model.discriminator.parameters()]
+        terms["grad_norm_d"] = nn.utils.get_total_norm(gradients)
+        return terms
+
+    def _discriminator_losses(self, real: Tensor, fake: Tensor, part: slice) -> tuple[Tensor, dict[str, Tensor]]:
+        config, terms = self.config, {}
+        penalise = config.penalty_weight > 0 and self.step % config.penalty_every == 0
+        real, fake = (images.detach().requires_grad_(penalise) for images in (real, fake))
+        # One pass for both: DistributedDataParallel wants one forward for each backward.
+        seen = torch.cat([self._seen(real, part), self._seen(fake, part)])
+        real_logits, fake_logits = self._critic(seen).chunk(2)
+        terms["adv_loss_d"] = losses.adversarial_loss_d(real_logits, fake_logits)
+        total = terms["adv_loss_d"]
+        if penalise:
+            terms["r1_penalty"] = losses.gradient_penalty(real_logits, real)
+            terms["r2_penalty"] = losses.gradient_penalty(fake_logits, fake)
+            weight = config.penalty_weight / 2 * config.penalty_every
+            total = total + weight * (terms["r1_penalty"] + terms["r2_penalty"])
+        terms["critic_gap"] = (real_logits - fake_logits).mean()
+        return total, terms
+
+    def _add(self, terms: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+        """Adds one part's terms to their mean over all parts."""
+        for name, value in own.items():
+            terms[name] = terms.get(name, 0) + value.detach() / self.config.accumulate
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A young average follows quickly, or the first previews would show the random start.
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        for name in ("encoder", "decoder"):
+            pairs = zip(getattr(self.average, name).parameters(), getattr(self.model, name).parameters(), strict=True)
+            for kept, new in pairs:
+                kept.lerp_(new, 1 - decay)
+        self.average.discriminator.load_state_dict(self.model.discriminator.state_dict())
+
+    @property
+    def _stateful(self) -> tuple[str, ...]:
+        return (*STATEFUL, "namer") if self.namer is not None else STATEFUL
+
+    def state(self) -> dict:
+        """Everything that an exact resume needs, as tensors and plain values."""
+        return {
+            "step": self.step,
+            **{name: getattr(self, name).state_dict() for name in self._stateful},
+            "detector": self.detector.state(),
+        }
+
+    def load_state(self, state: Mapping) -> None:
+        """Goes on where `state()` was taken."""
+        self.step = int(state["step"])
+        for name in self._stateful:
+            getattr(self, name).load_state_dict(state[name])
+        if "detector" in state:  # runs of the first version have none
+            self.detector.load_state(state["detector"])
+
+
+class _Generator(nn.Module):
+    """Encoder and decoder in one forward pass, as DistributedDataParallel wants it, with what is between them."""
+
+    def __init__(self, model: AVD, config: TrainConfig, namer: ActionClassifier | None) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.namer = model.encoder, model.decoder, namer
+        self._encode = model.encode  # a bound method: the discriminator does not become part of this module
+        self._disturbance = {"noise": config.noise_levels, "jpeg_quality": config.jpeg_quality}
+
+    def forward(
+        self, clip: Tensor, seeds: Sequence[tuple[int, ...]], jpeg_share: float
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        image = self._encode(clip)
+        restored = self.decoder(disturb(image, seeds, jpeg_share=jpeg_share, **self._disturbance))
+        logits = self.namer(squash(image.float(), self.namer.config.size)) if self.namer is not None else None
+        return image, restored, logits
+
+
+def _namer(classes: Sequence[str], device: str | torch.device) -> ActionClassifier:
+    """The classifier that is trained along.
+
+    Its batch norm keeps the statistics that it has: a batch of a few clips has none worth taking.
+
+    Raises:
+        TrainingError: when there are not two classes.
+    """
+    if len(classes) < 2:
+        raise TrainingError("label_weight wants clips of two classes at least, in folders of their names.")
+    return for_classes(classes).to(device).eval()
+
+
+@torch.inference_mode()
+def in_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: as `TrainConfig.precision` says, by "auto" where that is not slower.
+
+    A CPU below AVX-512 works each product out in software: a step of `base` took twelve times as long.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def calibrate(model: AVD, clips: ClipSource, *, limit: int = CALIBRATION_CLIPS, device: str = "cpu") -> Calibration:
+    """Reference scores from up to `limit` clips: of one frame of each, and of its distilled image.
+
+    Clips are taken evenly from the source and sampled over their whole length, at the model's size.
+    """
+    real, distilled = [], []
+    for number, index in enumerate(np.linspace(0, len(clips) - 1, min(limit, len(clips))).astype(int)):
+        clip = whole_clip(clips[int(index)], model.config).to(device)
+        frame = clip[:, :, number % model.config.frames]
+        real.append(model.realism(frame).item())
+        distilled.append(model.realism(model.encode(clip)).item())
+    return Calibration.from_scores(real, distilled)
+
+
+def whole_clip(stored: np.ndarray, config: ModelConfig) -> Tensor:
+    """Stored frames (T',H,W,3) -> the clip (1,3,T,h,w) a checkpoint sees: bin centres, its own size, sides of 8."""
+    picks = ((np.arange(config.frames) + 0.5) * len(stored) / config.frames).astype(int)
+    height, width = stored.shape[1:3]
+    scale = config.size / min(height, width)
+    clip = to_tensor(stored[picks])
+    size = (config.frames, *(max(8, round(side * scale / 8) * 8) for side in (height, width)))
+    if clip.shape[2:] != size:
+        clip = nn.functional.interpolate(
+            clip.squeeze(0).transpose(0, 1), size=size[1:], mode="bilinear", antialias=True, align_corners=False
+        )
+        clip = clip.transpose(0, 1).unsqueeze(0)
+    return clip
+
+
+@torch.inference_mode()
+def preview(model: AVD, clip: Tensor) -> tuple[np.ndarray, float]:
+    """A picture (first, middle, last frame | image | the same restored) and the restoration's PSNR in dB."""
+    image = model.encode(clip)
+    restored = to_frames(model.decode(image))
+    original = to_frames(clip)
+    picks = [0, len(original) // 2, len(original) - 1]
+    row = [*original[picks], to_frames(image.unsqueeze(2))[0], *restored[picks]]
+    error = np.mean((original.astype(np.float64) - restored) ** 2)
+    return np.concatenate(row, axis=1), float(10 * np.log10(255**2 / max(error, 1e-9)))

@@ -1,0 +1,199 @@
+"""The panel about the classifier without a browser: what runs at once, what asks, what stops, what is offered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from app.components.classifier_panel import LookPanel
+from app.context import Desk
+from app.services.background import Stopped, Work
+from app.services.explorations import Visit, Visits
+from avd_core.classifiers.loading import ClassifierError
+from avd_core.classifiers.names import ClassifierNameError
+from avd_core.explore.results import ExploreRequest, FrameSaliency
+from tests.app.conftest import visitor
+
+
+@pytest.fixture(scope="module")
+def visit(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
+    *_, visit = visits.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint)))
+    return visit
+
+
+@pytest.fixture
+def panel(visits: Visits) -> LookPanel:
+    with gr.Blocks() as page:
+        panel = LookPanel(Desk(page, visits, "base"), {})
+        panel.wire({name: gr.HTML() for name in ("message", "links", "details")})
+    page.queue()
+    page.validate_queue_settings()
+    return panel
+
+
+# --- long work ----------------------------------------------------------------------------------------------------
+
+
+def test_work_tells_how_far_it_is_and_gives_its_result(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("app.services.background.PATIENCE", 0.01)
+    go = threading.Event()
+
+    def steps(tell) -> str:
+        tell(0.5)
+        go.wait(10)
+        return "done"
+
+    work = Work(steps)
+    for share in work.shares():
+        if share == 0.5:
+            go.set()
+    assert go.is_set() and work.result() == "done"
+
+
+def test_work_that_is_stopped_ends_when_it_next_tells():
+    told: list[float] = []
+
+    def endless(tell) -> None:
+        while len(told) < 10_000:
+            told.append(0.1)
+            time.sleep(0.005)
+            tell(0.1)
+
+    work = Work(endless)
+    next(work.shares())
+    work.stop()
+    with pytest.raises(Stopped):
+        work.result()
+    assert 0 < len(told) < 10_000
+
+
+# --- the panel ----------------------------------------------------------------------------------------------------
+
+
+def test_slow_method_asks_for_a_click_and_says_what_it_costs(panel: LookPanel, visit: Visit, monkeypatch):
+    costs = {"gradcam": 0.1, "scorecam": 12.4}
+    monkeypatch.setattr(panel.visits.explorer, "saliency_seconds", lambda classifier: costs)
+    monkeypatch.setattr(panel.visits, "look", lambda *_, **__: pytest.fail("it ran without being asked"))
+    answer = panel._on_look(visit, "scorecam", visit.result.saliency.label, visitor("a"))
+    assert answer[panel.run.row].visible and answer[panel.run.button].value == "Run Score-CAM · about 12 s"
+    choices = dict(panel.show(visit)[panel.method].choices)
+    assert choices["Score-CAM · about 12 s"] == "scorecam" and choices["Grad-CAM"] == "gradcam"
+
+
+def test_upload_never_waits_for_a_slow_method(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path):
+    request = ExploreRequest(rendered_clip, str(tiny_checkpoint), cam="scorecam")
+    *_, visit = visits.explore("my clip", request)
+    assert visit.result.saliency.method == visit.result.request.cam == "gradcam"
+
+
+def test_every_frame_is_looked_at_and_can_be_saved(panel: LookPanel, visit: Visit):
+    *_, last = panel._on_through(visit, visitor("b"))
+    told = last[panel.visit].result.saliency.frames
+    assert len(told.maps) == len(visit.result.restored) and told.maps.max() == pytest.approx(1)
+    assert "over-time" in last[panel.slots["gaze"]] and "Overlay, MP4" in last[panel.around["links"]]
+    assert last[panel.slots["saliency"]] and last[panel.visit].pieces["stage"] == visit.pieces["stage"]
+    assert not last[panel.through.row].visible
+    # Another class: what was seen for the first one is not shown for it.
+    label = visit.result.recognition.topk[1].label
+    other = panel._on_look(last[panel.visit], "gradcam", label, visitor("b"))
+    assert "over-time" not in other[panel.slots["gaze"]] and other[panel.through.row].visible
+
+
+def test_map_is_checked(panel: LookPanel, visit: Visit):
+    *_, last = panel._on_check(visit, visitor("c"))
+    told = last[panel.visit].result.saliency.faithfulness
+    assert f"{abs(told.score):.3f}" in last[panel.slots["faithful"]]
+    assert "about" in panel.show(visit)[panel.check.button].value, "the last one's time is the next one's estimate"
+
+
+def test_cancelled_work_really_stops(panel: LookPanel, visit: Visit, monkeypatch):
+    stopped = threading.Event()
+
+    def slow(*_args, progress=None, **_options) -> None:
+        try:
+            while True:
+                time.sleep(0.01)
+                progress(0.3)
+        except Stopped:
+            stopped.set()
+            raise
+
+    monkeypatch.setattr(panel.visits.explorer, "faithfulness", slow)
+    working = panel._on_check(visit, visitor("d"))
+    assert "Taking pixels away" in next(working)[panel.check.line].value
+    working.close()  # what gradio does when the event is cancelled
+    assert stopped.wait(5)
+
+
+def test_overtaken_work_is_not_shown(panel: LookPanel, visit: Visit, monkeypatch):
+    frames = FrameSaliency(np.repeat(visit.result.saliency.map[None], 8, axis=0), (0.5,) * 8)
+
+    overtaken = threading.Event()
+
+    def slow(*_args) -> FrameSaliency:
+        overtaken.wait(30)
+        return frames
+
+    monkeypatch.setattr(panel.visits.explorer, "saliency_over_time", slow)
+    working = panel._on_through(visit, visitor("e"))
+    next(working)
+    panel._on_look(visit, "gradcam", visit.result.recognition.topk[1].label, visitor("e"))
+    overtaken.set()
+    assert list(working) == []
+
+
+def test_stand_in_is_named_by_the_picker(panel: LookPanel, visit: Visit):
+    assert not any("stands in" in title for title, _ in panel._classifiers(plain(visit)))
+    seen = replace(visit.result.recognition, classifier="action", notice="The bundled one is in use, because ...")
+    request = replace(visit.result.request, classifier="mobilenet_v2")
+    choices = panel._classifiers(replace(visit.result, recognition=seen, request=request))
+    assert ("mobilenet_v2 · action stands in", "mobilenet_v2") in choices
+
+
+def plain(visit: Visit):
+    return replace(visit.result, recognition=replace(visit.result.recognition, notice=None))
+
+
+def test_classifier_of_the_hub_waits_for_a_click(panel: LookPanel, visit: Visit, monkeypatch):
+    monkeypatch.setattr(panel.visits, "look", lambda *_, **__: pytest.fail("it was loaded without being asked"))
+    answer = panel._on_classifier(visit, "gradcam", "clip:somebody/small-clip", visitor("f"))
+    assert answer[panel.wanted] == "clip:somebody/small-clip" and answer[panel.labels].visible
+    assert answer[panel.classifier].value == visit.result.request.classifier, "uploads go on with the one in use"
+    answer = panel._on_classifier(visit, "gradcam", "timm:resnet18", visitor("f"))
+    assert not answer[panel.labels].visible and answer[panel.switch.button].value == "Load resnet18"
+
+
+def test_own_labels_reach_the_classifier(panel: LookPanel, visit: Visit, monkeypatch):
+    asked: list[str] = []
+
+    def look(visit: Visit, *, classifier: str, method: str, target: None) -> Visit:
+        asked.append(classifier)
+        return visit
+
+    monkeypatch.setattr(panel.visits, "look", look)
+    list(panel._on_switch(visit, "scorecam", "clip:a/b", "juggling, yoga;a dog", visitor("g")))
+    assert asked == ["clip:a/b=juggling|yoga|a dog"]
+    *_, failed = panel._on_switch(visit, "gradcam", "clip:a/b", "alone", visitor("g"))
+    assert "2 to 64 labels" in failed[panel.around["message"]] and panel.labels not in failed
+
+
+def test_visitor_gets_no_classifier_that_is_not_offered(visits: Visits, visit: Visit, monkeypatch):
+    monkeypatch.delenv("AVD_ALLOW_MODELS", raising=False)
+    request = replace(visit.result.request, classifier="hf:stranger/model")
+    with pytest.raises(ClassifierError, match="none of the classifiers offered"):
+        next(visits.explore("my clip", request))
+    with pytest.raises(ClassifierError, match="none of the classifiers offered"):
+        visits.look(visit, classifier="resnet152", method="gradcam", target=None)
+    assert issubclass(ClassifierNameError, ValueError), "a person reads its sentence"
+
+
+def test_forgotten_session_is_told(panel: LookPanel):
+    for handler in (panel._on_check, panel._on_through):
+        (answer,) = handler(None, visitor("h"))
+        assert 'role="alert"' in answer[panel.around["message"]]

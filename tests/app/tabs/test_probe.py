@@ -1,0 +1,102 @@
+"""The Probe tab without a browser: one order after the other, kept, stopped, begun again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from app.context import Desk
+from app.services.explorations import Visit, Visits
+from app.tabs.probe import ProbeTab
+from avd_core.explore.explorer import ExploreRequest
+from avd_core.explore.time_probe import VARIANTS
+
+
+@pytest.fixture(scope="module")
+def visit(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
+    *_, visit = visits.explore("my <clip>", ExploreRequest(rendered_clip, str(tiny_checkpoint), classifier="action"))
+    return visit
+
+
+@pytest.fixture(scope="module")
+def tab(visits: Visits, tiny_checkpoint: Path) -> ProbeTab:
+    with gr.Blocks() as page, gr.Tab() as frame:
+        return ProbeTab(Desk(page, visits, str(tiny_checkpoint)), frame)
+
+
+def test_orders_come_one_by_one_and_keep_their_places(tab: ProbeTab, visit: Visit):
+    begun, *steps, last = tab._on_open(visit, None, 0)
+    assert begun[tab.cancel].interactive and not last[tab.cancel].interactive
+    pieces = [step[tab.result] for step in steps]
+    assert [piece.count("<li data-variant") for piece in pieces] == [len(VARIANTS)] * len(VARIANTS)
+    assert [piece.count('<canvas class="reel"') for piece in pieces] == [1, 2, 3, 4, 5, 6]
+    assert "the image classifier <b>action</b> takes" in pieces[0]
+    assert "my &lt;clip&gt;" in pieces[0] and last[tab.probed] is visit
+
+    report = json.loads(files(last[tab.links])[0].read_text())
+    assert report["sentence"] and report["sentence"] in pieces[-1]
+    for figures in report["variants"].values():
+        assert f"{figures['psnr_own']:.1f} dB" in pieces[-1]
+    pictures = {path.name.split("-")[-1]: path for path in files(pieces[-1]) if path.suffix == ".png"}
+    assert len(pictures) == len(VARIANTS)
+    again = tab.visits.explorer.restore(pictures["forward.png"])
+    assert np.array_equal(again.frames, visit.result.restored) and not again.notes, "its image plays in Restore"
+
+
+def files(piece: str) -> list[Path]:
+    found = [Path(unquote(address)) for address in re.findall(r'(?:src|href|sheet)="gradio_api/file=([^"#]+)', piece)]
+    assert all(path.is_file() for path in found)
+    return list(dict.fromkeys(found))
+
+
+def test_what_was_probed_is_kept_until_the_clip_is_another(tab: ProbeTab, visit: Visit, visits: Visits):
+    (answer,) = tab._on_open(visit, visit, 0)
+    assert list(answer) == [tab.patience] and not answer[tab.patience].active
+    other = visits.look(visit, method="gradcam", target=visit.result.recognition.topk[1].label)
+    assert len(list(tab._on_open(other, visit, 0))) == 1, "another look at the image is the same clip"
+    assert len(list(tab._on_open(visit, None, 0))) > 1
+
+
+def test_who_comes_too_early_is_served_as_soon_as_there_is_a_clip(tab: ProbeTab):
+    (answer,) = tab._on_open(None, None, 0)
+    assert list(answer) == [tab.patience] and answer[tab.patience].active
+
+
+def test_shuffled_anew_is_another_order(tab: ProbeTab, visit: Visit):
+    *_, last = tab._on_again(visit, 0)
+    assert last[tab.seed] == 1
+    report = json.loads(files(last[tab.links])[0].read_text())
+    assert report["variants"]["shuffled"]["order"] == VARIANTS["shuffled"].order(8, 1).tolist()
+
+
+def test_stopped_begins_anew_when_it_is_opened_again(tab: ProbeTab, visit: Visit):
+    stopped = tab._on_cancel(visit)
+    assert stopped[tab.probed] is None and "Stopped" in stopped[tab.message]
+
+
+def test_failure_is_told_and_leaves_the_last_result(tab: ProbeTab, visit: Visit, monkeypatch: pytest.MonkeyPatch):
+    def fail(*args: object) -> None:
+        raise ValueError("The checkpoint is gone.")
+
+    monkeypatch.setattr(tab.visits.explorer, "probe_steps", fail)
+    *_, last = tab._on_open(visit, None, 0)
+    assert "The checkpoint is gone." in last[tab.message] and tab.result not in last and tab.probed not in last
+    assert not last[tab.cancel].interactive
+
+
+def test_handlers_take_at_most_five_inputs():
+    import inspect
+
+    from app.tabs.restore import RestoreTab
+
+    told = {"self", "request"}  # what gradio adds of itself
+    for kind in (ProbeTab, RestoreTab):
+        for name, handler in inspect.getmembers(kind, inspect.isfunction):
+            if name.startswith("_on_"):
+                assert len(inspect.signature(handler).parameters.keys() - told) <= 5, name

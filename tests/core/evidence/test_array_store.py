@@ -1,0 +1,125 @@
+"""The store on disk: what was put in comes out, by clip and key; a run that was stopped finds it again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avd_core.data.clip_sets import Clips
+from avd_core.evidence.array_store import Disk, clip_key
+from avd_core.evidence.clip_reader import Entry, Skipped, entries_of, read_entries
+from avd_core.evidence.feature_cache import Gallery, Look, Picture
+from avd_core.evidence.protocols.restoration import Restored
+from avd_core.media.video import write_mp4
+
+
+def test_what_is_put_in_comes_out_and_stays(tmp_path: Path):
+    store = Disk(tmp_path)
+    store.put("a", {"x": np.arange(6).reshape(2, 3)[:, ::-1]})
+    store.put("a", {"y": np.ones(2, np.float32)})
+    again = Disk(tmp_path)
+    assert again.get("a", "x").tolist() == [[2, 1, 0], [5, 4, 3]] and again.get("a", "y").dtype == np.float32
+    assert again.get("a", "z") is None and again.get("b", "x") is None
+    assert again.lacks("a", ["x", "z"]) == {"z"} and again.lacks("b", ["x"]) == {"x"}
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path):
+    store = Disk(tmp_path)
+    store.put("a", {"x": np.ones(3)})
+    (path,) = store.folder.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:7])
+    assert store.get("a", "x") is None and store.lacks("a", ["x"]) == {"x"}
+    store.put("a", {"x": np.zeros(3)})
+    assert store.get("a", "x").tolist() == [0, 0, 0]
+
+
+def test_another_file_under_the_same_name_is_another_clip(tmp_path: Path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"one")
+    before = clip_key(path, "a.mp4")
+    path.write_bytes(b"two!")
+    assert clip_key(path, "a.mp4") != before
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Clips:
+    """Five clips in two classes; the fourth cannot be read."""
+    for number in range(5):
+        path = tmp_path / "set" / "ab"[number % 2] / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scene = np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        write_mp4(path, np.stack([np.roll(scene, 3 * t, axis=1) for t in range(8)]), 8)
+    (tmp_path / "set" / "b" / "3.mp4").write_bytes(b"no video")
+    paths = tuple(sorted((tmp_path / "set").rglob("*.mp4")))
+    return Clips(tmp_path / "set", "all", paths, None)
+
+
+def built(clips: Clips, gallery: Gallery, folder: Path) -> Gallery:
+    return Gallery(entries_of([clips]), gallery.models, "all", baselines=("middle", "mean"), store=Disk(folder))
+
+
+def test_a_stream_that_was_stopped_goes_on_and_decodes_nothing_twice(clips, gallery, scorer, tmp_path, monkeypatch):
+    wants = [Look(scorer, "mean"), Look(scorer, "tiny", True), Picture("tiny"), Restored("tiny", "png")]
+    first = built(clips, gallery, tmp_path / "work")
+    stream = first.stream(wants)
+    assert [next(stream).name for _ in range(2)] == ["a/0.mp4", "a/2.mp4"]
+    stream.close()
+
+    read: list[str] = []
+    real = read_entries
+
+    def noted(entries, wanted, *, workers):
+        for entry, found in real(entries, wanted, workers=workers):
+            read.append(entry.name)
+            yield entry, found
+
+    monkeypatch.setattr("avd_core.evidence.feature_cache.read_entries", noted)
+    second = built(clips, gallery, tmp_path / "work")
+    passed = list(second.stream(wants))
+    assert read == ["a/4.mp4", "b/1.mp4", "b/3.mp4"]
+    assert [one.clip for one in passed if isinstance(one, Skipped)] == ["b/3.mp4"]
+    assert [entry.name for entry in second.entries] == ["a/0.mp4", "a/2.mp4", "a/4.mp4", "b/1.mp4"]
+
+    whole = built(clips, gallery, tmp_path / "other")
+    list(whole.stream(wants))
+    members = second.members()
+    assert np.array_equal(second.features(scorer, "mean", members), whole.features(scorer, "mean", members))
+    assert [second.kept(wants[3], i)[0].tolist() for i in members] == [
+        whole.kept(wants[3], i)[0].tolist() for i in members
+    ]
+
+
+def test_frames_are_let_go_and_what_was_not_foreseen_is_read_again(clips, gallery, scorer, tmp_path):
+    one = built(clips, gallery, tmp_path / "work")
+    list(one.stream([Look(scorer, "mean")]))
+    assert all(not dict(entry.frames) for entry in one.entries), "ten thousand clips would not fit into memory"
+    unforeseen = one.features(scorer, "middle", one.members())
+    assert unforeseen.shape[0] == 4 and not dict(one.entries[0].frames)
+
+
+def test_processes_decode_the_same_in_the_same_order(clips, gallery):
+    entries = entries_of([clips])
+    alone = list(read_entries(entries, [gallery.sampling]))
+    together = list(read_entries(entries, [gallery.sampling], workers=2))
+    assert [entry.name for entry, _ in alone] == [entry.name for entry, _ in together]
+    for (_, one), (_, other) in zip(alone, together, strict=True):
+        if isinstance(one, Skipped):
+            assert one == other
+        else:
+            assert np.array_equal(one[gallery.sampling], other[gallery.sampling])
+
+
+def test_clips_that_are_not_reported_are_not_worn(clips, gallery, scorer, tmp_path):
+    one = built(clips, gallery, tmp_path / "work")
+    one.entries = tuple(
+        Entry(e.name, e.set_name, "train" if e.label == "a" else "all", e.label, None, e.frames, e.path, e.key)
+        for e in one.entries
+    )
+    wants = [Look(scorer, "mean"), Look(scorer, "mean", damage="shift"), Restored("tiny", "png")]
+    list(one.stream(wants, wants))
+    kept = {e.name: one.store.lacks(e.key, {key for want in wants for key in want.keys(one)}) for e in one.entries}
+    assert not kept["b/1.mp4"] and len(kept["a/0.mp4"]) == 3, "features and logits through the damage, and the figures"
+    assert os.listdir(tmp_path / "work")

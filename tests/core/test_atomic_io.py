@@ -1,0 +1,108 @@
+"""Outputs are there whole or not at all, and JSON is JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from avd_core.atomic_io import OutputError, check_folder, staged_file, staged_folder, write_json
+from avd_core.media.distilled_png import ImageError
+
+
+def content(folder) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_new_folder_appears_whole(tmp_path):
+    target = tmp_path / "deep" / "er" / "out"
+    with staged_folder(target) as staging:
+        (staging / "a.txt").write_text("a")
+        assert not target.exists()
+    assert content(tmp_path) == {"deep/er/out/a.txt": "a"}
+
+
+def test_an_old_folder_keeps_what_is_not_replaced(tmp_path):
+    target = tmp_path / "out"
+    (target / "sub").mkdir(parents=True)
+    for name in ("mine.txt", "a.txt", "sub/mine.txt", "sub/b.txt"):
+        (target / name).write_text("old")
+    with staged_folder(target) as staging:
+        (staging / "sub").mkdir()
+        (staging / "a.txt").write_text("new")
+        (staging / "sub" / "b.txt").write_text("new")
+    assert content(target) == {"mine.txt": "old", "a.txt": "new", "sub/mine.txt": "old", "sub/b.txt": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_in_the_way_of_a_file_leaves_all_as_it_was(tmp_path):
+    (tmp_path / "out" / "b.txt").mkdir(parents=True)
+    (tmp_path / "out" / "a.txt").write_text("old")
+    with pytest.raises(OutputError, match=r"b\.txt is in the way"), staged_folder(tmp_path / "out") as staging:
+        (staging / "a.txt").write_text("new")
+        (staging / "b.txt").write_text("new")
+    assert content(tmp_path) == {"out/a.txt": "old"}
+
+
+@pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt()])
+def test_a_failure_leaves_nothing(tmp_path, failure):
+    with pytest.raises(type(failure)), staged_folder(tmp_path / "deep" / "out") as staging:
+        (staging / "half.txt").write_text("half")
+        raise failure
+    with pytest.raises(type(failure)), staged_file(tmp_path / "deep" / "out.mp4") as staging:
+        staging.write_text("half")
+        raise failure
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(OutputError, match="out cannot be written: No space left"), staged_folder(tmp_path / "out"):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_file_appears_whole_and_keeps_its_suffix(tmp_path):
+    with staged_file(tmp_path / "new" / "clip.mp4") as staging:
+        assert staging.suffix == ".mp4"
+        staging.write_text("done")
+    assert content(tmp_path) == {"new/clip.mp4": "done"}
+
+
+def test_what_goes_wrong_with_a_file_names_the_file_that_was_asked_for(tmp_path):
+    with (
+        pytest.raises(ValueError, match=r"^image\.png is too large") as caught,
+        staged_file(tmp_path / "image.png") as at,
+    ):
+        raise ImageError(f"{at.name} is too large.")
+    assert type(caught.value) is ImageError
+
+
+def test_places_that_cannot_be_are_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(OutputError, match="is a file"):
+            check_folder(place)
+        with pytest.raises(OutputError), staged_folder(place):
+            pytest.fail("it went on")
+    with pytest.raises(OutputError, match="is a folder"), staged_file(tmp_path):
+        pytest.fail("it went on")
+    assert content(tmp_path) == {"file": "mine"}
+
+
+def test_json_has_no_nan_no_infinity_and_no_numpy(tmp_path):
+    value = {
+        "nan": float("nan"),
+        "deep": [(1.5, float("-inf")), np.float32("inf")],
+        "array": np.array([1.0, np.nan]),
+        "number": np.int64(3),
+        "none": None,
+        "text": "модель",
+    }
+
+    def refuse(word):
+        pytest.fail(f"{word} is not JSON")
+
+    back = json.loads(write_json(tmp_path / "a.json", value).read_text("utf-8"), parse_constant=refuse)
+    assert back == {
+        "nan": None, "deep": [[1.5, None], None], "array": [1.0, None], "number": 3, "none": None, "text": "модель",
+    }  # fmt: skip

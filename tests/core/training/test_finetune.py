@@ -1,0 +1,143 @@
+"""From somebody's clips to a run directory: what is read, held out, refused, and that the command line is exact."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import zipfile
+
+import numpy as np
+import pytest
+
+from avd_core.config import RECIPES, ConfigError, TrainConfig
+from avd_core.data.datasets import STORED_FRAMES, STORED_SIZE
+from avd_core.data.packs import PackedClips
+from avd_core.explore.batch import Source, gather
+from avd_core.media.video import read_clip
+from avd_core.runs.limits import TuneLimits
+from avd_core.runs.registry import RunHome
+from avd_core.training import finetune, run_trainer, throughput
+from avd_core.training.finetune import FineTune, command, field_notes, parse_fields, prepare
+from avd_core.training.finetune_clips import hold_out, take
+from tests.tuning import WHO, asked, some_clips
+
+
+@pytest.fixture
+def home(tmp_path):
+    return RunHome(tmp_path / "home", TuneLimits())
+
+
+@pytest.fixture
+def clips(tmp_path, rendered_clip):
+    return some_clips(tmp_path / "clips", rendered_clip)
+
+
+def test_a_corrupt_clip_among_good_ones_is_named_and_the_others_are_taken(tmp_path, rendered_clip, home):
+    archive = tmp_path / "clips.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(rendered_clip, "jump/one.mp4")
+        file.writestr("jump/torn.mp4", rendered_clip.read_bytes()[:300])
+        file.writestr("../../escaped.mp4", rendered_clip.read_bytes())
+        file.write(rendered_clip, "wave/two.mp4")
+        link = zipfile.ZipInfo("wave/link.mp4")
+        link.create_system, link.external_attr = 3, 0o120777 << 16
+        file.writestr(link, "/etc/passwd")
+        file.writestr("wave/bomb.mp4", bytes(3_000_000), zipfile.ZIP_DEFLATED)
+    (tmp_path / "out").mkdir()
+    found = gather([archive], tmp_path / "out")
+    taken = list(take(found.sources, tmp_path / "taken"))
+    good = [one for one in taken if not isinstance(one, str)]
+    assert [(clip.source.title, clip.source.label) for clip in good] == [("one.mp4", "jump"), ("two.mp4", "wave")]
+    told = " ".join([*found.skipped, *(one for one in taken if isinstance(one, str))])
+    for name in ("torn.mp4", "escaped.mp4", "link.mp4", "bomb.mp4"):
+        assert name in told
+    assert not (tmp_path / "escaped.mp4").exists() and not (tmp_path.parent / "escaped.mp4").exists()
+
+    ticket = prepare(FineTune("Jump!", "preset:tiny", tuple(good), frozenset([1]), {"steps": 3}), home, WHO[0])
+    run = home.run(ticket)
+    packed = PackedClips(run.folder / finetune.PACK)
+    assert packed.names == ["clips/jump/0000-one.mp4"]
+    original = read_clip(rendered_clip, frames=STORED_FRAMES, size=STORED_SIZE, whole=True).frames
+    assert np.abs(packed[0].astype(int) - original).mean() < 4
+    (judged,) = ticket.about["judged"]
+    assert judged["title"] == "two.mp4" and (run.folder / judged["file"]).read_bytes() == rendered_clip.read_bytes()
+    assert run.state()["status"] == "queued" and home.tickets() == [], "it is in no line before it is put there"
+
+
+def test_the_command_line_shown_describes_the_very_run(tmp_path, clips, home):
+    ask = asked(clips, "My own", steps=7, noise_levels=2.0, augment="colour,shift")
+    ticket = prepare(ask, home, WHO[0])
+    words = shlex.split(command(ask))
+    assert words[:4] == ["python", "-m", "avd_core", "train"] and str(tmp_path) not in command(ask)
+    parser = argparse.ArgumentParser()
+    run_trainer.add_arguments(parser)
+    again, config = run_trainer.asked(parser.parse_args(words[4:])), home.run(ticket).config()
+    for places in (again["clips"], config["clips"], again["held_out"], config["held_out"]):
+        (place,) = places
+        assert place.pop("path").endswith((".pack",))
+    assert again == config and config["train"]["noise_levels"] == 2.0
+    assert {"--data", "my-own/train.pack", "--held-out", "my-own/held-out.pack"} <= set(words)
+
+
+@pytest.mark.parametrize("init", ["preset:tiny", "preset:paper", "preset:base", "tiny", "paper", "base"])
+def test_a_run_is_of_the_fields_asked_for_be_they_the_presets_own_or_anyones(clips, init):
+    """Each field as the drawer shows it, and each field as the dataclass has it, comes out as it went in."""
+    parser = argparse.ArgumentParser()
+    run_trainer.add_arguments(parser)
+    shown = TrainConfig.from_dict(finetune.recipe(7, init)).to_dict()
+    preset = init.removeprefix("preset:")
+    assert {name: shown[name] for name in RECIPES.get(preset, {})} == RECIPES.get(preset, {})
+    for train in (shown, TrainConfig().to_dict(), shown | {"jpeg_share": 0.7, "jpeg_start": 0, "adv_weight": 0.5}):
+        words = shlex.split(command(dataclasses.replace(asked(clips), init=init, train=train)))
+        assert run_trainer.asked(parser.parse_args(words[4:]))["train"] == train
+
+
+def test_what_makes_no_sense_leaves_nothing_behind(clips, home):
+    for ask, told in (
+        (dataclasses.replace(asked(clips), clips=()), "Add some clips"),
+        (dataclasses.replace(asked(clips), held_out=frozenset(range(3))), "Every clip is held out"),
+        (dataclasses.replace(asked(clips), init="no-such-checkpoint"), "no checkpoint"),
+        (asked(clips, crop=99), "crop"),
+        (asked(clips, nonsense=1), "nonsense"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            prepare(ask, home, WHO[0])
+    assert not home.folder.exists() or not [path for path in home.folder.iterdir() if path.is_dir()]
+
+
+def test_a_name_cannot_lead_elsewhere(clips, home):
+    ticket = prepare(asked(clips, "../../../evil"), home, WHO[0])
+    assert home.run(ticket).folder.resolve().is_relative_to(home.folder.resolve())
+
+
+def test_clips_are_held_out_of_each_class(clips):
+    def many(*labels):
+        return [dataclasses.replace(clips[0], source=Source(clips[0].source.clip, "x", label)) for label in labels]
+
+    assert hold_out(many("")) == frozenset() and hold_out([]) == frozenset()
+    assert hold_out(many("", "")) == {1}
+    held = hold_out(many(*"a" * 20, *"b" * 20, "c"))
+    assert 2 <= len(held) <= 8 and min(held) < 20 <= max(held) < 40
+
+
+def test_every_field_of_the_config_has_its_note_and_values_are_checked():
+    assert set(field_notes()) == {field.name for field in dataclasses.fields(TrainConfig)}
+    assert "clips a step" in field_notes()["batch_size"]
+    assert parse_fields({"steps": 5.0, "learning_rate": 1}) == {"steps": 5, "learning_rate": 1.0}
+    for values in ({"steps": 2.5}, {"steps": 0}, {"precision": "int4"}, {"what": 1}, {"steps": "x"}):
+        with pytest.raises(ConfigError):
+            parse_fields(values)
+
+
+def test_the_pace_is_measured_and_nothing_is_kept_of_it(tiny_checkpoint):
+    config = TrainConfig.from_dict(finetune.recipe(10) | {"crop": 64, "batch_size": 2})
+    before = (tiny_checkpoint / "model.safetensors").read_bytes()
+    measured = throughput.measure(str(tiny_checkpoint), config, "cpu")
+    assert 0 < measured.seconds < 60 and measured.batch_size == 2
+    assert (
+        throughput.Pace(0.5, "cpu", 4).steps_in(60) == 120
+        and throughput.Pace(100.0, "cpu", 4).steps_in(60) == throughput.LEAST_STEPS
+    )
+    assert (tiny_checkpoint / "model.safetensors").read_bytes() == before
+    assert throughput.devices()[-1] == "cpu"

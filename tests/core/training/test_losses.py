@@ -1,0 +1,49 @@
+"""Losses against values computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from avd_core.training import losses
+
+
+def test_reconstruction_is_the_mean_absolute_error():
+    assert losses.reconstruction_loss(torch.zeros(1, 3, 2, 4, 4), torch.full((1, 3, 2, 4, 4), 0.25)) == 0.25
+
+
+def test_the_guide_is_frame_t_halved():
+    clip = torch.stack([torch.full((1, 3, 4, 4), float(t)) for t in range(6)], dim=2)
+    assert losses.guide_loss(torch.full((1, 3, 4, 4), 3.0), clip) == 0
+    assert losses.guide_loss(torch.full((1, 3, 4, 4), 2.0), clip) == 1
+
+
+def test_adversarial_losses_mirror_each_other():
+    real, fake = torch.full((2, 3, 3), 1.0), torch.full((2, 3, 3), -1.0)
+    assert losses.adversarial_loss_d(real, fake).item() == pytest.approx(math.log1p(math.exp(-2)), abs=1e-6)
+    assert losses.adversarial_loss_g(real, fake).item() == pytest.approx(math.log1p(math.exp(2)), abs=1e-6)
+    assert losses.adversarial_loss_d(real, real).item() == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_gradient_penalty_of_a_linear_critic_is_its_squared_slope():
+    slope = torch.tensor([0.5, -2.0, 1.0])
+    images = torch.rand(4, 3, 2, 2, requires_grad=True)
+    logits = (images * slope[:, None, None]).sum(dim=1)  # (B,2,2); the mean map's slope is a quarter at each place
+    expected = (slope.square().sum() / 4).item()
+    assert losses.gradient_penalty(logits, images).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_spectrum_loss_counts_frequencies_and_not_places():
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.rand(2, 3, 4, 8, 8, generator=generator)
+    frame = clip[:, :, 2]
+    assert losses.spectrum_loss(frame, clip).item() == pytest.approx(0, abs=1e-6)
+    assert losses.spectrum_loss(frame.roll((3, 1), dims=(2, 3)), clip).item() == pytest.approx(0, abs=1e-6)
+    # A checkerboard of amplitude a is one coefficient, a * sqrt(8 * 8), of the 8 x 5 that a real transform has.
+    board = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
+    constant = torch.zeros(2, 3, 4, 8, 8)
+    assert losses.spectrum_loss(0.1 * board.expand(2, 3, 8, 8), constant).item() == pytest.approx(
+        0.1 * 8 / 40, rel=1e-4
+    )
