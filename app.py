@@ -25,12 +25,12 @@ if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it,
 from app.ui import build_app, launch  # noqa: E402
 from avd_core.explore.explorer import Explorer  # noqa: E402
 from avd_core.runs.limits import LimitError  # noqa: E402
-from avd_core.runs.registry import HomeError  # noqa: E402
+from avd_core.runs.registry import RegistryError  # noqa: E402
 
 # At module level, where `gradio app.py` and Spaces look for it.
 try:
     demo = build_app(Explorer())
-except (HomeError, LimitError) as error:
+except (RegistryError, LimitError) as error:
     sys.exit(str(error))
 
 

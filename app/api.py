@@ -15,7 +15,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import FIRST, Desk
+from app.context import FIRST, PageContext
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
 from avd_core.media.video import write_mp4
 
@@ -26,8 +26,8 @@ FAULT = "Something broke here, and it was not your file. Please try again."
 class Api:
     """Called by programs; every answer's files lie on the shelf, and go when the page's do."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.visits, self.checkpoint = desk.visits, desk.checkpoint
+    def __init__(self, context: PageContext) -> None:
+        self.explorations, self.checkpoint = context.explorations, context.checkpoint
         clip = gr.File(label="the video: MP4, MOV, AVI, MKV, WebM or GIF", visible=False)
         image = gr.File(label="a distilled PNG, or any PNG, JPEG or WebP", visible=False)
         checkpoint = gr.Textbox(self.checkpoint, label="one that the page offers", visible=False)
@@ -76,12 +76,12 @@ class Api:
         from avd_core.classifiers.saliency import METHODS
 
         self._known("saliency method", cam, METHODS)
-        self._known("classifier", classifier, self.visits.explorer.classifiers())
+        self._known("classifier", classifier, self.explorations.explorer.classifiers())
         request = ExploreRequest(
             Path(clip), self._checkpoint(checkpoint), start, seconds, whole, classifier, cam, target or None
         )
-        result = self.visits.explorer.explore(request)
-        files = result.save(self.visits.shelf.folder())
+        result = self.explorations.explorer.explore(request)
+        files = result.save(self.explorations.store.folder())
         return *map(str, (files.distilled, files.restored, files.comparison, files.cam)), result.report()
 
     def distill(
@@ -98,8 +98,8 @@ class Api:
             The PNG that /restore plays, and the facts: checkpoint, fingerprint, frames, size, fps, window, notes.
         """
         window = {"start": start, "seconds": seconds, "whole": whole}
-        made = self.visits.explorer.distill(Path(clip), checkpoint=self._checkpoint(checkpoint), **window)
-        path = made.save(self.visits.shelf.folder() / "distilled.png")
+        made = self.explorations.explorer.distill(Path(clip), checkpoint=self._checkpoint(checkpoint), **window)
+        path = made.save(self.explorations.store.folder() / "distilled.png")
         said = _said(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
         return str(path), said | {
             "window": {"start": made.clip.start, "seconds": made.clip.seconds}, "notes": list(made.clip.notes)
@@ -114,8 +114,8 @@ class Api:
             The clip (MP4), and the facts: checkpoint, fingerprint, frames, size, fps, notes.
         """
         chosen = self._checkpoint(checkpoint) if checkpoint else None
-        played = self.visits.explorer.restore(Path(image), checkpoint=chosen, fps=fps)
-        path = write_mp4(self.visits.shelf.folder() / "restored.mp4", played.frames, played.fps)
+        played = self.explorations.explorer.restore(Path(image), checkpoint=chosen, fps=fps)
+        path = write_mp4(self.explorations.store.folder() / "restored.mp4", played.frames, played.fps)
         said = _said(played.checkpoint, played.fingerprint, played.frames.shape, played.fps)
         return str(path), said | {"notes": list(played.notes)}
 
@@ -137,19 +137,19 @@ class Api:
         """
         from avd_core.explore.comparison import CompareRequest, compare
 
-        explorer = self.visits.explorer
+        explorer = self.explorations.explorer
         self._known("classifier", classifier, explorer.classifiers())
         names = [name.strip() for name in (checkpoints or "").split(",") if name.strip()] or explorer.checkpoints()
         asked = tuple(self._checkpoint(name) for name in names)
         request = CompareRequest(Path(clip), asked, start, seconds, whole, classifier, self._checkpoint(judge))
         *_, comparison = compare(explorer, request)
-        folder = comparison.save(self.visits.shelf.folder() / "comparison")
+        folder = comparison.save(self.explorations.store.folder() / "comparison")
         everything = shutil.make_archive(str(folder.with_name("everything")), "zip", folder)
         return str(folder / "sheet.png"), everything, comparison.report()
 
     def _checkpoint(self, name: str | None) -> str:
         name = name or self.checkpoint
-        self._known("checkpoint", name, [self.checkpoint, *self.visits.explorer.checkpoints()])
+        self._known("checkpoint", name, [self.checkpoint, *self.explorations.explorer.checkpoints()])
         return name
 
     def _known(self, what: str, name: str, known: Any) -> None:

@@ -17,10 +17,10 @@ import gradio as gr
 
 from app.render import fragments
 from app.services import deep_links
-from app.services.deep_links import Arrival, Offer
-from app.services.explorations import Visits
-from app.services.finetuning import Tuning
-from app.services.history import Recents
+from app.services.deep_links import Choices, DeepLink
+from app.services.explorations import Explorations
+from app.services.finetuning import FinetuneService
+from app.services.history import History
 from avd_core import examples
 
 # How events run. A first picture never waits behind somebody's long work: each kind has a queue of its own.
@@ -30,8 +30,8 @@ FIRST = QUIET | {"concurrency_id": "first", "concurrency_limit": 6, "trigger_mod
 LONG = QUIET | {"concurrency_id": "long", "concurrency_limit": 1, "trigger_mode": "once"}
 # A few seconds of work: it holds up nobody's first picture, and waits for nobody's storyboard.
 SHORT = QUIET | {"concurrency_id": "short", "concurrency_limit": 1, "trigger_mode": "once"}
-KEPT = "Nothing else changed: below is still your last result."
-FORGOTTEN = fragments.problem("This page was left alone for long.", "Please drop the clip in again.")
+RESULT_KEPT = "Nothing else changed: below is still your last result."
+SESSION_EXPIRED = fragments.problem("This page was left alone for long.", "Please drop the clip in again.")
 EXPLORE = "explore"  # the id of the tab that opens clips
 
 Updates = dict[Any, Any]
@@ -50,7 +50,7 @@ def calls_off(button: gr.Button, works: list, handler: Callable[..., Updates], i
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpenRequest:
     """A clip that a tab wants opened in Explore.
 
     Attributes:
@@ -74,15 +74,15 @@ class Opening:
     number: int = field(default_factory=lambda: next(_numbers))  # the same clip opened again is news too
 
 
-class Desk:
+class PageContext:
     """What tabs share; built inside the page, before them.
 
     Attributes:
         page: the page they stand on.
         visits: clips on their way through the explorer, `visits.explorer`.
         checkpoint: the one that is chosen at first.
-        visit: the `Visit` that Explore shows this visitor, or None.
-        opening: the `Opening` wanted last, or None.
+        visit: the `ExplorationView` that Explore shows this visitor, or None.
+        opening: the `OpenRequest` wanted last, or None.
         tabs: the tabs' frame.
         names: the tabs' ids, in their order.
         recents: what each visitor looked at last.
@@ -97,32 +97,34 @@ class Desk:
     REMEMBERED = "() => [window.door.remembered()]"
     tabs: gr.Tabs
 
-    def __init__(self, page: gr.Blocks, visits: Visits, checkpoint: str) -> None:
-        self.page, self.visits, self.checkpoint = page, visits, checkpoint
+    def __init__(self, page: gr.Blocks, explorations: Explorations, checkpoint: str) -> None:
+        self.page, self.explorations, self.checkpoint = page, explorations, checkpoint
         self.names = [EXPLORE]
-        self.recents = Recents(visits.shelf.seconds)
-        self.tuning = Tuning(visits.explorer, visits.shelf)
+        self.recents = History(explorations.store.seconds)
+        self.tuning = FinetuneService(explorations.explorer, explorations.store)
         self.mine = gr.State(())
         # Outside of every tab: what stands in one that is not open has not read the browser's store (gradio 6.31).
         self.secret = gr.BrowserState(None, storage_key="avd-finetune", secret=self.tuning.browser_secret())
-        self.visit, self.opening, self.landing = gr.State(None), gr.State(None), gr.State(None)
+        self.view, self.opening, self.landing = gr.State(None), gr.State(None), gr.State(None)
         self.remembered = gr.JSON(visible=False)
         self.regrets = gr.HTML(visible=False, elem_id="regrets", apply_default_css=False)
 
-    def open(self, opening: Opening) -> Updates:
+    def open(self, opening: OpenRequest) -> Updates:
         """What a handler answers to have a clip opened in Explore; `opened` names the outputs it needs."""
         return {self.opening: opening, self.tabs: gr.Tabs(selected=EXPLORE)}
 
     def checkpoints(self, mine: Iterable[str] = ()) -> list[tuple[str, str]]:
         """What a visitor can choose among: the page's own, those that are loaded, and what the visitor trained."""
-        return named(dict.fromkeys([self.checkpoint, *self.visits.explorer.checkpoints(), *mine]))
+        return named(dict.fromkeys([self.checkpoint, *self.explorations.explorer.checkpoints(), *mine]))
 
-    def offer(self, classifiers: Iterable[str] = (), methods: Iterable[str] = ()) -> Offer:
+    def offer(self, classifiers: Iterable[str] = (), methods: Iterable[str] = ()) -> Choices:
         """What a link can ask for and a browser remember."""
-        checkpoints = dict.fromkeys([self.checkpoint, *self.visits.explorer.checkpoints()])
-        return Offer(tuple(examples.SCENES), tuple(checkpoints), tuple(self.names), tuple(classifiers), tuple(methods))
+        checkpoints = dict.fromkeys([self.checkpoint, *self.explorations.explorer.checkpoints()])
+        return Choices(
+            tuple(examples.SCENES), tuple(checkpoints), tuple(self.names), tuple(classifiers), tuple(methods)
+        )
 
-    def arrive(self, remembered: Any, offer: Offer, request: gr.Request) -> tuple[Arrival, Updates]:
+    def arrive(self, remembered: Any, offer: Choices, request: gr.Request) -> tuple[DeepLink, Updates]:
         """Somebody opens the page; what to open for them is in the updates, if it is not what everybody sees first.
 
         The outputs it needs are `arrived`.
@@ -136,10 +138,10 @@ class Desk:
             updates[self.regrets] = gr.HTML(told, visible=True)
         usual = offer.classifiers[0], offer.methods[0]
         if arrival.query(offer) or (arrival.classifier, arrival.method) != usual:
-            clip, title = self.visits.clip(arrival.example), examples.SCENES[arrival.example].title
+            clip, title = self.explorations.clip(arrival.example), examples.SCENES[arrival.example].title
             window = {"start": arrival.start, "seconds": arrival.seconds, "whole": arrival.whole}
             look = {"checkpoint": arrival.checkpoint, "classifier": arrival.classifier, "method": arrival.method}
-            updates[self.opening] = Opening(clip, title, **window, **look)
+            updates[self.opening] = OpenRequest(clip, title, **window, **look)
         return arrival, updates
 
     @property

@@ -10,11 +10,11 @@ import gradio as gr
 
 from app import theme
 from app.api import Api
-from app.context import Desk
+from app.context import PageContext
 from app.render import fragments
-from app.services.explorations import Visits
+from app.services.explorations import Explorations
 from app.services.result_store import KEEP_HOURS, SWEEP_SECONDS
-from app.shell import Door
+from app.shell import PageShell
 from app.tabs import batch, compare, evidence, explore, finetune, probe, restore, storyboard
 from avd_core.explore.explorer import DEFAULT_CHECKPOINT, Explorer
 from avd_core.runs.registry import default_home
@@ -35,18 +35,20 @@ def build_app(explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> gr.Blocks:
     sweep = min(SWEEP_SECONDS, keep)
     with gr.Blocks(title="AVD Explorer", analytics_enabled=False, delete_cache=(sweep, keep), fill_width=True) as page:
         gr.HTML(fragments.HEADER)
-        desk = Desk(page, Visits(explorer, keep), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT)
-        desk.names, frames = [tab.ID for tab in TABS], []
-        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as desk.tabs:
+        context = PageContext(
+            page, Explorations(explorer, keep), os.environ.get("AVD_CHECKPOINT") or DEFAULT_CHECKPOINT
+        )
+        context.names, frames = [tab.ID for tab in TABS], []
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as context.tabs:
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"{tab.ID}-tab") as frame:
                     frames.append(frame)
-                    built.append(tab.build(desk, frame))
-        Door(desk, built[0], frames)
-        Api(desk)
+                    built.append(tab.build(context, frame))
+        PageShell(context, built[0], frames)
+        Api(context)
     page.queue(max_size=64)
     page.preparations = [tab.prepare for tab in built if hasattr(tab, "prepare")]
-    page.preparations.append(lambda: desk.visits.shelf.keep_swept(sweep))
+    page.preparations.append(lambda: context.explorations.store.keep_swept(sweep))
     return page
 
 

@@ -254,7 +254,7 @@ class TrainConfig(_Config):
 
 # How a preset is trained where that is not the default: `paper` by what was published, and by nothing else; `tiny`
 # without JPEG, for which it is too small.
-RECIPES: dict[str, dict[str, Any]] = {
+PRESET_OVERRIDES: dict[str, dict[str, Any]] = {
     "paper": {"guide_weight": 0.0, "jpeg_share": 0.0, "adv_weight": 0.02},
     "tiny": {"jpeg_share": 0.0},
 }
@@ -264,4 +264,4 @@ FROM_NOTHING: dict[str, Any] = {"steps": 4800, "adv_start": 500, "jpeg_start": 2
 
 def usual(preset: str, *, from_nothing: bool) -> dict[str, Any]:
     """The fields of `TrainConfig` that `avd train` takes for a preset, from nothing or on, where told no other."""
-    return (FROM_NOTHING if from_nothing else {}) | RECIPES.get(preset, {})
+    return (FROM_NOTHING if from_nothing else {}) | PRESET_OVERRIDES.get(preset, {})

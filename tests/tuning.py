@@ -59,12 +59,12 @@ def waited(run: Run, *until: str, seconds: float = 120.0) -> str:
         if status in until or (not until and status not in ("queued", *AT_WORK)):
             return status
         time.sleep(0.1)
-    raise AssertionError(f"still {look(run)} after {seconds} s: {run.last_words()}")
+    raise AssertionError(f"still {look(run)} after {seconds} s: {run.log_tail()}")
 
 
 def waited_for_steps(run: Run, count: int, seconds: float = 120.0) -> None:
     """Waits until a run has made so many steps."""
     end = time.monotonic() + seconds
     while len(run.metrics()) < count:
-        assert time.monotonic() < end and look(run).status in ("queued", *AT_WORK), (look(run), run.last_words())
+        assert time.monotonic() < end and look(run).status in ("queued", *AT_WORK), (look(run), run.log_tail())
         time.sleep(0.05)

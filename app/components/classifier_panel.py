@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import gradio as gr
 
 from app.components.long_task import Job
-from app.context import FIRST, FORGOTTEN, KEPT, LONG, QUIET, Desk, Updates, calls_off, message
+from app.context import FIRST, LONG, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, Updates, calls_off, message
 from app.render import fragments, recognition, saliency
-from app.services.background import Work
-from app.services.explorations import Visit, fast
+from app.services.background import BackgroundTask
+from app.services.explorations import ExplorationView, fast
 from avd_core.classifiers.names import any_allowed, is_foreign, takes_labels, titled, with_labels, without_labels
 from avd_core.explore.results import DEFAULT_CLASSIFIER, DEFAULT_METHOD, Exploration
 from avd_core.runs.registry import head_of
@@ -31,7 +31,7 @@ class Ticket:
     asked: object
 
 
-class LookPanel:
+class ClassifierPanel:
     """Cards about the classifier; constructed where they are to stand.
 
     Attributes:
@@ -39,14 +39,14 @@ class LookPanel:
         classifier: asked for by each exploration, as is `method`.
     """
 
-    def __init__(self, desk: Desk, turns: Mapping[str, object]) -> None:
+    def __init__(self, context: PageContext, turns: Mapping[str, object]) -> None:
         """Lays the panel out in the current context.
 
         Args:
             desk: what it shares with the tabs.
             turns: of each session what it started last: a look at an image that was replaced meanwhile is not shown.
         """
-        self.visits, self.visit, self.turns = desk.visits, desk.visit, turns
+        self.explorations, self.view, self.turns = context.explorations, context.view, turns
         self.looks: dict[str, Ticket] = {}
         self.took: dict[str, float] = {}  # seconds of the last check
         self.slots: dict[str, gr.HTML] = {}
@@ -92,21 +92,21 @@ class LookPanel:
     def wire(self, around: Mapping[str, gr.HTML]) -> None:
         """Wires the panel's controls; of `around` it answers into the slots message, links and details."""
         self.around = {name: around[name] for name in ("message", "links", "details")}
-        looked = [*self.around.values(), *self.slots.values(), self.visit, *self.shown]
+        looked = [*self.around.values(), *self.slots.values(), self.view, *self.shown]
         looking = FIRST | {
             "trigger_mode": "always_last", "show_progress": "full", "show_progress_on": self.slots["saliency"]
         }  # fmt: skip
         # `select` does not come for a choice by keyboard. `input` does, and twice for one by mouse (gradio 6.31):
         # hence `_is_shown`, and `looks` for the second while the first is at work.
         for change in (self.target.input, self.method.input):
-            change(self._on_look, [self.visit, self.method, self.target], looked, **looking)
-        self.classifier.input(self._on_classifier, [self.visit, self.method, self.classifier], looked, **looking)
+            change(self._on_look, [self.view, self.method, self.target], looked, **looking)
+        self.classifier.input(self._on_classifier, [self.view, self.method, self.classifier], looked, **looking)
 
         asks = {
-            self.switch: (self._on_switch, [self.visit, self.method, self.wanted, self.labels]),
-            self.run: (self._on_run, [self.visit, self.method, self.target]),
-            self.check: (self._on_check, [self.visit]),
-            self.through: (self._on_through, [self.visit]),
+            self.switch: (self._on_switch, [self.view, self.method, self.wanted, self.labels]),
+            self.run: (self._on_run, [self.view, self.method, self.target]),
+            self.check: (self._on_check, [self.view]),
+            self.through: (self._on_through, [self.view]),
         }
         for job, (handler, inputs) in asks.items():
             asked = [job.button.click, self.labels.submit] if job is self.switch else [job.button.click]
@@ -122,11 +122,11 @@ class LookPanel:
         choices = [self.classifier, self.wanted, self.labels, self.target, self.method]
         return [*choices, *(output for job in self.jobs for output in job.outputs)]
 
-    def show(self, visit: Visit) -> Updates:
+    def show(self, view: ExplorationView) -> Updates:
         """The choices that go with a finished visit."""
         from avd_core.classifiers.saliency import METHODS
 
-        explorer, result = self.visits.explorer, visit.result
+        explorer, result = self.explorations.explorer, view.result
         seen, told = result.recognition, result.saliency
         best = [prediction.label for prediction in seen.topk]
         labels = dict.fromkeys([*best, *explorer.labels(seen.classifier)])  # the likely ones on top
@@ -161,7 +161,7 @@ class LookPanel:
         in_use, seen = result.request.classifier, result.recognition
         head = head_of(result.request.checkpoint)  # trained on such images, by their owner
         own = [head] if head else []
-        names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.visits.explorer.classifiers(), *own, in_use])
+        names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorations.explorer.classifiers(), *own, in_use])
         return [
             (f"{titled(name)} · {seen.classifier} stands in" if name == in_use and seen.notice else titled(name), name)
             for name in names
@@ -169,95 +169,97 @@ class LookPanel:
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _on_look(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Updates:
-        if visit is not None and not _is_shown(visit, method=method, target=target):
-            seconds = self.visits.explorer.saliency_seconds(visit.result.recognition.classifier).get(method, 0)
+    def _on_look(self, view: ExplorationView | None, method: str, target: str | None, request: gr.Request) -> Updates:
+        if view is not None and not _is_shown(view, method=method, target=target):
+            seconds = self.explorations.explorer.saliency_seconds(view.result.recognition.classifier).get(method, 0)
             if seconds > SLOW and method != fast(method):  # the fast ones run at once on a busy machine, too
                 from avd_core.classifiers.saliency import METHODS
 
                 words = f"Run {METHODS[method]}"
                 return {self.run.row: gr.Row(visible=True), **self.run.idle(seconds, words)}
-        return self._looked(visit, request, method=method, target=target)
+        return self._looked(view, request, method=method, target=target)
 
-    def _on_classifier(self, visit: Visit | None, method: str, name: str, request: gr.Request) -> Updates:
-        if visit is not None and is_foreign(name or ""):  # may have to be downloaded first
-            return self._offered(visit, name)
+    def _on_classifier(self, view: ExplorationView | None, method: str, name: str, request: gr.Request) -> Updates:
+        if view is not None and is_foreign(name or ""):  # may have to be downloaded first
+            return self._offered(view, name)
         # A classifier new to this machine has not shown yet how slow a method is with it.
-        return self._looked(visit, request, method=fast(method), target=None, classifier=name)
+        return self._looked(view, request, method=fast(method), target=None, classifier=name)
 
     def _on_switch(
-        self, visit: Visit | None, method: str, wanted: str | None, labels: str, request: gr.Request
+        self, view: ExplorationView | None, method: str, wanted: str | None, labels: str, request: gr.Request
     ) -> Iterator[Updates]:
         """Another library's classifier, after a click."""
 
-        def work(_tell: Tell) -> Visit:
+        def work(_tell: Tell) -> ExplorationView:
             name = with_labels(wanted, re.split(r"[,;\n]", labels)) if takes_labels(wanted) else wanted
-            return self.visits.look(visit, classifier=name, method=fast(method), target=None)
+            return self.explorations.look(view, classifier=name, method=fast(method), target=None)
 
-        yield from self._worked(self.switch, visit, work, request)
+        yield from self._worked(self.switch, view, work, request)
 
-    def _on_run(self, visit: Visit | None, method: str, target: str | None, request: gr.Request) -> Iterator[Updates]:
+    def _on_run(
+        self, view: ExplorationView | None, method: str, target: str | None, request: gr.Request
+    ) -> Iterator[Updates]:
         """A slow method, after a click."""
 
-        def work(tell: Tell) -> Visit:
-            return self.visits.look(visit, method=method, target=target, progress=tell)
+        def work(tell: Tell) -> ExplorationView:
+            return self.explorations.look(view, method=method, target=target, progress=tell)
 
-        yield from self._worked(self.run, visit, work, request)
+        yield from self._worked(self.run, view, work, request)
 
-    def _on_check(self, visit: Visit | None, request: gr.Request) -> Iterator[Updates]:
+    def _on_check(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
         """Whether the map tells the truth."""
 
-        def work(tell: Tell) -> Visit:
-            result, begun = visit.result, time.perf_counter()
-            told = self.visits.explorer.faithfulness(
+        def work(tell: Tell) -> ExplorationView:
+            result, begun = view.result, time.perf_counter()
+            told = self.explorations.explorer.faithfulness(
                 result.distilled, result.saliency, result.recognition.classifier, progress=tell
             )
             self.took[ROAD] = time.perf_counter() - begun
-            return self.visits.known(visit, replace(result, saliency=replace(result.saliency, faithfulness=told)))
+            return self.explorations.known(view, replace(result, saliency=replace(result.saliency, faithfulness=told)))
 
-        yield from self._worked(self.check, visit, work, request)
+        yield from self._worked(self.check, view, work, request)
 
-    def _on_through(self, visit: Visit | None, request: gr.Request) -> Iterator[Updates]:
+    def _on_through(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
         """Where the classifier looks in every restored frame."""
 
-        def work(tell: Tell) -> Visit:
-            result = visit.result
+        def work(tell: Tell) -> ExplorationView:
+            result = view.result
             label, method = result.saliency.label, result.saliency.method
-            frames = self.visits.explorer.saliency_over_time(
+            frames = self.explorations.explorer.saliency_over_time(
                 result.restored, label, result.recognition.classifier, method, tell
             )
-            return self.visits.known(visit, replace(result, saliency=replace(result.saliency, frames=frames)))
+            return self.explorations.known(view, replace(result, saliency=replace(result.saliency, frames=frames)))
 
-        yield from self._worked(self.through, visit, work, request)
+        yield from self._worked(self.through, view, work, request)
 
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def _looked(self, visit: Visit | None, request: gr.Request, **look: str | None) -> Updates:
+    def _looked(self, view: ExplorationView | None, request: gr.Request, **look: str | None) -> Updates:
         """Looks anew at the image that is shown, and only that part of the page changes."""
         message_slot = self.around["message"]
-        if visit is None:
-            return {message_slot: FORGOTTEN}
-        ticket = Ticket(self.turns.get(request.session_hash), (visit.result.request.clip, *look.items()))
-        if _is_shown(visit, **look) or self.looks.get(request.session_hash) == ticket:
+        if view is None:
+            return {message_slot: SESSION_EXPIRED}
+        ticket = Ticket(self.turns.get(request.session_hash), (view.result.request.clip, *look.items()))
+        if _is_shown(view, **look) or self.looks.get(request.session_hash) == ticket:
             return {message_slot: gr.skip()}
         self.looks[request.session_hash] = ticket
         try:
-            visit = self.visits.look(visit, **look)
+            view = self.explorations.look(view, **look)
         except Exception as error:
-            return {message_slot: message(error, KEPT)}
+            return {message_slot: message(error, RESULT_KEPT)}
         if self.turns.get(request.session_hash) is not ticket.turn:  # another clip has come meanwhile
             return {message_slot: gr.skip()}
-        return self._known(visit)
+        return self._known(view)
 
-    def _offered(self, visit: Visit, name: str) -> Updates:
+    def _offered(self, view: ExplorationView, name: str) -> Updates:
         """A classifier that waits for a click; until then the page goes on with the one in use."""
-        in_use, title = visit.result.request.classifier, titled(without_labels(name))
+        in_use, title = view.result.request.classifier, titled(without_labels(name))
         words = f"Ask {title}" if takes_labels(name) else f"Load {title}"
         return (
-            self.show(visit)
+            self.show(view)
             if name == in_use
             else {
-                self.classifier: gr.Dropdown(self._classifiers(visit.result), value=in_use),
+                self.classifier: gr.Dropdown(self._classifiers(view.result), value=in_use),
                 self.wanted: name,
                 self.labels: gr.Textbox(visible=takes_labels(name)),
                 self.switch.row: gr.Row(visible=True),
@@ -266,15 +268,15 @@ class LookPanel:
         )
 
     def _worked(
-        self, job: Job, visit: Visit | None, work: Callable[[Tell], Visit], request: gr.Request
+        self, job: Job, view: ExplorationView | None, work: Callable[[Tell], ExplorationView], request: gr.Request
     ) -> Iterator[Updates]:
         """Tells how far the work is, then shows what it found, unless the visitor has gone on to something else."""
-        if visit is None:
-            yield {self.around["message"]: FORGOTTEN} | job.free()
+        if view is None:
+            yield {self.around["message"]: SESSION_EXPIRED} | job.free()
             return
         session = request.session_hash
         ticket = self.looks[session] = Ticket(self.turns.get(session), object())
-        at_work = Work(work)
+        at_work = BackgroundTask(work)
 
         def overtaken() -> bool:
             return self.looks.get(session) is not ticket or self.turns.get(session) is not ticket.turn
@@ -289,19 +291,19 @@ class LookPanel:
                 yield self._known(known)
         except Exception as error:
             if not overtaken():
-                yield {self.around["message"]: message(error, KEPT)} | job.free()
+                yield {self.around["message"]: message(error, RESULT_KEPT)} | job.free()
         finally:
             at_work.stop()
 
-    def _known(self, visit: Visit) -> Updates:
+    def _known(self, view: ExplorationView) -> Updates:
         slots = self.around | self.slots
-        pieces = {slot: visit.pieces.get(name, "") for name, slot in slots.items()}
-        return pieces | {self.visit: visit} | self.show(visit)
+        pieces = {slot: view.pieces.get(name, "") for name, slot in slots.items()}
+        return pieces | {self.view: view} | self.show(view)
 
 
-def _is_shown(visit: Visit, *, method: str, target: str | None, classifier: str | None = None) -> bool:
+def _is_shown(view: ExplorationView, *, method: str, target: str | None, classifier: str | None = None) -> bool:
     """Whether a look is what the page shows already."""
-    result = visit.result
+    result = view.result
     if classifier is not None:
         return classifier == result.request.classifier and method == result.saliency.method
     # None: the box was emptied, to type another class into it.

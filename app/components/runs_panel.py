@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import QUIET, Desk, Opening, Updates, message
+from app.context import QUIET, OpenRequest, PageContext, Updates, message
 from app.render import finetune as render
 from app.render import fragments
 from app.services import auth
-from app.services.compute import Places
-from app.services.finetuning import Watch
-from avd_core.runs.registry import Ticket, owner_of
+from app.services.compute import ComputeBackends
+from app.services.finetuning import RunView
+from avd_core.runs.registry import RunRecord, owner_of
 
 TICK = 1.5  # seconds between two looks at a run
 REMEMBERED = 1000  # sessions of which is known what they were told last
@@ -39,9 +39,9 @@ class RunsPanel:
         told: where what went wrong is said.
     """
 
-    def __init__(self, desk: Desk, told: gr.HTML) -> None:
-        self.desk, self.tuning, self.secret, self.message = desk, desk.tuning, desk.secret, told
-        self.places = Places(desk.tuning)
+    def __init__(self, context: PageContext, told: gr.HTML) -> None:
+        self.context, self.tuning, self.secret, self.message = context, context.tuning, context.secret, told
+        self.places = ComputeBackends(context.tuning)
         self.told: OrderedDict[str, dict[str, str]] = OrderedDict()  # of each session what it shows
         self.chosen = gr.State(None)
         self._lay_out()
@@ -90,7 +90,7 @@ class RunsPanel:
     def wire(self) -> None:
         """Connects what is laid out; after everything else of the tab is."""
         known = [self.secret, self.chosen]
-        self.desk.page.unload(self._leave)
+        self.context.page.unload(self._leave)
         self.timer.tick(self._on_tick, known, self.seen, **AT_ONCE)
         self.slots["runs"].click(self._on_choose, self.secret, self.seen, **EACH)
         for name in ("stop", "save", "preview"):
@@ -98,7 +98,7 @@ class RunsPanel:
             self.actions[name].click(getattr(self, f"_on_{name}"), known, self.seen, **AT_ONCE)
         for name in ("resume", "delete"):  # these may have to ask the Hub
             self.actions[name].click(getattr(self, f"_on_{name}"), known, self.seen, **EACH)
-        opened = [*self.desk.opened, self.desk.mine, self.message]
+        opened = [*self.context.opened, self.context.mine, self.message]
         self.actions["use"].click(self._on_use, known, opened, **EACH)
         self.push.click(self._on_push, [*known, self.repo, self.private], self.slots["pushed"], **EACH)
 
@@ -144,9 +144,9 @@ class RunsPanel:
             name, clip = self.tuning.offer(ticket), self.tuning.judged_clips(ticket)[0]
         except Exception as error:
             return {self.message: message(error, "")}
-        opening = Opening(clip.clip, clip.title, whole=True, checkpoint=name, classifier=self.tuning.head(ticket))
+        opening = OpenRequest(clip.clip, clip.title, whole=True, checkpoint=name, classifier=self.tuning.head(ticket))
         mine = self.tuning.checkpoints(owner_of(secret))
-        return self.desk.open(opening) | {self.desk.mine: mine, self.message: ""}
+        return self.context.open(opening) | {self.context.mine: mine, self.message: ""}
 
     def _on_push(
         self, secret: Any, chosen: str | None, repo: str, private: bool, signed_in: gr.OAuthToken | None = None
@@ -194,7 +194,7 @@ class RunsPanel:
             updates |= self._buttons(watch)
         return updates
 
-    def _buttons(self, watch: Watch | None) -> Updates:
+    def _buttons(self, watch: RunView | None) -> Updates:
         """Only what can be done is there to be clicked."""
         status = watch.look.status if watch else ""
         over = watch is not None and watch.over
@@ -210,7 +210,7 @@ class RunsPanel:
         updates: Updates = {button: gr.Button(visible=bool(visible[name])) for name, button in self.actions.items()}
         return updates | {self.sharing: gr.Accordion(visible=bool(visible["use"]))}
 
-    def _done(self, secret: Any, chosen: str | None, request: gr.Request, act: Callable[[Ticket], None]) -> Updates:
+    def _done(self, secret: Any, chosen: str | None, request: gr.Request, act: Callable[[RunRecord], None]) -> Updates:
         """Does something to one of the visitor's own runs; another's is none."""
         try:
             act(self.tuning.home.find(owner_of(secret), chosen))

@@ -10,11 +10,11 @@ from html import escape
 
 from app.render import reels
 from app.render.fragments import card, hint, ordinal, percent, progress, signed
-from app.render.sprites import Sheet
+from app.render.sprites import SpriteSheet
 from avd_core.explore.before_after import Judgement
 
 
-def verdict(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, Sheet | str]], held_out: bool) -> str:
+def verdict(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, SpriteSheet | str]], held_out: bool) -> str:
     """Before and after, clip by clip.
 
     Args:
@@ -35,7 +35,7 @@ def verdict(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, Sheet
     return card("tune-verdict", "Before and after", body + hint(told))
 
 
-def _judged(number: int, judgement: Judgement, pictures: Mapping[str, Sheet | str]) -> str:
+def _judged(number: int, judgement: Judgement, pictures: Mapping[str, SpriteSheet | str]) -> str:
     count, height, width, _ = judgement.before.restored.shape
     original = pictures["original"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from app.render import reels
 from app.render.fragments import percent
-from app.render.sprites import Sheet
+from app.render.sprites import SpriteSheet
 from avd_core.classifiers.names import titled
 from avd_core.explore.time_probe import VARIANTS, Play, TimeProbe
 
@@ -37,7 +37,7 @@ class Pictures:
 
     image: str
     difference: str
-    restored: Sheet
+    restored: SpriteSheet
 
 
 def show(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from html import escape
 
-from app.render.sprites import Sheet
+from app.render.sprites import SpriteSheet
 
 
-def reel(key: str, sheet: Sheet, words: str) -> str:
+def reel(key: str, sheet: SpriteSheet, words: str) -> str:
     """A clip that plays with its group.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.render import reels
 from app.render.fragments import hint, notes, seconds, signed, ticks
-from app.render.sprites import Sheet
+from app.render.sprites import SpriteSheet
 from avd_core.analysis.changes import Change
 from avd_core.analysis.metrics import PSNR_CAP
 from avd_core.analysis.survival import SWEEPS, Survival
@@ -94,7 +94,9 @@ def easel(address: str, size: tuple[int, int], moving: tuple[int, int, int, int]
 </figure>"""
 
 
-def played(*, before: Sheet, after: Sheet, heat: Sheet, change: Change, fps: float, fed: str, touched: bool) -> str:
+def played(
+    *, before: SpriteSheet, after: SpriteSheet, heat: SpriteSheet, change: Change, fps: float, fed: str, touched: bool
+) -> str:
     """The clip before and after, and where and when it changed.
 
     Args:

@@ -21,7 +21,7 @@ QUALITY = 90  # JPEG, for the eye; what is measured and saved never goes through
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SpriteSheet:
     """A clip as one picture.
 
     Attributes:
@@ -42,7 +42,7 @@ def data_address(data: bytes, kind: str = "jpeg") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def sheet(frames: np.ndarray, address: Callable[[bytes], str] = data_address) -> Sheet:
+def sheet(frames: np.ndarray, address: Callable[[bytes], str] = data_address) -> SpriteSheet:
     """Lays out a clip (T, H, W, 3); places left over are black.
 
     Args:
@@ -55,7 +55,7 @@ def sheet(frames: np.ndarray, address: Callable[[bytes], str] = data_address) ->
     tiles = np.zeros((rows * columns, height, width, 3), np.uint8)
     tiles[:count] = frames
     picture = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
-    return Sheet(address(jpeg(picture)), count, columns, (height, width))
+    return SpriteSheet(address(jpeg(picture)), count, columns, (height, width))
 
 
 def jpeg(image: np.ndarray) -> bytes:

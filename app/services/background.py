@@ -10,11 +10,11 @@ Result = TypeVar("Result")
 PATIENCE = 0.25  # seconds between two looks at how far it is
 
 
-class Stopped(Exception):
+class TaskCancelled(Exception):
     """Raised inside the work, by telling how far it is after it was stopped."""
 
 
-class Work(Generic[Result]):
+class BackgroundTask(Generic[Result]):
     """Runs `work(tell)` on a thread of its own; `tell` takes the share that is done, 0 to 1.
 
     The handler, a generator, goes through `shares`, asks for the `result`, and stops the work in its `finally`, which
@@ -54,5 +54,5 @@ class Work(Generic[Result]):
 
     def _tell(self, share: float) -> None:
         if self._stopped.is_set():
-            raise Stopped
+            raise TaskCancelled
         self._share = share

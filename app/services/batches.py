@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.context import Opening
+from app.context import OpenRequest
 from app.render import batch as render
 from app.render import fragments
-from app.services.result_store import Shelf
-from avd_core.explore.batch import Inspected, InspectRequest, inspect, write_csv
+from app.services.result_store import ResultStore
+from avd_core.explore.batch import BatchRequest, Inspected, inspect, write_csv
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import save_distilled
 
@@ -19,7 +19,7 @@ EVERY = 0.4  # seconds between two looks at a growing gallery: each sends all of
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Batch:
     """What one visitor's gallery shows.
 
     Attributes:
@@ -31,7 +31,7 @@ class Inspection:
         left: seconds that the rest will take, as far as one can tell.
     """
 
-    request: InspectRequest
+    request: BatchRequest
     skipped: tuple[str, ...]
     folder: Path
     rows: tuple[Inspected, ...] = ()
@@ -62,9 +62,9 @@ class Inspection:
     def links(self) -> str:
         """What can be saved."""
         path = write_csv(self.folder / "inspection.csv", self.rows)
-        return fragments.downloads([("Figures, CSV", Shelf.address(path), path.name)])
+        return fragments.downloads([("Figures, CSV", ResultStore.address(path), path.name)])
 
-    def opening(self, number: int) -> Opening:
+    def opening(self, number: int) -> OpenRequest:
         """The clip of a row, the same window of it, for Explore.
 
         Raises:
@@ -73,21 +73,19 @@ class Inspection:
         if not 0 <= number < len(self.rows) or self.rows[number].problem is not None:
             raise ValueError("There is no such clip in this gallery.")
         source, request = self.rows[number].source, self.request
-        return Opening(source.clip, source.title, whole=request.whole, checkpoint=request.checkpoint)
+        return OpenRequest(source.clip, source.title, whole=request.whole, checkpoint=request.checkpoint)
 
 
-def carry_out(
-    explorer: Explorer, request: InspectRequest, skipped: tuple[str, ...], folder: Path
-) -> Iterator[Inspection]:
+def carry_out(explorer: Explorer, request: BatchRequest, skipped: tuple[str, ...], folder: Path) -> Iterator[Batch]:
     """The gallery as it grows, a few times a second at most; the first is empty and the last complete."""
-    inspection = Inspection(request, skipped, folder)
+    inspection = Batch(request, skipped, folder)
     yield inspection
     begun = told = time.monotonic()
     for number, row in enumerate(inspect(explorer, request)):
         addresses = inspection.addresses
         if row.problem is None:
             picture = save_distilled(folder / f"{number:04d}.png", row.image, row.info)
-            addresses = (*addresses, (number, Shelf.address(picture)))
+            addresses = (*addresses, (number, ResultStore.address(picture)))
         rows, now = (*inspection.rows, replace(row, image=None)), time.monotonic()
         left = (now - begun) / len(rows) * (len(request.sources) - len(rows))
         inspection = replace(inspection, rows=rows, addresses=addresses, left=left)

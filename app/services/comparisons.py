@@ -10,8 +10,8 @@ import numpy as np
 
 from app.render import compare as render
 from app.render import fragments
-from app.services.explorations import Visit
-from app.services.result_store import Shelf
+from app.services.explorations import ExplorationView
+from app.services.result_store import ResultStore
 from avd_core.atomic_io import write_json
 from avd_core.explore.comparison import CompareRequest, Comparison, compare, save_row
 from avd_core.explore.contact_sheet import contact_sheet
@@ -55,7 +55,7 @@ class Compared:
         save_image(sheet, contact_sheet(self.comparison))
         write_json(figures, self.comparison.report())
         titles = (("Contact sheet, PNG", sheet), ("Figures, JSON", figures))
-        return fragments.downloads([(title, Shelf.address(path), path.name) for title, path in titles])
+        return fragments.downloads([(title, ResultStore.address(path), path.name) for title, path in titles])
 
     def duel(self, first: str, second: str) -> str:
         """Two of the rows side by side; files that are there already are not written again."""
@@ -73,7 +73,7 @@ class Compared:
             path = files["difference.png"] = self._file(f"{numbers[first]:02d}-{numbers[second]:02d}.png")
             apart = np.abs(pair[0].image.astype(int) - pair[1].image.astype(int))
             save_image(path, (render.DIFFERENCE * apart).clip(0, 255).astype(np.uint8))
-        addresses = {name: Shelf.address(path) for name, path in files.items()}
+        addresses = {name: ResultStore.address(path) for name, path in files.items()}
         addresses |= {"a.png": self.addresses[first], "b.png": self.addresses[second]}
         count, *size, _ = clip.frames.shape
         return render.duel(*pair, frames=count, fps=clip.fps, size=tuple(size), files=addresses)
@@ -86,9 +86,9 @@ class Compared:
         return self.comparison.request.clip.stem[:80]
 
 
-def wanted(visit: Visit, explorer: Explorer, classifier: str, mine: Sequence[str] = ()) -> CompareRequest:
+def wanted(view: ExplorationView, explorer: Explorer, classifier: str, mine: Sequence[str] = ()) -> CompareRequest:
     """The comparison of what Explore shows: its clip and window, and every checkpoint at hand, `mine` too."""
-    shown = visit.result.request
+    shown = view.result.request
     checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints(), *mine])
     return CompareRequest(
         shown.clip, tuple(checkpoints), shown.start, shown.seconds, shown.whole, classifier=classifier
@@ -102,5 +102,5 @@ def carry_out(explorer: Explorer, request: CompareRequest, title: str, folder: P
         for number, row in enumerate(comparison.rows):
             if row.name not in addresses:
                 picture = save_row(row, folder / f"{request.clip.stem[:80]}-{number:02d}.png")
-                addresses = addresses | {row.name: Shelf.address(picture)}
+                addresses = addresses | {row.name: ResultStore.address(picture)}
         yield Compared(title, comparison, folder, addresses)

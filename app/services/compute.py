@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.services import auth, zerogpu
-from app.services.finetuning import Tuning
+from app.services.finetuning import FinetuneService
 from avd_core.hub import jobs
 from avd_core.runs.process import AT_WORK
-from avd_core.runs.registry import Ticket
+from avd_core.runs.registry import RunRecord
 from avd_core.runs.run import Run, RunError
 from avd_core.training.finetune import JOBS
 
@@ -24,14 +24,14 @@ ZERO = "zerogpu"
 TITLES = {"cpu": "CPU", "cuda": "GPU", ZERO: "ZeroGPU", JOBS: "Hugging Face Jobs"}
 
 
-class Places:
+class ComputeBackends:
     """The places of one server.
 
     Args:
         tuning: its runs and queues.
     """
 
-    def __init__(self, tuning: Tuning) -> None:
+    def __init__(self, tuning: FinetuneService) -> None:
         self.tuning = tuning
 
     def choices(self) -> list[tuple[str, str]]:
@@ -44,11 +44,11 @@ class Places:
         devices = self.tuning.devices()
         return place if place in devices else devices[0]
 
-    def answers(self, ticket: Ticket) -> bool:
+    def answers(self, ticket: RunRecord) -> bool:
         """Whether a run there saves and previews when it is asked to."""
         return ticket.device != JOBS
 
-    def start(self, ticket: Ticket, token: str | None) -> Iterator[None]:
+    def start(self, ticket: RunRecord, token: str | None) -> Iterator[None]:
         """Sends a prepared run on its way, and yields as long as it needs somebody who watches.
 
         Args:
@@ -73,7 +73,7 @@ class Places:
             raise
         return self._going(ticket, token)
 
-    def resume(self, ticket: Ticket, token: str | None) -> Iterator[None]:
+    def resume(self, ticket: RunRecord, token: str | None) -> Iterator[None]:
         """Goes on with a run that is over, where it was; yields as `start` does.
 
         Raises:
@@ -91,7 +91,7 @@ class Places:
             raise RunError(f"{ticket.name} is at work already.")
         return self._going(ticket, token)
 
-    def delete(self, ticket: Ticket, token: str | None) -> None:
+    def delete(self, ticket: RunRecord, token: str | None) -> None:
         """Ends a run wherever it is, and removes it; what costs money does not go on unseen.
 
         Raises:
@@ -104,7 +104,7 @@ class Places:
             jobs.cancel(run, token=token)
         self.tuning.queue.delete(ticket)
 
-    def push(self, ticket: Ticket, repo: str, *, private: bool, token: str | None) -> str:
+    def push(self, ticket: RunRecord, repo: str, *, private: bool, token: str | None) -> str:
         """Puts a run's checkpoint on the Hub; returns where it can be seen.
 
         Raises:
@@ -119,7 +119,7 @@ class Places:
             about=f"{clips} clips of its owner's own.",
         )  # fmt: skip
 
-    def _going(self, ticket: Ticket, token: str | None) -> Iterator[None]:
+    def _going(self, ticket: RunRecord, token: str | None) -> Iterator[None]:
         run = self.tuning.home.run(ticket)
         if ticket.device == JOBS:
             _follow(run, token)

@@ -18,7 +18,7 @@ LONGEST = 60  # characters of a stranger's word that are said back
 
 
 @dataclass(frozen=True)
-class Offer:
+class Choices:
     """What there is to ask for; of each the first is what a visitor gets who asks for nothing."""
 
     examples: Collection[str]
@@ -29,7 +29,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class DeepLink:
     """What to show a visitor first.
 
     Attributes:
@@ -54,7 +54,7 @@ class Arrival:
     method: str = DEFAULT_METHOD
     regrets: tuple[str, ...] = ()
 
-    def query(self, offer: Offer) -> str:
+    def query(self, offer: Choices) -> str:
         """The link's query: what differs from a first visit; of one's own clip neither name nor window."""
         asked: dict[str, Any] = {}
         if self.example is not None:
@@ -68,7 +68,7 @@ class Arrival:
         return urlencode({key: value for key, value in asked.items() if value is not None})
 
 
-def arrive(query: Mapping[str, str], remembered: Any, offer: Offer) -> Arrival:
+def arrive(query: Mapping[str, str], remembered: Any, offer: Choices) -> DeepLink:
     """Reads a link's query and what a browser remembers.
 
     Args:
@@ -90,7 +90,7 @@ def arrive(query: Mapping[str, str], remembered: Any, offer: Offer) -> Arrival:
         value = remembered.get(key)
         return value if isinstance(value, str) and value in known else _first(known)
 
-    arrival = Arrival(
+    arrival = DeepLink(
         example=linked("example", offer.examples) or _first(offer.examples),
         checkpoint=linked("checkpoint", offer.checkpoints) or kept("checkpoint", offer.checkpoints),
         tab=linked("tab", offer.tabs) or _first(offer.tabs),

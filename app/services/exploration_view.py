@@ -11,7 +11,7 @@ import numpy as np
 
 from app.render import attribution, fragments, realism, recognition, saliency, shell, spectrum, stage
 from app.render import quality as quality
-from app.services.result_store import Shelf
+from app.services.result_store import ResultStore
 from avd_core.analysis.spectrum import amplified, look_beneath
 from avd_core.explore.results import Exploration
 from avd_core.media.distilled_png import save_distilled, save_image
@@ -49,10 +49,10 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
             size=(height, width),
             frames=count,
             fps=clip.fps,
-            original=Shelf.address(original),
-            distilled=Shelf.address(distilled) if part.distilled is not None else None,
-            restored=Shelf.address(restored) if part.restored is not None else None,
-            error=Shelf.address(error) if part.restored is not None else None,
+            original=ResultStore.address(original),
+            distilled=ResultStore.address(distilled) if part.distilled is not None else None,
+            restored=ResultStore.address(restored) if part.restored is not None else None,
+            error=ResultStore.address(error) if part.restored is not None else None,
         ),
         "realism": (
             _realism(part, folder, calibration) if part.realism else fragments.waiting("realism", realism.TITLE)
@@ -63,7 +63,7 @@ def publish(part: Exploration, folder: Path, calibration: Calibration | None) ->
         "recognition": _recognition(part) if part.recognition else fragments.waiting("recognition", recognition.TITLE),
         "hidden": _hidden(part, folder) if part.restored is not None else fragments.waiting("hidden", spectrum.TITLE),
         "contribution": (
-            attribution.offered(count, Shelf.address(distilled), (height, width))
+            attribution.offered(count, ResultStore.address(distilled), (height, width))
             if part.distilled is not None
             else fragments.waiting("contribution", attribution.TITLE)
         ),
@@ -84,7 +84,7 @@ def finish(part: Exploration, folder: Path) -> dict[str, str]:
         ("Figures, JSON", files.report),
     ):
         named = path.rename(_file(part, folder, path.name))
-        links.append((title, Shelf.address(named), named.name))
+        links.append((title, ResultStore.address(named), named.name))
     timings = {STEPS[key]: value for key, value in part.seconds.items() if key in STEPS}
     return {
         "recognition": _recognition(part),
@@ -103,7 +103,7 @@ def _realism(part: Exploration, folder: Path, calibration: Calibration | None) -
     patches = _file(part, folder, "realism.png")
     if not patches.exists():
         save_image(patches, realism.patch_map(part.distilled, part.realism.map))
-    return realism.show(part.realism, calibration, Shelf.address(patches), part.distilled.shape[:2])
+    return realism.show(part.realism, calibration, ResultStore.address(patches), part.distilled.shape[:2])
 
 
 def _hidden(part: Exploration, folder: Path) -> str:
@@ -114,13 +114,13 @@ def _hidden(part: Exploration, folder: Path) -> str:
         path = _file(part, folder, name)
         if not path.exists():
             save_image(path, picture)
-        addresses.append(Shelf.address(path))
+        addresses.append(ResultStore.address(path))
     return spectrum.show(told, part.distilled.shape[:2], *addresses)
 
 
 def picture(part: Exploration, folder: Path) -> str:
     """The address of the distilled image in `folder`."""
-    return Shelf.address(_file(part, folder, "distilled.png"))
+    return ResultStore.address(_file(part, folder, "distilled.png"))
 
 
 def contributed(part: Exploration, address: str, maps: list[np.ndarray], folder: Path) -> dict[str, str]:
@@ -130,7 +130,7 @@ def contributed(part: Exploration, address: str, maps: list[np.ndarray], folder:
         return {"contribution": attribution.asked(len(maps) / count, address, size)}
     path = _file(part, folder, "contribution.png")
     save_image(path, attribution.paint(np.stack(maps), part.distilled))
-    return {"contribution": attribution.show(np.stack(maps), Shelf.address(path), size)}
+    return {"contribution": attribution.show(np.stack(maps), ResultStore.address(path), size)}
 
 
 def _recognition(part: Exploration) -> str:
@@ -161,12 +161,14 @@ def _saliency(part: Exploration, folder: Path) -> dict[str, str]:
     frames = saliency.offer_frames(told.label)
     if told.frames:
         moving = write_mp4(_file(part, folder, "heat.mp4"), told.frames.overlay(part.restored, strength=1.0), fps)
-        restored = Shelf.address(_file(part, folder, "restored.mp4"))
+        restored = ResultStore.address(_file(part, folder, "restored.mp4"))
         frames = saliency.show_frames(
-            restored, Shelf.address(moving), told.frames, told.label, method, fps=fps, colours=colours
+            restored, ResultStore.address(moving), told.frames, told.label, method, fps=fps, colours=colours
         )
     return {
-        "saliency": saliency.show(Shelf.address(image), Shelf.address(heat), told.label, method, size, colours),
+        "saliency": saliency.show(
+            ResultStore.address(image), ResultStore.address(heat), told.label, method, size, colours
+        ),
         "faithful": (
             saliency.show_faithful(told.faithfulness, told.label) if told.faithfulness else saliency.offer_faithful()
         ),

@@ -15,7 +15,7 @@ from typing import Any
 
 from app.render import fragments, stage, trimmer
 from app.services import exploration_view
-from app.services.result_store import KEEP_HOURS, Shelf
+from app.services.result_store import KEEP_HOURS, ResultStore
 from avd_core import examples
 from avd_core.analysis.baselines import middle_frame
 from avd_core.explore.explorer import Explorer
@@ -37,7 +37,7 @@ DOING = {
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, also by gradio, which asks whether it has changed
-class Visit:
+class ExplorationView:
     """One clip, what is known of it so far, and that as pieces of the page.
 
     Attributes:
@@ -57,20 +57,22 @@ class Visit:
     pieces: dict[str, str]
 
 
-class Visits:
+class Explorations:
     """Makes visits with one explorer; frozen visits, so that any number of people can share it and them."""
 
     def __init__(self, explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> None:
-        self.explorer, self.shelf = explorer, Shelf(keep)
+        self.explorer, self.store = explorer, ResultStore(keep)
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits", initializer=_stand_back)
         # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
-        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.shelf.parent)
-        self._clips = self.shelf.parent / "avd-examples"
+        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.store.parent)
+        self._clips = self.store.parent / "avd-examples"
         self._rendering = {name: threading.Lock() for name in examples.SCENES}
         self._rendered: dict[str, Path] = {}
-        self._finished: dict[tuple[str, ExploreRequest], Visit] = {}
+        self._finished: dict[tuple[str, ExploreRequest], ExplorationView] = {}
 
-    def explore(self, title: str, request: ExploreRequest, known: Visit | None = None) -> Iterator[Visit]:
+    def explore(
+        self, title: str, request: ExploreRequest, known: ExplorationView | None = None
+    ) -> Iterator[ExplorationView]:
         """Carries out a request; each visit that is yielded knows more, the last one everything.
 
         Args:
@@ -81,7 +83,7 @@ class Visits:
         Raises:
             ValueError: with a sentence for the person.
         """
-        folder, request = self.shelf.folder(), _of_a_visitor(request)
+        folder, request = self.store.folder(), _of_a_visitor(request)
 
         def preview() -> Path:
             path = folder / "preview.mp4"
@@ -91,15 +93,15 @@ class Visits:
 
     def look(
         self,
-        visit: Visit,
+        view: ExplorationView,
         *,
         classifier: str | None = None,
         method: str,
         target: str | None,
         progress: Callable[[float], None] | None = None,
-    ) -> Visit:
+    ) -> ExplorationView:
         """The same image looked at anew: by another method, for another class, or by another classifier."""
-        result, begun = visit.result, time.perf_counter()
+        result, begun = view.result, time.perf_counter()
         if classifier is not None:
             _check_offered(classifier)
             seen = self.explorer.recognise(result.distilled, classifier, middle_frame(result.clip.frames))
@@ -110,19 +112,19 @@ class Visits:
         saliency = self.explorer.saliency(result.distilled, result.recognition.classifier, method, target, progress)
         spent = {"saliency": time.perf_counter() - begun}
         request = replace(result.request, cam=method, target=target)
-        return self.known(visit, replace(result, request=request, saliency=saliency, seconds=result.seconds | spent))
+        return self.known(view, replace(result, request=request, saliency=saliency, seconds=result.seconds | spent))
 
-    def known(self, visit: Visit, result: Exploration) -> Visit:
+    def known(self, view: ExplorationView, result: Exploration) -> ExplorationView:
         """A visit of which more is known."""
         # In a folder of its own: the files of an example belong to every visitor.
-        pieces = visit.pieces | exploration_view.finish(result, self.shelf.folder())
-        return replace(visit, result=result, pieces=pieces)
+        pieces = view.pieces | exploration_view.finish(result, self.store.folder())
+        return replace(view, result=result, pieces=pieces)
 
-    def contribution(self, visit: Visit) -> Iterator[dict[str, str]]:
+    def contribution(self, view: ExplorationView) -> Iterator[dict[str, str]]:
         """Finds out which frame each pixel of a finished visit's image draws on; the last pieces show it."""
-        result, maps = visit.result, []
+        result, maps = view.result, []
         # Not beside the result's other files: an example's are everybody's.
-        picture, folder = exploration_view.picture(result, visit.folder), self.shelf.folder()
+        picture, folder = exploration_view.picture(result, view.folder), self.store.folder()
         for one in self.explorer.contributions(result.clip.frames, result.request.checkpoint):
             maps.append(one)
             yield exploration_view.contributed(result, picture, maps, folder)
@@ -138,7 +140,7 @@ class Visits:
         """Which example a clip is; None for a visitor's own."""
         return clip.stem if clip.parent == self._clips and clip.stem in examples.SCENES else None
 
-    def open(self, title: str, request: ExploreRequest) -> Iterator[Visit]:
+    def open(self, title: str, request: ExploreRequest) -> Iterator[ExplorationView]:
         """A clip that is explored as an example where it is one, and else as `explore` does."""
         name = self.example_of(request.clip)
         return self.example(name, request) if name else self.explore(title, request)
@@ -150,29 +152,29 @@ class Visits:
 
     def tiles(self) -> str:
         """The example clips as buttons; those not yet rendered without a picture."""
-        addresses = {name: Shelf.address(path) for name, path in self._rendered.copy().items()}
+        addresses = {name: ResultStore.address(path) for name, path in self._rendered.copy().items()}
         return stage.tiles(
             [(name, scene.title, scene.description, addresses.get(name)) for name, scene in examples.SCENES.items()]
         )
 
-    def example(self, name: str, request: ExploreRequest, anew: bool = False) -> Iterator[Visit]:
+    def example(self, name: str, request: ExploreRequest, anew: bool = False) -> Iterator[ExplorationView]:
         """An example's visit: from memory where somebody has asked the same before, unless wanted `anew`."""
         request = _of_a_visitor(request)
         key = (name, request)
-        visit = self._finished.get(key)
-        if anew or visit is None or self._is_outdated(visit):
+        view = self._finished.get(key)
+        if anew or view is None or self._is_outdated(view):
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
-            for visit in self._steps(examples.SCENES[name].title, request, folder, request.clip):
-                if not visit.result.complete:
-                    yield visit
-            self._finished[key] = visit
+            for view in self._steps(examples.SCENES[name].title, request, folder, request.clip):
+                if not view.result.complete:
+                    yield view
+            self._finished[key] = view
             if len(self._finished) > MEMORY:
                 del self._finished[next(iter(self._finished))]
-        yield visit
+        yield view
 
-    def _is_outdated(self, visit: Visit) -> bool:
+    def _is_outdated(self, view: ExplorationView) -> bool:
         """Whether another classifier stood in for the one asked for, which can be had by now."""
-        result = visit.result
+        result = view.result
         if result.recognition.notice is None:
             return False
         return self.explorer.recognise(result.distilled, result.request.classifier).notice is None
@@ -184,9 +186,9 @@ class Visits:
         folder: Path,
         playable: Path | Callable[[], Path],
         film: Filmstrip | None = None,
-    ) -> Iterator[Visit]:
+    ) -> Iterator[ExplorationView]:
         aside: dict[str, Future] = {}
-        visit = Visit(title, None, folder, None, None, {})
+        view = ExplorationView(title, None, folder, None, None, {})
         for part in self.explorer.explore_steps(request):
             if part.distilled is not None and not aside:  # the first picture comes before everything else
                 aside["film"] = self._aside(film or (lambda: read_filmstrip(request.clip)))
@@ -194,14 +196,14 @@ class Visits:
             calibration = self.explorer.calibration(request.checkpoint) if part.realism else None
             pieces = exploration_view.publish(part, folder, calibration)
             pieces["status"] = facts(title, part) if part.complete else doing(part.stage)
-            visit = _with(replace(visit, result=part, pieces=pieces), aside)
-            yield visit
+            view = _with(replace(view, result=part, pieces=pieces), aside)
+            yield view
         # They may take longer than all else, the preview longer than the strip.
         for name, future in aside.items():
-            if getattr(visit, name) is None:
+            if getattr(view, name) is None:
                 _result(future)
-                visit = _with(visit, aside)
-                yield visit
+                view = _with(view, aside)
+                yield view
 
     def _aside(self, made: Any) -> Future:
         """What a worker makes, or what is there already."""
@@ -212,16 +214,16 @@ class Visits:
         return future
 
 
-def _with(visit: Visit, aside: dict[str, Future]) -> Visit:
+def _with(view: ExplorationView, aside: dict[str, Future]) -> ExplorationView:
     """The visit with what has been made beside it so far."""
     done = {name: _result(future) for name, future in aside.items() if future.done()}
-    clip, pieces = visit.result.clip, dict(visit.pieces)
+    clip, pieces = view.result.clip, dict(view.pieces)
     if film := done.get("film"):
         pieces["trim"] = trimmer.show(film, clip.start, clip.seconds)
     if playable := done.get("playable"):
-        address = Shelf.address(playable)
-        pieces["preview"] = stage.preview(address, visit.title, clip.source.seconds, PREVIEW_SECONDS)
-    return replace(visit, pieces=pieces, **done)
+        address = ResultStore.address(playable)
+        pieces["preview"] = stage.preview(address, view.title, clip.source.seconds, PREVIEW_SECONDS)
+    return replace(view, pieces=pieces, **done)
 
 
 def fast(method: str) -> str:

@@ -19,19 +19,19 @@ from PIL import Image
 from app.render import before_after as render_verdict
 from app.render import finetune as render
 from app.render import fragments, sprites
-from app.services.result_store import Shelf
+from app.services.result_store import ResultStore
 from avd_core.config import TrainConfig
-from avd_core.explore.before_after import Judged, judge, start_of
+from avd_core.explore.before_after import Judged, initial_checkpoint, judge
 from avd_core.explore.explorer import Explorer
 from avd_core.runs.metrics_log import Curve
 from avd_core.runs.process import AT_WORK, Look, look
-from avd_core.runs.registry import RunHome, Ticket, head_of, new_secret
+from avd_core.runs.registry import RunRecord, RunRegistry, head_of, new_secret
 from avd_core.runs.run import RunError
 from avd_core.runs.run_queue import RunQueue
 from avd_core.training.export import write_parcel
 
 if TYPE_CHECKING:
-    from avd_core.training.throughput import Pace
+    from avd_core.training.throughput import StepTime
 
 EVERY = 1.0  # seconds between two looks at the queues
 SWEEP = 600.0
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Watch:
+class RunView:
     """One run as it stands.
 
     Attributes:
@@ -57,7 +57,7 @@ class Watch:
         pieces: HTML by slot.
     """
 
-    ticket: Ticket
+    ticket: RunRecord
     look: Look
     steps: int
     before: int
@@ -70,7 +70,7 @@ class Watch:
         return self.look.status not in ("queued", *AT_WORK)
 
 
-class Tuning:
+class FinetuneService:
     """All runs of a server, and its queues.
 
     Args:
@@ -78,15 +78,15 @@ class Tuning:
         shelf: where files for the browser lie.
     """
 
-    def __init__(self, explorer: Explorer, shelf: Shelf) -> None:
-        self.explorer, self.shelf = explorer, shelf
-        self.home = RunHome()
+    def __init__(self, explorer: Explorer, store: ResultStore) -> None:
+        self.explorer, self.store = explorer, store
+        self.home = RunRegistry()
         if self.home.limits.on:
             self._try_home(self.home.claim)
         self.queue = RunQueue(self.home)
         self._curves: OrderedDict[str, Curve] = OrderedDict()
         self._verdicts: OrderedDict[tuple[str, int], Future] = OrderedDict()
-        self._paces: OrderedDict[tuple, Pace] = OrderedDict()
+        self._paces: OrderedDict[tuple, StepTime] = OrderedDict()
         self._guard = threading.Lock()
         self._judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
 
@@ -123,7 +123,7 @@ class Tuning:
 
         return devices()
 
-    def pace(self, init: str, train: Mapping[str, Any], device: str) -> Pace:
+    def pace(self, init: str, train: Mapping[str, Any], device: str) -> StepTime:
         """How fast such a training is here: measured once, then remembered.
 
         Raises:
@@ -148,7 +148,7 @@ class Tuning:
         offered = (ticket for ticket in self.home.of(owner) if (ticket.about or {}).get("offered"))
         return tuple(str(self.home.run(ticket).folder) for ticket in offered)
 
-    def offer(self, ticket: Ticket) -> str:
+    def offer(self, ticket: RunRecord) -> str:
         """Makes a run's checkpoint available to its owner's other tabs; returns the name to ask for it by.
 
         Raises:
@@ -160,18 +160,18 @@ class Tuning:
         self.home.write(replace(ticket, about=(ticket.about or {}) | {"offered": True}))
         return str(self.home.run(ticket).folder)
 
-    def head(self, ticket: Ticket) -> str | None:
+    def head(self, ticket: RunRecord) -> str | None:
         """The recognition head that the run trained on its labelled clips."""
         return head_of(self.home.run(ticket).folder)
 
-    def judged_clips(self, ticket: Ticket) -> list[Judged]:
+    def judged_clips(self, ticket: RunRecord) -> list[Judged]:
         """The clips that a run is judged on, which lie in its directory."""
         folder = self.home.run(ticket).folder
         return [Judged(folder / c["file"], c["title"], c["label"]) for c in (ticket.about or {}).get("judged", [])]
 
     def _hide(self) -> None:
         """Before any of them is loaded; not earlier, since a page is laid out before its explorer is there."""
-        self.explorer.keep_private(self.home.folder)
+        self.explorer.set_private_root(self.home.folder)
 
     # Pieces of the page ---------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class Tuning:
             steps[ticket.key] = self._steps(ticket)
         return render.runs(items, chosen, steps)
 
-    def watch(self, ticket: Ticket) -> Watch:
+    def watch(self, ticket: RunRecord) -> RunView:
         """One run with all there is to see of it."""
         seen, steps, run = self._look(ticket), self._steps(ticket), self.home.run(ticket)
         before = self.queue.position(ticket) if seen.status == "queued" else 0
@@ -201,28 +201,28 @@ class Tuning:
             "failure": render.failure(seen),
             "losses": render.losses(drawn, lines[-1] if lines else {}),
             "previews": render.previews(self._previews(run.previews)),
-            "log": render.log(run.last_words(), seen.memory, ticket.device),
+            "log": render.log(run.log_tail(), seen.memory, ticket.device),
         }
         pieces["verdict"], pieces["links"] = self._verdict(ticket, seen)
-        return Watch(ticket, seen, steps, before, self._has_checkpoint(ticket), pieces)
+        return RunView(ticket, seen, steps, before, self._has_checkpoint(ticket), pieces)
 
-    def changes(self, ticket: Ticket) -> bool:
+    def changes(self, ticket: RunRecord) -> bool:
         """Whether there may soon be something new to see of a run."""
         seen = self._look(ticket)
         with self._guard:
             judging = self._verdicts.get((ticket.key, seen.step))
         return seen.status in ("queued", *AT_WORK) or (judging is not None and not judging.done())
 
-    def _has_checkpoint(self, ticket: Ticket) -> bool:
+    def _has_checkpoint(self, ticket: RunRecord) -> bool:
         return (self.home.run(ticket).checkpoint / "model.safetensors").is_file()
 
-    def _look(self, ticket: Ticket) -> Look:
+    def _look(self, ticket: RunRecord) -> Look:
         try:
             return look(self.home.run(ticket))
         except RunError as error:
             return Look("failed", 0, str(error))
 
-    def _steps(self, ticket: Ticket) -> int:
+    def _steps(self, ticket: RunRecord) -> int:
         try:
             return int(self.home.run(ticket).config()["train"]["steps"])
         except (RunError, KeyError):
@@ -244,32 +244,32 @@ class Tuning:
 
     # What came of it ------------------------------------------------------------------------------------------
 
-    def _verdict(self, ticket: Ticket, seen: Look) -> tuple[str, str]:
+    def _verdict(self, ticket: RunRecord, seen: Look) -> tuple[str, str]:
         """The verdict and the links of a run that is over; until it is known, that it is being found out."""
         if seen.status in ("queued", *AT_WORK) or not self._has_checkpoint(ticket) or not seen.step:
             return "", ""
         key = (ticket.key, seen.step)
         with self._guard:
             future = self._verdicts.get(key)
-            outdated = future and future.done() and time.monotonic() - future.result()[2] > self.shelf.seconds / 2
+            outdated = future and future.done() and time.monotonic() - future.result()[2] > self.store.seconds / 2
             if future is None or outdated:
                 future = self._verdicts[key] = self._judge.submit(self._judge_run, ticket)
                 while len(self._verdicts) > WATCHED:
                     self._verdicts.popitem(last=False)
         return future.result()[:2] if future.done() else (render_verdict.judging(), "")
 
-    def _judge_run(self, ticket: Ticket) -> tuple[str, str, float]:
+    def _judge_run(self, ticket: RunRecord) -> tuple[str, str, float]:
         self._hide()
         run = self.home.run(ticket)
         try:
-            path = self.shelf.folder() / f"{ticket.name}.zip"
+            path = self.store.folder() / f"{ticket.name}.zip"
             command = (ticket.about or {}).get("command", "")
             links = fragments.downloads(
-                [("Checkpoint, ZIP", Shelf.address(write_parcel(run, path, command=command)), path.name)]
+                [("Checkpoint, ZIP", ResultStore.address(write_parcel(run, path, command=command)), path.name)]
             )
             clips = self.judged_clips(ticket)[:JUDGED]
             told, pictures = [], []
-            for judgement in judge(self.explorer, start_of(run), str(run.folder), clips):
+            for judgement in judge(self.explorer, initial_checkpoint(run), str(run.folder), clips):
                 pictures.append(
                     {
                         "before": sprites.data_address(sprites.png(judgement.before.distilled), "png"),

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from app.services.explorations import Visit
+from app.services.explorations import ExplorationView
 
 EACH, IN_ALL = 8, 100  # results kept; one takes about 3 MB
 MANY = 2000  # visitors whose name is remembered
@@ -25,11 +25,11 @@ class Recent:
     """A finished visit; `key` is how its owner asks for it, `since` when its oldest files were written."""
 
     key: str
-    visit: Visit
+    view: ExplorationView
     since: float
 
 
-class Recents:
+class History:
     """The recent visits of all visitors, each seen by their own only.
 
     Args:
@@ -50,13 +50,13 @@ class Recents:
                 while len(self._names) > MANY:
                     self._names.popitem(last=False)
 
-    def keep(self, session: str, visit: Visit) -> None:
+    def keep(self, session: str, view: ExplorationView) -> None:
         """Puts a finished visit first; the same part of the same clip by the same weights takes its older place."""
         with self._guard:
             visitor = self._names.get(session, session)
-            older = next((r for (who, _), r in self._kept.items() if who == visitor and _same(r.visit, visit)), None)
+            older = next((r for (who, _), r in self._kept.items() if who == visitor and _same(r.view, view)), None)
             key, since = (older.key, older.since) if older else (secrets.token_hex(8), time.time())
-            self._kept[visitor, key] = Recent(key, visit, since)
+            self._kept[visitor, key] = Recent(key, view, since)
             self._kept.move_to_end((visitor, key))
             own = [place for place in self._kept if place[0] == visitor]
             for place in own[:-EACH]:
@@ -73,14 +73,14 @@ class Recents:
             visitor = self._names.get(session, session)
             return [recent for (who, _), recent in reversed(self._kept.items()) if who == visitor]
 
-    def find(self, session: str, key: object) -> Visit | None:
+    def find(self, session: str, key: object) -> ExplorationView | None:
         """One of the visitor's own; None if it is no more, or another's."""
-        return next((recent.visit for recent in self.of(session) if recent.key == key), None)
+        return next((recent.view for recent in self.of(session) if recent.key == key), None)
 
 
-def _same(one: Visit, other: Visit) -> bool:
-    def part(visit: Visit) -> tuple:
-        clip = visit.result.clip
-        return visit.result.request.clip, visit.result.fingerprint, clip.start, clip.seconds
+def _same(one: ExplorationView, other: ExplorationView) -> bool:
+    def part(view: ExplorationView) -> tuple:
+        clip = view.result.clip
+        return view.result.request.clip, view.result.fingerprint, clip.start, clip.seconds
 
     return part(one) == part(other)

@@ -15,11 +15,11 @@ import numpy as np
 
 from app.render import fragments, restore
 from app.render.sprites import data_address, png, sheet
-from app.services.explorations import Visit
-from app.services.result_store import Shelf
+from app.services.explorations import ExplorationView
+from app.services.result_store import ResultStore
 from avd_core.analysis.baselines import mean_frame
 from avd_core.analysis.changes import change, moving_part
-from avd_core.analysis.degradations import Wear
+from avd_core.analysis.degradations import Degradation
 from avd_core.analysis.metrics import psnr
 from avd_core.analysis.survival import survival
 from avd_core.explore.explorer import Explorer
@@ -32,7 +32,7 @@ MAX_PAINTED = 4_000_000  # characters; a painted image of the largest size is ab
 
 
 @dataclass(frozen=True, eq=False)
-class Replay:
+class RestorationSession:
     """An image and the clip that it plays as.
 
     Attributes:
@@ -60,31 +60,31 @@ class Replay:
 class Replays:
     """Makes replays with the explorer that all visitors share."""
 
-    def __init__(self, explorer: Explorer, shelf: Shelf) -> None:
-        self.explorer, self.shelf = explorer, shelf
+    def __init__(self, explorer: Explorer, store: ResultStore) -> None:
+        self.explorer, self.store = explorer, store
 
-    def of_visit(self, visit: Visit) -> Replay:
+    def of_visit(self, view: ExplorationView) -> RestorationSession:
         """The image that Explore shows: its clip is known, and it has been restored already."""
-        result = visit.result
+        result = view.result
         restoration = Restoration(
             result.restored, result.clip.fps, result.checkpoint, result.fingerprint, result.distilled, result.info, ()
         )
-        return Replay(visit.title, restoration, self.shelf.folder(), result.clip.frames, result.clip)
+        return RestorationSession(view.title, restoration, self.store.folder(), result.clip.frames, result.clip)
 
-    def of_file(self, path: Path, visit: Visit | None) -> Replay:
+    def of_file(self, path: Path, view: ExplorationView | None) -> RestorationSession:
         """A picture that somebody dropped; should it be the one that Explore shows, its clip is known.
 
         Raises:
             ValueError: with a sentence for the person.
         """
         restoration = self.explorer.restore(path)
-        known = visit is not None and np.array_equal(visit.result.distilled, restoration.image)
-        original = visit.result.clip.frames if known else None
+        known = view is not None and np.array_equal(view.result.distilled, restoration.image)
+        original = view.result.clip.frames if known else None
         if original is not None and original.shape != restoration.frames.shape:
             original = None
-        return Replay(path.name, restoration, self.shelf.folder(), original)
+        return RestorationSession(path.name, restoration, self.store.folder(), original)
 
-    def pieces(self, replay: Replay) -> dict[str, str]:
+    def pieces(self, replay: RestorationSession) -> dict[str, str]:
         """What stays while the image is painted on and damaged."""
         restoration = replay.restoration
         saved = write_mp4(self._file(replay, "restored.mp4"), restoration.frames, restoration.fps)
@@ -96,10 +96,10 @@ class Replays:
                 restoration.image.shape[:2],
                 moving_part(restoration.frames),
             ),
-            "links": fragments.downloads([("Restored clip, MP4", Shelf.address(saved), saved.name)]),
+            "links": fragments.downloads([("Restored clip, MP4", ResultStore.address(saved), saved.name)]),
         }
 
-    def painted(self, replay: Replay, address: str) -> np.ndarray | None:
+    def painted(self, replay: RestorationSession, address: str) -> np.ndarray | None:
         """The image as the browser painted it, (H, W, 3); None where nothing is painted.
 
         Raises:
@@ -120,7 +120,9 @@ class Replays:
             raise ImageError("The painted image belongs to another one.")
         return image
 
-    def change(self, replay: Replay, painted: np.ndarray | None, wear: Wear, anew: bool = False) -> dict[str, str]:
+    def change(
+        self, replay: RestorationSession, painted: np.ndarray | None, wear: Degradation, anew: bool = False
+    ) -> dict[str, str]:
         """What the image plays as once it is painted on and damaged, beside what it played as before.
 
         Args:
@@ -131,7 +133,7 @@ class Replays:
         """
         restoration = replay.restoration
         fed = wear(restoration.image if painted is None else painted)
-        touched = painted is not None or wear != Wear()
+        touched = painted is not None or wear != Degradation()
         after = self.explorer.replay(restoration, fed) if touched else restoration.frames
         changed = change(restoration.frames, after)
         figures = survival(wear, after, restoration.frames, replay.original)
@@ -143,17 +145,17 @@ class Replays:
                 heat=sheet(restore.heat(changed)),
                 change=changed,
                 fps=restoration.fps,
-                fed=data_address(png(fed), "png") if wear != Wear() else "",
+                fed=data_address(png(fed), "png") if wear != Degradation() else "",
                 touched=touched,
             ),
             "figures": restore.figures(figures, *replay.ends, touched=touched),
             "links": self._links(replay, fed if touched else None),
         }
 
-    def _links(self, replay: Replay, fed: np.ndarray | None) -> str:
+    def _links(self, replay: RestorationSession, fed: np.ndarray | None) -> str:
         """What can be saved: the clip, and the image as it was changed, which plays when it is dropped in again."""
         info, path = replay.restoration.info, self._file(replay, "restored.mp4")
-        links = [("Restored clip, MP4", Shelf.address(path), path.name)]
+        links = [("Restored clip, MP4", ResultStore.address(path), path.name)]
         if fed is not None:
             path = self._file(replay, "changed.png")
             # A photograph stays one: it must not say of itself that it was distilled.
@@ -161,9 +163,9 @@ class Replays:
                 save_image(path, fed)
             else:
                 save_distilled(path, fed, info)
-            links.append(("Changed image, PNG", Shelf.address(path), path.name))
+            links.append(("Changed image, PNG", ResultStore.address(path), path.name))
         return fragments.downloads(links)
 
     @staticmethod
-    def _file(replay: Replay, name: str) -> Path:
+    def _file(replay: RestorationSession, name: str) -> Path:
         return replay.folder / f"{Path(replay.title).stem[:80] or 'image'}-{name}"

@@ -22,7 +22,7 @@ SWEEP_SECONDS = 600
 _UPLOAD = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 
 
-class Shelf:
+class ResultStore:
     """Hands out folders and forgets them.
 
     Args:

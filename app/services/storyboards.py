@@ -11,8 +11,8 @@ from pathlib import Path
 
 from app.render import fragments
 from app.render import storyboard as render
-from app.services.explorations import Visits
-from app.services.result_store import Shelf
+from app.services.explorations import Explorations
+from app.services.result_store import ResultStore
 from avd_core.explore.storyboard.files import RESTORED, SHEET, TABLE, ZIP, Board, save
 from avd_core.explore.storyboard.panels import StoryboardRequest
 from avd_core.media.video import join
@@ -51,10 +51,10 @@ class Shown:
 class Example:
     """The strip that a first visitor finds: some of Explore's examples, one after the other."""
 
-    def __init__(self, visits: Visits) -> None:
-        self._visits, self._joining = visits, threading.Lock()
+    def __init__(self, explorations: Explorations) -> None:
+        self._visits, self._joining = explorations, threading.Lock()
         # Not on the shelf: the example stays as long as the server.
-        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=visits.shelf.parent)
+        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=explorations.store.parent)
         self.strip: Shown | None = None
 
     def video(self) -> Video:
@@ -108,8 +108,8 @@ def _named(shown: Shown, name: str) -> tuple[str, str]:
     path = shown.folder / f"{shown.stem}-{name}"
     if not path.exists():
         path.hardlink_to(shown.folder / name)
-    return Shelf.address(path), path.name
+    return ResultStore.address(path), path.name
 
 
 def _addresses(folder: Path) -> render.Address:
-    return lambda name: Shelf.address(folder / name)
+    return lambda name: ResultStore.address(folder / name)

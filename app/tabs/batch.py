@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import FORGOTTEN, KEPT, LONG, QUIET, Desk, Updates, message, named
+from app.context import LONG, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, Updates, message, named
 from app.render import batch as render
 from app.render import fragments
-from app.services.batches import Inspection, carry_out
+from app.services.batches import Batch, carry_out
 from avd_core import examples
-from avd_core.explore.batch import Gathered, InspectRequest, Source, gather
+from avd_core.explore.batch import BatchRequest, Gathered, Source, gather
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 from avd_core.media.archives import CLIP_SUFFIXES
 
@@ -29,16 +29,16 @@ QUEUED = """() => {
 }"""
 
 
-def build(desk: Desk, frame: gr.Tab) -> GalleryTab:
+def build(context: PageContext, frame: gr.Tab) -> GalleryTab:
     """Lays the tab out in the current context."""
-    return GalleryTab(desk, frame)
+    return GalleryTab(context, frame)
 
 
 class GalleryTab:
-    """One page's gallery; what a visitor sees in it is in the session's state, as `Inspection`."""
+    """One page's gallery; what a visitor sees in it is in the session's state, as `Batch`."""
 
-    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
-        self.desk, self.explorer = desk, desk.visits.explorer
+    def __init__(self, context: PageContext, frame: gr.Tab) -> None:
+        self.context, self.explorer = context, context.explorations.explorer
         self.inspection = gr.State(None)
         self.turns: dict[str, object] = {}  # of each session the work that goes on; taken away, it stops
         self._lay_out()
@@ -63,7 +63,10 @@ class GalleryTab:
                 with gr.Column(scale=6, min_width=260, elem_classes="settings"):
                     with gr.Row():
                         self.checkpoint = gr.Dropdown(
-                            named([self.desk.checkpoint]), value=self.desk.checkpoint, label="Checkpoint", min_width=130
+                            named([self.context.checkpoint]),
+                            value=self.context.checkpoint,
+                            label="Checkpoint",
+                            min_width=130,
                         )
                         self.classifier = gr.Dropdown(
                             [DEFAULT_CLASSIFIER], value=DEFAULT_CLASSIFIER, label="Classifier", min_width=130
@@ -96,11 +99,11 @@ class GalleryTab:
         self.examples.click(self._on_examples, settings, shown, **LONG)
         self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
         self.order.input(self._on_order, [self.inspection, self.order], self.slots["images"], queue=False, **QUIET)
-        frame.select(self._on_open, self.desk.mine, [self.checkpoint, self.classifier], **QUIET)
-        outputs = [*self.desk.opened, self.slots["message"]]
+        frame.select(self._on_open, self.context.mine, [self.checkpoint, self.classifier], **QUIET)
+        outputs = [*self.context.opened, self.slots["message"]]
         # In the queue: of events outside of it gradio does not tell that `opening` changed.
         self.slots["images"].click(self._on_pick, self.inspection, outputs, **QUIET, concurrency_limit=None)
-        self.desk.page.unload(self._on_cancel)
+        self.context.page.unload(self._on_cancel)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -108,7 +111,7 @@ class GalleryTab:
         """What can be chosen among may have changed since."""
         classifiers = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorer.classifiers()])
         return {
-            self.checkpoint: gr.Dropdown(self.desk.checkpoints(mine)),
+            self.checkpoint: gr.Dropdown(self.context.checkpoints(mine)),
             self.classifier: gr.Dropdown(list(classifiers)),
         }
 
@@ -122,14 +125,14 @@ class GalleryTab:
         """The work itself sees it after its next clip, and has the last word on what is shown."""
         self.turns.pop(request.session_hash, None)
 
-    def _on_order(self, inspection: Inspection | None, order: str) -> Any:
+    def _on_order(self, inspection: Batch | None, order: str) -> Any:
         return inspection.gallery(order) if inspection else gr.skip()
 
-    def _on_pick(self, inspection: Inspection | None, card: gr.EventData) -> Updates:
+    def _on_pick(self, inspection: Batch | None, card: gr.EventData) -> Updates:
         if inspection is None:
-            return {self.slots["message"]: FORGOTTEN}
+            return {self.slots["message"]: SESSION_EXPIRED}
         try:
-            return self.desk.open(inspection.opening(int(card.number))) | {self.slots["message"]: ""}
+            return self.context.open(inspection.opening(int(card.number))) | {self.slots["message"]: ""}
         except ValueError as error:
             return {self.slots["message"]: message(error, "Choose another one.")}
 
@@ -142,9 +145,9 @@ class GalleryTab:
         # The drop zone is away meanwhile: a second drop would only wait in line.
         yield {self.slots["message"]: "", self.slots["status"]: words} | self._entry(open=False)
         try:
-            folder = self.desk.visits.shelf.folder()
+            folder = self.context.explorations.store.folder()
             found = find(folder)
-            ask = InspectRequest(found.sources, values[self.checkpoint], values[self.classifier], values[self.whole])
+            ask = BatchRequest(found.sources, values[self.checkpoint], values[self.classifier], values[self.whole])
             for inspection in carry_out(self.explorer, ask, found.skipped, folder):
                 running = self.turns.get(request.session_hash) is mine
                 yield self._shown(inspection, order, running)
@@ -153,14 +156,14 @@ class GalleryTab:
             yield self._entry(open=True)
         except Exception as error:
             shown = self._shown(before, order, running=False) if before else {self.slots["status"]: ""}
-            told = message(error, KEPT if before else "Drop in other clips.")
+            told = message(error, RESULT_KEPT if before else "Drop in other clips.")
             yield shown | self._entry(open=True) | {self.slots["message"]: told}
 
     def _rendered(self) -> Gathered:
-        clips = [(self.desk.visits.clip(name), scene.title) for name, scene in examples.SCENES.items()]
+        clips = [(self.context.explorations.clip(name), scene.title) for name, scene in examples.SCENES.items()]
         return Gathered(tuple(Source(clip, title) for clip, title in clips))
 
-    def _shown(self, inspection: Inspection, order: str, running: bool) -> Updates:
+    def _shown(self, inspection: Batch, order: str, running: bool) -> Updates:
         return {
             self.inspection: inspection,
             self.slots["status"]: inspection.status(running),

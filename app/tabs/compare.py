@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import EXPLORE, FORGOTTEN, KEPT, QUIET, Desk, Updates, message
+from app.context import EXPLORE, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, Updates, message
 from app.render import compare as render
 from app.render import fragments
 from app.services.comparisons import Compared, carry_out, wanted
-from app.services.explorations import Visit
+from app.services.explorations import ExplorationView
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 
 ID, TITLE = "compare", "Compare"
@@ -20,16 +20,16 @@ OWN = QUIET | {"concurrency_id": "compare", "concurrency_limit": 2, "trigger_mod
 ADVICE = "Choose another clip in Explore."
 
 
-def build(desk: Desk, frame: gr.Tab) -> CompareTab:
+def build(context: PageContext, frame: gr.Tab) -> CompareTab:
     """Lays the tab out in the current context; a comparison starts when the tab is opened."""
-    return CompareTab(desk, frame)
+    return CompareTab(context, frame)
 
 
 class CompareTab:
     """One page's Compare tab; what a visitor sees in it is in the session's state, as `Compared`."""
 
-    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
-        self.desk, self.explorer = desk, desk.visits.explorer
+    def __init__(self, context: PageContext, frame: gr.Tab) -> None:
+        self.context, self.explorer = context, context.explorations.explorer
         self.turns: dict[str, object] = {}  # of each session the latest: an outdated comparison stops
         self.compared = gr.State(None)
         self._lay_out()
@@ -68,12 +68,12 @@ class CompareTab:
     def _wire(self, frame: gr.Tab) -> None:
         shown = [*self.slots.values(), self.compared, self.cancel, self.pair, self.first, self.second]
         shown += [self.classifier, self.order]
-        inputs = [self.desk.visit, self.compared, self.classifier, self.order, self.desk.mine]
+        inputs = [self.context.view, self.compared, self.classifier, self.order, self.context.mine]
         frame.select(self._on_open, inputs, shown, **OWN)
         for changed in (self.again.click, self.classifier.input):
             changed(self._on_again, inputs, shown, **OWN)
         self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
-        self.other.click(lambda: gr.Tabs(selected=EXPLORE), None, self.desk.tabs, queue=False, **QUIET)
+        self.other.click(lambda: gr.Tabs(selected=EXPLORE), None, self.context.tabs, queue=False, **QUIET)
         self.order.input(self._on_order, [self.compared, self.order], self.slots["grid"], queue=False, **QUIET)
         for chosen in (self.first.input, self.second.input):
             chosen(
@@ -82,13 +82,13 @@ class CompareTab:
                 [self.slots["duel"], self.slots["message"]],
                 **(OWN | {"trigger_mode": "always_last"}),
             )
-        self.desk.page.unload(self._leave)
+        self.context.page.unload(self._leave)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
     def _on_open(
         self,
-        visit: Visit | None,
+        view: ExplorationView | None,
         compared: Compared | None,
         classifier: str,
         order: str,
@@ -98,30 +98,30 @@ class CompareTab:
         """The tab was opened: a clip that is not compared yet is, one that is shows at once."""
         names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorer.classifiers()])
         yield {self.classifier: gr.Dropdown(list(names))}
-        if visit is None or (
-            compared and compared.comparison.complete and self._is_of(compared, visit, classifier, mine)
+        if view is None or (
+            compared and compared.comparison.complete and self._is_of(compared, view, classifier, mine)
         ):
             return
-        yield from self._on_again(visit, compared, classifier, order, mine, request)
+        yield from self._on_again(view, compared, classifier, order, mine, request)
 
     def _on_again(
         self,
-        visit: Visit | None,
+        view: ExplorationView | None,
         compared: Compared | None,
         classifier: str,
         order: str,
         mine: tuple[str, ...],
         request: gr.Request,
     ) -> Iterator[Updates]:
-        if visit is None:
-            yield {self.slots["message"]: FORGOTTEN}
+        if view is None:
+            yield {self.slots["message"]: SESSION_EXPIRED}
             return
         own = self.turns[request.session_hash] = object()
-        words = fragments.progress(f"Reading {visit.title}", 0.02)
+        words = fragments.progress(f"Reading {view.title}", 0.02)
         yield {self.slots["message"]: "", self.slots["status"]: words, self.cancel: gr.Button(visible=True)}
         try:
-            ask = wanted(visit, self.explorer, classifier, mine)
-            for now in carry_out(self.explorer, ask, visit.title, self.desk.visits.shelf.folder()):
+            ask = wanted(view, self.explorer, classifier, mine)
+            for now in carry_out(self.explorer, ask, view.title, self.context.explorations.store.folder()):
                 turn = self.turns.get(request.session_hash)
                 if turn not in (own, None):
                     return
@@ -144,11 +144,11 @@ class CompareTab:
 
     def _on_pair(self, compared: Compared | None, first: str, second: str) -> Updates:
         if compared is None:
-            return {self.slots["message"]: FORGOTTEN}
+            return {self.slots["message"]: SESSION_EXPIRED}
         try:
             return {self.slots["duel"]: compared.duel(first, second), self.slots["message"]: ""}
         except Exception as error:
-            return {self.slots["message"]: message(error, KEPT)}
+            return {self.slots["message"]: message(error, RESULT_KEPT)}
 
     def _leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
@@ -188,11 +188,11 @@ class CompareTab:
     def _failed(self, error: Exception, before: Compared | None, order: str) -> Updates:
         """The last comparison comes back whole, under a message."""
         shown = self._shown(before, order, waiting=False) if before else {self.slots["status"]: render.EMPTY}
-        told = message(error, KEPT if before else ADVICE)
+        told = message(error, RESULT_KEPT if before else ADVICE)
         return shown | {self.slots["message"]: told, self.cancel: gr.Button(visible=False)}
 
-    def _is_of(self, compared: Compared, visit: Visit, classifier: str, mine: tuple[str, ...]) -> bool:
-        return compared.comparison.request == wanted(visit, self.explorer, classifier, mine)
+    def _is_of(self, compared: Compared, view: ExplorationView, classifier: str, mine: tuple[str, ...]) -> bool:
+        return compared.comparison.request == wanted(view, self.explorer, classifier, mine)
 
 
 def _is_copy(compared: Compared, name: str) -> bool:

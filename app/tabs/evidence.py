@@ -10,11 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import FORGOTTEN, LONG, QUIET, Desk, Opening, Updates, message, named
+from app.context import LONG, QUIET, SESSION_EXPIRED, OpenRequest, PageContext, Updates, message, named
 from app.render import evidence as render
 from app.render import fragments
-from app.services.background import Work
-from app.services.result_store import Shelf
+from app.services.background import BackgroundTask
+from app.services.result_store import ResultStore
 from avd_core.evidence import published
 from avd_core.evidence.from_zip import CLIPS_FOLDER, own_evidence
 from avd_core.evidence.writers import write
@@ -41,21 +41,21 @@ class Own:
     clips: Mapping[str, Path]
 
 
-def build(desk: Desk, frame: gr.Tab) -> EvidenceTab:
+def build(context: PageContext, frame: gr.Tab) -> EvidenceTab:
     """Lays the tab out in the current context."""
-    return EvidenceTab(desk, frame)
+    return EvidenceTab(context, frame)
 
 
 class EvidenceTab:
     """One page's evidence; a visitor's own run is in the session's state, as `Own`."""
 
-    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
-        self.desk = desk
+    def __init__(self, context: PageContext, frame: gr.Tab) -> None:
+        self.context = context
         self.own = gr.State(None)
         # What is chosen in the two dropdowns whose choices change. Gradio says a choice by mouse twice, and the second
         # time refuses what the first has taken out of the choices meanwhile (6.31); a state is never refused.
         self.asked, self.beside = gr.State(None), gr.State(None)
-        self.turns: dict[str, Work] = {}
+        self.turns: dict[str, BackgroundTask] = {}
         self._lay_out()
         self._wire(frame)
 
@@ -80,7 +80,7 @@ class EvidenceTab:
                     with gr.Row(visible=False, elem_id="evidence-running") as self.running:
                         self.cancel = gr.Button("Cancel", elem_id="evidence-cancel")
                     self.checkpoint = gr.Dropdown(
-                        named([self.desk.checkpoint]), value=self.desk.checkpoint, label="Checkpoint for it",
+                        named([self.context.checkpoint]), value=self.context.checkpoint, label="Checkpoint for it",
                         min_width=130,
                     )  # fmt: skip
             slot("overview")
@@ -107,10 +107,10 @@ class EvidenceTab:
         self.upload.upload(None, js=QUEUED)
         self.upload.upload(self._on_upload, [self.upload, self.checkpoint, self.own], shown, **LONG)
         self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
-        outputs = [*self.desk.opened, self.slots["message"]]
+        outputs = [*self.context.opened, self.slots["message"]]
         # In the queue: of events outside of it gradio does not tell that `opening` changed.
         self.slots["answer"].click(self._on_pick, [self.report, self.own], outputs, **QUIET, concurrency_limit=None)
-        self.desk.page.unload(self._on_cancel)
+        self.context.page.unload(self._on_cancel)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class EvidenceTab:
         self, report: str | None, question: str | None, own: Own | None, confused: str | None = None
     ) -> Updates:
         """The tab was opened: the first report shows, unless one does."""
-        checkpoints = dict.fromkeys([self.desk.checkpoint, *self.desk.visits.explorer.checkpoints()])
+        checkpoints = dict.fromkeys([self.context.checkpoint, *self.context.explorations.explorer.checkpoints()])
         updates: Updates = {self.checkpoint: gr.Dropdown(named(checkpoints))}
         names = self._names(own)
         if not names or report in names:
@@ -186,16 +186,20 @@ class EvidenceTab:
             clip = None
         if clip is None:
             return {
-                self.slots["message"]: FORGOTTEN if report == OWN else fragments.problem("This clip is not here.", "")
+                self.slots["message"]: SESSION_EXPIRED
+                if report == OWN
+                else fragments.problem("This clip is not here.", "")
             }
-        return self.desk.open(Opening(clip, Path(str(event.clip)).name, whole=True)) | {self.slots["message"]: ""}
+        return self.context.open(OpenRequest(clip, Path(str(event.clip)).name, whole=True)) | {
+            self.slots["message"]: ""
+        }
 
     def _on_upload(
         self, archive: str | None, checkpoint: str, own: Own | None, request: gr.Request
     ) -> Iterator[Updates]:
         begun = time.monotonic()
         state = {"words": "Unpacking"}
-        folder = self.desk.visits.shelf.folder()
+        folder = self.context.explorations.store.folder()
 
         def measure(tell):
             def told(doing: str, done: int, total: int) -> None:
@@ -207,7 +211,7 @@ class EvidenceTab:
             write(folder / "report", outcome)
             return outcome
 
-        work = self.turns[request.session_hash] = Work(measure)
+        work = self.turns[request.session_hash] = BackgroundTask(measure)
         yield {self.slots["message"]: "", self.slots["status"]: render.doing("Unpacking", 0, None)} | self._entry(False)
         try:
             for share in work.shares():
@@ -226,8 +230,8 @@ class EvidenceTab:
         finally:
             work.stop()
         mine = Own(outcome.evidence, _clips(folder, outcome.evidence))
-        links = [("Report, HTML", Shelf.address(folder / "report" / "report.html"), "report.html")]
-        links += [("Figures, JSON", Shelf.address(folder / "report" / "evidence.json"), "evidence.json")]
+        links = [("Report, HTML", ResultStore.address(folder / "report" / "report.html"), "report.html")]
+        links += [("Figures, JSON", ResultStore.address(folder / "report" / "evidence.json"), "evidence.json")]
         yield (
             self._on_report(OWN, None, mine)
             | self._entry(True)

@@ -12,10 +12,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.classifier_panel import LookPanel
-from app.context import EXPLORE, FIRST, FORGOTTEN, KEPT, QUIET, Desk, Updates, message, named
+from app.components.classifier_panel import ClassifierPanel
+from app.context import EXPLORE, FIRST, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, Updates, message, named
 from app.render import attribution, fragments, quality, realism, spectrum, stage, trimmer
-from app.services.explorations import Visit, doing
+from app.services.explorations import ExplorationView, doing
 from app.services.result_store import KEEP_HOURS
 from avd_core import examples
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
@@ -45,21 +45,21 @@ ASIDE = QUIET | {"concurrency_id": "aside", "concurrency_limit": 1, "trigger_mod
 log = logging.getLogger(__name__)
 
 
-def build(desk: Desk, frame: gr.Tab) -> ExploreTab:
+def build(context: PageContext, frame: gr.Tab) -> ExploreTab:
     """Lays the tab out in the current context; the explorer is asked only from handlers and by `prepare`."""
-    return ExploreTab(desk)
+    return ExploreTab(context)
 
 
 class ExploreTab:
     """One page's Explore tab. All visitors share it; what one of them looks at is in the session's state."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk, self.visits, self.checkpoint = desk, desk.visits, desk.checkpoint
-        self.visit = desk.visit
+    def __init__(self, context: PageContext) -> None:
+        self.context, self.explorations, self.checkpoint = context, context.explorations, context.checkpoint
+        self.view = context.view
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
         self.opening = threading.Lock()
         self._lay_out()
-        self._wire(desk.page)
+        self._wire(context.page)
 
     def prepare(self) -> None:
         """For a background thread, once the page is served: imports, loads, and finishes what a first visitor sees."""
@@ -70,7 +70,7 @@ class ExploreTab:
         except ValueError as error:  # visitors are told the same
             log.error("No first example: %s", error)
         for name in examples.SCENES:
-            self.visits.clip(name)
+            self.explorations.clip(name)
 
     def _lay_out(self) -> None:
         self.slots: dict[str, gr.HTML] = {}
@@ -84,7 +84,7 @@ class ExploreTab:
                     file_types=FORMATS, label="Your clip", show_label=False, height=112, elem_id="upload"
                 )
                 slot("preview", visible=False)
-                slot("examples", self.visits.tiles(), js_on_load=PICK)
+                slot("examples", self.explorations.tiles(), js_on_load=PICK)
                 with gr.Column(elem_id="settings"):
                     self.model = gr.Dropdown(named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                     gr.HTML(
@@ -104,7 +104,7 @@ class ExploreTab:
                         slot("realism", fragments.waiting("realism", realism.TITLE))
                     with gr.Column(scale=5, min_width=280):
                         slot("restoration", fragments.waiting("restoration", quality.TITLE))
-                self.look = LookPanel(self.desk, self.turns)
+                self.look = ClassifierPanel(self.context, self.turns)
                 self.slots |= self.look.slots
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=5, min_width=280):
@@ -115,17 +115,17 @@ class ExploreTab:
 
     def _wire(self, page: gr.Blocks) -> None:
         slots = self.slots
-        settings = [self.visit, self.model, self.look.classifier, self.look.method]
-        shown = [*slots.values(), self.visit, self.upload, *self.look.shown]
+        settings = [self.view, self.model, self.look.classifier, self.look.method]
+        shown = [*slots.values(), self.view, self.upload, *self.look.shown]
 
         self.reopened = [*shown, self.model]
-        greeted = [*self.reopened, *self.desk.arrived]
+        greeted = [*self.reopened, *self.context.arrived]
         greeting = page.load(
-            self._greet, self.desk.remembered, greeted, **QUIET, concurrency_limit=None, js=self.desk.REMEMBERED
+            self._greet, self.context.remembered, greeted, **QUIET, concurrency_limit=None, js=self.context.REMEMBERED
         )  # fmt: skip
         # What a visitor trained is known by another event, which may come earlier or later than the greeting.
-        for known in (greeting.then, self.desk.mine.change):
-            known(self._on_mine, self.desk.mine, self.model, **QUIET, concurrency_limit=None)
+        for known in (greeting.then, self.context.mine.change):
+            known(self._on_mine, self.context.mine, self.model, **QUIET, concurrency_limit=None)
         page.unload(self._leave)
         for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
             click(None, js=QUEUED)
@@ -134,154 +134,172 @@ class ExploreTab:
         slots["trim"].click(self._on_window, settings, shown, **FIRST)
         self.model.input(self._on_model, settings, shown, **FIRST)
         aside = [slots["contribution"], slots["message"]]
-        slots["contribution"].click(self._on_contribution, self.visit, aside, **ASIDE)
-        asked = {self.desk.opening, self.desk.mine, *settings}
-        self.desk.opening.change(self._on_opening, asked, [*shown, self.model], **FIRST)
+        slots["contribution"].click(self._on_contribution, self.view, aside, **ASIDE)
+        asked = {self.context.opening, self.context.mine, *settings}
+        self.context.opening.change(self._on_opening, asked, [*shown, self.model], **FIRST)
         self.look.wire(slots)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _open(self, anew: bool = False) -> Visit:
+    def _open(self, anew: bool = False) -> ExplorationView:
         """The example that a first visitor sees; whoever asks while it is being made waits for it."""
         with nullcontext() if anew else self.opening:
             name = next(iter(examples.SCENES))
-            *_, visit = self.visits.example(name, ExploreRequest(self.visits.clip(name), self.checkpoint), anew)
-        return visit
+            *_, view = self.explorations.example(
+                name, ExploreRequest(self.explorations.clip(name), self.checkpoint), anew
+            )
+        return view
 
     def _greet(self, remembered: Any, request: gr.Request) -> Iterator[Updates]:
         """A first visitor sees a finished example before touching anything, or what a link asks for."""
         from avd_core.classifiers.saliency import METHODS
 
-        explorer, examples = self.visits.explorer, self.slots["examples"]
-        yield {examples: self.visits.tiles()}
-        offer = self.desk.offer(dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()]), METHODS)
-        arrival, updates = self.desk.arrive(remembered, offer, request)
+        explorer, examples = self.explorations.explorer, self.slots["examples"]
+        yield {examples: self.explorations.tiles()}
+        offer = self.context.offer(dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()]), METHODS)
+        arrival, updates = self.context.arrive(remembered, offer, request)
         try:
-            if self.desk.opening not in updates:
+            if self.context.opening not in updates:
                 updates |= self._shown(self._open())
         except Exception as error:
             updates |= self._failed(error, None)
         yield updates | {
             self.slots["preview"]: gr.skip(),  # the examples play where they are
             self.model: gr.Dropdown(named(offer.checkpoints), value=arrival.checkpoint),
-            examples: self.visits.tiles(),
+            examples: self.explorations.tiles(),
         }
         # Only on a machine's very first start: the example clips appear as they are rendered.
-        while missing := self.visits.missing:
+        while missing := self.explorations.missing:
             time.sleep(0.5)
-            if self.visits.missing != missing:
-                yield {examples: self.visits.tiles()}
+            if self.explorations.missing != missing:
+                yield {examples: self.explorations.tiles()}
 
     def _leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
         self.look.leave(request.session_hash)
 
     def _on_upload(
-        self, path: str, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
+        self, path: str, view: ExplorationView | None, model: str, classifier: str, method: str, request: gr.Request
     ) -> Iterator[Updates]:
         clip = Path(path)
         ask = ExploreRequest(clip, model, classifier=classifier, cam=method)
         # The drop zone is free for the next clip at once.
         yield {self.upload: None} | self._blank()
-        yield from self._explored(self.visits.explore(clip.name, ask), visit, request)
+        yield from self._explored(self.explorations.explore(clip.name, ask), view, request)
 
     def _on_example(
-        self, visit: Visit | None, model: str, classifier: str, method: str, tile: gr.EventData, request: gr.Request
+        self,
+        view: ExplorationView | None,
+        model: str,
+        classifier: str,
+        method: str,
+        tile: gr.EventData,
+        request: gr.Request,
     ) -> Iterator[Updates]:
         name = str(tile.name)
-        ask = ExploreRequest(self.visits.clip(name), model, classifier=classifier, cam=method)
-        yield from self._explored(self.visits.example(name, ask), visit, request)
+        ask = ExploreRequest(self.explorations.clip(name), model, classifier=classifier, cam=method)
+        yield from self._explored(self.explorations.example(name, ask), view, request)
 
     def _on_mine(self, mine: tuple[str, ...]) -> gr.Dropdown:
         """The visitor's own checkpoints are among the choices."""
-        return gr.Dropdown(self.desk.checkpoints(mine))
+        return gr.Dropdown(self.context.checkpoints(mine))
 
     def _on_opening(self, values: dict, request: gr.Request) -> Iterator[Updates]:
         """Another tab wants a clip opened here."""
-        opening, mine, visit = values[self.desk.opening], values[self.desk.mine], values[self.visit]
+        opening, mine, view = values[self.context.opening], values[self.context.mine], values[self.view]
         model = opening.checkpoint or values[self.model]
         classifier, method = values[self.look.classifier], values[self.look.method]
         window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
         look = {"classifier": opening.classifier or classifier, "cam": opening.method or method}
         ask = ExploreRequest(opening.clip, model, **window, **look)
-        choices = self.desk.checkpoints([*mine, model])
+        choices = self.context.checkpoints([*mine, model])
         yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
-        yield from self._explored(self.visits.open(opening.title, ask), visit, request)
+        yield from self._explored(self.explorations.open(opening.title, ask), view, request)
 
     def _on_window(
-        self, visit: Visit | None, model: str, classifier: str, method: str, chosen: gr.EventData, request: gr.Request
+        self,
+        view: ExplorationView | None,
+        model: str,
+        classifier: str,
+        method: str,
+        chosen: gr.EventData,
+        request: gr.Request,
     ) -> Iterator[Updates]:
         """Another part of the clip that is shown."""
         bounds = {"start": chosen.start, "seconds": round(chosen.end - chosen.start, 3)}
         window = {"whole": True} if chosen.whole else bounds
-        yield from self._again(visit, request, checkpoint=model, classifier=classifier, cam=method, **window)
+        yield from self._again(view, request, checkpoint=model, classifier=classifier, cam=method, **window)
 
     def _on_model(
-        self, visit: Visit | None, model: str, classifier: str, method: str, request: gr.Request
+        self, view: ExplorationView | None, model: str, classifier: str, method: str, request: gr.Request
     ) -> Iterator[Updates]:
         """The same part by another checkpoint."""
-        ask = visit and visit.result.request
+        ask = view and view.result.request
         window = {"start": ask.start, "seconds": ask.seconds, "whole": ask.whole} if ask else {}
-        yield from self._again(visit, request, checkpoint=model, classifier=classifier, cam=method, **window)
+        yield from self._again(view, request, checkpoint=model, classifier=classifier, cam=method, **window)
 
-    def _again(self, visit: Visit | None, request: gr.Request, **asked: Any) -> Iterator[Updates]:
-        if visit is None:
-            yield {self.slots["message"]: FORGOTTEN}
+    def _again(self, view: ExplorationView | None, request: gr.Request, **asked: Any) -> Iterator[Updates]:
+        if view is None:
+            yield {self.slots["message"]: SESSION_EXPIRED}
             return
         try:
-            ask = ExploreRequest(visit.result.request.clip, **asked)
+            ask = ExploreRequest(view.result.request.clip, **asked)
         except ValueError as error:
-            yield self._failed(error, visit)
+            yield self._failed(error, view)
             return
-        yield from self._explored(self.visits.explore(visit.title, ask, visit), visit, request)
+        yield from self._explored(self.explorations.explore(view.title, ask, view), view, request)
 
-    def _on_contribution(self, visit: Visit | None, request: gr.Request) -> Iterator[Updates]:
+    def _on_contribution(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
         """Which frame each pixel draws on; given up as soon as the visitor looks at something else."""
-        if visit is None:
-            yield {self.slots["message"]: FORGOTTEN}
+        if view is None:
+            yield {self.slots["message"]: SESSION_EXPIRED}
             return
         turn = self.turns.get(request.session_hash)
         try:
-            for pieces in self.visits.contribution(visit):
+            for pieces in self.explorations.contribution(view):
                 if self.turns.get(request.session_hash) is not turn:
                     return
                 yield {self.slots[name]: piece for name, piece in pieces.items()}
         except Exception as error:
-            piece = visit.pieces["contribution"]
-            yield {self.slots["message"]: message(error, KEPT), self.slots["contribution"]: piece}
+            piece = view.pieces["contribution"]
+            yield {self.slots["message"]: message(error, RESULT_KEPT), self.slots["contribution"]: piece}
 
-    def reopen(self, visit: Visit, request: gr.Request) -> Updates:
+    def reopen(self, view: ExplorationView, request: gr.Request) -> Updates:
         """A finished visit shown again, at once; its outputs are `reopened`. What was being explored is given up."""
         self.turns[request.session_hash] = object()
-        return self._shown(visit) | {self.model: visit.result.request.checkpoint, self.slots["message"]: ""}
+        return self._shown(view) | {self.model: view.result.request.checkpoint, self.slots["message"]: ""}
 
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def _explored(self, steps: Iterator[Visit], before: Visit | None, request: gr.Request) -> Iterator[Updates]:
+    def _explored(
+        self, steps: Iterator[ExplorationView], before: ExplorationView | None, request: gr.Request
+    ) -> Iterator[Updates]:
         """Shows each step; stops when this visitor has started something newer; keeps what was shown on failure."""
         mine = self.turns[request.session_hash] = object()
         yield {self.slots["message"]: "", self.slots["status"]: doing()}
         try:
-            for visit in steps:
+            for view in steps:
                 if self.turns.get(request.session_hash) is not mine:
                     return
-                yield self._shown(visit)
+                yield self._shown(view)
         except Exception as error:
             if self.turns.get(request.session_hash) is mine:
                 yield self._failed(error, before)
 
-    def _shown(self, visit: Visit) -> Updates:
-        updates: Updates = {self.slots[name]: piece for name, piece in visit.pieces.items()}
-        if "preview" in visit.pieces:
-            updates[self.slots["preview"]] = gr.HTML(visit.pieces["preview"], visible=True)
-        return updates | {self.visit: visit} | self.look.show(visit) if visit.result.complete else updates
+    def _shown(self, view: ExplorationView) -> Updates:
+        updates: Updates = {self.slots[name]: piece for name, piece in view.pieces.items()}
+        if "preview" in view.pieces:
+            updates[self.slots["preview"]] = gr.HTML(view.pieces["preview"], visible=True)
+        return updates | {self.view: view} | self.look.show(view) if view.result.complete else updates
 
     def _blank(self) -> Updates:
         """Another clip is on its way: what is of the last one alone goes at once."""
         return {self.slots["trim"]: trimmer.waiting(), self.slots["preview"]: gr.HTML(visible=False)}
 
-    def _failed(self, error: Exception, before: Visit | None) -> Updates:
+    def _failed(self, error: Exception, before: ExplorationView | None) -> Updates:
         """The last result comes back whole, under a message that says what to do next."""
         nothing = {self.slots["status"]: fragments.nothing(), self.slots["trim"]: ""}
         shown = self._shown(before) if before else nothing
-        return shown | {self.slots["message"]: message(error, KEPT if before else "Try another clip, or an example.")}
+        return shown | {
+            self.slots["message"]: message(error, RESULT_KEPT if before else "Try another clip, or an example.")
+        }

@@ -12,7 +12,7 @@ import gradio as gr
 
 from app.components.runs_panel import AT_ONCE, EACH, RunsPanel
 from app.components.training_options import RecipePanel
-from app.context import FORGOTTEN, LONG, SHORT, Desk, Updates, message, named
+from app.context import LONG, SESSION_EXPIRED, SHORT, PageContext, Updates, message, named
 from app.render import finetune as render
 from app.render import fragments
 from app.services import auth
@@ -32,18 +32,18 @@ HOLD = """element.addEventListener("click", (event) => {
 });"""
 
 
-def build(desk: Desk, frame: gr.Tab) -> FinetuneTab:
+def build(context: PageContext, frame: gr.Tab) -> FinetuneTab:
     """Lays the tab out in the current context."""
-    return FinetuneTab(desk, frame)
+    return FinetuneTab(context, frame)
 
 
 class FinetuneTab:
     """One page's Fine-tune tab, for all visitors; a visitor's runs are known by the secret that their browser keeps."""
 
-    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
-        self.desk, self.tuning = desk, desk.tuning
+    def __init__(self, context: PageContext, frame: gr.Tab) -> None:
+        self.context, self.tuning = context, context.tuning
         self.limits = self.tuning.home.limits
-        self.secret = desk.secret
+        self.secret = context.secret
         self.draft = gr.State(None)
         self.fitted = gr.State(False)  # whether the length has been fitted, or is being
         self._lay_out()
@@ -73,7 +73,7 @@ class FinetuneTab:
                 with gr.Column(elem_id="tune-choices", min_width=280):
                     with gr.Row():
                         self.init = gr.Dropdown(
-                            named([self.desk.checkpoint]), value=self.desk.checkpoint, label="Start from",
+                            named([self.context.checkpoint]), value=self.context.checkpoint, label="Start from",
                             elem_id="tune-init", min_width=130,
                         )  # fmt: skip
                         self.name = gr.Textbox(
@@ -89,7 +89,7 @@ class FinetuneTab:
             slot("clips", render.NO_CLIPS, js_on_load=HOLD)
             slot("notes")
             self.recipe = RecipePanel()
-            self.runs = RunsPanel(self.desk, self.slots["message"])
+            self.runs = RunsPanel(self.context, self.slots["message"])
             gr.HTML(render.terms(self.limits), elem_id="tune-terms", apply_default_css=False)
 
     def _wire(self, frame: gr.Tab) -> None:
@@ -105,8 +105,10 @@ class FinetuneTab:
         ]
         asked = {self.draft, self.fitted, self.init, self.length, self.device, self.name, *self.recipe.fields.values()}
 
-        self.desk.page.load(self._on_load, known, [*seen, self.secret, self.desk.mine, self.init, self.device], **EACH)
-        frame.select(self._on_select, [*known, self.desk.mine, self.init], [*seen, self.init], **EACH)
+        self.context.page.load(
+            self._on_load, known, [*seen, self.secret, self.context.mine, self.init, self.device], **EACH
+        )
+        frame.select(self._on_select, [*known, self.context.mine, self.init], [*seen, self.init], **EACH)
 
         for event, handler, first in (
             (self.upload.upload, self._on_upload, self.upload),
@@ -142,7 +144,7 @@ class FinetuneTab:
         yield from self._taken(lambda folder: gather(files or [], folder, limits), draft)
 
     def _on_examples(self, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
-        clips = ((self.desk.visits.clip(name), scene.title) for name, scene in examples.SCENES.items())
+        clips = ((self.context.explorations.clip(name), scene.title) for name, scene in examples.SCENES.items())
         yield from self._taken(lambda _: Gathered(tuple(Source(clip, title) for clip, title in clips)), draft)
 
     def _taken(self, find: Callable[[Path], Gathered], draft: Draft | None) -> Iterator[Updates]:
@@ -153,7 +155,7 @@ class FinetuneTab:
                self.examples: gr.Button(interactive=False), self.start: gr.Button(interactive=False)}  # fmt: skip
         told = ""
         try:
-            folder = self.desk.visits.shelf.folder()
+            folder = self.context.explorations.store.folder()
             found = find(folder)
             if len(found.sources) + len(draft.clips) > self.limits.clips:
                 raise LimitError(f"At most {self.limits.clips} clips are trained on here.")
@@ -182,7 +184,7 @@ class FinetuneTab:
 
     def _on_hold(self, draft: Draft | None, card: gr.EventData) -> Updates:
         if draft is None:
-            return {self.slots["message"]: FORGOTTEN}
+            return {self.slots["message"]: SESSION_EXPIRED}
         return self._drafted(draft.toggled(int(card.number)))
 
     def _drafted(self, draft: Draft) -> Updates:
@@ -235,7 +237,9 @@ class FinetuneTab:
 
     def _on_save_config(self, values: dict) -> Updates:
         try:
-            path = self.recipe.write(self.recipe.values(values), self.desk.visits.shelf.folder() / "train-config.json")
+            path = self.recipe.write(
+                self.recipe.values(values), self.context.explorations.store.folder() / "train-config.json"
+            )
         except ValueError as error:
             return {self.slots["message"]: message(error, "Change it, then save.")}
         return {self.recipe.save: gr.DownloadButton(value=str(path)), self.slots["message"]: ""}
@@ -256,7 +260,7 @@ class FinetuneTab:
         mine, places = self.tuning.checkpoints(owner), self.runs.places.choices()
         return self.runs.shown(owner, chosen, request, anew=True) | {
             self.secret: secret,
-            self.desk.mine: mine,
+            self.context.mine: mine,
             self.init: gr.Dropdown(self._starts(mine)),
             self.device: gr.Dropdown(places, value=places[0][1]),
         }
@@ -284,7 +288,7 @@ class FinetuneTab:
     def _starts(self, mine: tuple[str, ...]) -> list[tuple[str, str]]:
         """What a training can start from."""
         scratch = [(f"nothing, as {name.partition(':')[2]}", name) for name in presets()]
-        return [*self.desk.checkpoints(mine), *scratch]
+        return [*self.context.checkpoints(mine), *scratch]
 
     def _lengths(self) -> list[tuple[str, str]]:
         """How long a training may be here; the shortest always, if need be cut short."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.context import KEPT, SHORT, Desk, Updates, calls_off, message
+from app.context import RESULT_KEPT, SHORT, PageContext, Updates, calls_off, message
 from app.render import fragments, probe
 from app.render.sprites import jpeg, sheet
-from app.services.explorations import Visit, facts
-from app.services.result_store import Shelf
+from app.services.explorations import ExplorationView, facts
+from app.services.result_store import ResultStore
 from avd_core.atomic_io import write_json
 from avd_core.explore.time_probe import TimeProbe
 from avd_core.media.distilled_png import save_distilled
@@ -24,16 +24,16 @@ ABOUT = (
 NOT_YET = "Explore is still at work on its first clip: what its image knows of time comes right after that."
 
 
-def build(desk: Desk, frame: gr.Tab) -> ProbeTab:
+def build(context: PageContext, frame: gr.Tab) -> ProbeTab:
     """Lays the tab out in the current context."""
-    return ProbeTab(desk, frame)
+    return ProbeTab(context, frame)
 
 
 class ProbeTab:
     """One page's Probe tab; what a visitor has probed is in the session's state."""
 
-    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
-        self.desk, self.visits = desk, desk.visits
+    def __init__(self, context: PageContext, frame: gr.Tab) -> None:
+        self.context, self.explorations = context, context.explorations
         with gr.Column(elem_id="probe-page"):
             with gr.Row(elem_id="probe-bar"):
                 gr.HTML(ABOUT, apply_default_css=False)
@@ -50,46 +50,46 @@ class ProbeTab:
         # Whoever comes back with another clip while the last one is still being probed is served after it.
         opening = SHORT | {"trigger_mode": "always_last"}
         opened = gr.on(
-            [frame.select, self.patience.tick], self._on_open, [desk.visit, self.probed, self.seed], shown, **opening
+            [frame.select, self.patience.tick], self._on_open, [context.view, self.probed, self.seed], shown, **opening
         )
-        again = self.again.click(self._on_again, [desk.visit, self.seed], shown, **SHORT)
+        again = self.again.click(self._on_again, [context.view, self.seed], shown, **SHORT)
         calls_off(self.cancel, [opened, again], self._on_cancel, self.probed, shown)
 
-    def _on_open(self, visit: Visit | None, probed: Visit | None, seed: int) -> Iterator[Updates]:
+    def _on_open(self, view: ExplorationView | None, probed: ExplorationView | None, seed: int) -> Iterator[Updates]:
         """Whoever comes back to the clip that was probed finds it as it was left."""
-        if visit is None:
+        if view is None:
             yield {self.patience: gr.Timer(active=True)}
-        elif _same(visit, probed):
+        elif _same(view, probed):
             yield {self.patience: gr.Timer(active=False)}
         else:
-            yield from self._probed(visit, seed)
+            yield from self._probed(view, seed)
 
-    def _on_again(self, visit: Visit | None, seed: int) -> Iterator[Updates]:
-        if visit is None:
+    def _on_again(self, view: ExplorationView | None, seed: int) -> Iterator[Updates]:
+        if view is None:
             yield {self.patience: gr.Timer(active=True)}
         else:
-            yield from self._probed(visit, seed + 1)
+            yield from self._probed(view, seed + 1)
 
-    def _on_cancel(self, probed: Visit | None) -> Updates:
+    def _on_cancel(self, probed: ExplorationView | None) -> Updates:
         said = fragments.problem("Stopped.", "Open this tab again, or shuffle anew, to go on.")
         return {self.message: said, self.cancel: gr.Button(interactive=False), self.probed: None}
 
-    def _probed(self, visit: Visit, seed: int) -> Iterator[Updates]:
+    def _probed(self, view: ExplorationView, seed: int) -> Iterator[Updates]:
         """One order after the other; on failure the last result stays."""
         yield {self.message: "", self.cancel: gr.Button(interactive=True), self.patience: gr.Timer(active=False)}
         done: Updates = {self.cancel: gr.Button(interactive=False)}
-        request, clip = visit.result.request, visit.result.clip
+        request, clip = view.result.request, view.result.clip
         try:
-            folder, pictures = self.visits.shelf.folder(), {}
-            for known in self.visits.explorer.probe_steps(clip, request.checkpoint, request.classifier, seed):
+            folder, pictures = self.explorations.store.folder(), {}
+            for known in self.explorations.explorer.probe_steps(clip, request.checkpoint, request.classifier, seed):
                 pictures[known.plays[-1].variant] = self._saved(known, folder, request.clip.stem)
-                yield {self.result: facts(visit.title, visit.result) + probe.show(known, pictures)}
+                yield {self.result: facts(view.title, view.result) + probe.show(known, pictures)}
         except Exception as error:
-            yield done | {self.message: message(error, KEPT)}
+            yield done | {self.message: message(error, RESULT_KEPT)}
             return
         figures = write_json(folder / f"{request.clip.stem[:80]}-probe.json", known.report())
-        links = fragments.downloads([("Figures, JSON", Shelf.address(figures), figures.name)])
-        yield done | {self.links: links, self.probed: visit, self.seed: seed}
+        links = fragments.downloads([("Figures, JSON", ResultStore.address(figures), figures.name)])
+        yield done | {self.links: links, self.probed: view, self.seed: seed}
 
     @staticmethod
     def _saved(known: TimeProbe, folder: Path, stem: str) -> probe.Pictures:
@@ -99,19 +99,19 @@ class ProbeTab:
         def saved(kind: str, data: bytes) -> str:
             path = folder / f"{play.variant}-{kind}.jpg"
             path.write_bytes(data)
-            return Shelf.address(path)
+            return ResultStore.address(path)
 
         image = save_distilled(folder / f"{stem[:80]}-{play.variant}.png", play.image, known.info())
         return probe.Pictures(
-            Shelf.address(image),
+            ResultStore.address(image),
             saved("difference", jpeg(probe.difference(play, known.plays[0]))),
             sheet(play.restored, lambda data: saved("restored", data)),
         )
 
 
-def _same(visit: Visit, probed: Visit | None) -> bool:
+def _same(view: ExplorationView, probed: ExplorationView | None) -> bool:
     """Whether what would be probed is what is shown: the same frames under the same classifier."""
     if probed is None:
         return False
-    asked, shown = visit.result, probed.result
+    asked, shown = view.result, probed.result
     return asked.clip is shown.clip and asked.request.classifier == shown.request.classifier

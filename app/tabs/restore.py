@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import FIRST, FORGOTTEN, KEPT, SHORT, Desk, Updates, calls_off, message
+from app.context import FIRST, RESULT_KEPT, SESSION_EXPIRED, SHORT, PageContext, Updates, calls_off, message
 from app.render import fragments, restore
-from app.services.explorations import Visit
-from app.services.restorations import Replay, Replays
+from app.services.explorations import ExplorationView
+from app.services.restorations import Replays, RestorationSession
 from app.services.result_store import KEEP_HOURS
-from avd_core.analysis.degradations import Wear
+from avd_core.analysis.degradations import Degradation
 from avd_core.analysis.survival import SWEEPS, curves
 
 ID, TITLE = "restore", "Restore"
@@ -31,16 +31,16 @@ INK = """element.addEventListener("painted", (event) => {
 LAST = FIRST | {"trigger_mode": "always_last"}
 
 
-def build(desk: Desk, frame: gr.Tab) -> RestoreTab:
+def build(context: PageContext, frame: gr.Tab) -> RestoreTab:
     """Lays the tab out in the current context."""
-    return RestoreTab(desk, frame)
+    return RestoreTab(context, frame)
 
 
 class RestoreTab:
     """One page's Restore tab; the image that a visitor has in hand is in the session's state."""
 
-    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
-        self.desk, self.replays = desk, Replays(desk.visits.explorer, desk.visits.shelf)
+    def __init__(self, context: PageContext, frame: gr.Tab) -> None:
+        self.context, self.replays = context, Replays(context.explorations.explorer, context.explorations.store)
         self.turns: dict[str, object] = {}  # of each session the latest: strokes and images overtake each other
         self.hands: dict[str, Path] = {}  # of each session the folder of the image it has in hand
         self.replay = gr.State(None)
@@ -100,10 +100,10 @@ class RestoreTab:
     def _wire(self, frame: gr.Tab) -> None:
         slots, wear = self.slots, [self.jpeg, self.blur, self.noise]
         shown = [*slots.values(), self.replay, self.ink, *wear, self.drop, self.patience]
-        gr.on([frame.select, self.patience.tick], self._on_open, [self.desk.visit, self.replay], shown, **FIRST)
-        self.take.click(self._on_take, self.desk.visit, shown, **FIRST)
-        self.drop.upload(self._on_drop, [self.drop, self.desk.visit], shown, **FIRST)
-        self.desk.page.unload(self._leave)
+        gr.on([frame.select, self.patience.tick], self._on_open, [self.context.view, self.replay], shown, **FIRST)
+        self.take.click(self._on_take, self.context.view, shown, **FIRST)
+        self.drop.upload(self._on_drop, [self.drop, self.context.view], shown, **FIRST)
+        self.context.page.unload(self._leave)
 
         changed = [slots[name] for name in ("message", "played", "figures", "links")]
         touches = [self.ink.input, *(slider.input for slider in wear)]
@@ -114,45 +114,45 @@ class RestoreTab:
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _on_open(self, visit: Visit | None, replay: Replay | None, request: gr.Request) -> Updates:
+    def _on_open(self, view: ExplorationView | None, replay: RestorationSession | None, request: gr.Request) -> Updates:
         """The tab is never empty: it takes what Explore shows, unless an image of one's own is in hand."""
         idle = {self.patience: gr.Timer(active=False)}
-        if replay is not None and (replay.clip is None or visit is None or replay.clip is visit.result.clip):
+        if replay is not None and (replay.clip is None or view is None or replay.clip is view.result.clip):
             return idle
-        if visit is None:
+        if view is None:
             return {self.patience: gr.Timer(active=True)}
-        return self._opened(lambda: self.replays.of_visit(visit), request)
+        return self._opened(lambda: self.replays.of_visit(view), request)
 
-    def _on_take(self, visit: Visit | None, request: gr.Request) -> Updates:
-        if visit is None:
-            return {self.slots["message"]: FORGOTTEN}
-        return self._opened(lambda: self.replays.of_visit(visit), request)
+    def _on_take(self, view: ExplorationView | None, request: gr.Request) -> Updates:
+        if view is None:
+            return {self.slots["message"]: SESSION_EXPIRED}
+        return self._opened(lambda: self.replays.of_visit(view), request)
 
-    def _on_drop(self, path: str, visit: Visit | None, request: gr.Request) -> Iterator[Updates]:
+    def _on_drop(self, path: str, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
         yield {self.drop: None, self.slots["message"]: fragments.progress("Restoring the clip from the image", 0.5)}
-        yield self._opened(lambda: self.replays.of_file(Path(path), visit), request)
+        yield self._opened(lambda: self.replays.of_file(Path(path), view), request)
 
     def _on_touch(
-        self, replay: Replay | None, ink: str, jpeg: float, blur: float, noise: float, request: gr.Request
+        self, replay: RestorationSession | None, ink: str, jpeg: float, blur: float, noise: float, request: gr.Request
     ) -> Updates:
         """A stroke or a slider: the image as it is now plays anew."""
         if replay is None:
-            return {self.slots["message"]: FORGOTTEN}
+            return {self.slots["message"]: SESSION_EXPIRED}
         mine = self.turns[request.session_hash] = object()
         try:
             painted = self.replays.painted(replay, ink or "")
-            wear = Wear(blur, noise, int(jpeg) if jpeg < INTACT else None)
+            wear = Degradation(blur, noise, int(jpeg) if jpeg < INTACT else None)
             pieces = self.replays.change(replay, painted, wear)
         except Exception as error:
-            return {self.slots["message"]: message(error, KEPT)}
+            return {self.slots["message"]: message(error, RESULT_KEPT)}
         if self.turns.get(request.session_hash) is not mine:  # another image has come meanwhile
             return {self.slots["message"]: gr.skip()}
         return {self.slots["message"]: ""} | {self.slots[name]: piece for name, piece in pieces.items()}
 
-    def _on_draw(self, replay: Replay | None, request: gr.Request) -> Iterator[Updates]:
+    def _on_draw(self, replay: RestorationSession | None, request: gr.Request) -> Iterator[Updates]:
         """The curves grow point by point; each damage alone, on the image as it was before it was painted on."""
         if replay is None:
-            yield {self.slots["message"]: FORGOTTEN}
+            yield {self.slots["message"]: SESSION_EXPIRED}
             return
         yield {self.draw: gr.Button(interactive=False), self.cancel: gr.Button(interactive=True)}
         restoration, original = replay.restoration, replay.original
@@ -166,7 +166,7 @@ class RestoreTab:
                     break
                 yield {self.slots["curves"]: restore.curves(points, *replay.ends)}
         except Exception as error:
-            done[self.slots["message"]] = message(error, KEPT)
+            done[self.slots["message"]] = message(error, RESULT_KEPT)
         yield done
 
     def _on_cancel(self) -> Updates:
@@ -183,9 +183,9 @@ class RestoreTab:
         self.turns[request.session_hash] = object()
         try:
             replay = make()
-            pieces = self.replays.pieces(replay) | self.replays.change(replay, None, Wear(), anew=True)
+            pieces = self.replays.pieces(replay) | self.replays.change(replay, None, Degradation(), anew=True)
         except Exception as error:
-            return {self.slots["message"]: message(error, KEPT)}
+            return {self.slots["message"]: message(error, RESULT_KEPT)}
         pieces["curves"] = restore.curves({}, *replay.ends)
         self.hands[request.session_hash] = replay.folder
         updates: Updates = {self.slots[name]: piece for name, piece in pieces.items()}

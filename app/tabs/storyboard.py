@@ -9,10 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import KEPT, LONG, QUIET, Desk, Opening, Updates, message, named
+from app.context import LONG, QUIET, RESULT_KEPT, OpenRequest, PageContext, Updates, message, named
 from app.render import fragments
 from app.render import storyboard as render
-from app.services.explorations import Visit
+from app.services.explorations import ExplorationView
 from app.services.result_store import KEEP_HOURS
 from app.services.storyboards import REEL_TITLE, Example, Shown, Video, growing, pieces
 from avd_core.explore.storyboard.files import is_zip, read_strip, save
@@ -28,25 +28,25 @@ START = LONG | {"trigger_mode": "multiple"}  # a second click takes the place of
 EVERY = 0.4  # seconds between two pictures of the growing strip
 
 
-def build(desk: Desk, frame: gr.Tab) -> StoryboardTab:
+def build(context: PageContext, frame: gr.Tab) -> StoryboardTab:
     """Lays the tab out in the current context."""
-    return StoryboardTab(desk, frame)
+    return StoryboardTab(context, frame)
 
 
 class StoryboardTab:
     """One page's Storyboard tab, for all visitors; what one of them looks at is in the session's state."""
 
-    def __init__(self, desk: Desk, frame: gr.Tab) -> None:
-        self.desk, self.explorer, self.shelf = desk, desk.visits.explorer, desk.visits.shelf
+    def __init__(self, context: PageContext, frame: gr.Tab) -> None:
+        self.context, self.explorer, self.store = context, context.explorations.explorer, context.explorations.store
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
-        self.example = Example(desk.visits)
+        self.example = Example(context.explorations)
         self.video, self.shown = gr.State(None), gr.State(None)
         self._lay_out()
         self._wire(frame)
 
     def prepare(self) -> None:
         """For a background thread: what a first visitor sees."""
-        self.example.prepare(self.desk.checkpoint)
+        self.example.prepare(self.context.checkpoint)
 
     def _lay_out(self) -> None:
         self.slots: dict[str, gr.HTML] = {}
@@ -64,7 +64,7 @@ class StoryboardTab:
                 choices = [(f"{length:g} s", length) for length in LENGTHS]
                 self.length = gr.Radio(choices, value=4.0, label="Longest window: one image carries so much")
                 with gr.Accordion("Settings", open=False):
-                    chosen = self.desk.checkpoint
+                    chosen = self.context.checkpoint
                     self.model = gr.Dropdown(named([chosen]), value=chosen, label="Checkpoint")
                 self.again = gr.Button("Make the strip anew", variant="primary", visible=False)
                 gr.HTML(
@@ -91,7 +91,7 @@ class StoryboardTab:
         settings = [self.length, self.model, self.shown]
         for click, handler, first in (
             (self.upload.upload, self._on_upload, self.upload),
-            (self.explored.click, self._on_explored, self.desk.visit),
+            (self.explored.click, self._on_explored, self.context.view),
             (self.reel.click, self._on_reel, None),
             (self.again.click, self._on_again, self.video),
         ):
@@ -99,11 +99,11 @@ class StoryboardTab:
             claimed = click(self._claim, None, line, **QUIET, queue=False)
             claimed.then(handler, [*([first] if first else []), *settings], shown, **START)
         self.cancel.click(self._on_cancel, self.shown, shown, **QUIET, queue=False)
-        opened = [*self.desk.opened, self.slots["message"]]
+        opened = [*self.context.opened, self.slots["message"]]
         # Queued: what an unqueued event does to a state, no other event hears of (gradio 6.31).
         self.slots["strip"].click(self._on_open, self.shown, opened, **QUIET, concurrency_limit=None)
-        frame.select(self._on_select, [self.shown, self.desk.mine], [*shown, self.model], **QUIET, queue=False)
-        self.desk.page.unload(self._leave)
+        frame.select(self._on_select, [self.shown, self.context.mine], [*shown, self.model], **QUIET, queue=False)
+        self.context.page.unload(self._leave)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class StoryboardTab:
         self.turns.pop(request.session_hash, None)
 
     def _on_select(self, shown: Shown | None, mine: tuple[str, ...], request: gr.Request) -> Updates:
-        updates = {self.model: gr.Dropdown(self.desk.checkpoints(mine))}
+        updates = {self.model: gr.Dropdown(self.context.checkpoints(mine))}
         if shown is None and request.session_hash not in self.turns and self.example.strip:
             updates |= self._finished(self.example.strip)
         return updates
@@ -131,24 +131,24 @@ class StoryboardTab:
         yield from self._told(Video(Path(path), Path(path).name), length, model, before, request)
 
     def _on_explored(
-        self, visit: Visit | None, length: float, model: str, before: Shown | None, request: gr.Request
+        self, view: ExplorationView | None, length: float, model: str, before: Shown | None, request: gr.Request
     ) -> Iterator[Updates]:
-        if visit is None:
+        if view is None:
             yield self._back(before) | {
                 self.slots["message"]: fragments.problem("Explore shows no clip yet.", "Drop a video in here instead.")
             }
             return
-        yield from self._told(Video(visit.result.request.clip, visit.title), length, model, before, request)
+        yield from self._told(Video(view.result.request.clip, view.title), length, model, before, request)
 
     def _on_reel(self, length: float, model: str, before: Shown | None, request: gr.Request) -> Iterator[Updates]:
-        if self.example.strip and (length, model) == (4.0, self.desk.checkpoint):
+        if self.example.strip and (length, model) == (4.0, self.context.checkpoint):
             yield self._finished(self.example.strip)
             return
         yield {self.slots["status"]: fragments.progress("Putting the examples in a row", 0.05)}
         try:
             video = self.example.video()
         except ValueError as error:
-            yield self._back(before) | {self.slots["message"]: message(error, KEPT)}
+            yield self._back(before) | {self.slots["message"]: message(error, RESULT_KEPT)}
             return
         yield from self._told(video, length, model, before, request)
 
@@ -167,8 +167,8 @@ class StoryboardTab:
             words = fragments.problem("The strip is not finished yet.", "Its windows open in Explore once it is.")
             return {self.slots["message"]: words}
         entry = shown.board.entries[number - 1]
-        opening = Opening(shown.video.path, shown.video.title, start=entry.start, seconds=entry.seconds)
-        return self.desk.open(opening)
+        opening = OpenRequest(shown.video.path, shown.video.title, start=entry.start, seconds=entry.seconds)
+        return self.context.open(opening)
 
     # What handlers answer -------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class StoryboardTab:
                 panels = Playback(read_strip(video.path), self.explorer.restore_image)
             else:
                 panels = self.explorer.storyboard(StoryboardRequest(video.path, model, length))
-            folder = self.shelf.folder()
+            folder = self.store.folder()
             blank = dict.fromkeys(("links", "notes", "strip", "cost", "loss"), "")
             yield self._slots(blank | {"films": render.films(None, str, video.title)})
             for board in save(panels, folder):
@@ -202,7 +202,7 @@ class StoryboardTab:
             yield self._finished(Shown(video, board, folder, Path(video.title).stem[:80], zipped))
         except Exception as error:
             if self.turns.get(request.session_hash) is mine:
-                advice = KEPT if before else "Try another video, or the examples."
+                advice = RESULT_KEPT if before else "Try another video, or the examples."
                 yield self._back(before) | {slots["message"]: message(error, advice)}
 
     def _finished(self, shown: Shown) -> Updates:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 
-def contributions(distil: Callable[[np.ndarray], np.ndarray], frames: np.ndarray) -> Iterator[np.ndarray]:
+def contributions(distill: Callable[[np.ndarray], np.ndarray], frames: np.ndarray) -> Iterator[np.ndarray]:
     """Yields for each frame in turn how much it contributes to each pixel.
 
     Args:
@@ -25,8 +25,8 @@ def contributions(distil: Callable[[np.ndarray], np.ndarray], frames: np.ndarray
         float32 (H, W), mean absolute change over the colours, in grey levels.
     """
     assert len(frames) > 1, "a single frame contributes everything"
-    whole, total = distil(frames).astype(np.int16), frames.sum(axis=0, dtype=np.int64)
+    whole, total = distill(frames).astype(np.int16), frames.sum(axis=0, dtype=np.int64)
     for index in range(len(frames)):
         without = frames.copy()
         without[index] = np.rint((total - frames[index]) / (len(frames) - 1))
-        yield np.abs(distil(without) - whole).mean(axis=-1, dtype=np.float32)
+        yield np.abs(distill(without) - whole).mean(axis=-1, dtype=np.float32)

@@ -121,10 +121,10 @@ DISTILLERS: dict[str, Distiller] = {
 
 def distiller(model: AVD) -> Distiller:
     """A checkpoint behind the same interface as the others."""
-    return partial(distil, model)
+    return partial(distill, model)
 
 
-def distil(model: AVD, frames: np.ndarray) -> np.ndarray:
+def distill(model: AVD, frames: np.ndarray) -> np.ndarray:
     """The distilled image, as an 8-bit file holds it.
 
     Args:
@@ -140,7 +140,7 @@ def distil(model: AVD, frames: np.ndarray) -> np.ndarray:
 
 
 def restore(model: AVD, image: np.ndarray) -> np.ndarray:
-    """The inverse of `distil`: frames (T, H, W, 3) from an 8-bit image (H, W, 3)."""
+    """The inverse of `distill`: frames (T, H, W, 3) from an 8-bit image (H, W, 3)."""
     import torch
 
     from avd_core.networks.avd import image_to_tensor, to_frames

@@ -24,7 +24,7 @@ class DamageError(ValueError):
 
 
 @dataclass(frozen=True)
-class Wear:
+class Degradation:
     """What an image goes through on its way to somebody else, in this order; called with an image, it does it.
 
     Attributes:
@@ -93,7 +93,7 @@ def _through_file(image: np.ndarray, **options: object) -> np.ndarray:
         return np.array(picture)
 
 
-DAMAGES: dict[str, Damage] = {
+DEGRADATIONS: dict[str, Damage] = {
     "png": through_png,
     "jpeg-95": lambda image: through_jpeg(image, 95),
     "jpeg-90": lambda image: through_jpeg(image, 90),

@@ -11,12 +11,12 @@ from itertools import zip_longest
 
 import numpy as np
 
-from avd_core.analysis.degradations import Wear
+from avd_core.analysis.degradations import Degradation
 from avd_core.analysis.metrics import psnr
 
 Decode = Callable[[np.ndarray], np.ndarray]  # uint8 (H, W, 3) -> uint8 (T, H, W, 3)
 
-# The strengths of each curve, the mildest first; a key is an attribute of `Wear`.
+# The strengths of each curve, the mildest first; a key is an attribute of `Degradation`.
 SWEEPS: dict[str, tuple[float, ...]] = {
     "jpeg": (98, 95, 90, 80, 65, 50, 30, 10),
     "blur": (0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
@@ -34,12 +34,14 @@ class Survival:
         psnr_original: in dB, against the clip itself; None where the clip is not known.
     """
 
-    wear: Wear
+    wear: Degradation
     psnr_undamaged: float
     psnr_original: float | None
 
 
-def survival(wear: Wear, restored: np.ndarray, undamaged: np.ndarray, original: np.ndarray | None = None) -> Survival:
+def survival(
+    wear: Degradation, restored: np.ndarray, undamaged: np.ndarray, original: np.ndarray | None = None
+) -> Survival:
     """Measures what came back, all of it uint8 (T, H, W, 3)."""
     return Survival(wear, psnr(undamaged, restored), None if original is None else psnr(original, restored))
 
@@ -66,5 +68,5 @@ def curves(
     for strengths in zip_longest(*sweeps.values()):
         for kind, strength in zip(sweeps, strengths, strict=True):
             if strength is not None:
-                wear = Wear(**{kind: strength})
+                wear = Degradation(**{kind: strength})
                 yield kind, strength, survival(wear, decode(wear(image)), undamaged, original)

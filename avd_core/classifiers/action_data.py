@@ -135,7 +135,7 @@ def gather(data: Path, splits: Path, limit: int | None = None) -> list[Example]:
     return examples
 
 
-def distil(examples: Sequence[Example], model: AVD, *, views: int, cache: Path | None, seed: int = 0) -> np.ndarray:
+def distill(examples: Sequence[Example], model: AVD, *, views: int, cache: Path | None, seed: int = 0) -> np.ndarray:
     """Distilled images (N,V,S,S,3), 8 bit, squashed to squares; of a clip that cannot be read, all zero.
 
     The first view is the default window of `video.read_clip`, the others are random windows of 60 to 100 % of it.

@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avd_core.classifiers.action_data import SETS, SIZE, Example, distil, gather
+from avd_core.classifiers.action_data import SETS, SIZE, Example, distill, gather
 from avd_core.classifiers.action_net import ACTION, ActionClassifier, ActionConfig, ClassifierError
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD, to_tensor
@@ -211,7 +211,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     examples = gather(Path(args.data), args.splits, args.limit)
     model = AVD.from_pretrained(args.checkpoint, device=args.device)
-    images = distil(examples, model, views=args.views, cache=args.cache)
+    images = distill(examples, model, views=args.views, cache=args.cache)
     readable = images.any(axis=(1, 2, 3, 4))
     examples, images = [e for e, ok in zip(examples, readable, strict=True) if ok], images[readable]
     labels = tuple(label for s in SETS for label in s.labels.values() if any(e.label == label for e in examples))

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import check_folder, staged_folder
-    from avd_core.explore.batch import InspectRequest, gather, inspect, write_csv
+    from avd_core.explore.batch import BatchRequest, gather, inspect, write_csv
     from avd_core.explore.explorer import Explorer
     from avd_core.media.archives import ArchiveLimits
     from avd_core.media.distilled_png import save_distilled
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         found = gather(args.clips, unpacked, ArchiveLimits(max_files=100_000, max_entries=200_000))
         for sentence in found.skipped:
             status = complain(args.command, sentence)
-        request = InspectRequest(found.sources, args.checkpoint, args.classifier, args.whole)
+        request = BatchRequest(found.sources, args.checkpoint, args.classifier, args.whole)
         names = output_names([Path(source.title) for source in found.sources], ".png")
         for row, name in zip(inspect(Explorer(), request), names, strict=True):
             rows.append(replace(row, image=None))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from avd_core.analysis.baselines import DISTILLERS
-from avd_core.analysis.degradations import DAMAGES
+from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.atomic_io import check_folder
 from avd_core.data.clip_sets import DATASETS, PARTS, Clips, select_official, select_sets
 from avd_core.evidence import runner
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"classifiers that look at the images, the first one in every protocol (default: {' '.join(SCORERS)})",
     )  # fmt: skip
     parser.add_argument(
-        "--through", nargs="*", choices=DAMAGES, default=["jpeg-90"], metavar="DAMAGE",
-        help=f"what else to restore through, of {', '.join(DAMAGES)} (default: jpeg-90)",
+        "--through", nargs="*", choices=DEGRADATIONS, default=["jpeg-90"], metavar="DAMAGE",
+        help=f"what else to restore through, of {', '.join(DEGRADATIONS)} (default: jpeg-90)",
     )  # fmt: skip
     parser.add_argument(
         "--windows", type=int, default=1, metavar="N",

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     explorer.warm_up(args.checkpoint, classifier)
 
     def work(request: ExploreRequest, name: str) -> None:
-        exploration = explorer.look_closer(explorer.explore(request), frames=args.cam_video, road=args.road)
+        exploration = explorer.add_saliency_details(explorer.explore(request), frames=args.cam_video, road=args.road)
         saved = exploration.save(args.out / name, args.save_frames)
         if args.zip:
             write_bundle(exploration, saved.folder / "everything.zip")

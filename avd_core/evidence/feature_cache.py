@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from avd_core.analysis.baselines import DISTILLERS
-from avd_core.analysis.degradations import DAMAGES
+from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.evidence.array_store import Memory, Store
 from avd_core.evidence.clip_reader import Entry, Sampling, Skipped, read_entries
 from avd_core.evidence.representations import representations, samplings
@@ -317,7 +317,7 @@ class Gallery:
                 # The same pictures, turned round; or the only one of what is blind to order: not looked at twice.
                 turned.append(look)
                 continue
-            waiting += [(look, DAMAGES[look.damage](picture)) for picture in seen]
+            waiting += [(look, DEGRADATIONS[look.damage](picture)) for picture in seen]
         found: dict[Look, list[tuple[np.ndarray, np.ndarray]]] = {}
         size = BATCH if scorer.device.type == "cpu" else BATCH_ON_GPU
         for _, run in itertools.groupby(waiting, key=lambda pair: pair[1].shape):

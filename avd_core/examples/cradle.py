@@ -82,14 +82,14 @@ def _desk(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         colour("35506a"),
         np.exp(-(((wide + 0.25) / 0.5) ** 2 + ((y + 0.2) / 0.4) ** 2)),
     )
-    shelf = smoothstep(0.012, 0.008, np.abs(y + 0.12)) + smoothstep(0.012, 0.008, np.abs(y - 0.1))
+    store = smoothstep(0.012, 0.008, np.abs(y + 0.12)) + smoothstep(0.012, 0.008, np.abs(y - 0.1))
     books = np.take(rng.uniform(0, 1, 997), (np.floor(wide * 34).astype(int) + 500) % 997)
     tall = 0.1 + 0.07 * books
     hues = np.stack([colour(h) for h in ("7a3b2e", "2f4858", "a8763e", "3d5a45", "5b3a5a", "c9b28a")])
     spine = hues[(books * 97).astype(int) % 6] * (0.3 + 0.7 * np.exp(-(((wide - 0.42) / 0.28) ** 2)))[..., None]
     for low in (-0.12, 0.1):
         light = mix(light, spine * 0.8, (y < low) * (y > low - tall) * smoothstep(0.08, 0.1, wide))
-    light = mix(light, colour("3a2a1e") * 0.6, np.clip(shelf, 0, 1) * smoothstep(0.08, 0.1, wide))
+    light = mix(light, colour("3a2a1e") * 0.6, np.clip(store, 0, 1) * smoothstep(0.08, 0.1, wide))
     for _ in range(16):  # lamps of the town in the window on the left
         cx, cy, size = rng.uniform(-0.66, -0.12), rng.uniform(-0.42, 0.12), rng.uniform(0.003, 0.006)
         hue = colour(str(rng.choice(["ffb45e", "ff8f4a", "ffe0a8", "8fc7ff", "ff6f61"])))
@@ -115,10 +115,10 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
     grain = fibre[(depth * 260 + 0 * wide).astype(int) % 512, (wide * depth * 60).astype(int) % 512]
     wood = colour("4a2c1a") * (1 + 0.22 * grain)[..., None]
     pool = 0.2 + 0.9 * np.exp(-(((wide + 0.1) / 0.55) ** 2 + ((fine_y - 0.36) / 0.2) ** 2))
-    desk = bokeh(shrink(wood * pool[..., None] * colour("ffd9b0"), 3), unit * 0.004)
+    context = bokeh(shrink(wood * pool[..., None] * colour("ffd9b0"), 3), unit * 0.004)
     flipped = room[np.clip(((2 * edge - y[:, 0]) * unit + height / 2).astype(int), 0, height - 1)]
-    desk = desk + bokeh(flipped, unit * 0.02) * (0.28 * smoothstep(0.32, 0.0, y - edge))[..., None]
-    ground = mix(room, desk, smoothstep(edge - 0.008, edge + 0.008, y + 0 * x))
+    context = context + bokeh(flipped, unit * 0.02) * (0.28 * smoothstep(0.32, 0.0, y - edge))[..., None]
+    ground = mix(room, context, smoothstep(edge - 0.008, edge + 0.008, y + 0 * x))
 
     # The base: a slab of walnut, its top seen at a slant, its front face lit from above.
     half, front, rear = 0.56, _TABLE + 0.045, _TABLE - 0.045

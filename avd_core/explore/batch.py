@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer
 
 
-class InspectionError(ValueError):
+class BatchError(ValueError):
     """Nothing to inspect, with a sentence saying why."""
 
 
@@ -54,7 +54,7 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class InspectRequest:
+class BatchRequest:
     """Clips, and how to look at them; the fields are those of `ExploreRequest`."""
 
     sources: tuple[Source, ...]
@@ -142,13 +142,13 @@ def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimit
         else:
             sources.append(Source(path, shown_name(path)))
     if not sources:
-        raise InspectionError(" ".join(skipped) or "There is no clip in what was given.")
+        raise BatchError(" ".join(skipped) or "There is no clip in what was given.")
     if len(sources) > limits.max_files:
-        raise InspectionError(f"These are {len(sources)} clips; at most {limits.max_files} are taken at once.")
+        raise BatchError(f"These are {len(sources)} clips; at most {limits.max_files} are taken at once.")
     return Gathered(tuple(sources), tuple(skipped))
 
 
-def inspect(explorer: Explorer, request: InspectRequest) -> Iterator[Inspected]:
+def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
     """Looks at one clip after the other, yielding each as it is ready, in their order.
 
     Raises:
@@ -162,7 +162,7 @@ def inspect(explorer: Explorer, request: InspectRequest) -> Iterator[Inspected]:
             yield Inspected(source, problem=str(error))
 
 
-def _look(explorer: Explorer, request: InspectRequest, source: Source) -> Inspected:
+def _look(explorer: Explorer, request: BatchRequest, source: Source) -> Inspected:
     ask = ExploreRequest(source.clip, request.checkpoint, whole=request.whole, classifier=request.classifier)
     # Where the classifier looks is for the clip that is opened.
     seen = next(step for step in explorer.explore_steps(ask) if step.recognition is not None)

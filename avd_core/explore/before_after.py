@@ -78,7 +78,7 @@ def _realism(explorer: Explorer, judge: str, pair: list[Exploration]) -> tuple[f
 
     from avd_core.networks.avd import image_to_tensor
 
-    loaded = explorer.borrow(judge)
+    loaded = explorer.lease_model(judge)
     if loaded.model.calibration is None:
         return None
     device, scores = next(loaded.model.parameters()).device, []
@@ -88,7 +88,7 @@ def _realism(explorer: Explorer, judge: str, pair: list[Exploration]) -> tuple[f
     return tuple(loaded.model.calibration.percentile_among_real(score) for score in scores)
 
 
-def start_of(run: Run) -> str:
+def initial_checkpoint(run: Run) -> str:
     """What a run started from, as a checkpoint to ask for: of a training from nothing the very weights it drew."""
     asked = run.config()
     if asked.get("init"):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core import __version__
-from avd_core.analysis.baselines import DISTILLERS, distil, restore
+from avd_core.analysis.baselines import DISTILLERS, distill, restore
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import plain_json, staged_folder, write_json
@@ -251,7 +251,7 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
     Raises:
         ValueError: a subclass whose message a person can act on: the clip, the judge or the classifier.
     """
-    judge, looker = explorer.borrow(request.judge), explorer.borrow_classifier(request.classifier)
+    judge, looker = explorer.lease_model(request.judge), explorer.borrow_classifier(request.classifier)
     window = {"start": request.start, "seconds": request.seconds, "whole": request.whole}
     clip = _read(request.clip, judge.model, window)
     names = [(name, Path(name).name) for name in request.checkpoints] + [(name, TITLES[name]) for name in DISTILLERS]
@@ -293,7 +293,7 @@ def _still(name: str, clip: Clip) -> Row:
 
 
 def _distilled(explorer: Explorer, name: str, clip: Clip, judge: AVD) -> Row:
-    loaded = explorer.borrow(name)
+    loaded = explorer.lease_model(name)
     model, notes = loaded.model, ()
     if (model.config.frames, model.config.size) != (judge.config.frames, judge.config.size):
         window = {"start": clip.start, "seconds": clip.seconds}
@@ -303,7 +303,7 @@ def _distilled(explorer: Explorer, name: str, clip: Clip, judge: AVD) -> Row:
             "its restoration is measured there.",
         )
     with loaded.lock:
-        image = distil(model, clip.frames)
+        image = distill(model, clip.frames)
     with loaded.lock:
         restored = restore(model, image)
     count, height, width, _ = clip.frames.shape

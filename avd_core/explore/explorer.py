@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from avd_core.analysis.attribution import contributions
-from avd_core.analysis.baselines import distil, middle_frame, restore
+from avd_core.analysis.baselines import distill, middle_frame, restore
 from avd_core.analysis.metrics import quality
 from avd_core.explore.results import (
     DEFAULT_CHECKPOINT,
@@ -42,7 +42,7 @@ from avd_core.explore.results import (
     Saliency,
     SavedExploration,
 )
-from avd_core.explore.storyboard.panels import StoryboardRequest, Telling
+from avd_core.explore.storyboard.panels import StoryboardMaker, StoryboardRequest
 from avd_core.explore.time_probe import Play, TimeProbe, time_plays
 from avd_core.media.distilled_png import DistilledInfo, fit_to_model, read_distilled
 from avd_core.media.video import Clip, read_clip
@@ -101,7 +101,7 @@ class Explorer:
 
     # What there is ------------------------------------------------------------------------------------------
 
-    def keep_private(self, folder: Path) -> None:
+    def set_private_root(self, folder: Path) -> None:
         """Checkpoints below this folder are somebody's own: whoever knows a path may ask for it, nobody is told."""
         self._private = folder
 
@@ -181,7 +181,7 @@ class Explorer:
         yield exploration
 
         with checkpoint.lock, clock("encode"):
-            distilled = distil(model, clip.frames)
+            distilled = distill(model, clip.frames)
         exploration = replace(exploration, distilled=distilled, seconds=clock.seconds)
         yield exploration
 
@@ -303,7 +303,7 @@ class Explorer:
 
         def distilled(frames: np.ndarray) -> np.ndarray:
             with loaded.lock:
-                return distil(model, frames)
+                return distill(model, frames)
 
         def restored(image: np.ndarray) -> np.ndarray:
             with loaded.lock:
@@ -314,14 +314,14 @@ class Explorer:
             plays = (*plays, play)
             yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
 
-    def storyboard(self, request: StoryboardRequest) -> Telling:
+    def storyboard(self, request: StoryboardRequest) -> StoryboardMaker:
         """A long video as a strip of images, one for each window, made while it is iterated over.
 
         Raises:
             ValueError: as `explore` does, at once or while iterating.
         """
         checkpoint = self._checkpoint(request.checkpoint)
-        return Telling(request, checkpoint.model, checkpoint.lock)
+        return StoryboardMaker(request, checkpoint.model, checkpoint.lock)
 
     def recognise(
         self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER, frame: np.ndarray | None = None
@@ -383,7 +383,9 @@ class Explorer:
             model, image_to_tensor(image), saliency.map, model.index(saliency.label), seed=seed, progress=progress
         )
 
-    def look_closer(self, exploration: Exploration, *, frames: bool = False, road: bool = False) -> Exploration:
+    def add_saliency_details(
+        self, exploration: Exploration, *, frames: bool = False, road: bool = False
+    ) -> Exploration:
         """A complete exploration that also knows where the classifier looks in the restored frames, or how truly."""
         told, classifier = exploration.saliency, exploration.recognition.classifier
         seconds = dict(exploration.seconds)
@@ -414,11 +416,11 @@ class Explorer:
 
         def image(frames: np.ndarray) -> np.ndarray:
             with loaded.lock:
-                return distil(loaded.model, frames)
+                return distill(loaded.model, frames)
 
         yield from contributions(image, frames)
 
-    def borrow(self, checkpoint: str = DEFAULT_CHECKPOINT) -> _Loaded[AVD]:
+    def lease_model(self, checkpoint: str = DEFAULT_CHECKPOINT) -> _Loaded[AVD]:
         """A checkpoint's `model`, with the `lock` to hold for one step of work; its weights never change."""
         return self._checkpoint(checkpoint)
 

@@ -117,7 +117,7 @@ mean frame  their mean, repeated, against the frames that went in"""
 
 def time_plays(
     frames: np.ndarray,
-    distil: Callable[[np.ndarray], np.ndarray],
+    distill: Callable[[np.ndarray], np.ndarray],
     restore: Callable[[np.ndarray], np.ndarray],
     recognise: Callable[[np.ndarray], Recognition],
     seed: int = 0,
@@ -135,7 +135,7 @@ def time_plays(
     for name, variant in VARIANTS.items():
         order = variant.order(len(frames), seed)
         own = frames[order]
-        image = distil(own)
+        image = distill(own)
         restored = restore(image)
         first = forward.image if forward else image
         play = Play(

@@ -55,7 +55,7 @@ def start(run: Run, *, device: str, seconds: float | None = None) -> None:
     command = [sys.executable, "-m", "avd_core", "train", "--run", str(run.folder.resolve()), "--quiet"]
     command += ["--device", device] + (["--seconds", f"{seconds:g}"] if seconds is not None else [])
     with run.locked(".started") as lock, (run.folder / "log.txt").open("ab") as log:
-        run.take_requests()  # those of an earlier life
+        run.pop_requests()  # those of an earlier life
         run.write_state("running", step=step, pid=None)
         try:
             child = subprocess.Popen(
@@ -92,13 +92,13 @@ def look(run: Run) -> Look:
     seen = Look(str(state["status"]), int(state["step"]), state.get("error"), state.get("memory"))
     if seen.status not in AT_WORK or alive:
         return seen
-    words = run.last_words(3)
+    words = run.log_tail(3)
     told = "The training process has vanished: it was killed, or the machine was restarted."
     if words:
         told += f" Its last words: “{' / '.join(words)[-300:]}”."
     seen = Look("failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), told, seen.memory)
     with suppress(OSError):  # a full disk, perhaps the very reason
-        run.take_requests()
+        run.pop_requests()
         run.write_state("failed", step=seen.step, error=told, memory=seen.memory)
     return seen
 

@@ -39,12 +39,12 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{16,40}")
 log = logging.getLogger(__name__)
 
 
-class HomeError(ValueError):
+class RegistryError(ValueError):
     """A folder that cannot hold runs, with a sentence saying why."""
 
 
 @dataclass(frozen=True)
-class Ticket:
+class RunRecord:
     """Whose a run is, and how it stands in line.
 
     Attributes:
@@ -86,7 +86,7 @@ def default_home() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "avd-explorer" / "runs"
 
 
-class RunHome:
+class RunRegistry:
     """All runs of a server.
 
     Args:
@@ -111,11 +111,11 @@ class RunHome:
             return
         for place in (self.folder, *self.folder.parents):
             if place.exists() and not place.is_dir():
-                raise HomeError(f"{RUNS} is {self.folder}, but {place} is a file: name a new or an empty folder.")
+                raise RegistryError(f"{RUNS} is {self.folder}, but {place} is a file: name a new or an empty folder.")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         foreign = [path.name for path in self.folder.iterdir() if not self._is_own(path)]
         if foreign:
-            raise HomeError(
+            raise RegistryError(
                 f"{RUNS} is {self.folder}, which holds {sorted(foreign)[0]!r} that AVD Explorer did not make: "
                 "name a new or an empty folder."
             )
@@ -151,7 +151,7 @@ class RunHome:
 
     # Tickets --------------------------------------------------------------------------------------------------
 
-    def reserve(self, owner: str, name: str, device: str, **values: Any) -> Ticket:
+    def reserve(self, owner: str, name: str, device: str, **values: Any) -> RunRecord:
         """A ticket with its empty folder, still out of line: `write` puts it there once the run is created.
 
         Raises:
@@ -170,7 +170,7 @@ class RunHome:
         key = secrets.token_urlsafe(16)
         (self.folder / key).mkdir(mode=0o700)
         (self.folder / key / RUN_MARKER).touch()
-        return Ticket(key, owner, slug(name), device, queued=time.time(), **({"seconds": None} | values))
+        return RunRecord(key, owner, slug(name), device, queued=time.time(), **({"seconds": None} | values))
 
     def check_disk(self) -> None:
         """Raises LimitError where everybody's runs, or all else, have filled the disk."""
@@ -180,20 +180,20 @@ class RunHome:
         if self.folder.exists() and shutil.disk_usage(self.folder).free < 200e6:
             raise LimitError("The disk of this server is full: delete some runs.")
 
-    def write(self, ticket: Ticket) -> None:
+    def write(self, ticket: RunRecord) -> None:
         """Keeps a ticket."""
         write_atomically(self.folder / ticket.key / TICKET, json.dumps(asdict(ticket)) + "\n")
 
-    def tickets(self) -> list[Ticket]:
+    def tickets(self) -> list[RunRecord]:
         """Everybody's, the oldest first; what is no ticket is passed over."""
         found = [ticket for path in self.folder.glob("*/") if (ticket := _read_ticket(path))]
         return sorted(found, key=lambda ticket: (ticket.queued, ticket.key))
 
-    def of(self, owner: str | None) -> list[Ticket]:
+    def of(self, owner: str | None) -> list[RunRecord]:
         """One person's, the latest first."""
         return [ticket for ticket in reversed(self.tickets()) if owner and ticket.owner == owner]
 
-    def find(self, owner: str | None, key: object) -> Ticket:
+    def find(self, owner: str | None, key: object) -> RunRecord:
         """One of the person's own.
 
         Raises:
@@ -204,18 +204,18 @@ class RunHome:
             raise RunError("There is no such run of yours here; runs that are over are deleted after a while.")
         return ticket
 
-    def run(self, ticket: Ticket) -> Run:
+    def run(self, ticket: RunRecord) -> Run:
         """The run directory of a ticket."""
         return Run(self.folder / ticket.key / ticket.name)
 
-    def status(self, ticket: Ticket) -> str:
+    def status(self, ticket: RunRecord) -> str:
         """How its run is doing; "failed" where its directory is damaged."""
         try:
             return look(self.run(ticket)).status
         except RunError:
             return "failed"
 
-    def forget(self, ticket: Ticket) -> None:
+    def forget(self, ticket: RunRecord) -> None:
         """Removes a ticket with all that lies beside it; whoever trains must have been ended before."""
         folder = self.folder / ticket.key
         if _read_ticket(folder) == ticket or (folder / RUN_MARKER).is_file():
@@ -224,7 +224,7 @@ class RunHome:
     def _remove(self, folder: Path) -> None:
         """Delete a folder directly in a marked home; `rmtree` never follows a link."""
         if not (self.folder / HOME_MARKER).is_file() or folder.parent != self.folder or not _is_key(folder.name):
-            raise HomeError(f"{folder} is not deleted: nothing proves that AVD Explorer made it.")
+            raise RegistryError(f"{folder} is not deleted: nothing proves that AVD Explorer made it.")
         if not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -268,17 +268,17 @@ class RunHome:
             log.warning("%s is kept: %s. Look into it, and delete it yourself.", folder, why)
 
 
-def _read_ticket(folder: Path) -> Ticket | None:
+def _read_ticket(folder: Path) -> RunRecord | None:
     """The ticket in a run's folder; None where there is none of that very folder."""
     with suppress(OSError, ValueError, TypeError):
-        ticket = Ticket(**json.loads((folder / TICKET).read_text(encoding="utf-8")))
+        ticket = RunRecord(**json.loads((folder / TICKET).read_text(encoding="utf-8")))
         # A record that points elsewhere proves nothing about this folder.
         if _is_key(ticket.key) and ticket.key == folder.name and slug(ticket.name) == ticket.name:
             return ticket
     return None
 
 
-def in_line(ticket: Ticket, **changes: Any) -> Ticket:
+def in_line(ticket: RunRecord, **changes: Any) -> RunRecord:
     """The ticket at the end of the line again."""
     return replace(ticket, queued=time.time(), **changes)
 

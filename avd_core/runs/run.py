@@ -158,7 +158,7 @@ class Run:
         with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
 
-    def last_words(self, count: int = 12) -> list[str]:
+    def log_tail(self, count: int = 12) -> list[str]:
         """The last lines of `log.txt`, as far as there are any."""
         try:
             with (self.folder / "log.txt").open("rb") as file:
@@ -174,7 +174,7 @@ class Run:
         (self.folder / "requests").mkdir(exist_ok=True)
         (self.folder / "requests" / what).touch()
 
-    def take_requests(self) -> set[str]:
+    def pop_requests(self) -> set[str]:
         """What was asked since the last look, which is hereby forgotten."""
         asked = {name for name in REQUESTS if (self.folder / "requests" / name).exists()}
         for name in asked:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from avd_core.runs import process
 from avd_core.runs.limits import LimitError
 from avd_core.runs.process import AT_WORK
-from avd_core.runs.registry import RunHome, Ticket, in_line
+from avd_core.runs.registry import RunRecord, RunRegistry, in_line
 from avd_core.runs.run import Run, RunError
 
 # Starts a run, or goes on with it, at one place: start(run, device=..., seconds=...).
@@ -31,11 +31,11 @@ class RunQueue:
         starters: how a run is started, by the name of the queue.
     """
 
-    def __init__(self, home: RunHome, starters: Mapping[str, Starter] | None = None) -> None:
+    def __init__(self, home: RunRegistry, starters: Mapping[str, Starter] | None = None) -> None:
         self.home = home
         self.starters = dict(starters or HERE)
 
-    def add(self, ticket: Ticket) -> None:
+    def add(self, ticket: RunRecord) -> None:
         """Puts a created run at the end of its line.
 
         Raises:
@@ -45,7 +45,7 @@ class RunQueue:
             self._check_room(ticket.device)
             self.home.write(ticket)
 
-    def resume(self, ticket: Ticket) -> None:
+    def resume(self, ticket: RunRecord) -> None:
         """Puts a run that is over in line again, to go on where it was saved.
 
         Raises:
@@ -69,7 +69,7 @@ class RunQueue:
             run.write_state("queued", step=seen.step)
             self.home.write(in_line(ticket))
 
-    def stop(self, ticket: Ticket) -> None:
+    def stop(self, ticket: RunRecord) -> None:
         """Stops a run, saved, or takes it out of the line."""
         with self.home.locked():
             run = self.home.run(ticket)
@@ -79,14 +79,14 @@ class RunQueue:
             elif seen.status in AT_WORK:
                 run.ask("stop")
 
-    def delete(self, ticket: Ticket) -> None:
+    def delete(self, ticket: RunRecord) -> None:
         """Ends a run and removes all of it."""
         with self.home.locked():
             if self.home.run(ticket).folder.exists():
                 process.delete(self.home.run(ticket))
             self.home.forget(ticket)
 
-    def line(self, device: str) -> list[Ticket]:
+    def line(self, device: str) -> list[RunRecord]:
         """Who waits for a device, the next one first."""
         tickets = [ticket for ticket in self.home.tickets() if ticket.device == device]
         waiting = [ticket for ticket in tickets if self.home.status(ticket) == "queued"]
@@ -99,12 +99,12 @@ class RunQueue:
             served[first.owner] = now = now + 1  # as if it had been started after all the others
         return order
 
-    def position(self, ticket: Ticket) -> int:
+    def position(self, ticket: RunRecord) -> int:
         """How many runs come before it, the one at work too; 0 when it is next."""
         keys = [waiting.key for waiting in self.line(ticket.device)]
         return (keys.index(ticket.key) if ticket.key in keys else 0) + len(self.at_work(ticket.device))
 
-    def at_work(self, device: str) -> list[Ticket]:
+    def at_work(self, device: str) -> list[RunRecord]:
         """What occupies a device."""
         tickets = (ticket for ticket in self.home.tickets() if ticket.device == device)
         return [ticket for ticket in tickets if self.home.status(ticket) in AT_WORK]
@@ -121,7 +121,7 @@ class RunQueue:
                     if not self.home.run(ticket).is_alive():  # its last process may still be on its way out
                         self._start(ticket, starter)
 
-    def _start(self, ticket: Ticket, starter: Starter) -> None:
+    def _start(self, ticket: RunRecord, starter: Starter) -> None:
         run = self.home.run(ticket)
         self.home.write(replace(ticket, started=time.time()))
         seconds = min(self._left(run), ticket.seconds or float("inf"))

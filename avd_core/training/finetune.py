@@ -18,8 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from avd_core.config import PRESETS, RECIPES, TrainConfig, usual
-from avd_core.runs.registry import RunHome, Ticket, slug
+from avd_core.config import PRESET_OVERRIDES, PRESETS, TrainConfig, usual
+from avd_core.runs.registry import RunRecord, RunRegistry, slug
 from avd_core.training.finetune_clips import TakenClip
 
 JOBS = "jobs"  # the device of a run that goes to Hugging Face Jobs
@@ -77,7 +77,7 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         ValueError: the checkpoint cannot be had.
     """
     scratch, known = init.startswith(SCRATCH), _defaults()
-    its_own = {name: known[name] for fields in RECIPES.values() for name in fields}
+    its_own = {name: known[name] for fields in PRESET_OVERRIDES.values() for name in fields}
     return its_own | {
         "steps": steps,
         "batch_size": 4,
@@ -89,7 +89,7 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         "preview_every": max(1, steps // 6),
         "save_every_seconds": 30.0,
         "precision": "fp32",
-    } | RECIPES.get(_preset(init), {})  # fmt: skip
+    } | PRESET_OVERRIDES.get(_preset(init), {})  # fmt: skip
 
 
 def _defaults() -> dict[str, Any]:
@@ -163,7 +163,7 @@ def described(ask: FineTune, folder: Path) -> dict[str, Any]:
     return run_trainer.asked(parser.parse_args(arguments(ask, folder)))
 
 
-def check(ask: FineTune, home: RunHome) -> None:
+def check(ask: FineTune, home: RunRegistry) -> None:
     """Raises FineTuneError where a request is beyond the limits or makes no sense."""
     limits, config = home.limits, TrainConfig.from_dict(dict(ask.train))
     if not ask.clips:
@@ -178,7 +178,7 @@ def check(ask: FineTune, home: RunHome) -> None:
         raise FineTuneError(f"{ask.seconds:g} s are too long; at most {limits.seconds} s are trained here.")
 
 
-def prepare(ask: FineTune, home: RunHome, owner: str) -> Ticket:
+def prepare(ask: FineTune, home: RunRegistry, owner: str) -> RunRecord:
     """Makes the run directory, whole, and its ticket, which still has to be put in line.
 
     Raises:

@@ -29,7 +29,7 @@ WINDOWS = ((0.0, 1.0), (0.0, 0.75), (0.25, 1.0))  # parts of each clip; the firs
 STEPS = 240  # of the head's training, about: some clips must not take longer than the run itself
 
 
-def train_own(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Iterable[ClipSource], step: int) -> str:
+def train_head(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Iterable[ClipSource], step: int) -> str:
     """Trains a head on the labelled clips and puts it into the run directory; older ones go.
 
     Args:

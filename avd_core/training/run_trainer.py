@@ -145,7 +145,7 @@ class RunningTrainer:
                 asked: set[str] = set()
                 if self.leads:
                     run.append_metrics({"step": event.step, **event.losses, "seconds": round(event.seconds, 3)})
-                    asked = run.take_requests()
+                    asked = run.pop_requests()
                     due = event.step % config.preview_every == 0 or event.step == config.steps
                     if due or "preview" in asked:
                         self._preview(event.step)
@@ -190,11 +190,11 @@ class RunningTrainer:
 
     def _train_classifier(self) -> None:
         """A head that cannot be trained is only missed: the checkpoint is what was asked for first."""
-        from avd_core.training.recognition_head import train_own  # only who wants one pays for what it needs
+        from avd_core.training.recognition_head import train_head  # only who wants one pays for what it needs
 
         trainer = self.trainer
         try:
-            self.run.log(train_own(self.run, trainer.average, self.sources, self.held_out, trainer.step))
+            self.run.log(train_head(self.run, trainer.average, self.sources, self.held_out, trainer.step))
         except ValueError as error:
             self.run.log(f"no classifier: {error}")
 

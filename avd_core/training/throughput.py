@@ -19,7 +19,7 @@ LEAST_STEPS = 10
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepTime:
     """What a step costs here.
 
     Attributes:
@@ -37,7 +37,7 @@ class Pace:
         return max(LEAST_STEPS, int(seconds / self.seconds))
 
 
-def measure(init: str, config: TrainConfig, device: str | None = None) -> Pace:
+def measure(init: str, config: TrainConfig, device: str | None = None) -> StepTime:
     """Makes three steps as the training would, on synthetic clips that are made beforehand.
 
     Args:
@@ -64,7 +64,7 @@ def measure(init: str, config: TrainConfig, device: str | None = None) -> Pace:
         trainer.step += 1
     plain = statistics.mean(took[WARM:])
     # The first step paid for the penalties too, which come every so many steps, and for warming up.
-    return Pace(plain + max(0.0, took[0] - plain) / 2 / config.penalty_every, device, config.batch_size)
+    return StepTime(plain + max(0.0, took[0] - plain) / 2 / config.penalty_every, device, config.batch_size)
 
 
 def devices() -> list[str]:

@@ -92,9 +92,9 @@ class Trainer:
             )
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         generator = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
-        self.namer = _namer(sampler.pool.classes, device) if config.label_weight > 0 else None
-        if self.namer is not None:
-            generator += self.namer.parameters()
+        self.label_head = _label_head(sampler.pool.classes, device) if config.label_weight > 0 else None
+        if self.label_head is not None:
+            generator += self.label_head.parameters()
         self._generator_parameters = generator
         self.generator_optimizer = torch.optim.AdamW(
             generator, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
@@ -102,7 +102,7 @@ class Trainer:
         self.critic_optimizer = torch.optim.Adam(
             self.model.discriminator.parameters(), lr=config.critic_learning_rate, betas=(0.0, 0.99)
         )
-        self._generator = distributed.replicated(_Generator(self.model, config, self.namer))
+        self._generator = distributed.replicated(_Generator(self.model, config, self.label_head))
         self._critic = distributed.replicated(self.model.discriminator)
         self.detector = DivergenceDetector(factor=config.divergence_factor, patience=config.divergence_patience)
         self.step = 0
@@ -243,9 +243,9 @@ class Trainer:
         if config.spectrum_weight > 0:
             terms["spectrum_loss"] = losses.spectrum_loss(image, clip)
             total = total + config.spectrum_weight * terms["spectrum_loss"]
-        if self.namer is not None:
+        if self.label_head is not None:
             names = self.sampler.classes(self.step)[part]
-            known = self.namer.config.labels
+            known = self.label_head.config.labels
             targets = torch.tensor([known.index(name) if name else NO_CLASS for name in names], device=logits.device)
             # Over all clips, those without a class too, so that parts and processes add up to the whole batch.
             wrong = F.cross_entropy(logits.float(), targets, ignore_index=NO_CLASS, reduction="none")
@@ -309,7 +309,7 @@ class Trainer:
 
     @property
     def _stateful(self) -> tuple[str, ...]:
-        return (*STATEFUL, "namer") if self.namer is not None else STATEFUL
+        return (*STATEFUL, "label_head") if self.label_head is not None else STATEFUL
 
     def state(self) -> dict:
         """Everything that an exact resume needs, as tensors and plain values."""
@@ -331,9 +331,9 @@ class Trainer:
 class _Generator(nn.Module):
     """Encoder and decoder in one forward pass, as DistributedDataParallel wants it, with what is between them."""
 
-    def __init__(self, model: AVD, config: TrainConfig, namer: ActionClassifier | None) -> None:
+    def __init__(self, model: AVD, config: TrainConfig, label_head: ActionClassifier | None) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.namer = model.encoder, model.decoder, namer
+        self.encoder, self.decoder, self.label_head = model.encoder, model.decoder, label_head
         self._encode = model.encode  # a bound method: the discriminator does not become part of this module
         self._disturbance = {"noise": config.noise_levels, "jpeg_quality": config.jpeg_quality}
 
@@ -342,11 +342,13 @@ class _Generator(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         image = self._encode(clip)
         restored = self.decoder(disturb(image, seeds, jpeg_share=jpeg_share, **self._disturbance))
-        logits = self.namer(squash(image.float(), self.namer.config.size)) if self.namer is not None else None
+        logits = (
+            self.label_head(squash(image.float(), self.label_head.config.size)) if self.label_head is not None else None
+        )
         return image, restored, logits
 
 
-def _namer(classes: Sequence[str], device: str | torch.device) -> ActionClassifier:
+def _label_head(classes: Sequence[str], device: str | torch.device) -> ActionClassifier:
     """The classifier that is trained along.
 
     Its batch norm keeps the statistics that it has: a batch of a few clips has none worth taking.

@@ -114,12 +114,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def visits(folder: Path):
+def explorations(folder: Path):
     """What visitors of one module look at."""
-    from app.services.explorations import Visits
+    from app.services.explorations import Explorations
     from avd_core.explore.explorer import Explorer
 
-    return Visits(Explorer("cpu"))
+    return Explorations(Explorer("cpu"))
 
 
 def visitor(session: str = "a", **query: str) -> SimpleNamespace:

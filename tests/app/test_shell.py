@@ -16,14 +16,14 @@ import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 
-from app.context import Desk
+from app.context import PageContext
 from app.render import shell
 from app.services import history
-from app.services.deep_links import Arrival, Offer, arrive
-from app.services.explorations import Visit, Visits
-from app.services.history import Recents
-from app.services.result_store import Shelf
-from app.shell import Door
+from app.services.deep_links import Choices, DeepLink, arrive
+from app.services.explorations import Explorations, ExplorationView
+from app.services.history import History
+from app.services.result_store import ResultStore
+from app.shell import PageShell
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
 from avd_core import examples
@@ -31,7 +31,7 @@ from avd_core.explore.explorer import Explorer, ExploreRequest
 from scripts.screenshot import free_port
 from tests.app.conftest import visitor
 
-OFFER = Offer(("wave", "cradle"), ("base", "paper"), ("explore", "compare"), ("net", "action"), ("gradcam", "slow"))
+OFFER = Choices(("wave", "cradle"), ("base", "paper"), ("explore", "compare"), ("net", "action"), ("gradcam", "slow"))
 SECRET, OTHER = "0" * 32, "f" * 32
 
 
@@ -40,7 +40,7 @@ SECRET, OTHER = "0" * 32, "f" * 32
 
 def test_visitor_who_asks_for_nothing_gets_the_first_of_all():
     arrival = arrive({}, {}, OFFER)
-    assert arrival == Arrival("wave", "base", tab="explore", classifier="net", method="gradcam")
+    assert arrival == DeepLink("wave", "base", tab="explore", classifier="net", method="gradcam")
     assert arrival.query(OFFER) == ""
 
 
@@ -61,7 +61,7 @@ def test_link_is_read_as_it_was_written(query: dict[str, str]):
 
 
 def test_link_to_a_clip_of_ones_own_says_nothing_of_it():
-    own = Arrival(None, "paper", start=1.0, seconds=2.0)
+    own = DeepLink(None, "paper", start=1.0, seconds=2.0)
     assert own.query(OFFER) == "checkpoint=paper"
 
 
@@ -85,7 +85,7 @@ def test_link_to_a_clip_of_ones_own_says_nothing_of_it():
 def test_what_a_link_asks_in_vain_is_one_sentence(query: dict[str, str], sentence: str):
     arrival = arrive(query, {}, OFFER)
     assert arrival.regrets == (sentence,)
-    assert arrival == Arrival("wave", "base", None, None, False, "explore", "net", "gradcam", (sentence,))
+    assert arrival == DeepLink("wave", "base", None, None, False, "explore", "net", "gradcam", (sentence,))
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def seen(name: str, start: float = 0.0) -> SimpleNamespace:
 
 
 def test_recent_results_are_each_visitors_own():
-    kept = Recents(60)
+    kept = History(60)
     kept.meet("s1", SECRET)
     kept.meet("s2", OTHER)
     first, second = seen("a"), seen("b")
     kept.keep("s1", first)
     kept.keep("s1", second)
-    assert [recent.visit for recent in kept.of("s1")] == [second, first]
+    assert [recent.view for recent in kept.of("s1")] == [second, first]
     assert kept.of("s2") == [] and kept.of("stranger") == []
     key = kept.of("s1")[0].key
     assert kept.find("s1", key) is second and kept.find("s2", key) is None and kept.find("s1", {"no": "key"}) is None
@@ -129,7 +129,7 @@ def test_recent_results_are_each_visitors_own():
 
 @pytest.mark.parametrize("secret", [None, "", "short", "x" * 32, 7, SECRET + "0", ["0"] * 32])
 def test_session_without_a_proper_secret_is_by_itself(secret: object):
-    kept = Recents(60)
+    kept = History(60)
     kept.meet("s1", secret)
     kept.meet("s2", secret)
     kept.keep("s1", seen("a"))
@@ -137,23 +137,23 @@ def test_session_without_a_proper_secret_is_by_itself(secret: object):
 
 
 def test_same_part_of_a_clip_takes_its_older_place():
-    kept = Recents(60)
+    kept = History(60)
     kept.keep("s", seen("a"))
     key = kept.of("s")[0].key
     kept.keep("s", seen("b"))
     again = seen("a")
     kept.keep("s", again)
-    assert [(recent.visit.title, recent.key == key) for recent in kept.of("s")] == [("a", True), ("b", False)]
+    assert [(recent.view.title, recent.key == key) for recent in kept.of("s")] == [("a", True), ("b", False)]
     assert kept.find("s", key) is again
     kept.keep("s", seen("a", start=0.5))
     assert len(kept.of("s")) == 3
 
 
 def test_memory_is_bounded_and_nothing_outlives_its_files(monkeypatch: pytest.MonkeyPatch):
-    kept = Recents(60)
+    kept = History(60)
     for number in range(history.EACH + 3):
         kept.keep("s", seen(str(number)))
-    assert [recent.visit.title for recent in kept.of("s")] == [str(n) for n in range(history.EACH + 2, 2, -1)]
+    assert [recent.view.title for recent in kept.of("s")] == [str(n) for n in range(history.EACH + 2, 2, -1)]
     for number in range(history.IN_ALL):
         kept.keep(f"other {number}", seen("a"))
     assert kept.of("s") == [] and len(kept._kept) == history.IN_ALL
@@ -166,69 +166,71 @@ def test_memory_is_bounded_and_nothing_outlives_its_files(monkeypatch: pytest.Mo
 
 
 @pytest.fixture(scope="module")
-def wired(folder: Path, tiny_checkpoint: Path) -> Door:
+def wired(folder: Path, tiny_checkpoint: Path) -> PageShell:
     with gr.Blocks() as page:
-        desk = Desk(page, Visits(Explorer("cpu")), str(tiny_checkpoint))
-        with gr.Tabs() as desk.tabs, gr.Tab("Explore") as frame:
-            explore = ExploreTab(desk)
-        return Door(desk, explore, [frame])
+        context = PageContext(page, Explorations(Explorer("cpu")), str(tiny_checkpoint))
+        with gr.Tabs() as context.tabs, gr.Tab("Explore") as frame:
+            explore = ExploreTab(context)
+        return PageShell(context, explore, [frame])
 
 
 @pytest.fixture(scope="module")
-def visit(wired: Door, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
+def view(wired: PageShell, rendered_clip: Path, tiny_checkpoint: Path) -> ExplorationView:
     request = ExploreRequest(rendered_clip, str(tiny_checkpoint), classifier="action")
-    *_, visit = wired.desk.visits.explore("my clip", request)
-    return visit
+    *_, view = wired.context.explorations.explore("my clip", request)
+    return view
 
 
 def test_shown_result_is_recent_and_reopens_without_computing(
-    wired: Door, visit: Visit, rendered_clip: Path, monkeypatch: pytest.MonkeyPatch
+    wired: PageShell, view: ExplorationView, rendered_clip: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    *_, other = wired.desk.visits.explore("part", ExploreRequest(rendered_clip, wired.desk.checkpoint, 0.5, 1.0))
+    *_, other = wired.context.explorations.explore(
+        "part", ExploreRequest(rendered_clip, wired.context.checkpoint, 0.5, 1.0)
+    )
     me = visitor("me")
-    assert "data-recent" not in wired._on_visit(visit, None, me)[wired.recent], "one result is no strip"
+    assert "data-recent" not in wired._on_visit(view, None, me)[wired.recent], "one result is no strip"
     strip = wired._on_visit(other, "compare", me)
-    assert strip[wired.recent].count("data-recent") == 2 and strip[wired.desk.tabs].selected == "compare"
+    assert strip[wired.recent].count("data-recent") == 2 and strip[wired.context.tabs].selected == "compare"
     assert rendered_clip.stem not in strip[wired.address], "a link says nothing of one's own clip"
-    key = next(recent.key for recent in wired.desk.recents.of("me") if recent.visit is visit)
+    key = next(recent.key for recent in wired.context.recents.of("me") if recent.view is view)
 
-    monkeypatch.setattr(wired.desk.visits, "explorer", None)  # whoever computes now, fails
-    monkeypatch.setattr(wired.explore.look, "show", lambda visit: {})
+    monkeypatch.setattr(wired.context.explorations, "explorer", None)  # whoever computes now, fails
+    monkeypatch.setattr(wired.explore.look, "show", lambda view: {})
     answer = wired._on_reopen(SimpleNamespace(what=key), me)
-    assert answer[wired.explore.visit] is visit and answer[wired.explore.slots["stage"]] == visit.pieces["stage"]
+    assert answer[wired.explore.view] is view and answer[wired.explore.slots["stage"]] == view.pieces["stage"]
     refused = wired._on_reopen(SimpleNamespace(what=key), visitor("somebody else"))
-    assert 'role="alert"' in refused[wired.message] and wired.explore.visit not in refused
+    assert 'role="alert"' in refused[wired.message] and wired.explore.view not in refused
 
 
-def test_zip_lies_on_the_shelf_with_the_figures_that_are_shown(wired: Door, visit: Visit):
-    link = wired._on_pack(visit)[wired.parcel]
+def test_zip_lies_on_the_shelf_with_the_figures_that_are_shown(wired: PageShell, view: ExplorationView):
+    link = wired._on_pack(view)[wired.parcel]
     path = Path(unquote(link.split("file=")[1].split('"')[0]))
-    assert path.is_relative_to(wired.desk.visits.shelf.root) and path.name == "rendered-everything.zip"
+    assert path.is_relative_to(wired.context.explorations.store.root) and path.name == "rendered-everything.zip"
     with zipfile.ZipFile(path) as archive:
-        assert json.loads(archive.read("report.json")) == visit.result.report()
+        assert json.loads(archive.read("report.json")) == view.result.report()
     assert 'role="alert"' in wired._on_pack(None)[wired.message]
 
 
-def test_zip_that_fails_is_told(wired: Door, visit: Visit, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(wired.desk.visits.shelf, "folder", lambda: (_ for _ in ()).throw(OSError("disk full")))
-    assert 'role="alert"' in wired._on_pack(visit)[wired.message]
+def test_zip_that_fails_is_told(wired: PageShell, view: ExplorationView, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wired.context.explorations.store, "folder", lambda: (_ for _ in ()).throw(OSError("disk full")))
+    assert 'role="alert"' in wired._on_pack(view)[wired.message]
 
 
-def test_link_to_an_example_is_opened(wired: Door):
-    desk = wired.desk
+def test_link_to_an_example_is_opened(wired: PageShell):
+    context = wired.context
     name = list(examples.SCENES)[1]
     monkey = visitor("m", example=name, start="0.5", seconds="1", tab="nowhere")
-    desk.visits.clip = lambda name: Path(name)  # not rendered for this
-    arrival, updates = desk.arrive({"visitor": SECRET}, desk.offer(["net"], ["gradcam"]), monkey)
-    opening = updates[desk.opening]
+    context.explorations.clip = lambda name: Path(name)  # not rendered for this
+    arrival, updates = context.arrive({"visitor": SECRET}, context.offer(["net"], ["gradcam"]), monkey)
+    opening = updates[context.opening]
     assert (opening.clip.name, opening.start, opening.seconds, opening.method) == (name, 0.5, 1.0, "gradcam")
-    assert "nowhere" in updates[desk.regrets].value and arrival.tab == "explore"
-    _, updates = desk.arrive(None, desk.offer(["net"], ["gradcam"]), visitor("m"))
-    assert desk.opening not in updates and desk.regrets not in updates
+    assert "nowhere" in updates[context.regrets].value and arrival.tab == "explore"
+    _, updates = context.arrive(None, context.offer(["net"], ["gradcam"]), visitor("m"))
+    assert context.opening not in updates and context.regrets not in updates
 
 
-def test_strip_escapes_and_marks_what_is_shown(visit: Visit):
-    image = visit.result.distilled
+def test_strip_escapes_and_marks_what_is_shown(view: ExplorationView):
+    image = view.result.distilled
     html = shell.recents([("k1", "<b>", "1 s", image, True), ("k2", '"x"', "2 s", image, False)])
     assert "<b>" not in html and html.count("aria-current") == 1 and html.count("data:image/jpeg") == 2
 
@@ -238,8 +240,8 @@ def test_strip_escapes_and_marks_what_is_shown(visit: Visit):
 
 def test_shelf_deletes_what_is_outdated_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    shelf = Shelf(60)
-    old, new = shelf.folder(), shelf.folder()
+    store = ResultStore(60)
+    old, new = store.folder(), store.folder()
     upload, fresh, examples = tmp_path / ("a" * 64), tmp_path / ("b" * 64), tmp_path / "avd-examples"
     broken_off = tmp_path / "tmpzeg_hbho"
     broken_off.write_bytes(b"half a clip")
@@ -249,16 +251,16 @@ def test_shelf_deletes_what_is_outdated_and_nothing_else(tmp_path: Path, monkeyp
     for path in (old, upload, examples):
         (path / "clip.mp4").write_bytes(b"0")
         os.utime(path, (time.time() - 61,) * 2)
-    shelf.sweep()
+    store.sweep()
     assert not any(path.exists() for path in (old, upload, broken_off))
     assert all(path.exists() for path in (new, fresh, examples))
 
 
 def test_addresses_cannot_be_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    names = {Shelf().folder().name for _ in range(50)}
+    names = {ResultStore().folder().name for _ in range(50)}
     assert len(names) == 50 and all(len(name) >= 21 for name in names), "128 bits, 6 a letter"
-    assert (Shelf().folder().stat().st_mode & 0o077) == 0
+    assert (ResultStore().folder().stat().st_mode & 0o077) == 0
 
 
 def test_uploads_and_results_are_gone_after_the_stated_time(

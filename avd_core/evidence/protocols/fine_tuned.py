@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.analysis.degradations import DAMAGES
+from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
 from avd_core.evidence.feature_cache import Picture
 from avd_core.evidence.protocols.linear_probe import FOLDS, told_of
@@ -104,7 +104,7 @@ def _answers(
     def inputs(members: np.ndarray, damage: str):
         def batch(places: Sequence[int]):
             pictures = [gallery.kept(Picture(name), members[place])[0][0] for place in places]
-            return torch.cat([scorer.prepare(image_to_tensor(DAMAGES[damage](picture))) for picture in pictures])
+            return torch.cat([scorer.prepare(image_to_tensor(DEGRADATIONS[damage](picture))) for picture in pictures])
 
         return batch
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from avd_core.analysis.baselines import restore
-from avd_core.analysis.degradations import DAMAGES
+from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
 from avd_core.analysis.metrics import quality
 from avd_core.evidence.report import MOST_FAILURES, Report, account
@@ -69,7 +69,7 @@ class Restored:
 
     def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
         original = gallery.frames(index, gallery.representations[self.name].sampling)
-        image = DAMAGES[self.through](gallery.image(self.name, index))
+        image = DEGRADATIONS[self.through](gallery.image(self.name, index))
         figures = quality(original, restore(gallery.models[self.name], image))
         values = [*original.shape[1:3], *(getattr(figures, figure) for figure in FIGURES)]
         return {self.keys(gallery)[0]: np.array(values, np.float64)}

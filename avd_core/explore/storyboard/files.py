@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 from avd_core.analysis.metrics import PSNR_CAP
 from avd_core.atomic_io import write_json
 from avd_core.config import MAX_SIZE
-from avd_core.explore.storyboard.panels import MAX_WINDOWS, Panel, Playback, Source, StoryboardError, Telling
+from avd_core.explore.storyboard.panels import MAX_WINDOWS, Panel, Playback, Source, StoryboardError, StoryboardMaker
 from avd_core.media.container import DEFAULT_LIMITS
 from avd_core.media.distilled_png import DistilledInfo, ImageError, decode_distilled, save_distilled, save_image
 from avd_core.media.video import write_mp4_in_parts
@@ -180,7 +180,7 @@ class Board:
         }
 
 
-def save(panels: Telling | Playback, folder: Path) -> Iterator[Board]:
+def save(panels: StoryboardMaker | Playback, folder: Path) -> Iterator[Board]:
     """Writes a strip's files into `folder` as its panels come; yields the board after each, and the complete one.
 
     The films are there at the end. Whoever stops before leaves the images made so far.
@@ -276,17 +276,17 @@ class Strip:
         for entry, content in zip(self.entries, self.contents, strict=True):
             image, info = decode_distilled(content, entry.file, self.size[0] * self.size[1])
             if info is None:
-                raise _Lie(f"{entry.file} does not say how to play it")
+                raise InvalidStoryboard(f"{entry.file} does not say how to play it")
             if not info.size == self.size == image.shape[:2]:
-                raise _Lie(f"{entry.file} is not of the size that it should be")
+                raise InvalidStoryboard(f"{entry.file} is not of the size that it should be")
             if info.fingerprint != self.fingerprint:
-                raise _Lie(f"{entry.file} was made by other weights than the table says")
+                raise InvalidStoryboard(f"{entry.file} was made by other weights than the table says")
             if abs(info.frames / info.fps - entry.seconds) > 0.01 * entry.seconds:
-                raise _Lie(f"{entry.file} is of another length than the table says")
+                raise InvalidStoryboard(f"{entry.file} is of another length than the table says")
             yield entry, image, info
 
 
-class _Lie(ValueError):
+class InvalidStoryboard(ValueError):
     """What is not as it was written."""
 
 
@@ -308,7 +308,7 @@ def read_strip(path: str | Path) -> Strip:
         for _ in strip.images():  # refused now rather than in the middle of the film
             pass
         return strip
-    except (_Lie, ImageError) as error:
+    except (InvalidStoryboard, ImageError) as error:
         why = str(error).rstrip(".")
     except zipfile.BadZipFile:
         why = "the file is damaged"
@@ -319,7 +319,7 @@ def read_strip(path: str | Path) -> Strip:
 
 def _read(path: Path) -> Strip:
     if path.stat().st_size > MAX_ZIP:
-        raise _Lie(f"it is larger than {MAX_ZIP // 2**20} MiB")
+        raise InvalidStoryboard(f"it is larger than {MAX_ZIP // 2**20} MiB")
     content = path.read_bytes()
     _check_directory(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -328,13 +328,13 @@ def _read(path: Path) -> Strip:
             _check_entry(info)
         names = [info.filename for info in infos]
         if TABLE not in names:
-            raise _Lie(f"it holds no {TABLE}")
+            raise InvalidStoryboard(f"it holds no {TABLE}")
         if len(set(names)) < len(names):
-            raise _Lie("it holds two files of one name")
+            raise InvalidStoryboard("it holds two files of one name")
         table = _parse(_content(archive, TABLE, MAX_TABLE))
         strip = _strip(table)
         if {entry.file for entry in strip.entries} != set(names) - {TABLE}:
-            raise _Lie("its images are not those that its table lists")
+            raise InvalidStoryboard("its images are not those that its table lists")
         left, contents = MAX_ZIP, []  # a small zip may hold much, and many times
         for entry in strip.entries:
             contents.append(_content(archive, entry.file, min(left, MAX_PNG)))
@@ -346,19 +346,19 @@ def _check_directory(content: bytes) -> None:
     """The list of entries is read whole by `zipfile`: a small file may list millions."""
     tail = content[-22:]
     if len(tail) < 22 or tail[:4] != b"PK\x05\x06":  # and no comment behind it
-        raise _Lie("the file is damaged, or no zip of ours")
+        raise InvalidStoryboard("the file is damaged, or no zip of ours")
     if content[-42:-38] == b"PK\x06\x07" or int.from_bytes(tail[12:16], "little") > _MAX_DIRECTORY:
-        raise _Lie(f"it holds too many files; a strip has {MAX_WINDOWS} images at most")
+        raise InvalidStoryboard(f"it holds too many files; a strip has {MAX_WINDOWS} images at most")
 
 
 def _check_entry(info: zipfile.ZipInfo) -> None:
     shown = "".join(letter if letter.isprintable() else "?" for letter in info.filename)[:60]
     if info.filename != TABLE and not _IMAGE.fullmatch(info.filename):
-        raise _Lie(f"it holds {shown!r}, which is no part of a strip")
+        raise InvalidStoryboard(f"it holds {shown!r}, which is no part of a strip")
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        raise _Lie(f"{shown} is a link or a device, and not a file")
+        raise InvalidStoryboard(f"{shown} is a link or a device, and not a file")
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _Lie(f"{shown} is encrypted or packed in a way that is not read here")
+        raise InvalidStoryboard(f"{shown} is encrypted or packed in a way that is not read here")
 
 
 def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
@@ -367,9 +367,9 @@ def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
         with archive.open(name) as file:
             content = file.read(most + 1)
     except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise _Lie(f"{name} is damaged") from error
+        raise InvalidStoryboard(f"{name} is damaged") from error
     if len(content) > most:
-        raise _Lie(f"{name} is larger than {most // 1024} KiB")
+        raise InvalidStoryboard(f"{name} is larger than {most // 1024} KiB")
     return content
 
 
@@ -377,9 +377,9 @@ def _parse(content: bytes) -> dict[str, Any]:
     try:
         table = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _Lie(f"{TABLE} is no JSON") from error
+        raise InvalidStoryboard(f"{TABLE} is no JSON") from error
     if not isinstance(table, dict) or table.get("format") != FORMAT:
-        raise _Lie(f"{TABLE} is no table of a strip")
+        raise InvalidStoryboard(f"{TABLE} is no table of a strip")
     return table
 
 
@@ -390,7 +390,7 @@ def _strip(table: dict[str, Any]) -> Strip:
     def within(holder: dict, key: str, low: float, high: float) -> float:
         value = number(holder, key)
         if isinstance(value, bool) or not low <= value <= high:  # NaN is within nothing
-            raise _Lie(f"{key!r} in its table is not believable")
+            raise InvalidStoryboard(f"{key!r} in its table is not believable")
         return value
 
     def figure(holder: dict, key: str) -> float | None:
@@ -412,16 +412,16 @@ def _strip(table: dict[str, Any]) -> Strip:
     )
     size = listed(table, "size")
     if len(size) != 2 or not all(type(side) is int and 8 <= side <= 2 * MAX_SIZE for side in size):
-        raise _Lie("'size' in its table is not believable")
+        raise InvalidStoryboard("'size' in its table is not believable")
     entries, end = [], 0.0
     windows = listed(table, "windows")
     if not 1 <= len(windows) <= MAX_WINDOWS or not all(isinstance(window, dict) for window in windows):
-        raise _Lie(f"its table lists no windows, or more than {MAX_WINDOWS}")
+        raise InvalidStoryboard(f"its table lists no windows, or more than {MAX_WINDOWS}")
     for position, window in enumerate(windows, 1):
         start = float(within(window, "start", end - 1e-6, length))
         seconds = float(within(window, "seconds", 0.01, length - start + 1e-3))
         if text(window, "file") != f"images/{position:03d}.png":
-            raise _Lie("the windows in its table are not in order")
+            raise InvalidStoryboard("the windows in its table are not in order")
         entries.append(
             Entry(
                 file=window["file"],
@@ -436,14 +436,14 @@ def _strip(table: dict[str, Any]) -> Strip:
         end = start + seconds
     checkpoint, fingerprint = text(table, "checkpoint"), text(table, "fingerprint")
     if len(checkpoint) > 200 or not re.fullmatch(r"[0-9a-f]{8,64}", fingerprint):
-        raise _Lie("'checkpoint' or 'fingerprint' in its table is not believable")
+        raise InvalidStoryboard("'checkpoint' or 'fingerprint' in its table is not believable")
     return Strip(source, checkpoint, fingerprint, (size[0], size[1]), tuple(entries), ())
 
 
 def _field(kind: type | tuple[type, ...]) -> Callable[[dict, str], Any]:
     def read(holder: dict, key: str) -> Any:
         if not isinstance(holder.get(key), kind):
-            raise _Lie(f"{key!r} is missing in its table, or not what it should be")
+            raise InvalidStoryboard(f"{key!r} is missing in its table, or not what it should be")
         return holder[key]
 
     return read

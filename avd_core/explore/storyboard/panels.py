@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.analysis.baselines import distil, mean_frame, restore
+from avd_core.analysis.baselines import distill, mean_frame, restore
 from avd_core.analysis.metrics import psnr
 from avd_core.explore.results import DEFAULT_CHECKPOINT, Restoration
 from avd_core.media.container import DEFAULT_LIMITS, VideoError, shown_name
@@ -213,13 +213,13 @@ class Windows:
     def _shots(self) -> Iterator[Window]:
         """Windows one after the other, without a count."""
         covered, sparsest = self._covered, _SPARSEST - EPSILON
-        filling = _Filling(self._frames, self._longest)
+        filling = _WindowBuffer(self._frames, self._longest)
         for since, until, frame in displays(self._index, DEFAULT_LIMITS):
             if since >= covered:
                 break
             if filling.pictures and since > filling.until + EPSILON:  # a hole
                 yield from self._closed(filling)
-                filling = _Filling(self._frames, self._longest)
+                filling = _WindowBuffer(self._frames, self._longest)
             if not filling.pictures or since >= filling.since[-1] + sparsest:
                 filling.add(since, self._fit(frame))
                 yield from filling.ready()
@@ -227,13 +227,13 @@ class Windows:
         if filling.pictures:
             yield from self._closed(filling)
 
-    def _closed(self, filling: _Filling) -> Iterator[Window]:
+    def _closed(self, filling: _WindowBuffer) -> Iterator[Window]:
         if filling.until - filling.begin >= min(_SLIVER, self._index.seconds) - EPSILON:
             yield from filling.rest()
 
 
 @dataclass
-class _Filling:
+class _WindowBuffer:
     """The pictures from the beginning of the window being filled."""
 
     frames: int
@@ -289,7 +289,7 @@ class _Filling:
         return window
 
 
-class Telling:
+class StoryboardMaker:
     """Iterates over the panels of a strip that is being made of a video.
 
     Args:
@@ -321,7 +321,7 @@ class Telling:
         for number, window in enumerate(self._windows, 1):
             frames = window.frames
             with self._lock:
-                image = distil(self._model, frames)
+                image = distill(self._model, frames)
             with self._lock:
                 restored = restore(self._model, image)
             count, height, width, _ = frames.shape

@@ -128,7 +128,7 @@ def chosen(page) -> list[float]:
     return [float(handle.get_attribute("aria-valuenow")) for handle in page.locator(".trim .handle").all()]
 
 
-def distil(page, window: str) -> None:
+def distill(page, window: str) -> None:
     """Asks for the part between the handles and waits for it."""
     page.get_by_role("button", name="Distil this part").click()
     page.wait_for_function("(window) => document.querySelector('#status')?.innerText.includes(window)", arg=window)
@@ -178,11 +178,11 @@ def test_window_is_trimmed_on_the_filmstrip(page, page_url: str, clips: dict[str
     page.locator(".handle.from").press("PageUp")
     page.get_by_label("to", exact=True).fill("2")
     page.get_by_label("to", exact=True).blur()
-    distil(page, "1.0–2.0 s")
+    distill(page, "1.0–2.0 s")
     expect(button).to_be_disabled()
     assert chosen(page) == [1.0, 2.0]
     page.get_by_role("button", name="Whole clip").click()
-    distil(page, "from all")
+    distill(page, "from all")
 
 
 def test_filmstrip_is_trimmed_by_touch(browser, page_url: str):

@@ -11,10 +11,10 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from app.components.classifier_panel import LookPanel
-from app.context import Desk
-from app.services.background import Stopped, Work
-from app.services.explorations import Visit, Visits
+from app.components.classifier_panel import ClassifierPanel
+from app.context import PageContext
+from app.services.background import BackgroundTask, TaskCancelled
+from app.services.explorations import Explorations, ExplorationView
 from avd_core.classifiers.loading import ClassifierError
 from avd_core.classifiers.names import ClassifierNameError
 from avd_core.explore.results import ExploreRequest, FrameSaliency
@@ -22,15 +22,15 @@ from tests.app.conftest import visitor
 
 
 @pytest.fixture(scope="module")
-def visit(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
-    *_, visit = visits.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint)))
-    return visit
+def view(explorations: Explorations, rendered_clip: Path, tiny_checkpoint: Path) -> ExplorationView:
+    *_, view = explorations.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint)))
+    return view
 
 
 @pytest.fixture
-def panel(visits: Visits) -> LookPanel:
+def panel(explorations: Explorations) -> ClassifierPanel:
     with gr.Blocks() as page:
-        panel = LookPanel(Desk(page, visits, "base"), {})
+        panel = ClassifierPanel(PageContext(page, explorations, "base"), {})
         panel.wire({name: gr.HTML() for name in ("message", "links", "details")})
     page.queue()
     page.validate_queue_settings()
@@ -49,7 +49,7 @@ def test_work_tells_how_far_it_is_and_gives_its_result(monkeypatch: pytest.Monke
         go.wait(10)
         return "done"
 
-    work = Work(steps)
+    work = BackgroundTask(steps)
     for share in work.shares():
         if share == 0.5:
             go.set()
@@ -65,10 +65,10 @@ def test_work_that_is_stopped_ends_when_it_next_tells():
             time.sleep(0.005)
             tell(0.1)
 
-    work = Work(endless)
+    work = BackgroundTask(endless)
     next(work.shares())
     work.stop()
-    with pytest.raises(Stopped):
+    with pytest.raises(TaskCancelled):
         work.result()
     assert 0 < len(told) < 10_000
 
@@ -76,43 +76,45 @@ def test_work_that_is_stopped_ends_when_it_next_tells():
 # --- the panel ----------------------------------------------------------------------------------------------------
 
 
-def test_slow_method_asks_for_a_click_and_says_what_it_costs(panel: LookPanel, visit: Visit, monkeypatch):
+def test_slow_method_asks_for_a_click_and_says_what_it_costs(
+    panel: ClassifierPanel, view: ExplorationView, monkeypatch
+):
     costs = {"gradcam": 0.1, "scorecam": 12.4}
-    monkeypatch.setattr(panel.visits.explorer, "saliency_seconds", lambda classifier: costs)
-    monkeypatch.setattr(panel.visits, "look", lambda *_, **__: pytest.fail("it ran without being asked"))
-    answer = panel._on_look(visit, "scorecam", visit.result.saliency.label, visitor("a"))
+    monkeypatch.setattr(panel.explorations.explorer, "saliency_seconds", lambda classifier: costs)
+    monkeypatch.setattr(panel.explorations, "look", lambda *_, **__: pytest.fail("it ran without being asked"))
+    answer = panel._on_look(view, "scorecam", view.result.saliency.label, visitor("a"))
     assert answer[panel.run.row].visible and answer[panel.run.button].value == "Run Score-CAM · about 12 s"
-    choices = dict(panel.show(visit)[panel.method].choices)
+    choices = dict(panel.show(view)[panel.method].choices)
     assert choices["Score-CAM · about 12 s"] == "scorecam" and choices["Grad-CAM"] == "gradcam"
 
 
-def test_upload_never_waits_for_a_slow_method(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path):
+def test_upload_never_waits_for_a_slow_method(explorations: Explorations, rendered_clip: Path, tiny_checkpoint: Path):
     request = ExploreRequest(rendered_clip, str(tiny_checkpoint), cam="scorecam")
-    *_, visit = visits.explore("my clip", request)
-    assert visit.result.saliency.method == visit.result.request.cam == "gradcam"
+    *_, view = explorations.explore("my clip", request)
+    assert view.result.saliency.method == view.result.request.cam == "gradcam"
 
 
-def test_every_frame_is_looked_at_and_can_be_saved(panel: LookPanel, visit: Visit):
-    *_, last = panel._on_through(visit, visitor("b"))
-    told = last[panel.visit].result.saliency.frames
-    assert len(told.maps) == len(visit.result.restored) and told.maps.max() == pytest.approx(1)
+def test_every_frame_is_looked_at_and_can_be_saved(panel: ClassifierPanel, view: ExplorationView):
+    *_, last = panel._on_through(view, visitor("b"))
+    told = last[panel.view].result.saliency.frames
+    assert len(told.maps) == len(view.result.restored) and told.maps.max() == pytest.approx(1)
     assert "over-time" in last[panel.slots["gaze"]] and "Overlay, MP4" in last[panel.around["links"]]
-    assert last[panel.slots["saliency"]] and last[panel.visit].pieces["stage"] == visit.pieces["stage"]
+    assert last[panel.slots["saliency"]] and last[panel.view].pieces["stage"] == view.pieces["stage"]
     assert not last[panel.through.row].visible
     # Another class: what was seen for the first one is not shown for it.
-    label = visit.result.recognition.topk[1].label
-    other = panel._on_look(last[panel.visit], "gradcam", label, visitor("b"))
+    label = view.result.recognition.topk[1].label
+    other = panel._on_look(last[panel.view], "gradcam", label, visitor("b"))
     assert "over-time" not in other[panel.slots["gaze"]] and other[panel.through.row].visible
 
 
-def test_map_is_checked(panel: LookPanel, visit: Visit):
-    *_, last = panel._on_check(visit, visitor("c"))
-    told = last[panel.visit].result.saliency.faithfulness
+def test_map_is_checked(panel: ClassifierPanel, view: ExplorationView):
+    *_, last = panel._on_check(view, visitor("c"))
+    told = last[panel.view].result.saliency.faithfulness
     assert f"{abs(told.score):.3f}" in last[panel.slots["faithful"]]
-    assert "about" in panel.show(visit)[panel.check.button].value, "the last one's time is the next one's estimate"
+    assert "about" in panel.show(view)[panel.check.button].value, "the last one's time is the next one's estimate"
 
 
-def test_cancelled_work_really_stops(panel: LookPanel, visit: Visit, monkeypatch):
+def test_cancelled_work_really_stops(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
     stopped = threading.Event()
 
     def slow(*_args, progress=None, **_options) -> None:
@@ -120,19 +122,19 @@ def test_cancelled_work_really_stops(panel: LookPanel, visit: Visit, monkeypatch
             while True:
                 time.sleep(0.01)
                 progress(0.3)
-        except Stopped:
+        except TaskCancelled:
             stopped.set()
             raise
 
-    monkeypatch.setattr(panel.visits.explorer, "faithfulness", slow)
-    working = panel._on_check(visit, visitor("d"))
+    monkeypatch.setattr(panel.explorations.explorer, "faithfulness", slow)
+    working = panel._on_check(view, visitor("d"))
     assert "Taking pixels away" in next(working)[panel.check.line].value
     working.close()  # what gradio does when the event is cancelled
     assert stopped.wait(5)
 
 
-def test_overtaken_work_is_not_shown(panel: LookPanel, visit: Visit, monkeypatch):
-    frames = FrameSaliency(np.repeat(visit.result.saliency.map[None], 8, axis=0), (0.5,) * 8)
+def test_overtaken_work_is_not_shown(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
+    frames = FrameSaliency(np.repeat(view.result.saliency.map[None], 8, axis=0), (0.5,) * 8)
 
     overtaken = threading.Event()
 
@@ -140,60 +142,60 @@ def test_overtaken_work_is_not_shown(panel: LookPanel, visit: Visit, monkeypatch
         overtaken.wait(30)
         return frames
 
-    monkeypatch.setattr(panel.visits.explorer, "saliency_over_time", slow)
-    working = panel._on_through(visit, visitor("e"))
+    monkeypatch.setattr(panel.explorations.explorer, "saliency_over_time", slow)
+    working = panel._on_through(view, visitor("e"))
     next(working)
-    panel._on_look(visit, "gradcam", visit.result.recognition.topk[1].label, visitor("e"))
+    panel._on_look(view, "gradcam", view.result.recognition.topk[1].label, visitor("e"))
     overtaken.set()
     assert list(working) == []
 
 
-def test_stand_in_is_named_by_the_picker(panel: LookPanel, visit: Visit):
-    assert not any("stands in" in title for title, _ in panel._classifiers(plain(visit)))
-    seen = replace(visit.result.recognition, classifier="action", notice="The bundled one is in use, because ...")
-    request = replace(visit.result.request, classifier="mobilenet_v2")
-    choices = panel._classifiers(replace(visit.result, recognition=seen, request=request))
+def test_stand_in_is_named_by_the_picker(panel: ClassifierPanel, view: ExplorationView):
+    assert not any("stands in" in title for title, _ in panel._classifiers(plain(view)))
+    seen = replace(view.result.recognition, classifier="action", notice="The bundled one is in use, because ...")
+    request = replace(view.result.request, classifier="mobilenet_v2")
+    choices = panel._classifiers(replace(view.result, recognition=seen, request=request))
     assert ("mobilenet_v2 · action stands in", "mobilenet_v2") in choices
 
 
-def plain(visit: Visit):
-    return replace(visit.result, recognition=replace(visit.result.recognition, notice=None))
+def plain(view: ExplorationView):
+    return replace(view.result, recognition=replace(view.result.recognition, notice=None))
 
 
-def test_classifier_of_the_hub_waits_for_a_click(panel: LookPanel, visit: Visit, monkeypatch):
-    monkeypatch.setattr(panel.visits, "look", lambda *_, **__: pytest.fail("it was loaded without being asked"))
-    answer = panel._on_classifier(visit, "gradcam", "clip:somebody/small-clip", visitor("f"))
+def test_classifier_of_the_hub_waits_for_a_click(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
+    monkeypatch.setattr(panel.explorations, "look", lambda *_, **__: pytest.fail("it was loaded without being asked"))
+    answer = panel._on_classifier(view, "gradcam", "clip:somebody/small-clip", visitor("f"))
     assert answer[panel.wanted] == "clip:somebody/small-clip" and answer[panel.labels].visible
-    assert answer[panel.classifier].value == visit.result.request.classifier, "uploads go on with the one in use"
-    answer = panel._on_classifier(visit, "gradcam", "timm:resnet18", visitor("f"))
+    assert answer[panel.classifier].value == view.result.request.classifier, "uploads go on with the one in use"
+    answer = panel._on_classifier(view, "gradcam", "timm:resnet18", visitor("f"))
     assert not answer[panel.labels].visible and answer[panel.switch.button].value == "Load resnet18"
 
 
-def test_own_labels_reach_the_classifier(panel: LookPanel, visit: Visit, monkeypatch):
+def test_own_labels_reach_the_classifier(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
     asked: list[str] = []
 
-    def look(visit: Visit, *, classifier: str, method: str, target: None) -> Visit:
+    def look(view: ExplorationView, *, classifier: str, method: str, target: None) -> ExplorationView:
         asked.append(classifier)
-        return visit
+        return view
 
-    monkeypatch.setattr(panel.visits, "look", look)
-    list(panel._on_switch(visit, "scorecam", "clip:a/b", "juggling, yoga;a dog", visitor("g")))
+    monkeypatch.setattr(panel.explorations, "look", look)
+    list(panel._on_switch(view, "scorecam", "clip:a/b", "juggling, yoga;a dog", visitor("g")))
     assert asked == ["clip:a/b=juggling|yoga|a dog"]
-    *_, failed = panel._on_switch(visit, "gradcam", "clip:a/b", "alone", visitor("g"))
+    *_, failed = panel._on_switch(view, "gradcam", "clip:a/b", "alone", visitor("g"))
     assert "2 to 64 labels" in failed[panel.around["message"]] and panel.labels not in failed
 
 
-def test_visitor_gets_no_classifier_that_is_not_offered(visits: Visits, visit: Visit, monkeypatch):
+def test_visitor_gets_no_classifier_that_is_not_offered(explorations: Explorations, view: ExplorationView, monkeypatch):
     monkeypatch.delenv("AVD_ALLOW_MODELS", raising=False)
-    request = replace(visit.result.request, classifier="hf:stranger/model")
+    request = replace(view.result.request, classifier="hf:stranger/model")
     with pytest.raises(ClassifierError, match="none of the classifiers offered"):
-        next(visits.explore("my clip", request))
+        next(explorations.explore("my clip", request))
     with pytest.raises(ClassifierError, match="none of the classifiers offered"):
-        visits.look(visit, classifier="resnet152", method="gradcam", target=None)
+        explorations.look(view, classifier="resnet152", method="gradcam", target=None)
     assert issubclass(ClassifierNameError, ValueError), "a person reads its sentence"
 
 
-def test_forgotten_session_is_told(panel: LookPanel):
+def test_forgotten_session_is_told(panel: ClassifierPanel):
     for handler in (panel._on_check, panel._on_through):
         (answer,) = handler(None, visitor("h"))
         assert 'role="alert"' in answer[panel.around["message"]]

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from app.services import zerogpu
-from app.services.compute import ZERO, Places
-from app.services.finetuning import Tuning
-from app.services.result_store import Shelf
+from app.services.compute import ZERO, ComputeBackends
+from app.services.finetuning import FinetuneService
+from app.services.result_store import ResultStore
 from avd_core.explore.explorer import Explorer
 from avd_core.hub.jobs import Job
 from avd_core.runs.limits import TuneLimits
-from avd_core.runs.registry import RunHome, Ticket
+from avd_core.runs.registry import RunRecord, RunRegistry
 from avd_core.runs.run import RunError
 from avd_core.training.finetune import JOBS, command, prepare
 from tests.hub_server import TOKEN, HubServer
@@ -22,29 +22,29 @@ from tests.tuning import WHO, asked, some_clips
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComputeBackends:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     monkeypatch.setenv("AVD_RUNS", str(tmp_path / "runs"))
-    tuning = Tuning(Explorer("cpu"), Shelf())
-    tuning.home = RunHome(tmp_path / "runs", TuneLimits())
+    tuning = FinetuneService(Explorer("cpu"), ResultStore())
+    tuning.home = RunRegistry(tmp_path / "runs", TuneLimits())
     tuning.queue.home = tuning.home
-    return Places(tuning)
+    return ComputeBackends(tuning)
 
 
-def prepared(places: Places, clip: Path, device: str) -> Ticket:
+def prepared(places: ComputeBackends, clip: Path, device: str) -> RunRecord:
     home = places.tuning.home
     clips = some_clips(home.folder.parent / "clips", clip)
     return prepare(dataclasses.replace(asked(clips), device=device), home, WHO[0])
 
 
-def test_what_is_there_can_be_chosen(places: Places, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_there_can_be_chosen(places: ComputeBackends, monkeypatch: pytest.MonkeyPatch):
     assert places.choices() == [("CPU", "cpu"), ("Hugging Face Jobs", JOBS)]
     assert places.measured("cpu") == places.measured(JOBS) == "cpu"
     monkeypatch.setattr(zerogpu, "available", lambda: True)
     assert places.choices()[0] == ("ZeroGPU", ZERO)
 
 
-def test_on_zerogpu_a_run_goes_on_as_long_as_it_is_watched(places: Places, rendered_clip: Path):
+def test_on_zerogpu_a_run_goes_on_as_long_as_it_is_watched(places: ComputeBackends, rendered_clip: Path):
     ticket = prepared(places, rendered_clip, ZERO)
     watched = places.start(ticket, None)
     next(watched)
@@ -55,7 +55,7 @@ def test_on_zerogpu_a_run_goes_on_as_long_as_it_is_watched(places: Places, rende
         places.push(ticket, "me/mine", private=True, token=None)
 
 
-def test_a_checkpoint_is_pushed_with_its_card(places: Places, rendered_clip: Path, hub_server: HubServer):
+def test_a_checkpoint_is_pushed_with_its_card(places: ComputeBackends, rendered_clip: Path, hub_server: HubServer):
     ticket = prepared(places, rendered_clip, ZERO)
     list(places.start(ticket, None))
     address = places.push(ticket, "me/mine", private=True, token=TOKEN)
@@ -63,7 +63,7 @@ def test_a_checkpoint_is_pushed_with_its_card(places: Places, rendered_clip: Pat
     assert b"3 clips of its owner" in hub_server.files("me/mine")["README.md"]
 
 
-def test_a_job_needs_a_token_and_leaves_nothing_without(places: Places, rendered_clip: Path):
+def test_a_job_needs_a_token_and_leaves_nothing_without(places: ComputeBackends, rendered_clip: Path):
     ticket = prepared(places, rendered_clip, JOBS)
     with pytest.raises(RunError, match="Sign this machine in"):
         places.start(ticket, None)
@@ -71,7 +71,7 @@ def test_a_job_needs_a_token_and_leaves_nothing_without(places: Places, rendered
 
 
 def test_a_job_is_followed_and_does_not_outlive_its_run(
-    places: Places, rendered_clip: Path, hub_server: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    places: ComputeBackends, rendered_clip: Path, hub_server: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     for name, value in hub_server.environment(tmp_path / "home", None).items():
         monkeypatch.setenv(name, value)

@@ -15,12 +15,12 @@ from urllib.parse import unquote
 import gradio as gr
 import pytest
 
-from app.context import Desk
+from app.context import PageContext
 from app.render import batch as render
-from app.services.explorations import Visits
+from app.services.explorations import Explorations
 from app.tabs.batch import GalleryTab
 from avd_core import examples
-from avd_core.explore.batch import InspectRequest, Source
+from avd_core.explore.batch import BatchRequest, Source
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import read_distilled
 from tests.app.conftest import visitor
@@ -33,9 +33,9 @@ def tab(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iter
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         patch.setattr("app.services.batches.EVERY", 0)
         with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab("Inspect many") as frame:
-            desk = Desk(page, Visits(Explorer("cpu")), str(tiny_checkpoint))
-            desk.tabs = tabs
-            yield GalleryTab(desk, frame)
+            context = PageContext(page, Explorations(Explorer("cpu")), str(tiny_checkpoint))
+            context.tabs = tabs
+            yield GalleryTab(context, frame)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def zipped(tmp_path_factory: pytest.TempPathFactory, rendered_clip: Path) -> Pat
 
 def asked(tab: GalleryTab, files: list[Path] | None, **values: object) -> dict:
     usual = {
-        tab.upload: [str(path) for path in files or []], tab.checkpoint: tab.desk.checkpoint,
+        tab.upload: [str(path) for path in files or []], tab.checkpoint: tab.context.checkpoint,
         tab.classifier: "action", tab.whole: False, tab.order: "", tab.inspection: None,
     }  # fmt: skip
     return usual | {getattr(tab, name): value for name, value in values.items()}
@@ -113,12 +113,12 @@ def test_sorting_by_class_makes_groups(tab: GalleryTab, finished: dict):
 def test_card_opens_its_clip_in_explore(tab: GalleryTab, finished: dict):
     inspection = finished[tab.inspection]
     answer = tab._on_pick(inspection, SimpleNamespace(number="1"))
-    opening = answer[tab.desk.opening]
-    assert opening.title == "b.mp4" and opening.clip.is_file() and opening.checkpoint == tab.desk.checkpoint
-    assert answer[tab.desk.tabs].selected == "explore"
+    opening = answer[tab.context.opening]
+    assert opening.title == "b.mp4" and opening.clip.is_file() and opening.checkpoint == tab.context.checkpoint
+    assert answer[tab.context.tabs].selected == "explore"
     for number in ("3", "-1", "77", "x"):  # the broken one, and what no card says
         answer = tab._on_pick(inspection, SimpleNamespace(number=number))
-        assert 'role="alert"' in answer[tab.slots["message"]] and tab.desk.opening not in answer
+        assert 'role="alert"' in answer[tab.slots["message"]] and tab.context.opening not in answer
     assert 'role="alert"' in tab._on_pick(None, SimpleNamespace(number="0"))[tab.slots["message"]]
 
 
@@ -159,7 +159,7 @@ def test_useless_upload_is_told_and_the_last_gallery_stays(tab: GalleryTab, fini
 def test_examples_are_there_for_whoever_has_no_clips(
     tab: GalleryTab, rendered_clip: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tab.desk.visits, "clip", lambda name: rendered_clip)
+    monkeypatch.setattr(tab.context.explorations, "clip", lambda name: rendered_clip)
     seen = {key: value for step in tab._on_examples(asked(tab, None), visitor("x")) for key, value in step.items()}
     wanted = [escape(scene.title) for scene in examples.SCENES.values()]
     assert titles(seen[tab.slots["images"]]) == wanted and seen[tab.upload].visible
@@ -177,5 +177,5 @@ def test_handlers_take_at_most_five_inputs():
 
 
 def test_many_notes_are_shortened():
-    request = InspectRequest((Source(Path("x"), "x"),))
+    request = BatchRequest((Source(Path("x"), "x"),))
     assert render.notes([f"{n} is damaged." for n in range(40)], ()).count("<li>") == 13 and request.sources

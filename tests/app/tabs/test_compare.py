@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from app.context import Desk
+from app.context import PageContext
 from app.services.comparisons import Compared
-from app.services.explorations import Visit, Visits
+from app.services.explorations import Explorations, ExplorationView
 from app.tabs.compare import CompareTab
 from avd_core.config import PRESETS
 from avd_core.explore.explorer import Explorer, ExploreRequest
@@ -44,21 +44,21 @@ def tab(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, other_c
         explorer.warm_up(str(other_checkpoint))
         explorer.warm_up(str(tiny_checkpoint))
         with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab("Compare") as frame:
-            desk = Desk(page, Visits(explorer), str(tiny_checkpoint))
-            desk.tabs = tabs
-            yield CompareTab(desk, frame)
+            context = PageContext(page, Explorations(explorer), str(tiny_checkpoint))
+            context.tabs = tabs
+            yield CompareTab(context, frame)
 
 
 @pytest.fixture(scope="module")
-def visit(tab: CompareTab, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
+def view(tab: CompareTab, rendered_clip: Path, tiny_checkpoint: Path) -> ExplorationView:
     ask = ExploreRequest(rendered_clip, str(tiny_checkpoint), classifier=CLASSIFIER)
-    *_, visit = tab.desk.visits.explore("my <clip>", ask)
-    return visit
+    *_, view = tab.context.explorations.explore("my <clip>", ask)
+    return view
 
 
 @pytest.fixture(scope="module")
-def answers(tab: CompareTab, visit: Visit) -> list[dict]:
-    return list(tab._on_open(visit, None, CLASSIFIER, "restoration", (), visitor()))
+def answers(tab: CompareTab, view: ExplorationView) -> list[dict]:
+    return list(tab._on_open(view, None, CLASSIFIER, "restoration", (), visitor()))
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +89,16 @@ def test_opening_the_tab_fills_a_grid_that_keeps_its_shape(tab: CompareTab, answ
     assert len(pictures) == len(cards(grids[-1])) and all(path.is_file() for path in pictures)
 
 
-def test_sheet_and_figures_can_be_saved(tab: CompareTab, answers: list[dict], visit: Visit):
+def test_sheet_and_figures_can_be_saved(tab: CompareTab, answers: list[dict], view: ExplorationView):
     sheet, figures = files(answers[-1][tab.slots["links"]])
-    assert sheet.stem.startswith(visit.result.request.clip.stem) and Image.open(sheet).width > 1000
+    assert sheet.stem.startswith(view.result.request.clip.stem) and Image.open(sheet).width > 1000
     assert figures.stat().st_size > 1000
 
 
-def test_same_clip_is_not_compared_twice(tab: CompareTab, visit: Visit, compared: Compared):
-    again = list(tab._on_open(visit, compared, CLASSIFIER, "restoration", (), visitor()))
+def test_same_clip_is_not_compared_twice(tab: CompareTab, view: ExplorationView, compared: Compared):
+    again = list(tab._on_open(view, compared, CLASSIFIER, "restoration", (), visitor()))
     assert len(again) == 1 and tab.compared not in again[0]
-    assert len(list(tab._on_again(visit, compared, CLASSIFIER, "restoration", (), visitor()))) > 5
+    assert len(list(tab._on_again(view, compared, CLASSIFIER, "restoration", (), visitor()))) > 5
 
 
 def test_order_changes_when_asked(tab: CompareTab, compared: Compared):
@@ -134,33 +134,33 @@ def test_still_picture_stands_beside_a_checkpoint(tab: CompareTab, compared: Com
 
 
 def test_broken_clip_is_told_and_the_last_comparison_stays(
-    tab: CompareTab, visit: Visit, compared: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tab: CompareTab, view: ExplorationView, compared: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def gone(*args: object, **options: object):
         raise ValueError("The clip is gone.")
 
     monkeypatch.setattr("app.tabs.compare.carry_out", gone)
-    *_, last = tab._on_again(visit, compared, CLASSIFIER, "restoration", (), visitor("b"))
+    *_, last = tab._on_again(view, compared, CLASSIFIER, "restoration", (), visitor("b"))
     assert "The clip is gone." in last[tab.slots["message"]] and not last[tab.cancel].visible
     assert last[tab.compared] is compared and cards(last[tab.slots["grid"]])
-    *_, last = tab._on_again(visit, None, CLASSIFIER, "restoration", (), visitor("b"))
+    *_, last = tab._on_again(view, None, CLASSIFIER, "restoration", (), visitor("b"))
     assert 'role="alert"' in last[tab.slots["message"]] and tab.compared not in last
 
 
-def test_newer_clip_stops_the_older_one(tab: CompareTab, visit: Visit):
-    early = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("c"))
+def test_newer_clip_stops_the_older_one(tab: CompareTab, view: ExplorationView):
+    early = tab._on_again(view, None, CLASSIFIER, "", (), visitor("c"))
     for _ in range(3):
         next(early)
-    late = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("c"))
+    late = tab._on_again(view, None, CLASSIFIER, "", (), visitor("c"))
     next(late)
     assert list(early) == []
-    other = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("d"))
+    other = tab._on_again(view, None, CLASSIFIER, "", (), visitor("d"))
     next(other), next(other)
     assert next(late), "another visitor is not disturbed"
 
 
-def test_cancelling_stops_the_work_and_keeps_what_is_there(tab: CompareTab, visit: Visit):
-    steps = tab._on_again(visit, None, CLASSIFIER, "", (), visitor("e"))
+def test_cancelling_stops_the_work_and_keeps_what_is_there(tab: CompareTab, view: ExplorationView):
+    steps = tab._on_again(view, None, CLASSIFIER, "", (), visitor("e"))
     half = [next(steps) for _ in range(3)][-1]
     assert half[tab.cancel].visible and not half[tab.order].interactive
     tab._on_cancel(visitor("somebody else"))

@@ -13,9 +13,9 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from app.context import Desk
+from app.context import PageContext
 from app.render import evidence as render
-from app.services.explorations import Visits
+from app.services.explorations import Explorations
 from app.tabs.evidence import OWN, EvidenceTab
 from avd_core.cli.main import main
 from avd_core.evidence import published, runner
@@ -60,9 +60,9 @@ def tab(reports: Path, footage: Path, tiny_checkpoint: Path, tmp_path_factory) -
         patch.setenv("AVD_DATA", str(footage))
         patch.setattr(published, "REPORTS", reports)
         with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab("Evidence") as frame:
-            desk = Desk(page, Visits(Explorer("cpu")), str(tiny_checkpoint))
-            desk.tabs = tabs
-            yield EvidenceTab(desk, frame)
+            context = PageContext(page, Explorations(Explorer("cpu")), str(tiny_checkpoint))
+            context.tabs = tabs
+            yield EvidenceTab(context, frame)
 
 
 def test_the_first_report_shows_when_the_tab_opens(tab: EvidenceTab, reports: Path):
@@ -92,11 +92,11 @@ def test_the_clips_where_it_fails_open_in_explore_where_the_footage_is(tab: Evid
     named = re.findall(r'data-clip="([^"]+)"', answer)
     assert sorted(named) == sorted(f"{label}/p{person}.mp4" for label in CLASSES for person in range(4))
     opened = tab._on_pick("shapes", None, SimpleNamespace(clip=named[0]))
-    opening = opened[tab.desk.opening]
+    opening = opened[tab.context.opening]
     assert opening.clip == footage / "shapes" / named[0] and opening.whole
     for outside in ("../../secret.mp4", "left/none.mp4", "/etc/passwd"):
         told = tab._on_pick("shapes", None, SimpleNamespace(clip=outside))
-        assert tab.desk.opening not in told and "not here" in told[tab.slots["message"]]
+        assert tab.context.opening not in told and "not here" in told[tab.slots["message"]]
     monkeypatch.delenv("AVD_DATA")
     answer = tab._on_question("shapes", "restoration", None)[tab.slots["answer"]]
     assert "data-clip" not in answer and named[0] in answer, "without the footage names stay names"
@@ -126,7 +126,7 @@ def test_a_zip_of_ones_own_is_measured_and_its_clips_open(tab: EvidenceTab, foot
         written.writestr("mine/left/torn.mp4", b"no video")
     scorers = runner.load_scorers(["action"])
     monkeypatch.setattr(runner, "load_scorers", lambda names: scorers)
-    steps = list(tab._on_upload(str(archive), tab.desk.checkpoint, None, visitor()))
+    steps = list(tab._on_upload(str(archive), tab.context.checkpoint, None, visitor()))
     assert 'class="status busy"' in steps[0][tab.slots["status"]]
     last = steps[-1]
     own = last[tab.own]
@@ -134,7 +134,7 @@ def test_a_zip_of_ones_own_is_measured_and_its_clips_open(tab: EvidenceTab, foot
     assert "may stand on both sides" in last[tab.slots["overview"]] and "torn.mp4" in last[tab.slots["skipped"]]
     assert "report.html" in last[tab.slots["links"]]
     failed = own.evidence["protocols"]["restoration"]["failures"]["tiny"][0]["clip"]
-    opening = tab._on_pick(OWN, own, SimpleNamespace(clip=failed))[tab.desk.opening]
+    opening = tab._on_pick(OWN, own, SimpleNamespace(clip=failed))[tab.context.opening]
     assert opening.clip.is_file() and opening.title == failed.rpartition("/")[2]
     assert "left alone for long" in tab._on_pick(OWN, None, SimpleNamespace(clip=failed))[tab.slots["message"]]
 
@@ -143,7 +143,7 @@ def test_a_zip_without_clips_is_told_and_another_can_be_dropped(tab: EvidenceTab
     archive = tmp_path / "none.zip"
     with zipfile.ZipFile(archive, "w") as written:
         written.writestr("note.txt", "nothing")
-    last = list(tab._on_upload(str(archive), tab.desk.checkpoint, None, visitor()))[-1]
+    last = list(tab._on_upload(str(archive), tab.context.checkpoint, None, visitor()))[-1]
     assert "holds none of" in last[tab.slots["message"]] and tab.own not in last
 
 
@@ -152,7 +152,7 @@ def test_a_cancelled_run_leaves_nothing_on_the_page(tab: EvidenceTab, footage: P
     with zipfile.ZipFile(archive, "w") as written:
         for path in sorted((footage / "shapes").glob("*/*.mp4")):
             written.write(path, f"{path.parent.name}/{path.name}")
-    going = tab._on_upload(str(archive), tab.desk.checkpoint, None, visitor("b"))
+    going = tab._on_upload(str(archive), tab.context.checkpoint, None, visitor("b"))
     next(going)
     tab._on_cancel(visitor("b"))
     steps = list(going)

@@ -13,16 +13,16 @@ import gradio as gr
 import pytest
 
 from app.components.training_options import RecipePanel
-from app.context import Desk
+from app.context import PageContext
 from app.render import finetune as render
 from app.services.drafts import Draft
-from app.services.explorations import Visits
+from app.services.explorations import Explorations
 from app.tabs.finetune import FinetuneTab
 from avd_core.config import ConfigError, TrainConfig
 from avd_core.explore.explorer import Explorer
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.process import Look
-from avd_core.runs.registry import RunHome, new_secret, owner_of
+from avd_core.runs.registry import RunRegistry, new_secret, owner_of
 from avd_core.runs.run_queue import RunQueue
 from avd_core.training.finetune import recipe
 from tests.app.conftest import visitor
@@ -36,9 +36,9 @@ def laid_out(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab("Fine-tune") as frame:
-            desk = Desk(page, Visits(Explorer("cpu")), str(tiny_checkpoint))
-            desk.tabs = tabs
-            yield FinetuneTab(desk, frame)
+            context = PageContext(page, Explorations(Explorer("cpu")), str(tiny_checkpoint))
+            context.tabs = tabs
+            yield FinetuneTab(context, frame)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_nobody_sees_or_stops_anothers_run(tab: FinetuneTab, draft: Draft):
             answer = last(act(secret, key, visitor("x")))
             assert "no such run of yours" in told(tab, answer) and answer[tab.runs.chosen] is None
     assert "no such run of yours" in told(tab, tab.runs._on_use(OTHER, key))
-    assert tab.tuning.home.run(ticket).take_requests() == set() and tab.tuning.home.status(ticket) == "running"
+    assert tab.tuning.home.run(ticket).pop_requests() == set() and tab.tuning.home.status(ticket) == "running"
     assert key not in tab._on_load(OTHER, key, visitor("x"))[tab.runs.slots["runs"]]
     assert key not in str(tab.runs._on_choose(OTHER, SimpleNamespace(key=key), visitor("x")))
 
@@ -125,7 +125,7 @@ def test_buttons_do_what_they_say_and_only_those_that_can_are_there(tab: Finetun
     run = tab.tuning.home.run(tab.tuning.home.find(owner_of(ME), key))
     for act in (tab.runs._on_save, tab.runs._on_preview, tab.runs._on_stop):
         act(ME, key, visitor("a"))
-    assert run.take_requests() == {"save", "preview", "stop"}
+    assert run.pop_requests() == {"save", "preview", "stop"}
     run.write_state("failed", step=3, error="The disk is <full>.")
     answer = tab.runs._on_tick(ME, key, visitor("a"))
     visible = {name for name, button in tab.runs.actions.items() if answer[button].visible}
@@ -181,14 +181,14 @@ def test_a_checkpoint_becomes_a_choice_of_its_owner_and_of_nobody_else(
     assert "not saved a checkpoint yet" in told(tab, tab.runs._on_use(ME, key))
     shutil.copytree(tiny_checkpoint, run.checkpoint)
     answer = tab.runs._on_use(ME, key)
-    opening = answer[tab.desk.opening]
+    opening = answer[tab.context.opening]
     assert opening.checkpoint == str(run.folder) and opening.clip.is_file() and opening.whole
-    assert answer[tab.desk.tabs].selected == "explore" and answer[tab.desk.mine] == (str(run.folder),)
-    assert ("mein-lauf", str(run.folder)) in tab.desk.checkpoints(answer[tab.desk.mine])
-    assert tab._on_load(ME, None, visitor("n"))[tab.desk.mine] == (str(run.folder),)
-    assert tab._on_load(OTHER, None, visitor("n"))[tab.desk.mine] == ()
-    tab.desk.visits.explorer.warm_up(str(run.folder))
-    assert all("mein-lauf" not in name for name, _ in tab.desk.checkpoints())
+    assert answer[tab.context.tabs].selected == "explore" and answer[tab.context.mine] == (str(run.folder),)
+    assert ("mein-lauf", str(run.folder)) in tab.context.checkpoints(answer[tab.context.mine])
+    assert tab._on_load(ME, None, visitor("n"))[tab.context.mine] == (str(run.folder),)
+    assert tab._on_load(OTHER, None, visitor("n"))[tab.context.mine] == ()
+    tab.context.explorations.explorer.warm_up(str(run.folder))
+    assert all("mein-lauf" not in name for name, _ in tab.context.checkpoints())
 
 
 def test_clips_come_in_are_held_out_and_the_bad_ones_named(tab: FinetuneTab, rendered_clip: Path, tmp_path: Path):
@@ -266,5 +266,5 @@ def test_what_people_type_is_no_markup():
 
 
 def test_a_home_that_cannot_be_written_turns_it_off(tab: FinetuneTab):
-    tab.tuning.home = RunHome("/proc/nothing-can-be-made-here", TuneLimits())
+    tab.tuning.home = RunRegistry("/proc/nothing-can-be-made-here", TuneLimits())
     assert len(tab.tuning.browser_secret()) == 16 and not tab.tuning.home.limits.on

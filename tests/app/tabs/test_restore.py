@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.context import Desk
+from app.context import PageContext
 from app.render import restore as rendered
-from app.services.explorations import Visit, Visits
-from app.services.restorations import PREFIX, Replay
+from app.services.explorations import Explorations, ExplorationView
+from app.services.restorations import PREFIX, RestorationSession
 from app.tabs.restore import INTACT, RestoreTab
 from avd_core.analysis.changes import change
 from avd_core.analysis.survival import SWEEPS
@@ -26,20 +26,20 @@ from tests.app.conftest import visitor
 
 
 @pytest.fixture(scope="module")
-def visit(visits: Visits, rendered_clip: Path, tiny_checkpoint: Path) -> Visit:
-    *_, visit = visits.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint), classifier="action"))
-    return visit
+def view(explorations: Explorations, rendered_clip: Path, tiny_checkpoint: Path) -> ExplorationView:
+    *_, view = explorations.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint), classifier="action"))
+    return view
 
 
 @pytest.fixture(scope="module")
-def tab(visits: Visits, tiny_checkpoint: Path) -> RestoreTab:
+def tab(explorations: Explorations, tiny_checkpoint: Path) -> RestoreTab:
     with gr.Blocks() as page, gr.Tab() as frame:
-        return RestoreTab(Desk(page, visits, str(tiny_checkpoint)), frame)
+        return RestoreTab(PageContext(page, explorations, str(tiny_checkpoint)), frame)
 
 
 @pytest.fixture
-def replay(tab: RestoreTab, visit: Visit) -> Replay:
-    return tab._on_open(visit, None, visitor("a"))[tab.replay]
+def replay(tab: RestoreTab, view: ExplorationView) -> RestorationSession:
+    return tab._on_open(view, None, visitor("a"))[tab.replay]
 
 
 def address(image: np.ndarray) -> str:
@@ -48,7 +48,7 @@ def address(image: np.ndarray) -> str:
     return PREFIX + base64.b64encode(file.getvalue()).decode()
 
 
-def paint(tab: RestoreTab, replay: Replay | None, image: str, **wear: float) -> dict:
+def paint(tab: RestoreTab, replay: RestorationSession | None, image: str, **wear: float) -> dict:
     strengths = {"jpeg": INTACT, "blur": 0, "noise": 0} | wear
     return tab._on_touch(replay, image, **strengths, request=visitor("a"))
 
@@ -57,37 +57,39 @@ def linked(piece: str) -> list[Path]:
     return [Path(unquote(address)) for address in re.findall(r'href="gradio_api/file=([^"]+)"', piece)]
 
 
-def test_the_tab_takes_what_explore_shows_and_keeps_ones_own_image(tab: RestoreTab, visit: Visit, tmp_path: Path):
-    first = tab._on_open(visit, None, visitor("a"))
+def test_the_tab_takes_what_explore_shows_and_keeps_ones_own_image(
+    tab: RestoreTab, view: ExplorationView, tmp_path: Path
+):
+    first = tab._on_open(view, None, visitor("a"))
     replay = first[tab.replay]
-    assert np.array_equal(replay.restoration.frames, visit.result.restored)
+    assert np.array_equal(replay.restoration.frames, view.result.restored)
     assert "my clip" in first[tab.slots["status"]] and "here to compare" in first[tab.slots["status"]]
     assert f"{replay.ends[0]:.1f} dB" in first[tab.slots["figures"]] and "unchanged" in first[tab.slots["figures"]]
-    assert replay.ends[0] == visit.result.quality.psnr and replay.ends[1] == visit.result.quality.psnr_mean_copy
-    assert tab.replay not in tab._on_open(visit, replay, visitor("a")), "painting is not lost by a look elsewhere"
+    assert replay.ends[0] == view.result.quality.psnr and replay.ends[1] == view.result.quality.psnr_mean_copy
+    assert tab.replay not in tab._on_open(view, replay, visitor("a")), "painting is not lost by a look elsewhere"
 
     photo = save_image(tmp_path / "photo.png", np.full((64, 80, 3), 90, np.uint8))
-    *_, dropped = tab._on_drop(str(photo), visit, visitor("a"))
-    assert tab.replay not in tab._on_open(visit, dropped[tab.replay], visitor("a"))
+    *_, dropped = tab._on_drop(str(photo), view, visitor("a"))
+    assert tab.replay not in tab._on_open(view, dropped[tab.replay], visitor("a"))
     waiting = tab._on_open(None, None, visitor("a"))
     assert list(waiting) == [tab.patience] and waiting[tab.patience].active
 
 
-def test_a_dropped_image_plays_by_the_weights_it_names(tab: RestoreTab, visit: Visit, tmp_path: Path):
+def test_a_dropped_image_plays_by_the_weights_it_names(tab: RestoreTab, view: ExplorationView, tmp_path: Path):
     path = tmp_path / "from anywhere.png"
-    path.write_bytes(linked_image(visit).read_bytes())
+    path.write_bytes(linked_image(view).read_bytes())
     busy, answer = tab._on_drop(str(path), None, visitor("b"))
     assert busy[tab.drop] is None, "the drop zone is free at once"
     replay = answer[tab.replay]
-    assert np.array_equal(replay.restoration.frames, visit.result.restored)
-    assert replay.restoration.fingerprint == visit.result.fingerprint and answer[tab.slots["notes"]] == ""
+    assert np.array_equal(replay.restoration.frames, view.result.restored)
+    assert replay.restoration.fingerprint == view.result.fingerprint and answer[tab.slots["notes"]] == ""
     assert "not here to compare" in answer[tab.slots["status"]] and replay.original is None
-    *_, answer = tab._on_drop(str(path), visit, visitor("b"))
-    assert answer[tab.replay].original is visit.result.clip.frames, "it is the image that Explore shows"
+    *_, answer = tab._on_drop(str(path), view, visitor("b"))
+    assert answer[tab.replay].original is view.result.clip.frames, "it is the image that Explore shows"
 
 
-def linked_image(visit: Visit) -> Path:
-    (path,) = [path for path in linked(visit.pieces["links"]) if path.name.endswith("distilled.png")]
+def linked_image(view: ExplorationView) -> Path:
+    (path,) = [path for path in linked(view.pieces["links"]) if path.name.endswith("distilled.png")]
     return path
 
 
@@ -110,7 +112,7 @@ def test_what_is_no_image_is_told_and_the_last_one_stays(tab: RestoreTab, tmp_pa
     assert "letter.png" in answer[tab.slots["message"]] and tab.replay not in answer
 
 
-def test_a_stroke_changes_what_plays(tab: RestoreTab, replay: Replay):
+def test_a_stroke_changes_what_plays(tab: RestoreTab, replay: RestorationSession):
     image = replay.restoration.image.copy()
     image[:24] = 0
     answer = paint(tab, replay, address(image))
@@ -126,7 +128,7 @@ def test_a_stroke_changes_what_plays(tab: RestoreTab, replay: Replay):
     assert "Nothing is changed yet" in taken_back[tab.slots["played"]]
 
 
-def test_sliders_damage_what_was_painted(tab: RestoreTab, replay: Replay):
+def test_sliders_damage_what_was_painted(tab: RestoreTab, replay: RestorationSession):
     painted = replay.restoration.image.copy()
     painted[:, :16] = 255
     answer = paint(tab, replay, address(painted), jpeg=60, blur=0.5, noise=8)
@@ -139,7 +141,7 @@ def test_sliders_damage_what_was_painted(tab: RestoreTab, replay: Replay):
     )
 
 
-def test_the_last_change_wins(tab: RestoreTab, replay: Replay, monkeypatch: pytest.MonkeyPatch):
+def test_the_last_change_wins(tab: RestoreTab, replay: RestorationSession, monkeypatch: pytest.MonkeyPatch):
     change = tab.replays.change
     later: list[dict] = []
 
@@ -155,12 +157,12 @@ def test_the_last_change_wins(tab: RestoreTab, replay: Replay, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("sent", ["nonsense", PREFIX + "!!", PREFIX + "AAAA", PREFIX + "A" * 5_000_000, "/etc/hosts"])
-def test_what_a_stranger_sends_for_a_stroke_does_no_harm(tab: RestoreTab, replay: Replay, sent: str):
+def test_what_a_stranger_sends_for_a_stroke_does_no_harm(tab: RestoreTab, replay: RestorationSession, sent: str):
     answer = paint(tab, replay, sent)
     assert 'role="alert"' in answer[tab.slots["message"]] and tab.slots["played"] not in answer
 
 
-def test_an_image_of_another_size_is_no_stroke(tab: RestoreTab, replay: Replay):
+def test_an_image_of_another_size_is_no_stroke(tab: RestoreTab, replay: RestorationSession):
     answer = paint(tab, replay, address(np.zeros((8, 8, 3), np.uint8)))
     assert "belongs to another" in answer[tab.slots["message"]] and tab.slots["played"] not in answer
 
@@ -171,7 +173,7 @@ def test_a_forgotten_session_is_told(tab: RestoreTab):
     assert 'role="alert"' in tab._on_take(None, visitor("a"))[tab.slots["message"]]
 
 
-def test_curves_grow_to_every_point(tab: RestoreTab, replay: Replay):
+def test_curves_grow_to_every_point(tab: RestoreTab, replay: RestorationSession):
     first, *steps, last = tab._on_draw(replay, visitor("a"))
     assert first[tab.cancel].interactive and not last[tab.cancel].interactive and last[tab.draw].interactive
     assert len(steps) == sum(map(len, SWEEPS.values()))
@@ -182,11 +184,11 @@ def test_curves_grow_to_every_point(tab: RestoreTab, replay: Replay):
     assert len({line.split()[0] for line in lines}) == 1 and "not drawn yet" not in whole
 
 
-def test_curves_of_an_image_that_is_gone_stop(tab: RestoreTab, replay: Replay, visit: Visit):
+def test_curves_of_an_image_that_is_gone_stop(tab: RestoreTab, replay: RestorationSession, view: ExplorationView):
     drawing = tab._on_draw(replay, visitor("a"))
     for _ in range(3):
         next(drawing)
-    another = tab._on_take(visit, visitor("a"))
+    another = tab._on_take(view, visitor("a"))
     assert "not drawn yet" in another[tab.slots["curves"]]
     (last,) = drawing
     assert tab.slots["curves"] not in last and last[tab.draw].interactive

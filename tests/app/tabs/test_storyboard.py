@@ -13,9 +13,9 @@ from urllib.parse import unquote
 import gradio as gr
 import pytest
 
-from app.context import Desk
+from app.context import PageContext
 from app.render import storyboard as render
-from app.services.explorations import Visits
+from app.services.explorations import Explorations
 from app.tabs.storyboard import Shown, StoryboardTab
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.storyboard.files import ZIP, Board, Entry
@@ -29,9 +29,9 @@ def tab(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         with gr.Blocks() as page:
-            desk = Desk(page, Visits(Explorer("cpu")), str(tiny_checkpoint))
-            with gr.Tabs() as desk.tabs, gr.Tab("Storyboard", id="storyboard") as frame:
-                yield StoryboardTab(desk, frame)
+            context = PageContext(page, Explorations(Explorer("cpu")), str(tiny_checkpoint))
+            with gr.Tabs() as context.tabs, gr.Tab("Storyboard", id="storyboard") as frame:
+                yield StoryboardTab(context, frame)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(tab: StoryboardTab, path: Path, before: Shown | None = None, who: str = "me") -> list[dict]:
     tab._claim(visitor(who))
-    return list(tab._on_upload(str(path), 2.0, tab.desk.checkpoint, before, visitor(who)))
+    return list(tab._on_upload(str(path), 2.0, tab.context.checkpoint, before, visitor(who)))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_what_is_no_video_is_told_and_the_last_strip_stays(
 def test_cancel_stops_the_work_and_brings_back_what_was(tab: StoryboardTab, shown: Shown, film: Path, monkeypatch):
     monkeypatch.setattr("app.tabs.storyboard.EVERY", 0)
     tab._claim(visitor("me"))
-    steps = tab._on_upload(str(film), 2.0, tab.desk.checkpoint, shown, visitor("me"))
+    steps = tab._on_upload(str(film), 2.0, tab.context.checkpoint, shown, visitor("me"))
     while tab.slots["strip"] not in next(steps):
         pass
     next(steps)
@@ -106,7 +106,7 @@ def test_cancel_stops_the_work_and_brings_back_what_was(tab: StoryboardTab, show
 def told_after_cancel(tab: StoryboardTab, film: Path) -> list[dict]:
     tab._claim(visitor("me"))
     tab._on_cancel(None, visitor("me"))
-    return list(tab._on_upload(str(film), 2.0, tab.desk.checkpoint, None, visitor("me")))
+    return list(tab._on_upload(str(film), 2.0, tab.context.checkpoint, None, visitor("me")))
 
 
 def test_a_newer_wish_ends_an_older_one_of_the_same_visitor_only(tab: StoryboardTab, film: Path, monkeypatch):
@@ -114,7 +114,7 @@ def test_a_newer_wish_ends_an_older_one_of_the_same_visitor_only(tab: Storyboard
     steps = {}
     for who in ("me", "you"):
         tab._claim(visitor(who))
-        steps[who] = tab._on_upload(str(film), 2.0, tab.desk.checkpoint, None, visitor(who))
+        steps[who] = tab._on_upload(str(film), 2.0, tab.context.checkpoint, None, visitor(who))
         for _ in range(4):
             next(steps[who])
     tab._claim(visitor("me"))
@@ -124,20 +124,20 @@ def test_a_newer_wish_ends_an_older_one_of_the_same_visitor_only(tab: Storyboard
 
 
 def test_a_window_opens_in_explore(tab: StoryboardTab, shown: Shown, film: Path):
-    opening = tab._on_open(shown, SimpleNamespace(number=2))[tab.desk.opening]
+    opening = tab._on_open(shown, SimpleNamespace(number=2))[tab.context.opening]
     entry = shown.board.entries[1]
     assert (opening.clip, opening.start, opening.seconds) == (film, entry.start, entry.seconds)
     for bad in (0, 4):
-        assert tab.desk.opening not in tab._on_open(shown, SimpleNamespace(number=bad))
+        assert tab.context.opening not in tab._on_open(shown, SimpleNamespace(number=bad))
     assert "not finished" in tab._on_open(None, SimpleNamespace(number=1))[tab.slots["message"]]
 
 
 def test_the_clip_of_explore_is_taken(tab: StoryboardTab, rendered_clip: Path):
-    visit = SimpleNamespace(result=SimpleNamespace(request=SimpleNamespace(clip=rendered_clip)), title="Mine")
+    view = SimpleNamespace(result=SimpleNamespace(request=SimpleNamespace(clip=rendered_clip)), title="Mine")
     tab._claim(visitor("me"))
-    last = list(tab._on_explored(visit, 2.0, tab.desk.checkpoint, None, visitor("me")))[-1]
+    last = list(tab._on_explored(view, 2.0, tab.context.checkpoint, None, visitor("me")))[-1]
     assert last[tab.shown].board.source.name == rendered_clip.name and "Mine" in last[tab.slots["status"]]
-    (nothing,) = tab._on_explored(None, 2.0, tab.desk.checkpoint, None, visitor("me"))
+    (nothing,) = tab._on_explored(None, 2.0, tab.context.checkpoint, None, visitor("me"))
     assert "no clip" in nothing[tab.slots["message"]]
 
 

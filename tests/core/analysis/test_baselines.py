@@ -46,8 +46,8 @@ def test_mean_frame_is_blind_to_order():
 
 def test_every_distiller_gives_one_8_bit_image_of_the_clips_size():
     clip = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
-    for distil in DISTILLERS.values():
-        image = distil(clip)
+    for distill in DISTILLERS.values():
+        image = distill(clip)
         assert image.shape == (4, 5, 3) and image.dtype == np.uint8
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avd_core.analysis.degradations import DAMAGES, noise, shift, through_jpeg, through_png
+from avd_core.analysis.degradations import DEGRADATIONS, noise, shift, through_jpeg, through_png
 
 
 def scene() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("name", DEGRADATIONS)
 def test_every_damage_keeps_shape_and_8_bits_and_gives_the_same_again(name):
     image = scene()
-    damaged = DAMAGES[name](image)
+    damaged = DEGRADATIONS[name](image)
     assert damaged.shape == image.shape and damaged.dtype == np.uint8
-    assert (DAMAGES[name](image) == damaged).all()
+    assert (DEGRADATIONS[name](image) == damaged).all()
     assert (damaged == image).all() == (name == "png")
     assert (image == scene()).all()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avd_core.analysis.degradations import DamageError, Wear, blur, noise, through_jpeg
+from avd_core.analysis.degradations import DamageError, Degradation, blur, noise, through_jpeg
 from avd_core.analysis.metrics import PSNR_CAP, psnr
 from avd_core.analysis.survival import SWEEPS, curves, survival
 from avd_core.explore.explorer import Explorer, RequestError
@@ -27,9 +27,9 @@ def repeated(image: np.ndarray) -> np.ndarray:
 
 def test_wear_is_blur_then_noise_then_jpeg():
     image = scene()
-    assert (Wear()(image) == image).all()
-    assert (Wear(blur=1.5)(image) == blur(image, 1.5)).all()
-    assert (Wear(blur=1.5, noise=6, jpeg=70)(image) == through_jpeg(noise(blur(image, 1.5), 6), 70)).all()
+    assert (Degradation()(image) == image).all()
+    assert (Degradation(blur=1.5)(image) == blur(image, 1.5)).all()
+    assert (Degradation(blur=1.5, noise=6, jpeg=70)(image) == through_jpeg(noise(blur(image, 1.5), 6), 70)).all()
 
 
 @pytest.mark.parametrize(
@@ -38,15 +38,15 @@ def test_wear_is_blur_then_noise_then_jpeg():
 )
 def test_a_strength_that_there_is_not_is_told_in_a_sentence(strengths: dict):
     with pytest.raises(DamageError, match="There is no"):
-        Wear(**strengths)
+        Degradation(**strengths)
 
 
 def test_what_survived_is_psnr_against_both():
     image = scene()
     undamaged, original = repeated(image), repeated(image)[::-1]
-    same = survival(Wear(), undamaged, undamaged)
+    same = survival(Degradation(), undamaged, undamaged)
     assert same.psnr_undamaged == PSNR_CAP and same.psnr_original is None
-    off = survival(Wear(noise=5), undamaged + np.uint8(3), undamaged, original)
+    off = survival(Degradation(noise=5), undamaged + np.uint8(3), undamaged, original)
     assert off.psnr_undamaged == pytest.approx(20 * math.log10(255 / 3))
     assert off.psnr_original == psnr(original, undamaged + np.uint8(3))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avd_core.classifiers import action_data, action_training
-from avd_core.classifiers.action_data import SETS, Example, distil, gather
+from avd_core.classifiers.action_data import SETS, Example, distill, gather
 from avd_core.classifiers.action_net import ActionClassifier, ActionConfig, ClassifierError
 from avd_core.classifiers.action_training import Recipe, augment, class_logits, epochs, fit_temperature, score
 from avd_core.data.datasets import DataError
@@ -140,7 +140,7 @@ def test_the_first_view_is_what_a_person_gets(falls: Path, tiny_checkpoint: Path
 
     model = AVD.from_pretrained(tiny_checkpoint)
     examples = [example for example in gather(falls, SPLITS) if example.part == "report"]
-    images = distil(examples, model, views=2, cache=None)
+    images = distill(examples, model, views=2, cache=None)
     assert images.shape == (2, 2, 112, 112, 3)
     clip = read_clip(examples[0].path, frames=model.config.frames, size=model.config.size)
     distilled = tensor_to_image(model.encode(to_tensor(clip.frames)))

@@ -13,9 +13,9 @@ import pytest
 from avd_core.classifiers.loading import Prediction
 from avd_core.cli.main import main
 from avd_core.explore.batch import (
+    BatchError,
+    BatchRequest,
     Inspected,
-    InspectionError,
-    InspectRequest,
     Source,
     gather,
     inspect,
@@ -45,7 +45,7 @@ def zipped(tmp_path_factory: pytest.TempPathFactory, rendered_clip: Path) -> Pat
 def rows(zipped: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Inspected]:
     found = gather([zipped], tmp_path_factory.mktemp("unpacked"))
     assert found.skipped == ("outside.mp4 points outside of the archive.",)
-    return list(inspect(Explorer("cpu"), InspectRequest(found.sources, str(tiny_checkpoint), CLASSIFIER)))
+    return list(inspect(Explorer("cpu"), BatchRequest(found.sources, str(tiny_checkpoint), CLASSIFIER)))
 
 
 def test_every_clip_gives_a_row_in_order_and_a_broken_one_is_named(rows: list[Inspected]):
@@ -69,7 +69,7 @@ def test_rows_are_ready_one_by_one(rendered_clip: Path, tiny_checkpoint: Path, m
     steps = explorer.explore_steps
     monkeypatch.setattr(explorer, "explore_steps", lambda ask: looked.append(ask) or steps(ask))
     sources = (Source(rendered_clip, "one"), Source(rendered_clip, "two"))
-    running = inspect(explorer, InspectRequest(sources, str(tiny_checkpoint), CLASSIFIER))
+    running = inspect(explorer, BatchRequest(sources, str(tiny_checkpoint), CLASSIFIER))
     assert next(running).source.title == "one" and len(looked) == 1
     running.close()
     assert len(looked) == 1
@@ -77,7 +77,7 @@ def test_rows_are_ready_one_by_one(rendered_clip: Path, tiny_checkpoint: Path, m
 
 def test_what_cannot_be_had_at_all_is_no_row(rendered_clip: Path):
     with pytest.raises(ValueError, match="no-such"):
-        next(inspect(Explorer("cpu"), InspectRequest((Source(rendered_clip, "one"),), "no-such")))
+        next(inspect(Explorer("cpu"), BatchRequest((Source(rendered_clip, "one"),), "no-such")))
 
 
 def test_clips_are_found_in_files_folders_and_zips(tmp_path: Path, zipped: Path, rendered_clip: Path):
@@ -95,12 +95,12 @@ def test_clips_are_found_in_files_folders_and_zips(tmp_path: Path, zipped: Path,
 def test_nothing_or_too_much_is_one_sentence(tmp_path: Path, zipped: Path):
     letter = tmp_path / "letter.zip"
     letter.write_text("hello")
-    with pytest.raises(InspectionError, match=r"letter\.zip is no zip file"):
+    with pytest.raises(BatchError, match=r"letter\.zip is no zip file"):
         gather([letter], tmp_path)
-    with pytest.raises(InspectionError, match="no clip"):
+    with pytest.raises(BatchError, match="no clip"):
         gather([], tmp_path)
     (tmp_path / "again").mkdir()
-    with pytest.raises(InspectionError, match="6 clips; at most 5"):
+    with pytest.raises(BatchError, match="6 clips; at most 5"):
         gather([zipped, zipped], tmp_path / "again", ArchiveLimits(max_files=5))
     (tmp_path / "bytes").mkdir()
     one = sum(entry.file_size for entry in zipfile.ZipFile(zipped).infolist())

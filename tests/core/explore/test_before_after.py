@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from avd_core.explore.before_after import Judged, judge, start_of
+from avd_core.explore.before_after import Judged, initial_checkpoint, judge
 from avd_core.explore.explorer import Explorer
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
@@ -34,13 +34,13 @@ def run(tmp_path_factory):
 
 
 def test_a_training_from_nothing_is_compared_with_the_weights_it_drew(run):
-    start = AVD.from_pretrained(start_of(run))
+    start = AVD.from_pretrained(initial_checkpoint(run))
     torch.manual_seed(QUICK.seed)
     assert start.fingerprint == AVD(MINI).fingerprint != AVD.from_pretrained(run.folder).fingerprint
 
 
 def test_both_are_looked_at_on_the_same_frames(run, rendered_clip, tmp_path):
-    before = AVD.from_pretrained(start_of(run))
+    before = AVD.from_pretrained(initial_checkpoint(run))
     before.calibration = Calibration.from_scores(np.linspace(-9, 9, 50), [0.0])
     before.save_pretrained(tmp_path / "before")
     explorer = Explorer("cpu")
@@ -57,7 +57,7 @@ def test_private_checkpoints_are_shown_to_nobody(run, rendered_clip):
     explorer = Explorer("cpu")
     explorer.distill(rendered_clip, checkpoint=str(run.folder))
     assert str(run.folder) in explorer.checkpoints()
-    explorer.keep_private(run.folder.parent)
+    explorer.set_private_root(run.folder.parent)
     assert str(run.folder) not in explorer.checkpoints()
     assert explorer.distill(rendered_clip, checkpoint=str(run.folder)).info.checkpoint == "mine"
 

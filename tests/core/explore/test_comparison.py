@@ -158,7 +158,7 @@ def test_window_is_the_one_asked_for(explorer: Explorer, request_for, longer: Pa
 
 def test_no_lock_is_held_between_rows(explorer: Explorer, request_for, judge: Path):
     for _ in compare(explorer, request_for(checkpoints=(str(judge),))):
-        assert not explorer.borrow(str(judge)).lock.locked()
+        assert not explorer.lease_model(str(judge)).lock.locked()
         assert not explorer.borrow_classifier(CLASSIFIER).lock.locked()
 
 

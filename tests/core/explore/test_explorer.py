@@ -142,15 +142,15 @@ def test_five_people_at_once_get_their_own_results(tmp_path, explorer, tiny_chec
 
 def test_a_model_is_loaded_once_for_many_and_dropped_when_long_unused():
     loads: list[str] = []
-    shelf = _Shelf(lambda key: loads.append(key) or key.upper(), capacity=2)
+    store = _Shelf(lambda key: loads.append(key) or key.upper(), capacity=2)
     with ThreadPoolExecutor(8) as pool:
-        assert {entry.model for entry in pool.map(shelf.get, ["a"] * 8)} == {"A"}
+        assert {entry.model for entry in pool.map(store.get, ["a"] * 8)} == {"A"}
     assert loads == ["a"]
-    first = shelf.get("a")
+    first = store.get("a")
     for key in ("b", "a", "c"):  # b is the one longest unused
-        shelf.get(key)
-    assert loads == ["a", "b", "c"] and [key for key, _ in shelf.loaded()] == ["a", "c"]
-    assert shelf.get("a") is first
+        store.get(key)
+    assert loads == ["a", "b", "c"] and [key for key, _ in store.loaded()] == ["a", "c"]
+    assert store.get("a") is first
 
 
 def test_a_failed_load_is_tried_again_and_a_stand_in_is_not_kept():
@@ -162,10 +162,10 @@ def test_a_failed_load_is_tried_again_and_a_stand_in_is_not_kept():
             raise ValueError("not yet")
         return "stand-in" if len(attempts) == 2 else "real"
 
-    shelf = _Shelf(load, capacity=2, keep=lambda model: model == "real")
+    store = _Shelf(load, capacity=2, keep=lambda model: model == "real")
     with pytest.raises(ValueError, match="not yet"):
-        shelf.get("a")
-    assert [shelf.get("a").model for _ in range(3)] == ["stand-in", "real", "real"] and len(attempts) == 3
+        store.get("a")
+    assert [store.get("a").model for _ in range(3)] == ["stand-in", "real", "real"] and len(attempts) == 3
 
 
 def test_a_retrained_folder_is_seen(tmp_path, rendered_clip, tiny_checkpoint):
@@ -210,7 +210,7 @@ def test_looking_closer_adds_what_was_asked_and_nothing_else(tmp_path, explorer,
     seen = [prediction.label for prediction in exploration.recognition.topk]
     assert plain["middle_frame"]["topk"][0]["label"] == first
     assert plain["middle_frame"]["rank_in_image"] == (seen.index(first) + 1 if first in seen else None)
-    closer = explorer.look_closer(exploration, frames=True, road=True)
+    closer = explorer.add_saliency_details(exploration, frames=True, road=True)
     told = json.loads(json.dumps(closer.report(), allow_nan=False))["saliency"]
     assert told["road"]["score"] == pytest.approx((told["road"]["least_first"] - told["road"]["most_first"]) / 2)
     assert len(told["frame_probabilities"]) == 8 and len(told["road"]["moved"]) == 5

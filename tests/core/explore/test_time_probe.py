@@ -26,11 +26,11 @@ def frames() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (8, 16, 24, 3), dtype=np.uint8)
 
 
-def probed(frames: np.ndarray, distil, restore, seed: int = 0) -> TimeProbe:
+def probed(frames: np.ndarray, distill, restore, seed: int = 0) -> TimeProbe:
     """The whole probe of a planted encoder and decoder."""
     source = VideoInfo(Path("planted.mp4"), "mp4", "h264", 24, 16, 8.0, 1.0, 0, False, 8, ())
     clip = Clip(frames, np.arange(8) / 8, 8.0, 0.0, 1.0, source)
-    return TimeProbe(clip, "planted", "0" * 12, seed, tuple(time_plays(frames, distil, restore, nobody, seed)))
+    return TimeProbe(clip, "planted", "0" * 12, seed, tuple(time_plays(frames, distill, restore, nobody, seed)))
 
 
 def nobody(image: np.ndarray) -> Recognition:
@@ -55,11 +55,11 @@ def test_orders_are_what_they_say():
 def test_a_pair_that_keeps_everything_tells_the_direction(frames: np.ndarray):
     kept: list[np.ndarray] = []
 
-    def distil(clip: np.ndarray) -> np.ndarray:
+    def distill(clip: np.ndarray) -> np.ndarray:
         kept.append(clip)
         return clip[0]
 
-    probe = probed(frames, distil, lambda image: kept[-1])
+    probe = probed(frames, distill, lambda image: kept[-1])
     plays = of(probe)
     assert probe.complete and all(play.psnr_own == PSNR_CAP == play.psnr_rearranged for play in probe.plays)
     assert plays["forward"].image_psnr == PSNR_CAP and plays["forward"].image_difference == 0

@@ -14,7 +14,7 @@ from avd_core.networks.avd import AVD
 from avd_core.runs import process
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.process import look
-from avd_core.runs.registry import RunHome
+from avd_core.runs.registry import RunRegistry
 from avd_core.runs.run import Run, RunError
 from avd_core.runs.run_queue import RunQueue
 from avd_core.training.finetune import prepare
@@ -40,7 +40,7 @@ def clips(tmp_path, rendered_clip):
 
 @pytest.fixture
 def home(tmp_path):
-    home = RunHome(tmp_path / "home", TuneLimits())
+    home = RunRegistry(tmp_path / "home", TuneLimits())
     yield home
     for ticket in home.tickets():  # whatever the test did, no process of it stays
         RunQueue(home).delete(ticket)

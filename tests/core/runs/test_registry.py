@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from avd_core.runs.limits import TuneLimits
-from avd_core.runs.registry import HOME_MARKER, HomeError, RunHome
+from avd_core.runs.registry import HOME_MARKER, RegistryError, RunRegistry
 from avd_core.runs.run import Run
 from tests.repository import ROOT
 from tests.tuning import WHO
@@ -21,8 +21,8 @@ from tests.tuning import WHO
 LONG_AGO = time.time() - 400 * 24 * 3600
 
 
-def home_of(folder: Path, **limits: int) -> RunHome:
-    return RunHome(folder, dataclasses.replace(TuneLimits(), **limits))
+def home_of(folder: Path, **limits: int) -> RunRegistry:
+    return RunRegistry(folder, dataclasses.replace(TuneLimits(), **limits))
 
 
 def precious(folder: Path, age: float = LONG_AGO) -> Path:
@@ -34,7 +34,7 @@ def precious(folder: Path, age: float = LONG_AGO) -> Path:
     return folder
 
 
-def over(home: RunHome, name: str = "mine", age: float = LONG_AGO) -> Path:
+def over(home: RunRegistry, name: str = "mine", age: float = LONG_AGO) -> Path:
     """A finished run, long over; returns the folder that holds it and its ticket."""
     ticket = home.reserve(WHO[0], name, "cpu")
     run = home.run(ticket)
@@ -53,7 +53,7 @@ def test_a_folder_with_other_files_is_refused_and_nothing_in_it_is_touched(tmp_p
     thesis, photos = precious(tmp_path / "P" / "thesis"), precious(tmp_path / "P" / "a-name-long-enough-to-be-a-key")
     home = home_of(tmp_path / "P")
     for use in (home.claim, home.sweep, home.secret, lambda: home.reserve(WHO[0], "mine", "cpu")):
-        with pytest.raises(HomeError, match=r"a-name-long-enough-to-be-a-key.*did not make"):
+        with pytest.raises(RegistryError, match=r"a-name-long-enough-to-be-a-key.*did not make"):
             use()
     assert kept(thesis, photos) and set(home.folder.iterdir()) == {thesis, photos}
 
@@ -65,7 +65,7 @@ def test_one_foreign_file_is_enough_to_refuse(tmp_path, entry):
         (tmp_path / "P" / entry).write_text("mine")
     else:
         precious(tmp_path / "P" / entry)
-    with pytest.raises(HomeError, match=entry):
+    with pytest.raises(RegistryError, match=entry):
         home_of(tmp_path / "P").claim()
 
 

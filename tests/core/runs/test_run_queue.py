@@ -10,7 +10,7 @@ import time
 import pytest
 
 from avd_core.runs.limits import LimitError, TuneLimits
-from avd_core.runs.registry import RunHome, owner_of, slug
+from avd_core.runs.registry import RunRegistry, owner_of, slug
 from avd_core.runs.run import Run, RunError
 from avd_core.runs.run_queue import RunQueue
 from avd_core.training.finetune import FineTuneError, prepare
@@ -44,8 +44,8 @@ def place():
     return Place()
 
 
-def home_of(tmp_path, **limits) -> RunHome:
-    return RunHome(tmp_path / "home", dataclasses.replace(TuneLimits(), **limits))
+def home_of(tmp_path, **limits) -> RunRegistry:
+    return RunRegistry(tmp_path / "home", dataclasses.replace(TuneLimits(), **limits))
 
 
 def queued(queue, clips, owner, name, **ask):
@@ -104,7 +104,7 @@ def test_stop_takes_a_run_out_of_the_line_and_resume_puts_it_back(tmp_path, clip
     queue.stop(second)
     assert queue.home.status(second) == "stopped" and queue.line("cpu") == []
     queue.stop(first)
-    assert queue.home.run(first).take_requests() == {"stop"}, "the one at work is asked"
+    assert queue.home.run(first).pop_requests() == {"stop"}, "the one at work is asked"
     with pytest.raises(RunError, match="running already"):
         queue.resume(first)
     place.end(queue.home.run(first), "stopped")

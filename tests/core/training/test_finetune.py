@@ -10,13 +10,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from avd_core.config import RECIPES, ConfigError, TrainConfig
+from avd_core.config import PRESET_OVERRIDES, ConfigError, TrainConfig
 from avd_core.data.datasets import STORED_FRAMES, STORED_SIZE
 from avd_core.data.packs import PackedClips
 from avd_core.explore.batch import Source, gather
 from avd_core.media.video import read_clip
 from avd_core.runs.limits import TuneLimits
-from avd_core.runs.registry import RunHome
+from avd_core.runs.registry import RunRegistry
 from avd_core.training import finetune, run_trainer, throughput
 from avd_core.training.finetune import FineTune, command, field_notes, parse_fields, prepare
 from avd_core.training.finetune_clips import hold_out, take
@@ -25,7 +25,7 @@ from tests.tuning import WHO, asked, some_clips
 
 @pytest.fixture
 def home(tmp_path):
-    return RunHome(tmp_path / "home", TuneLimits())
+    return RunRegistry(tmp_path / "home", TuneLimits())
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_run_is_of_the_fields_asked_for_be_they_the_presets_own_or_anyones(cli
     run_trainer.add_arguments(parser)
     shown = TrainConfig.from_dict(finetune.recipe(7, init)).to_dict()
     preset = init.removeprefix("preset:")
-    assert {name: shown[name] for name in RECIPES.get(preset, {})} == RECIPES.get(preset, {})
+    assert {name: shown[name] for name in PRESET_OVERRIDES.get(preset, {})} == PRESET_OVERRIDES.get(preset, {})
     for train in (shown, TrainConfig().to_dict(), shown | {"jpeg_share": 0.7, "jpeg_start": 0, "adv_weight": 0.5}):
         words = shlex.split(command(dataclasses.replace(asked(clips), init=init, train=train)))
         assert run_trainer.asked(parser.parse_args(words[4:]))["train"] == train
@@ -136,8 +136,8 @@ def test_the_pace_is_measured_and_nothing_is_kept_of_it(tiny_checkpoint):
     measured = throughput.measure(str(tiny_checkpoint), config, "cpu")
     assert 0 < measured.seconds < 60 and measured.batch_size == 2
     assert (
-        throughput.Pace(0.5, "cpu", 4).steps_in(60) == 120
-        and throughput.Pace(100.0, "cpu", 4).steps_in(60) == throughput.LEAST_STEPS
+        throughput.StepTime(0.5, "cpu", 4).steps_in(60) == 120
+        and throughput.StepTime(100.0, "cpu", 4).steps_in(60) == throughput.LEAST_STEPS
     )
     assert (tiny_checkpoint / "model.safetensors").read_bytes() == before
     assert throughput.devices()[-1] == "cpu"

@@ -56,7 +56,7 @@ def run(runs_of_tests: Path) -> Run:
 
 
 def test_it_names_clips_that_it_never_saw(run: Run):
-    (told,) = [line for line in run.last_words() if "recognition" in line]
+    (told,) = [line for line in run.log_tail() if "recognition" in line]
     assert "recognition of 2 classes: 12 of 12 held-out clips named rightly, 50 % by guessing" in told
     assert run.state()["status"] == "done"
     assert load_classifier(head_of(run.folder)).labels == ("cold", "warm"), "a clip without a class is none"
@@ -93,4 +93,4 @@ def test_it_travels_with_the_checkpoint(run: Run, tmp_path: Path):
 def test_one_class_alone_is_told_and_costs_nobody_the_checkpoint(tmp_path: Path):
     run = trained(tmp_path / "r", "warm")
     assert run.state()["status"] == "done" and (run.checkpoint / "model.safetensors").exists()
-    assert any("no classifier" in line for line in run.last_words()) and not list(run.folder.glob("classifier*"))
+    assert any("no classifier" in line for line in run.log_tail()) and not list(run.folder.glob("classifier*"))

@@ -334,7 +334,7 @@ def test_what_a_watcher_asks_for_is_done_after_the_next_step(tmp_path, squares):
     assert event.step == step + 5 and run.state()["status"] == "stopped"
     assert fingerprints[0] != fingerprints[1], "it was saved in between"
     assert (run.previews / f"{step + 3:06d}.png").exists()
-    assert not run.take_requests()
+    assert not run.pop_requests()
     assert run.state()["memory"] > 2**20
 
 

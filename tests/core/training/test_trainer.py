@@ -96,8 +96,8 @@ def test_without_the_adversarial_loss_reconstruction_alone_trains():
 def test_labels_reach_the_encoder_and_a_classifier_that_trains_along():
     labels_alone = {"recon_weight": 0.0, "guide_weight": 0.0, "adv_weight": 0.0, "label_weight": 1.0}
     trainer = make_trainer(dataclasses.replace(QUICK, steps=30, **labels_alone), clips=NamedSquares())
-    assert trainer.namer.config.labels == ("a", "b")
-    before = {part: copies(part) for part in (trainer.model.encoder, trainer.namer)}
+    assert trainer.label_head.config.labels == ("a", "b")
+    before = {part: copies(part) for part in (trainer.model.encoder, trainer.label_head)}
     events = list(trainer.steps())
     assert all(changed(part, was) for part, was in before.items())
     first, last = (np.mean([event.losses["label_loss"] for event in some]) for some in (events[:5], events[-5:]))
