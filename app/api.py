@@ -17,7 +17,7 @@ import gradio as gr
 
 from app.context import FIRST, PageContext
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 
 NAMES = ("explore", "distill", "restore", "compare")
 FAULT = "Something broke here, and it was not your file. Please try again."

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from avd_core import examples
 from avd_core.config import PRESETS
-from avd_core.media import video
+from avd_core.media import video, writer
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import CheckpointError
 
@@ -150,7 +150,7 @@ def clips_to_read(folder: Path) -> list[Path]:
     there = examples.render(next(iter(examples.SCENES)), frames=48, size=(240, 320), fps=24)
     four_seconds = np.concatenate([there, there[::-1]])
     return [
-        video.write_mp4(folder / f"rendered_{4 * times}s.mp4", np.tile(four_seconds, (times, 1, 1, 1)), 24)
+        writer.write_mp4(folder / f"rendered_{4 * times}s.mp4", np.tile(four_seconds, (times, 1, 1, 1)), 24)
         for times in (1, 10)
     ]
 

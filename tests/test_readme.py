@@ -83,10 +83,10 @@ def test_every_command_is_understood(command: list[str]):
 
 def test_every_command_about_clips_runs(rendered_clip: Path, tmp_path: Path, monkeypatch):
     from avd_core.cli.main import main
-    from avd_core.media import video
+    from avd_core.media import video, writer
 
     two_seconds = video.read_clip(rendered_clip, frames=24).frames
-    video.write_mp4(tmp_path / "clip.mp4", np.concatenate([two_seconds] * 4), 12)
+    writer.write_mp4(tmp_path / "clip.mp4", np.concatenate([two_seconds] * 4), 12)
     for name in ("one.avi", "two.gif"):  # what a file is called does not say what is in it
         (tmp_path / name).write_bytes(rendered_clip.read_bytes())
     monkeypatch.chdir(tmp_path)

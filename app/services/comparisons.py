@@ -17,7 +17,7 @@ from avd_core.explore.comparison import CompareRequest, Comparison, compare, sav
 from avd_core.explore.contact_sheet import contact_sheet
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import save_image
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 
 
 @dataclass(frozen=True)

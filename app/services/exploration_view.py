@@ -15,7 +15,7 @@ from app.services.result_store import ResultStore
 from avd_core.analysis.spectrum import amplified, look_beneath
 from avd_core.explore.results import Exploration
 from avd_core.media.distilled_png import save_distilled, save_image
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 from avd_core.networks.calibration import Calibration
 
 STEPS = {

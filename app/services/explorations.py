@@ -20,7 +20,7 @@ from avd_core import examples
 from avd_core.analysis.baselines import middle_frame
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.results import DEFAULT_METHOD, Exploration, ExploreRequest
-from avd_core.media import video
+from avd_core.media import writer
 from avd_core.media.thumbnails import Filmstrip
 from avd_core.media.thumbnails import filmstrip as read_filmstrip
 
@@ -87,7 +87,7 @@ class Explorations:
 
         def preview() -> Path:
             path = folder / "preview.mp4"
-            return video.transcode(request.clip, path, size=PREVIEW_SIDE, max_seconds=PREVIEW_SECONDS)
+            return writer.transcode(request.clip, path, size=PREVIEW_SIDE, max_seconds=PREVIEW_SECONDS)
 
         yield from self._steps(title, request, folder, (known and known.playable) or preview, known and known.film)
 

@@ -25,7 +25,7 @@ from avd_core.analysis.survival import survival
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.results import Restoration
 from avd_core.media.distilled_png import ImageError, read_distilled, save_distilled, save_image
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 
 PREFIX = "data:image/png;base64,"
 MAX_PAINTED = 4_000_000  # characters; a painted image of the largest size is about a tenth

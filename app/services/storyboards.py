@@ -15,7 +15,7 @@ from app.services.explorations import Explorations
 from app.services.result_store import ResultStore
 from avd_core.explore.storyboard.files import RESTORED, SHEET, TABLE, ZIP, Board, save
 from avd_core.explore.storyboard.panels import StoryboardRequest
-from avd_core.media.video import join
+from avd_core.media.writer import join
 
 # Examples of one shape, so that little of them is cropped when they follow each other.
 REEL = ("cradle", "basketball", "balloons", "pinwheel", "wave")

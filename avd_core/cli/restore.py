@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import staged_file
     from avd_core.explore.explorer import Explorer
-    from avd_core.media.video import write_mp4
+    from avd_core.media.writer import write_mp4
 
     check_suffix(args.out, ".mp4")
     restoration = Explorer().restore(args.image, checkpoint=args.checkpoint, fps=args.fps)

@@ -180,7 +180,7 @@ def write_examples(folder: str | os.PathLike[str], names: Iterable[str] = tuple(
         ValueError: For an unknown name.
         OSError: If the folder cannot be written.
     """
-    from avd_core.media.video import write_mp4  # here, so that training imports no av
+    from avd_core.media.writer import write_mp4  # here, so that training imports no av
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

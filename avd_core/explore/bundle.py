@@ -9,7 +9,7 @@ from pathlib import Path
 from avd_core.atomic_io import staged_file
 from avd_core.explore.report_page import report_page
 from avd_core.explore.results import Exploration
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 
 STORED = {".png", ".mp4"}  # compressed already
 

@@ -27,7 +27,8 @@ from avd_core.classifiers.loading import Prediction
 from avd_core.evidence.protocols.agreement import TOP
 from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
 from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
-from avd_core.media.video import Clip, read_clip, write_mp4
+from avd_core.media.video import Clip, read_clip
+from avd_core.media.writer import write_mp4
 from avd_core.networks.checkpoint import CheckpointError
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from avd_core import __version__
 from avd_core.analysis.metrics import Quality
 from avd_core.atomic_io import plain_json, staged_folder, write_json
 from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
-from avd_core.media.video import Clip, write_mp4
+from avd_core.media.video import Clip
+from avd_core.media.writer import write_mp4
 
 if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
     from avd_core.classifiers.loading import Prediction

@@ -23,7 +23,8 @@ from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import staged_folder, write_json
 from avd_core.explore.results import Recognition
 from avd_core.media.distilled_png import DistilledInfo, save_distilled
-from avd_core.media.video import Clip, write_mp4
+from avd_core.media.video import Clip
+from avd_core.media.writer import write_mp4
 
 # Below this many dB a preference is too slight to be seen, let alone relied on.
 SLIGHT = 0.5

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import av
@@ -15,10 +16,10 @@ from av.stream import Disposition
 _ACCEPTED = "MP4, MOV, AVI, MKV, WebM or GIF"
 # A text file may tell FFmpeg to open other files (ffconcat, HLS, SDP). These demuxers stay inside the one file they
 # are given, and "file" as the only protocol keeps the network out whatever a demuxer wants.
-_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts"
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts"
 # What cameras, phones, screens and editors write. FFmpeg's other video decoders, and all its audio decoders, would be
 # attack surface without a user.
-_CODECS = frozenset(
+CODECS = frozenset(
     [
         *("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "gif"),
         *("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "h263", "flv", "theora"),
@@ -77,6 +78,12 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+def check_count(name: str, value: int, low: int, high: int) -> None:
+    """Raise `VideoError` unless the argument called `name` is a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+        raise VideoError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
+
+
 def regular_file(path: str | os.PathLike[str]) -> Path:
     """Checks that there is something to read: no folder, and no pipe or device, which could block for ever."""
     try:
@@ -109,9 +116,9 @@ def opened(path: Path, limits: Limits) -> Iterator[tuple[av.container.InputConta
         VideoError: if it is none, or its pictures are beyond `limits`.
     """
     options = {
-        "format_whitelist": _FORMATS,
+        "format_whitelist": FORMATS,
         "protocol_whitelist": "file",
-        "codec_whitelist": ",".join(sorted(_CODECS)),
+        "codec_whitelist": ",".join(sorted(CODECS)),
         "max_pixels": str(limits.max_pixels),
     }
     try:
@@ -161,7 +168,7 @@ def _picture_track(container: av.container.InputContainer, path: Path, limits: L
         raise VideoError(f"{name} holds no video; choose an {_ACCEPTED} file with pictures.")
     track = max(tracks, key=lambda track: bool(track.disposition & Disposition.default))
     codec = track.codec_context
-    if codec is None or codec.name not in _CODECS:
+    if codec is None or codec.name not in CODECS:
         kind = "an unknown codec" if codec is None else f"the codec {codec.name}"
         raise VideoError(f"{name} uses {kind}, which is not read here; convert it to H.264 in MP4.")
     if codec.width * codec.height > limits.max_pixels:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from avd_core.media.container import Limits, opened, packets
+from avd_core.media.container import Limits, VideoError, opened, packets, shown_name
 from avd_core.media.index import EPSILON, Index, in_seconds
 
 WORTHWHILE = 0.5  # seconds of a damaged window; what is shorter gives way to something longer
@@ -61,7 +61,7 @@ class Decoder:
             if number == self._resume > 0:
                 codec.flush_buffers()
                 begun, last, fresh = float(index.times[number]), None, not self._tolerant
-            frames, failed = self._decode(packet)
+            frames, failed = self.decode(packet)
             for frame in frames:
                 time = self._time(frame, last)
                 # With threads, a failure is told several packets late: the gap it left shows where it was.
@@ -92,7 +92,7 @@ class Decoder:
             yield from packets(self._container, self._stream)
         yield None
 
-    def _decode(self, packet: av.Packet | None) -> tuple[list[av.VideoFrame], bool]:
+    def decode(self, packet: av.Packet | None) -> tuple[list[av.VideoFrame], bool]:
         """The frames that are ready, and whether the packet failed."""
         codec = self._stream.codec_context
         if packet is None or self._tolerant or not packet.is_corrupt:
@@ -211,3 +211,34 @@ def take_window(
             return None
         begin, length = next((span for span in spans if span[1] >= WORTHWHILE), max(spans, key=lambda span: span[1]))
     return None
+
+
+class Display(NamedTuple):
+    """A picture and when it is seen: from `since` until `until`."""
+
+    since: float
+    until: float
+    frame: av.VideoFrame
+
+
+def displays(index: Index, limits: Limits) -> Iterator[Display]:
+    """Decodes a whole file once.
+
+    Where a fault hides pictures there is a hole: the next one's `since` lies behind the last one's `until`. What
+    follows a fault before the next keyframe would be blemished, and is part of the hole.
+    """
+    with opened(index.path, limits) as (container, stream):
+        since, frame = 0.0, None
+        for time, following in chain(Decoder(container, stream, index), [(math.inf, None)]):
+            if frame is not None:
+                until = index.next_time(since)
+                # What stays for long was meant to, unless a picture was due and failed to come.
+                yield Display(since, min(time, index.seconds) if time <= until + STALE else until, frame)
+            since, frame = time, following
+
+
+def nothing_decodes(index: Index) -> VideoError:
+    """The error to raise for a file of which not one picture can be decoded."""
+    return VideoError(
+        f"{shown_name(index.path)} is damaged: not one picture of it can be decoded; export or copy it again."
+    )

@@ -32,7 +32,7 @@ from avd_core.config import MAX_SIZE
 from avd_core.explore.storyboard.panels import MAX_WINDOWS, Panel, Playback, Source, StoryboardError, StoryboardMaker
 from avd_core.media.container import DEFAULT_LIMITS
 from avd_core.media.distilled_png import DistilledInfo, ImageError, decode_distilled, save_distilled, save_image
-from avd_core.media.video import write_mp4_in_parts
+from avd_core.media.writer import write_mp4_in_parts
 
 TABLE, SHEET, ZIP = "storyboard.json", "strip.png", "storyboard.zip"
 RESTORED, ORIGINAL = "restored.mp4", "original.mp4"

@@ -21,12 +21,12 @@ import numpy as np
 from avd_core.analysis.baselines import distill, mean_frame, restore
 from avd_core.analysis.metrics import psnr
 from avd_core.explore.results import DEFAULT_CHECKPOINT, Restoration
-from avd_core.media.container import DEFAULT_LIMITS, VideoError, shown_name
+from avd_core.media.container import DEFAULT_LIMITS, shown_name
+from avd_core.media.decoder import displays, nothing_decodes
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.frame_transform import Fit
 from avd_core.media.index import EPSILON, read_index
 from avd_core.media.shot_detection import REACH, CutDetector
-from avd_core.media.video_stream import displays
 
 if TYPE_CHECKING:
     from avd_core.explore.storyboard.files import Strip
@@ -200,8 +200,7 @@ class Windows:
             yield shot
             count, end = count + 1, shot.start + shot.seconds
         if not count:
-            name = shown_name(self._index.path)
-            raise VideoError(f"{name} is damaged: not one picture of it can be decoded; export or copy it again.")
+            raise nothing_decodes(self._index)
         if end < self._covered - _SLIVER:
             self._notes.append(f"The file is damaged: nothing after {end:.1f} s can be decoded.")
         elif self._covered < total:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from avd_core.evidence.published import published
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 from tests.app.browser.walking import go, look, opened
 
 pytestmark = pytest.mark.browser

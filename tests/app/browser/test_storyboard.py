@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from avd_core.media import video
+from avd_core.media import writer
 from tests.app.browser.walking import go, look, opened
 from tests.core.explore.storyboard.test_panels import write
 
@@ -24,7 +24,7 @@ def film(data_dir: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Pat
     if data_dir is None:
         return write(path, [60, 100], fps=20)
     names = ("ucf101_CricketShot.gif", "ucf101_WallPushups.avi")
-    return video.join([data_dir / "clips" / name for name in names], path)
+    return writer.join([data_dir / "clips" / name for name in names], path)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_the_saved_zip_plays_and_a_bad_one_is_told(tab, film: Path, tmp_path: Pa
 def test_cancel_brings_back_what_was_and_the_work_stops(tab, film: Path, tmp_path: Path):
     page = tab
     images = made(page, film)
-    long = video.join([film] * 8, tmp_path / "long.mp4", size=112)
+    long = writer.join([film] * 8, tmp_path / "long.mp4", size=112)
     drop(page, long)
     page.wait_for_selector(".cinema.pending")
     page.get_by_role("button", name="Cancel").click()

@@ -20,7 +20,7 @@ from app.tabs.evidence import OWN, EvidenceTab
 from avd_core.cli.main import main
 from avd_core.evidence import published, runner
 from avd_core.explore.explorer import Explorer
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 from tests.app.conftest import visitor
 
 CLASSES = ("left", "right")

@@ -35,7 +35,7 @@ def discs(count: int, rng: np.random.Generator, size: int = 32) -> tuple[np.ndar
 def falls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with one set: seven rendered clips, one of them damaged."""
     from avd_core.data import synthetic
-    from avd_core.media import video
+    from avd_core.media import writer
 
     data = tmp_path_factory.mktemp("data")
     for number, (label, person) in enumerate(
@@ -43,7 +43,7 @@ def falls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         frames = synthetic.random_scene(number, frames=10, size=(72, 96))
         (data / "falls" / label).mkdir(parents=True, exist_ok=True)
-        video.write_mp4(data / "falls" / label / f"{person}__01.mp4", frames, 10)
+        writer.write_mp4(data / "falls" / label / f"{person}__01.mp4", frames, 10)
     (data / "falls" / "fall" / "Subject_4__x__02.mp4").write_bytes(b"no video")
     return data
 

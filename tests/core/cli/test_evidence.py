@@ -11,7 +11,7 @@ import pytest
 
 from avd_core.cli.main import main
 from avd_core.evidence import runner
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 
 
 @pytest.fixture(scope="module")

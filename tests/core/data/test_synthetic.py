@@ -11,7 +11,7 @@ import torch
 
 from avd_core import examples
 from avd_core.data import synthetic
-from avd_core.media import video
+from avd_core.media import video, writer
 from avd_core.networks.avd import AVD, to_frames, to_tensor
 
 SMALL = {"frames": 6, "fps": 5.0}
@@ -235,7 +235,7 @@ def test_a_failed_write_leaves_nothing_that_looks_finished(tmp_path, rendered, m
         raise OSError("No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(video, "write_mp4", full_disk)
+        broken.setattr(writer, "write_mp4", full_disk)
         with pytest.raises(OSError, match="No space"):
             examples.write_examples(tmp_path, ["cradle"])
     (path,) = examples.write_examples(tmp_path, ["cradle"])

@@ -19,7 +19,7 @@ KINETICS_CLASSES = ("air drumming", "massaging person's head", "zumba")
 
 def rendered(path: Path, label: str, source: str, take: int) -> None:
     """A scene of its source, tinted by its class, in which a bar moves."""
-    from avd_core.media.video import write_mp4
+    from avd_core.media.writer import write_mp4
 
     seed = sum(map(ord, source)) * 7 + take
     scene = np.random.default_rng(seed).integers(40, 120, (8, 10, 3)).repeat(8, 0).repeat(8, 1)

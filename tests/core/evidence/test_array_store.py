@@ -13,7 +13,7 @@ from avd_core.evidence.array_store import Disk, clip_key
 from avd_core.evidence.clip_reader import Entry, Skipped, entries_of, read_entries
 from avd_core.evidence.feature_cache import Gallery, Look, Picture
 from avd_core.evidence.protocols.restoration import Restored
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 
 
 def test_what_is_put_in_comes_out_and_stays(tmp_path: Path):

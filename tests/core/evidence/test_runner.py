@@ -15,7 +15,8 @@ from PIL import Image
 
 from avd_core.cli.main import main
 from avd_core.data.clip_sets import PARTS, select_clips
-from avd_core.media.video import read_clip, write_mp4
+from avd_core.media.video import read_clip
+from avd_core.media.writer import write_mp4
 from avd_core.networks.avd import AVD
 from tests.repository import ROOT
 

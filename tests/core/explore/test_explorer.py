@@ -20,7 +20,7 @@ from avd_core.analysis.metrics import quality
 from avd_core.config import PRESETS
 from avd_core.explore.explorer import Explorer, ExploreRequest, RequestError, _Shelf
 from avd_core.media.distilled_png import read_distilled, save_distilled
-from avd_core.media.video import write_mp4
+from avd_core.media.writer import write_mp4
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
 

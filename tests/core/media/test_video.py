@@ -24,7 +24,8 @@ from av.video.reformatter import VideoReformatter
 from avd_core.media import container as video_container
 from avd_core.media import decoder, frame_transform, video
 from avd_core.media import index as frame_index
-from avd_core.media.video import Limits, VideoError, probe, read_clip, transcode, write_mp4
+from avd_core.media.video import Limits, VideoError, probe, read_clip
+from avd_core.media.writer import transcode, write_mp4
 
 CONTAINERS = {
     "mp4": ("mp4", "libx264", "yuv420p"),
@@ -165,8 +166,8 @@ def test_every_container_gives_the_picture_on_display_at_each_bin_centre(tmp_pat
 def test_skipping_groups_of_pictures_changes_nothing(tmp_path, monkeypatch, codec, container, options):
     path = counted(tmp_path / "clip", 120, codec=codec, container=container, options=options)
     fed = []
-    decode = decoder.Decoder._decode
-    monkeypatch.setattr(decoder.Decoder, "_decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    decode = decoder.Decoder.decode
+    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
     for window in ({"whole": True, "frames": 5}, {"start": 4.5, "seconds": 1.0}, {"start": 5.9}):
         fed.clear()
         clip = read_clip(path, **window)
@@ -401,11 +402,11 @@ def long_clip(tmp_path_factory) -> Path:
 
 def test_only_wanted_pictures_are_converted_and_only_their_groups_decoded(long_clip, monkeypatch):
     converted, fed = [], []
-    convert, decode = frame_transform.Reformatter._convert, decoder.Decoder._decode
+    convert, decode = frame_transform.Reformatter._convert, decoder.Decoder.decode
     monkeypatch.setattr(
         frame_transform.Reformatter, "_convert", lambda self, *a, **k: converted.append(1) or convert(self, *a, **k)
     )
-    monkeypatch.setattr(decoder.Decoder, "_decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
     clip = read_clip(long_clip, start=595, seconds=4)
     assert numbers(clip) == [int((595 + (i + 0.5) / 4) * 10 + 1e-6) % 250 for i in range(16)]
     assert len(converted) == 16 and len(fed) <= 110
@@ -417,8 +418,8 @@ def test_only_wanted_pictures_are_converted_and_only_their_groups_decoded(long_c
 def test_long_clip_costs_no_memory(long_clip, tmp_path):
     """The high-water mark of a process that reads and previews ten minutes, against one that reads a second."""
     script = (
-        "import resource, sys; from avd_core import video\n"
-        "video.read_clip(sys.argv[1], whole=True); video.transcode(sys.argv[1], sys.argv[2], max_seconds=600)\n"
+        "import resource, sys; from avd_core.media import video, writer\n"
+        "video.read_clip(sys.argv[1], whole=True); writer.transcode(sys.argv[1], sys.argv[2], max_seconds=600)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     short = counted(tmp_path / "short.mp4", 10, fps=10)
@@ -721,7 +722,7 @@ def test_text_that_names_other_files_opens_none(tmp_path):
 def test_whitelist_is_what_stops_the_list(tmp_path, monkeypatch):
     counted(tmp_path / "secret.mp4", 10)
     (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
-    monkeypatch.setattr(video_container, "_FORMATS", video_container._FORMATS + ",concat")
+    monkeypatch.setattr(video_container, "FORMATS", video_container.FORMATS + ",concat")
     assert numbers(read_clip(tmp_path / "list.mp4", frames=2)) == [2, 7]
 
 
@@ -1141,7 +1142,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         seen.append(len(list(tmp_path.iterdir())))
         raise MemoryError
 
-    monkeypatch.setattr(video.Reformatter, "to_yuv", fail)
+    monkeypatch.setattr(frame_transform.Reformatter, "to_yuv", fail)
     with pytest.raises(MemoryError):
         write_mp4(tmp_path / "clip.mp4", np.zeros((4, 8, 8, 3), np.uint8), 4)
     assert (tmp_path / "clip.mp4").read_bytes() == old and len(list(tmp_path.iterdir())) == 1
@@ -1209,8 +1210,8 @@ def test_every_real_clip(tmp_path, data_dir):
 def test_clip_in_which_nothing_moves_is_told(tmp_path: Path):
     still = np.full((24, 48, 64, 3), 90, np.uint8)
     note = "Hardly anything moves"
-    clip = video.read_clip(video.write_mp4(tmp_path / "still.mp4", still, 12))
+    clip = video.read_clip(write_mp4(tmp_path / "still.mp4", still, 12))
     assert sum(note in sentence for sentence in clip.notes) == 1
     still[12:, 10:20, 10:20] = 200
-    clip = video.read_clip(video.write_mp4(tmp_path / "moved.mp4", still, 12))
+    clip = video.read_clip(write_mp4(tmp_path / "moved.mp4", still, 12))
     assert not any(note in sentence for sentence in clip.notes)

@@ -17,10 +17,10 @@ from avd_core import examples
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.storyboard import panels
 from avd_core.explore.storyboard.panels import LENGTHS, SHORTEST, StoryboardError, StoryboardRequest, Windows
-from avd_core.media import video
+from avd_core.media import video, writer
 from avd_core.media.container import DEFAULT_LIMITS, VideoError
+from avd_core.media.decoder import displays
 from avd_core.media.index import read_index
-from avd_core.media.video_stream import displays
 from tests.core.media.test_shot_detection import seen
 
 FPS = 20
@@ -113,7 +113,7 @@ def scenes(data_dir: Path | None, tmp_path: Path) -> list[Path]:
     if data_dir is None:
         paths = [tmp_path / f"{name}.mp4" for name in ("wave", "balloons", "jellyfish")]
         return [
-            video.write_mp4(path, examples.render(path.stem, seed=0, frames=18, size=(120, 160), fps=12), 12)
+            writer.write_mp4(path, examples.render(path.stem, seed=0, frames=18, size=(120, 160), fps=12), 12)
             for path in paths
         ]
     names = ["kitchen_peppers.mp4", "ucf101_WallPushups.avi", "ucf101_CricketShot.gif", "ucf101_ApplyEyeMakeup.avi"]
@@ -121,7 +121,7 @@ def scenes(data_dir: Path | None, tmp_path: Path) -> list[Path]:
 
 
 def test_clips_glued_together_come_apart_where_they_were_glued(scenes: list[Path], tmp_path: Path):
-    glued = video.join(scenes, tmp_path / "glued.mp4", size=112)
+    glued = writer.join(scenes, tmp_path / "glued.mp4", size=112)
     seams = np.cumsum([0.0] + [video.probe(part).seconds for part in scenes])[:-1]
     found = [window.start for window in windows(glued) if window.cut]
     assert found == pytest.approx(seams, abs=0.02)

@@ -1,0 +1,211 @@
+"""Video out: frames as an mp4 that browsers play, previews of any accepted video, several joined into one.
+
+Everything is written as H.264, 4:2:0, colours tagged, the index in front. A file appears under its name only when it
+is complete.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from numbers import Real
+from pathlib import Path
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.video.frame import PictureType
+from av.video.reformatter import ColorRange
+
+from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, opened, shown_name
+from avd_core.media.decoder import Decoder, displays, nothing_decodes
+from avd_core.media.frame_transform import BT709, Fit, Reformatter, Shape, written_matrix
+from avd_core.media.index import read_index
+
+
+def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> Path:
+    """Writes frames as an mp4 that browsers play: H.264, 4:2:0, colours tagged, the index in front.
+
+    The file appears under its name only when it is complete.
+
+    Args:
+        path: in an existing folder; replaced if it exists.
+        frames: (T, H, W, 3) uint8 RGB; an odd side is made even by repeating its last row or column.
+        fps: 0.001 to 100 000.
+
+    Returns:
+        `path`.
+
+    Raises:
+        VideoError: if an argument is not as above, or the file cannot be written.
+    """
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise VideoError(
+            f"Frames to write must be uint8 of shape (T, H, W, 3), none of them 0, not {frames.dtype} of shape "
+            f"{frames.shape}."
+        )
+    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0.001 <= fps <= 100_000:
+        raise VideoError(f"The rate to write must be from 0.001 to 100000 frames per second, not {fps!r}.")
+    height, width = (side + side % 2 for side in frames.shape[1:3])
+    rate = Fraction(float(fps)).limit_denominator(100_000)
+    reformat = Reformatter()
+    with _mp4(Path(path), width, height, rate, 1 / rate, crf="16", preset="medium") as encode:
+        for i, image in enumerate(frames):
+            image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), mode="edge")
+            encode(reformat.to_yuv(av.VideoFrame.from_ndarray(image), width, height), i, 1)
+    return Path(path)
+
+
+@contextmanager
+def write_mp4_in_parts(
+    path: str | os.PathLike[str], height: int, width: int
+) -> Iterator[Callable[[np.ndarray, float, float], None]]:
+    """Writes an mp4 as `write_mp4` does, window by window, so that a long one needs no memory.
+
+    Gives ``add(frames, start, seconds)``: frames (T, height, width, 3) that share the window evenly. Between windows
+    the last frame stays on display, and before the first one its first. Each window can be jumped to.
+
+    Args:
+        path: as for `write_mp4`; the file appears when the context ends well.
+        height, width: of all frames, even.
+    """
+    reformat, tick = Reformatter(), Fraction(1, 90_000)
+    last = -1
+    x264 = {"crf": "16", "preset": "medium", "forced-idr": "1"}  # a forced I-picture alone could not be jumped to
+    with _mp4(Path(path), width, height, Fraction(30), tick, **x264) as encode:
+
+        def add(frames: np.ndarray, start: float, seconds: float) -> None:
+            nonlocal last
+            begins = [round((start + seconds * i / len(frames)) / tick) for i in range(len(frames) + 1)]
+            for i, image in enumerate(frames):
+                time = max(begins[i], last + 1) if last >= 0 else 0
+                picture = reformat.to_yuv(av.VideoFrame.from_ndarray(np.ascontiguousarray(image)), width, height)
+                picture.pict_type = PictureType.I if i == 0 else PictureType.NONE
+                encode(picture, time, max(1, begins[i + 1] - time))
+                last = time
+
+        yield add
+
+
+def transcode(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    size: int = 360,
+    limits: Limits = DEFAULT_LIMITS,
+    max_seconds: float = 60.0,
+) -> Path:
+    """Writes a silent mp4 preview, of any accepted video, that browsers play.
+
+    Streams, so that memory does not grow with the length. Pictures keep their own times, at most 30 of them a second;
+    of a damaged file it shows what players show.
+
+    Args:
+        path: the video.
+        out: in an existing folder; replaced if it exists.
+        size: most pixels of the short side, 16 to 4096; a smaller video keeps its size.
+        limits: what is refused.
+        max_seconds: where the preview ends.
+
+    Returns:
+        `out`.
+
+    Raises:
+        VideoError: if the file is no accepted video, is beyond `limits`, holds no picture that can be decoded, or `out`
+            cannot be written.
+    """
+    check_count("size", size, 16, 4096)
+    index = read_index(path, limits)
+    reformat, tick = Reformatter(), Fraction(1, 90_000)
+    encode, last = None, -math.inf
+    with opened(index.path, limits) as (container, stream), ExitStack() as output:
+        for time, frame in Decoder(container, stream, index, tolerant=True):
+            if time >= max_seconds:
+                break
+            if time < last + 0.029:  # a thirtieth, less what whole milliseconds may round away
+                continue
+            if encode is None:
+                width, height = Shape.of(frame, index, limits).within(size)
+                encode = output.enter_context(
+                    _mp4(Path(out), width, height, Fraction(30), tick, crf="23", preset="veryfast", g="30")
+                )
+            end = min(index.next_time(time) if index.frames > 1 else index.seconds, max_seconds)
+            picture = reformat.upright_yuv(frame, Shape.of(frame, index, limits), width, height)
+            encode(picture, round(time / tick), max(1, round((end - time) / tick)))
+            last = time
+        if encode is None:
+            raise nothing_decodes(index)
+    return Path(out)
+
+
+def join(
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    size: int = 240,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Path:
+    """Writes videos one after the other as one silent mp4; each is cropped to the shape of the first.
+
+    Args:
+        paths: the videos.
+        out: in an existing folder; replaced if it exists.
+        size: short side in pixels, 8 to 1024, rounded to a multiple of 8.
+
+    Raises:
+        VideoError: one of them is no accepted video, or `out` cannot be written.
+    """
+    check_count("size", size, 8, 1024)
+    reformat, tick = Reformatter(), Fraction(1, 90_000)
+    encode, shape, offset = None, None, 0.0
+    with ExitStack() as output:
+        for path in paths:
+            index = read_index(path, limits)
+            fit = Fit(index, 8 * round(size / 8), limits)
+            fit.shape = shape
+            for since, until, frame in displays(index, limits):
+                image = fit(frame)
+                height, width = image.shape[:2]
+                if encode is None:
+                    film = _mp4(Path(out), width, height, Fraction(30), tick, crf="20", preset="veryfast")
+                    encode, shape = output.enter_context(film), fit.shape
+                picture = reformat.to_yuv(av.VideoFrame.from_ndarray(image), width, height)
+                encode(picture, round((offset + since) / tick), max(1, round((until - since) / tick)))
+            offset += index.seconds
+    return Path(out)
+
+
+@contextmanager
+def _mp4(
+    path: Path, width: int, height: int, rate: Fraction, tick: Fraction, **x264: str
+) -> Iterator[Callable[[av.VideoFrame, int, int], None]]:
+    """Gives encode(frame, time, duration), in ticks; the file appears under its name when all went well."""
+    part = path.absolute().with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with av.open(
+            str(part), "w", format="mp4", options={"movflags": "+faststart", "movie_timescale": "90000"}
+        ) as container:
+            stream = container.add_stream("libx264", rate=rate, options=x264)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            codec = stream.codec_context
+            codec.time_base = tick
+            codec.colorspace, codec.color_primaries, codec.color_trc = written_matrix(height), BT709, BT709
+            codec.color_range = ColorRange.MPEG
+            codec.flags |= Flags.frame_duration  # or the last picture's time on display is lost
+
+            def encode(frame: av.VideoFrame, time: int, duration: int) -> None:
+                frame.pts, frame.duration, frame.time_base = time, duration, tick
+                container.mux(stream.encode(frame))
+
+            yield encode
+            container.mux(stream.encode())
+        os.replace(part, path)
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{shown_name(path)} cannot be written: {error.strerror or error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
