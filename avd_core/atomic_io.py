@@ -1,4 +1,8 @@
-"""What is written: files and folders that appear whole or not at all, and JSON that any reader takes."""
+"""Write files and folders so that they appear whole or not at all, and JSON that every reader accepts.
+
+`atomic_file`, `atomic_folder` and `write_atomically` let errors through as they are. `staged_file` and `staged_folder`
+write what a person named on a command line or a page: they make its parent folders, and say in a sentence what failed.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,99 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+_SHORT = 40  # characters of a name that a passing name keeps: no file system takes more than 255 bytes
+
 
 class OutputError(ValueError):
-    """A place that cannot be written to, with a sentence saying why."""
+    """Say why a place cannot be written to."""
+
+
+@contextmanager
+def atomic_file(path: Path, suffix: str = ".part") -> Iterator[Path]:
+    """Yield a path beside `path` to write to; on success rename it to `path`, after any exception delete it.
+
+    A kill can leave `.<name of path>.<random>.part` behind; `remove_leftovers` deletes those.
+
+    Args:
+        path: the file to write; readers find the old one or the new one, whole. Its folder must exist.
+        suffix: how the passing name ends, for writers that choose a format by it.
+    """
+    staging = _passing_name(path, suffix)
+    try:
+        yield staging
+        os.replace(staging, path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text` in UTF-8; a full disk or a loss of power leaves the old file."""
+    with atomic_file(path) as staging, staging.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_folder(folder: Path, *, keep_others: bool = False) -> Iterator[Path]:
+    """Yield a folder to fill; on success it takes the place of `folder`, after any exception it is deleted.
+
+    Args:
+        folder: where it belongs; its parents are made.
+        keep_others: start from a copy of the files that are in `folder`, not from an empty folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = _passing_name(folder)
+    try:
+        staging.mkdir()
+        if keep_others and folder.is_dir():
+            shutil.copytree(folder, staging, dirs_exist_ok=True)
+        yield staging
+        replace_folder(staging, folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder `new` in the place of `target`, all of it; `recover_folder` mends what a kill interrupts."""
+    retired = target.with_name(f".{target.name}.old")
+    shutil.rmtree(retired, ignore_errors=True)
+    if target.exists():
+        os.replace(target, retired)
+    os.replace(new, target)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def recover_folder(target: Path) -> None:
+    """Put back the folder that a kill in the middle of `replace_folder` left aside."""
+    retired = target.with_name(f".{target.name}.old")
+    if not target.exists() and retired.exists():
+        os.replace(retired, target)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what kills of its writer left beside `path`; call `recover_folder` first, and only as its one writer."""
+    for leftover in path.parent.glob(f".{escape(path.name[:_SHORT])}.*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _passing_name(path: Path, suffix: str = ".part") -> Path:
+    # Hidden, and by default of no suffix that anybody looks for.
+    return path.with_name(f".{path.name[:_SHORT]}.{secrets.token_hex(6)}{suffix}")
 
 
 def check_folder(folder: Path) -> None:
-    """Raises OutputError where no folder can be made: better before the work than after it."""
+    """Raise OutputError where no folder can be made: better before the work than after it."""
     for place in (folder, *folder.absolute().parents):
         if place.exists():
             if not place.is_dir():
@@ -30,7 +115,7 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def staged_folder(folder: str | Path) -> Iterator[Path]:
-    """Yields an empty folder beside `folder`, to be filled; on success its files move into `folder`.
+    """Yield an empty folder beside `folder` to fill; on success move its files into `folder`.
 
     A `folder` that exists keeps its other files: those of the same name are replaced, one by one. After any
     exception nothing of this is left, nor any parent folder that was made for it.
@@ -40,7 +125,7 @@ def staged_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(os.path.abspath(folder))
     check_folder(folder)
-    staging = folder.with_name(f".{folder.name[:100]}.{secrets.token_hex(4)}")
+    staging = _passing_name(folder)
     with _parents_of(folder):
         try:
             staging.mkdir()
@@ -52,7 +137,7 @@ def staged_folder(folder: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def staged_file(path: str | Path) -> Iterator[Path]:
-    """Yields the path of a file to write beside `path`, of the same suffix; on success it takes that place.
+    """Yield a path beside `path` to write to, of the same suffix; on success rename it to `path`.
 
     Raises:
         OutputError: as `staged_folder`.
@@ -61,20 +146,16 @@ def staged_file(path: str | Path) -> Iterator[Path]:
     check_folder(path.parent)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; the output needs a file name.")
-    staging = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    with _parents_of(path):
+    with _parents_of(path), atomic_file(path, path.suffix) as staging:
         try:
             yield staging
-            os.replace(staging, path)
-        except ValueError as error:  # whoever wrote knew the file by its passing name
+        except ValueError as error:  # the writer's sentence names the passing file
             raise type(error)(str(error).replace(str(staging), str(path)).replace(staging.name, path.name)) from error
-        finally:
-            staging.unlink(missing_ok=True)
 
 
 @contextmanager
 def _parents_of(path: Path) -> Iterator[None]:
-    """Makes the folders that `path` lies in; takes those it made away again when the work in them fails."""
+    """Make the folders that `path` lies in; remove those it made when the work in them fails."""
     missing = [parent for parent in path.parents if not parent.exists()]  # the deepest first
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,14 +189,14 @@ def _move_into(staging: Path, folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Writes JSON that any reader takes, see `plain_json`."""
+    """Write JSON that every reader accepts, see `plain_json`."""
     text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
 
 
 def plain_json(value: Any) -> Any:
-    """The value as JSON has it: arrays and tuples become lists, NaN and infinity (JSON has neither) None."""
+    """Return the value as JSON has it: arrays and tuples as lists, NaN and infinity (JSON has neither) as None."""
     if isinstance(value, dict):
         return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -9,8 +9,6 @@ Axes: B batch, K classes, H, W.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avd_core.atomic_io import atomic_folder
 from avd_core.networks import checkpoint
 
 ACTION = "action"
@@ -131,21 +130,14 @@ class ActionClassifier(nn.Module):
         return network.eval()
 
     def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
-        """Writes config, fp16 weights and the model card; `folder` appears (or changes) whole."""
+        """Write config, fp16 weights and the model card; `folder` appears (or changes) whole."""
         folder = Path(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            staging.chmod(0o755)
+        with atomic_folder(folder) as staging:
             config = {"kind": _KIND, **asdict(self.config)}
             (staging / checkpoint.CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", "utf-8")
             checkpoint.write_weights(staging / checkpoint.WEIGHTS, _stored(self))
             if card is not None:
                 (staging / "README.md").write_text(card, "utf-8")
-            checkpoint.replace_folder(staging, folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
         return folder
 
 

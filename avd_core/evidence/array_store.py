@@ -7,13 +7,13 @@ each key what made the array (weights' fingerprints included): a changed clip or
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from avd_core.atomic_io import atomic_file
 
 VERSION = 1  # raised when what is made of a clip changes without any key telling
 
@@ -50,8 +50,8 @@ class Disk:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder) / f"v{VERSION}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        for passing in self.folder.glob(".*.passing"):  # by a kill in the middle of a write
-            passing.unlink()
+        for leftover in self.folder.glob(".*.part"):  # by a kill in the middle of a write
+            leftover.unlink()
 
     def get(self, clip: str, key: str) -> np.ndarray | None:
         with _opened(self._path(clip)) as file:
@@ -64,9 +64,8 @@ class Disk:
         with _opened(path) as file:
             before = {key: file.get_tensor(key) for key in file.keys()} if file is not None else {}  # noqa: SIM118
         after = before | {key: np.ascontiguousarray(array) for key, array in arrays.items()}
-        passing = path.with_name(f".{secrets.token_hex(8)}.passing")
-        save_file(after, passing)
-        os.replace(passing, path)
+        with atomic_file(path) as staging:
+            save_file(after, staging)
 
     def lacks(self, clip: str, keys: Iterable[str]) -> set[str]:
         with _opened(self._path(clip)) as file:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avd_core.atomic_io import write_atomically
 from avd_core.examples import balloons, basketball, cradle, jellyfish, jumping_jacks, pinwheel, wave
 from avd_core.examples.film import Expose, develop
 
@@ -193,9 +194,7 @@ def write_examples(folder: str | os.PathLike[str], names: Iterable[str] = tuple(
             continue
         clip = render(name)
         write_mp4(path, clip, SCENES[name].fps)
-        draft = note.with_name(f"{note.name}.{os.getpid()}.part")
-        draft.write_text(json.dumps(_versions(note) | {name: renderer_version()}, indent=2) + "\n")
-        draft.replace(note)
+        write_atomically(note, json.dumps(_versions(note) | {name: renderer_version()}, indent=2) + "\n")
     return paths
 
 

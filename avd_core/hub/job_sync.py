@@ -20,13 +20,14 @@ from typing import Any
 
 from PIL import Image
 
+from avd_core.atomic_io import replace_folder, write_atomically
 from avd_core.hub.job_worker import RUN
 from avd_core.hub.jobs import UNDER_WAY, Job, job_of, last_lines, stop
 from avd_core.hub_client import HubError, ask
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import CheckpointError
-from avd_core.runs.run import Run, RunError, write_atomically
+from avd_core.runs.run import Run, RunError
 
 STATUSES = {
     "SCHEDULING": "queued", "RUNNING": "running", "COMPLETED": "done", "CANCELED": "stopped", "DELETED": "stopped",
@@ -173,7 +174,7 @@ def _take(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[di
         except CheckpointError as error:  # the one that was there before stays
             return {"status": "failed", "error": str(error)}, job  # and looked at again, should it get better
         else:
-            checkpoint.replace_folder(came / run.checkpoint.name, run.checkpoint)
+            replace_folder(came / run.checkpoint.name, run.checkpoint)
     return told, replace(job, commit=fetched[0], weights=fetched[1])
 
 

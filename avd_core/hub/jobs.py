@@ -18,10 +18,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+from avd_core.atomic_io import write_atomically
 from avd_core.hub import job_package
 from avd_core.hub.job_worker import CODE, RUN, STOP
 from avd_core.hub_client import HubError, ask, check_repo
-from avd_core.runs.run import Run, RunError, write_atomically
+from avd_core.runs.run import Run, RunError
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 """Where a job runs: the image that the Hub's own client takes for Python, with an installer that is quick."""

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import re
-import secrets
 import struct
 import warnings
 import zlib
@@ -22,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
+from avd_core.atomic_io import atomic_file
 from avd_core.config import MAX_SIZE, MIN_SIZE, SIDE_MULTIPLE
 
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph: 150 MB once decoded
@@ -227,13 +226,9 @@ def _plain_name(name: str) -> str:
 
 
 def _save(image: np.ndarray, path: Path, **options: object) -> Path:
-    temporary = path.with_name(f".{secrets.token_hex(6)}.png")
     try:
-        with open(temporary, "xb") as file:
-            Image.fromarray(image).save(file, format="PNG", **options)
-        os.replace(temporary, path)
+        with atomic_file(path) as staging:
+            Image.fromarray(image).save(staging, format="PNG", **options)
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -21,6 +20,7 @@ from av.codec.context import Flags
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
+from avd_core.atomic_io import atomic_file
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, opened, shown_name
 from avd_core.media.decoder import Decoder, displays, nothing_decodes
 from avd_core.media.frame_transform import BT709, Fit, Reformatter, Shape, written_matrix
@@ -185,11 +185,13 @@ def _mp4(
     path: Path, width: int, height: int, rate: Fraction, tick: Fraction, **x264: str
 ) -> Iterator[Callable[[av.VideoFrame, int, int], None]]:
     """Gives encode(frame, time, duration), in ticks; the file appears under its name when all went well."""
-    part = path.absolute().with_name(f".{uuid.uuid4().hex}.part")
+    options = {"movflags": "+faststart", "movie_timescale": "90000"}
     try:
-        with av.open(
-            str(part), "w", format="mp4", options={"movflags": "+faststart", "movie_timescale": "90000"}
-        ) as container:
+        # By its absolute path: FFmpeg takes "a:b.mp4" for an address.
+        with (
+            atomic_file(path.absolute()) as staging,
+            av.open(str(staging), "w", format="mp4", options=options) as container,
+        ):
             stream = container.add_stream("libx264", rate=rate, options=x264)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             codec = stream.codec_context
@@ -204,8 +206,5 @@ def _mp4(
 
             yield encode
             container.mux(stream.encode())
-        os.replace(part, path)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{shown_name(path)} cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)

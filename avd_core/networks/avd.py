@@ -9,7 +9,6 @@ Axes: B batch, T frames, H, W. Clips are (B,3,T,H,W) and images (B,3,H,W), float
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avd_core.atomic_io import atomic_folder
 from avd_core.config import SIDE_MULTIPLE, ModelConfig
 from avd_core.networks import checkpoint
 from avd_core.networks.calibration import Calibration
@@ -120,22 +120,13 @@ class AVD(nn.Module):
         return model.to(device).eval().requires_grad_(False)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Writes config, fp16 weights and calibration to `folder`, which changes whole; its other files stay."""
+        """Write config, fp16 weights and calibration to `folder`, which changes whole; its other files stay."""
         folder = Path(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            staging.chmod(0o755)
-            if folder.is_dir():
-                shutil.copytree(folder, staging, dirs_exist_ok=True)
+        with atomic_folder(folder, keep_others=True) as staging:
             (staging / checkpoint.CONFIG).write_text(json.dumps(self.config.to_dict(), indent=1) + "\n")
             checkpoint.write_weights(staging / checkpoint.WEIGHTS, self.state_dict())
             if self.calibration is not None:
                 (staging / checkpoint.CALIBRATION).write_text(self.calibration.to_json())
-            checkpoint.replace_folder(staging, folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
         return folder
 
     def push_to_hub(

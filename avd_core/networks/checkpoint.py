@@ -1,14 +1,12 @@
 """Checkpoint folders: `config.json`, `model.safetensors` (fp16), `calibration.json`; read as if a stranger wrote them.
 
 Nothing is unpickled. The configuration is validated, sizes are bounded before anything is read, names and shapes must
-match exactly, and values must be finite. Writing goes to a sibling folder that then takes the place of the old one.
+match exactly, and values must be finite.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -160,20 +158,3 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     stored = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
     save_file(stored, path, metadata={"format": "pt"})
     path.chmod(0o644)  # safetensors makes it readable by its owner alone
-
-
-def replace_folder(new: Path, target: Path) -> None:
-    """Puts the folder `new` in the place of `target`; whoever reads finds the old or the new one, whole."""
-    retired = target.with_name(f".{target.name}.old")
-    shutil.rmtree(retired, ignore_errors=True)
-    if target.exists():
-        os.replace(target, retired)
-    os.replace(new, target)
-    shutil.rmtree(retired, ignore_errors=True)
-
-
-def recover_folder(target: Path) -> None:
-    """Puts back what a kill in the middle of `replace_folder` left aside."""
-    retired = target.with_name(f".{target.name}.old")
-    if not target.exists() and retired.exists():
-        os.replace(retired, target)

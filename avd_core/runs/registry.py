@@ -25,9 +25,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from avd_core.atomic_io import write_atomically
 from avd_core.runs.limits import LimitError, TuneLimits
 from avd_core.runs.process import AT_WORK, look
-from avd_core.runs.run import Run, RunError, write_atomically
+from avd_core.runs.run import Run, RunError
 
 RUNS = "AVD_RUNS"  # the variable that names the home
 HOME_MARKER, RUN_MARKER, TICKET = ".avd-runs", ".avd-run", "ticket.json"
@@ -103,7 +104,7 @@ class RunRegistry:
         """Make the home and mark it as this program's; do nothing where it is marked.
 
         Raises:
-            HomeError: it is a file, or holds something that this program did not make.
+            RegistryError: it is a file, or holds something that this program did not make.
             OSError: it cannot be written.
         """
         marker = self.folder / HOME_MARKER

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from avd_core.atomic_io import write_atomically
+
 STATUSES = ("queued", "running", "stopping", "stopped", "paused", "done", "failed")
 REQUESTS = ("stop", "save", "preview")
 LOCKS = (".lock", ".started")  # held by the process that trains, and already by one that is on its way to it
@@ -24,19 +26,6 @@ PATIENCE = 1.0  # seconds to wait for a lock: whoever only looks at it holds it 
 
 class RunError(ValueError):
     """A run directory that cannot be used, with a sentence saying why."""
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `text` so that a reader finds the old file or the new one, and a full disk leaves the old one."""
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with staging.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(staging, path)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 class Run:

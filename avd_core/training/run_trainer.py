@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import errno
-import os
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -23,6 +21,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from avd_core.atomic_io import atomic_file, recover_folder, remove_leftovers
 from avd_core.config import PRESETS, ConfigError, ModelConfig, TrainConfig, usual
 from avd_core.data.clip_sets import DATASETS, official_videos
 from avd_core.data.datasets import ClipSource, FolderClips, SyntheticClips, UnlabelledClips, read_split
@@ -31,7 +30,7 @@ from avd_core.data.real_images import RealImages
 from avd_core.data.sampling import ClipSampler
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
-from avd_core.networks.checkpoint import CALIBRATION, CheckpointError, fingerprint, recover_folder
+from avd_core.networks.checkpoint import CALIBRATION, CheckpointError, fingerprint
 from avd_core.runs.run import Run, RunError
 from avd_core.training import distributed
 from avd_core.training.trainer import StepEvent, Trainer, TrainingError, calibrate, preview, whole_clip
@@ -91,8 +90,8 @@ class RunningTrainer:
             self.trainer.load_state(state)
         if self.leads:
             recover_folder(self.run.checkpoint)
-            for forgotten in self.run.folder.glob(".checkpoint.*"):  # by a kill in the middle of a save
-                shutil.rmtree(forgotten)
+            for path in (self.run.checkpoint, self.run.training_state):  # of a kill in the middle of a save
+                remove_leftovers(path)
             # A kill may have come between the two files of a save; `training.pt` is the one that counts.
             if saved and self._saved_fingerprint() != fingerprint(self.trainer.average.state_dict()):
                 self._save_checkpoint()
@@ -107,12 +106,8 @@ class RunningTrainer:
 
     def save(self) -> None:
         """Replaces what a resume needs, then `checkpoint/` by the averaged model of the same step."""
-        staging = self.run.training_state.with_name(".training.pt")
-        try:
+        with atomic_file(self.run.training_state) as staging:
             torch.save(self.trainer.state(), staging)
-            os.replace(staging, self.run.training_state)
-        finally:
-            staging.unlink(missing_ok=True)  # half a file on a full disk is of no use and in the way
         self._save_checkpoint()
 
     def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
@@ -228,9 +223,8 @@ class RunningTrainer:
         notes = PngInfo()
         notes.add_text("first", f"{rows[0].shape[0]}x{rows[0].shape[1]}")  # for who shows that clip alone
         path = self.run.previews / f"{step:06d}.png"
-        staging = path.with_suffix(".part")  # a page that looks just now must not find half a picture
-        Image.fromarray(sheet).save(staging, "PNG", pnginfo=notes)
-        os.replace(staging, path)
+        with atomic_file(path) as staging:  # a page that looks just now must not find half a picture
+            Image.fromarray(sheet).save(staging, "PNG", pnginfo=notes)
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
 
 

@@ -7,7 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from avd_core.atomic_io import OutputError, check_folder, staged_file, staged_folder, write_json
+from avd_core.atomic_io import (
+    OutputError,
+    atomic_folder,
+    check_folder,
+    recover_folder,
+    remove_leftovers,
+    staged_file,
+    staged_folder,
+    write_atomically,
+    write_json,
+)
 from avd_core.media.distilled_png import ImageError
 
 
@@ -106,3 +116,50 @@ def test_json_has_no_nan_no_infinity_and_no_numpy(tmp_path):
     assert back == {
         "nan": None, "deep": [[1.5, None], None], "array": [1.0, None], "number": 3, "none": None, "text": "модель",
     }  # fmt: skip
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "state.json"
+    write_atomically(path, "old")
+
+    def full_disk(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_folder_changes_whole_and_keeps_others_where_that_is_wanted(tmp_path, keep):
+    target = tmp_path / "deep" / "checkpoint"
+    target.mkdir(parents=True)
+    (target / "mine.txt").write_text("mine")
+    with atomic_folder(target, keep_others=keep) as staging:
+        (staging / "a.txt").write_text("a")
+        assert content(target) == {"mine.txt": "mine"}
+    assert content(target) == {"a.txt": "a"} | ({"mine.txt": "mine"} if keep else {})
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target) as staging:
+        (staging / "b.txt").write_text("b")
+        raise KeyboardInterrupt
+    assert "b.txt" not in content(target) and list(target.parent.iterdir()) == [target]
+
+
+def test_what_kills_leave_is_mended_and_removed(tmp_path):
+    target = tmp_path / "checkpoint[1]"
+    (tmp_path / ".checkpoint[1].old").mkdir()
+    (tmp_path / ".checkpoint[1].old" / "a.txt").write_text("a")
+    (tmp_path / ".checkpoint[1].0123.part").mkdir()
+    (tmp_path / ".checkpoint[1].4567.part").touch()
+    (tmp_path / ".checkpoint1.mine").touch()
+    recover_folder(target)
+    remove_leftovers(target)
+    assert content(tmp_path) == {"checkpoint[1]/a.txt": "a", ".checkpoint1.mine": ""}
+
+
+def test_a_long_name_in_any_script_still_has_a_passing_name(tmp_path):
+    with staged_file(tmp_path / ("動" * 80 + ".png")) as staging:
+        staging.write_text("done")
+    assert list(content(tmp_path).values()) == ["done"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from avd_core.atomic_io import recover_folder
 from avd_core.config import PRESETS
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
@@ -62,7 +63,7 @@ def test_a_failed_save_keeps_the_old_checkpoint(folder, monkeypatch):
 
 def test_a_kill_between_the_two_renames_is_mended(folder):
     folder.rename(folder.with_name(".mine.old"))
-    checkpoint.recover_folder(folder)
+    recover_folder(folder)
     assert AVD.from_pretrained(folder).config == PRESETS["tiny"]
 
 

@@ -24,9 +24,9 @@ from tests.tuning import WHO, asked, some_clips, waited, waited_for_steps
 # A page's queue and nothing else: starts what is next, again and again, until it is killed.
 SERVER = """
 import sys, time
-from avd_core.runs.registry import RunHome
+from avd_core.runs.registry import RunRegistry
 from avd_core.runs.run_queue import RunQueue
-queue = RunQueue(RunHome(sys.argv[1]))
+queue = RunQueue(RunRegistry(sys.argv[1]))
 while True:
     queue.advance()
     time.sleep(0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avd_core.runs.run import Run, RunError, write_atomically
+from avd_core.runs.run import Run, RunError
 
 
 def test_a_run_is_created_once(tmp_path):
@@ -32,17 +32,3 @@ def test_steps_after_the_saved_one_and_cut_lines_are_forgotten(tmp_path):
     run.forget_metrics_after(3)
     run.append_metrics({"step": 4})
     assert [line["step"] for line in run.metrics()] == [1, 2, 3, 4]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "state.json"
-    write_atomically(path, "old")
-
-    def full_disk(*_):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
