@@ -21,7 +21,7 @@ from app.services.deep_links import Choices, DeepLink
 from app.services.explorations import Explorations
 from app.services.finetuning import FinetuneService
 from app.services.history import History
-from avd_core import examples
+from avd_core.examples import scenes
 
 # How events run. A first picture never waits behind somebody's long work: each kind has a queue of its own.
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -120,9 +120,7 @@ class PageContext:
     def offer(self, classifiers: Iterable[str] = (), methods: Iterable[str] = ()) -> Choices:
         """What a link can ask for and a browser remember."""
         checkpoints = dict.fromkeys([self.checkpoint, *self.explorations.explorer.checkpoints()])
-        return Choices(
-            tuple(examples.SCENES), tuple(checkpoints), tuple(self.names), tuple(classifiers), tuple(methods)
-        )
+        return Choices(tuple(scenes.SCENES), tuple(checkpoints), tuple(self.names), tuple(classifiers), tuple(methods))
 
     def arrive(self, remembered: Any, offer: Choices, request: gr.Request) -> tuple[DeepLink, Updates]:
         """Somebody opens the page; what to open for them is in the updates, if it is not what everybody sees first.
@@ -138,7 +136,7 @@ class PageContext:
             updates[self.regrets] = gr.HTML(told, visible=True)
         usual = offer.classifiers[0], offer.methods[0]
         if arrival.query(offer) or (arrival.classifier, arrival.method) != usual:
-            clip, title = self.explorations.clip(arrival.example), examples.SCENES[arrival.example].title
+            clip, title = self.explorations.clip(arrival.example), scenes.SCENES[arrival.example].title
             window = {"start": arrival.start, "seconds": arrival.seconds, "whole": arrival.whole}
             look = {"checkpoint": arrival.checkpoint, "classifier": arrival.classifier, "method": arrival.method}
             updates[self.opening] = OpenRequest(clip, title, **window, **look)

@@ -29,8 +29,8 @@ import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
-from avd_core import examples
 from avd_core.config import PRESETS
+from avd_core.examples import scenes
 from avd_core.media import video, writer
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import CheckpointError
@@ -147,7 +147,7 @@ def clips_to_read(folder: Path) -> list[Path]:
     """The clips of `$AVD_DATA/clips`; where it is unset a short and a long one, rendered into `folder`."""
     if given := os.environ.get("AVD_DATA"):
         return sorted(path for path in Path(given, "clips").iterdir() if path.suffix.lower() in CLIP_SUFFIXES)
-    there = examples.render(next(iter(examples.SCENES)), frames=48, size=(240, 320), fps=24)
+    there = scenes.render(next(iter(scenes.SCENES)), frames=48, size=(240, 320), fps=24)
     four_seconds = np.concatenate([there, there[::-1]])
     return [
         writer.write_mp4(folder / f"rendered_{4 * times}s.mp4", np.tile(four_seconds, (times, 1, 1, 1)), 24)

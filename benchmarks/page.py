@@ -22,7 +22,7 @@ from typing import Any
 import av
 import numpy as np
 
-from avd_core import examples
+from avd_core.examples import scenes
 from scripts.screenshot import FLAGS, free_port, served
 from tests import chromium
 
@@ -136,7 +136,7 @@ def main(arguments: list[str]) -> int:
     print(f"{'waiting for':<34}{'median':>8}{'p95':>8}{'load':>8}", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        films = examples.write_examples(folder / "avd-examples")
+        films = scenes.write_examples(folder / "avd-examples")
         clips = [clip_like_a_phones(film, folder / f"{film.stem}-720p.mp4") for film in films[:CROWD]]
         own = {"GRADIO_SERVER_PORT": str(free_port()), "GRADIO_TEMP_DIR": temporary}
         with served(os.environ | own, folder / "log.txt") as url, sync_playwright() as playwright:

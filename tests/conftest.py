@@ -46,11 +46,11 @@ def data_dir() -> Path | None:
 @pytest.fixture(scope="session")
 def rendered_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An mp4 of two moving seconds that our own code renders (120 x 160, 12 frames a second)."""
-    from avd_core import examples
+    from avd_core.examples import scenes
     from avd_core.media import writer
 
-    name = next(iter(examples.SCENES))
-    frames = examples.render(name, seed=0, frames=24, size=(120, 160), fps=12)
+    name = next(iter(scenes.SCENES))
+    frames = scenes.render(name, seed=0, frames=24, size=(120, 160), fps=12)
     return writer.write_mp4(tmp_path_factory.mktemp("clips") / "rendered.mp4", frames, 12)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from app.render import fragments, stage, trimmer
 from app.services import exploration_view
 from app.services.result_store import KEEP_HOURS, ResultStore
-from avd_core import examples
 from avd_core.analysis.baselines import middle_frame
+from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.results import DEFAULT_METHOD, Exploration, ExploreRequest
 from avd_core.media import writer
@@ -66,7 +66,7 @@ class Explorations:
         # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
         self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.store.parent)
         self._clips = self.store.parent / "avd-examples"
-        self._rendering = {name: threading.Lock() for name in examples.SCENES}
+        self._rendering = {name: threading.Lock() for name in scenes.SCENES}
         self._rendered: dict[str, Path] = {}
         self._finished: dict[tuple[str, ExploreRequest], ExplorationView] = {}
 
@@ -132,13 +132,13 @@ class Explorations:
     def clip(self, name: str) -> Path:
         """An example clip; whoever asks first has it rendered, the others wait."""
         with self._rendering[name]:
-            (path,) = examples.write_examples(self._clips, [name])
+            (path,) = scenes.write_examples(self._clips, [name])
         self._rendered[name] = path
         return path
 
     def example_of(self, clip: Path) -> str | None:
         """Which example a clip is; None for a visitor's own."""
-        return clip.stem if clip.parent == self._clips and clip.stem in examples.SCENES else None
+        return clip.stem if clip.parent == self._clips and clip.stem in scenes.SCENES else None
 
     def open(self, title: str, request: ExploreRequest) -> Iterator[ExplorationView]:
         """A clip that is explored as an example where it is one, and else as `explore` does."""
@@ -148,13 +148,13 @@ class Explorations:
     @property
     def missing(self) -> int:
         """How many example clips are still to be rendered."""
-        return len(examples.SCENES) - len(self._rendered)
+        return len(scenes.SCENES) - len(self._rendered)
 
     def tiles(self) -> str:
         """The example clips as buttons; those not yet rendered without a picture."""
         addresses = {name: ResultStore.address(path) for name, path in self._rendered.copy().items()}
         return stage.tiles(
-            [(name, scene.title, scene.description, addresses.get(name)) for name, scene in examples.SCENES.items()]
+            [(name, scene.title, scene.description, addresses.get(name)) for name, scene in scenes.SCENES.items()]
         )
 
     def example(self, name: str, request: ExploreRequest, anew: bool = False) -> Iterator[ExplorationView]:
@@ -164,7 +164,7 @@ class Explorations:
         view = self._finished.get(key)
         if anew or view is None or self._is_outdated(view):
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
-            for view in self._steps(examples.SCENES[name].title, request, folder, request.clip):
+            for view in self._steps(scenes.SCENES[name].title, request, folder, request.clip):
                 if not view.result.complete:
                     yield view
             self._finished[key] = view

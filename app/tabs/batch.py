@@ -12,7 +12,7 @@ from app.context import LONG, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, 
 from app.render import batch as render
 from app.render import fragments
 from app.services.batches import Batch, carry_out
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.batch import BatchRequest, Gathered, Source, gather
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 from avd_core.media.archives import CLIP_SUFFIXES
@@ -160,7 +160,7 @@ class GalleryTab:
             yield shown | self._entry(open=True) | {self.slots["message"]: told}
 
     def _rendered(self) -> Gathered:
-        clips = [(self.context.explorations.clip(name), scene.title) for name, scene in examples.SCENES.items()]
+        clips = [(self.context.explorations.clip(name), scene.title) for name, scene in scenes.SCENES.items()]
         return Gathered(tuple(Source(clip, title) for clip, title in clips))
 
     def _shown(self, inspection: Batch, order: str, running: bool) -> Updates:

@@ -17,7 +17,7 @@ from app.context import EXPLORE, FIRST, QUIET, RESULT_KEPT, SESSION_EXPIRED, Pag
 from app.render import attribution, fragments, quality, realism, spectrum, stage, trimmer
 from app.services.explorations import ExplorationView, doing
 from app.services.result_store import KEEP_HOURS
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
 
 ID, TITLE = EXPLORE, "Explore"
@@ -69,7 +69,7 @@ class ExploreTab:
             self._open(anew=True)
         except ValueError as error:  # visitors are told the same
             log.error("No first example: %s", error)
-        for name in examples.SCENES:
+        for name in scenes.SCENES:
             self.explorations.clip(name)
 
     def _lay_out(self) -> None:
@@ -144,7 +144,7 @@ class ExploreTab:
     def _open(self, anew: bool = False) -> ExplorationView:
         """The example that a first visitor sees; whoever asks while it is being made waits for it."""
         with nullcontext() if anew else self.opening:
-            name = next(iter(examples.SCENES))
+            name = next(iter(scenes.SCENES))
             *_, view = self.explorations.example(
                 name, ExploreRequest(self.explorations.clip(name), self.checkpoint), anew
             )

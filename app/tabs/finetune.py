@@ -17,7 +17,7 @@ from app.render import finetune as render
 from app.render import fragments
 from app.services import auth
 from app.services.drafts import Draft
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.batch import Gathered, Source, gather
 from avd_core.media.archives import CLIP_SUFFIXES, ArchiveLimits
 from avd_core.runs.limits import LimitError
@@ -144,7 +144,7 @@ class FinetuneTab:
         yield from self._taken(lambda folder: gather(files or [], folder, limits), draft)
 
     def _on_examples(self, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
-        clips = ((self.context.explorations.clip(name), scene.title) for name, scene in examples.SCENES.items())
+        clips = ((self.context.explorations.clip(name), scene.title) for name, scene in scenes.SCENES.items())
         yield from self._taken(lambda _: Gathered(tuple(Source(clip, title) for clip, title in clips)), draft)
 
     def _taken(self, find: Callable[[Path], Gathered], draft: Draft | None) -> Iterator[Updates]:

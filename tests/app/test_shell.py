@@ -26,7 +26,7 @@ from app.services.result_store import ResultStore
 from app.shell import PageShell
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer, ExploreRequest
 from scripts.screenshot import free_port
 from tests.app.conftest import visitor
@@ -218,7 +218,7 @@ def test_zip_that_fails_is_told(wired: PageShell, view: ExplorationView, monkeyp
 
 def test_link_to_an_example_is_opened(wired: PageShell):
     context = wired.context
-    name = list(examples.SCENES)[1]
+    name = list(scenes.SCENES)[1]
     monkey = visitor("m", example=name, start="0.5", seconds="1", tab="nowhere")
     context.explorations.clip = lambda name: Path(name)  # not rendered for this
     arrival, updates = context.arrive({"visitor": SECRET}, context.offer(["net"], ["gradcam"]), monkey)

@@ -18,7 +18,7 @@ from app.services.explorations import Explorations, ExplorationView
 from app.services.result_store import KEEP_HOURS
 from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer, ExploreRequest
 from avd_core.media import video
 from tests.app.conftest import visitor
@@ -134,14 +134,14 @@ def test_looking_anew_touches_nothing_else(explorations: Explorations, view: Exp
 
 
 def test_example_is_explored_once(explorations: Explorations, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
-    name = next(iter(examples.SCENES))
+    name = next(iter(scenes.SCENES))
     request = ExploreRequest(explorations.clip(name), str(tiny_checkpoint))
     first = list(explorations.example(name, request))
     assert first[-1].result.complete and len(first) == 5
     again = list(explorations.example(name, request))
     assert len(again) == 1 and again[0] is first[-1]
     assert len(list(explorations.example(name, request, anew=True))) == 5
-    assert examples.SCENES[name].title in explorations.tiles() and "examples" in explorations.tiles()
+    assert scenes.SCENES[name].title in explorations.tiles() and "examples" in explorations.tiles()
 
 
 def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):

@@ -14,14 +14,14 @@ import pytest
 from playwright.sync_api import expect
 
 from app.ui import build_app, launch_options
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
 from scripts.screenshot import free_port
 from tests.app.browser.walking import FINISHED, look, opened, upload
 
 pytestmark = pytest.mark.browser
 
-SECOND = list(examples.SCENES)[1]
+SECOND = list(scenes.SCENES)[1]
 HERE = {"127.0.0.1", "localhost", "::1", "0.0.0.0"}
 
 
@@ -37,7 +37,7 @@ def shown(page, text: str) -> None:
 
 
 def test_link_opens_what_it_says_and_follows_what_is_shown(page, page_url: str, rendered_clip: Path):
-    title = examples.SCENES[SECOND].title
+    title = scenes.SCENES[SECOND].title
     opened(page, page_url, f"?example={SECOND}&start=0.5&seconds=1&utm=kept")
     shown(page, "0.5–1.5 s")
     expect(page.locator("#regrets")).to_be_hidden()
@@ -45,7 +45,7 @@ def test_link_opens_what_it_says_and_follows_what_is_shown(page, page_url: str, 
     page.wait_for_function("() => document.querySelector('#address [data-query]')")
     assert asked_for(page) == {"example": SECOND, "start": "0.5", "seconds": "1.0", "utm": "kept"}
     page.locator("[data-example]").first.click()
-    shown(page, examples.SCENES[next(iter(examples.SCENES))].title)
+    shown(page, scenes.SCENES[next(iter(scenes.SCENES))].title)
     page.wait_for_function("() => !location.search.includes('example')")
 
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -64,7 +64,7 @@ def test_link_opens_what_it_says_and_follows_what_is_shown(page, page_url: str, 
 
 def test_link_that_asks_in_vain_is_told_in_a_sentence(page, page_url: str):
     opened(page, page_url, "?example=%3Cb%3Enone%3C/b%3E&checkpoint=../../etc&start=nan&tab=nowhere")
-    shown(page, examples.SCENES[next(iter(examples.SCENES))].title)
+    shown(page, scenes.SCENES[next(iter(scenes.SCENES))].title)
     told = page.inner_text("#regrets")
     assert "“<b>none</b>”" in told and "“../../etc”" in told and "“nowhere”" in told and "part of the clip" in told
     page.get_by_role("button", name="Close this message").click()
@@ -114,7 +114,7 @@ def test_everything_is_one_click(page, page_url: str):
     opened(page, page_url)
     with page.expect_download() as download:
         page.get_by_role("button", name="Everything, ZIP").click()
-    assert download.value.suggested_filename == f"{next(iter(examples.SCENES))}-everything.zip"
+    assert download.value.suggested_filename == f"{next(iter(scenes.SCENES))}-everything.zip"
     with zipfile.ZipFile(download.value.path()) as archive:
         report = json.loads(archive.read("report.json"))
     assert f"{report['psnr']:.1f}" == page.inner_text(".restoration .figure b")
@@ -158,7 +158,7 @@ def test_settings_outlive_the_server(
 
     second, url = server(2)
     opened(page, url)
-    shown(page, examples.SCENES[next(iter(examples.SCENES))].title)
+    shown(page, scenes.SCENES[next(iter(scenes.SCENES))].title)
     expect(page.locator("#recognition")).to_contain_text("What action takes")
     expect(page.locator("#method input")).to_have_value("Grad-CAM++")
     expect(page.locator("#classifier input")).to_have_value("action")

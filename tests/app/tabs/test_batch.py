@@ -19,7 +19,7 @@ from app.context import PageContext
 from app.render import batch as render
 from app.services.explorations import Explorations
 from app.tabs.batch import GalleryTab
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.batch import BatchRequest, Source
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import read_distilled
@@ -161,7 +161,7 @@ def test_examples_are_there_for_whoever_has_no_clips(
 ):
     monkeypatch.setattr(tab.context.explorations, "clip", lambda name: rendered_clip)
     seen = {key: value for step in tab._on_examples(asked(tab, None), visitor("x")) for key, value in step.items()}
-    wanted = [escape(scene.title) for scene in examples.SCENES.values()]
+    wanted = [escape(scene.title) for scene in scenes.SCENES.values()]
     assert titles(seen[tab.slots["images"]]) == wanted and seen[tab.upload].visible
 
 

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from avd_core import examples
+from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.storyboard import panels
 from avd_core.explore.storyboard.panels import LENGTHS, SHORTEST, StoryboardError, StoryboardRequest, Windows
@@ -108,21 +108,21 @@ def test_a_slide_show_is_one_window_for_each_stretch_of_a_slide(tmp_path: Path):
 
 
 @pytest.fixture
-def scenes(data_dir: Path | None, tmp_path: Path) -> list[Path]:
+def shots(data_dir: Path | None, tmp_path: Path) -> list[Path]:
     """Clips of different scenes: a camera's, or where there are none, rendered ones."""
     if data_dir is None:
         paths = [tmp_path / f"{name}.mp4" for name in ("wave", "balloons", "jellyfish")]
         return [
-            writer.write_mp4(path, examples.render(path.stem, seed=0, frames=18, size=(120, 160), fps=12), 12)
+            writer.write_mp4(path, scenes.render(path.stem, seed=0, frames=18, size=(120, 160), fps=12), 12)
             for path in paths
         ]
     names = ["kitchen_peppers.mp4", "ucf101_WallPushups.avi", "ucf101_CricketShot.gif", "ucf101_ApplyEyeMakeup.avi"]
     return [data_dir / "clips" / name for name in names]
 
 
-def test_clips_glued_together_come_apart_where_they_were_glued(scenes: list[Path], tmp_path: Path):
-    glued = writer.join(scenes, tmp_path / "glued.mp4", size=112)
-    seams = np.cumsum([0.0] + [video.probe(part).seconds for part in scenes])[:-1]
+def test_clips_glued_together_come_apart_where_they_were_glued(shots: list[Path], tmp_path: Path):
+    glued = writer.join(shots, tmp_path / "glued.mp4", size=112)
+    seams = np.cumsum([0.0] + [video.probe(part).seconds for part in shots])[:-1]
     found = [window.start for window in windows(glued) if window.cut]
     assert found == pytest.approx(seams, abs=0.02)
 

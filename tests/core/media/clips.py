@@ -1,0 +1,148 @@
+"""Clips that tests make themselves, and how to read what is in them.
+
+Pictures carry their own number as a row of black and white blocks, which survives any codec, size and colour
+conversion here, so that a test can say which pictures it was given.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from avd_core.media import video
+
+CONTAINERS = {
+    "mp4": ("mp4", "libx264", "yuv420p"),
+    "mov": ("mov", "libx264", "yuv420p"),
+    "mpeg4.avi": ("avi", "mpeg4", "yuv420p"),
+    "h264.avi": ("avi", "libx264", "yuv420p"),
+    "mjpeg.avi": ("avi", "mjpeg", "yuvj420p"),
+    "h264.mkv": ("matroska", "libx264", "yuv420p"),
+    "ffv1.mkv": ("matroska", "ffv1", "yuv420p"),
+    "vp8.webm": ("webm", "libvpx", "yuv420p"),
+    "vp9.webm": ("webm", "libvpx-vp9", "yuv420p"),
+    "av1.webm": ("webm", "libsvtav1", "yuv420p"),
+    "hevc.mp4": ("mp4", "libx265", "yuv420p"),
+    "gif": ("gif", "gif", "rgb8"),
+    "ts": ("mpegts", "libx264", "yuv420p"),
+}
+
+OPTIONS = {
+    "libx265": {"x265-params": "log-level=none"},
+    "libsvtav1": {"preset": "12"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+}
+
+
+def numbered(number: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A grey picture with 8 blocks along its middle that spell `number` in binary."""
+    picture = np.full((height, width, 3), 128, np.uint8)
+    for bit in range(8):
+        left, right = width * bit // 8, width * (bit + 1) // 8
+        picture[height // 4 : 3 * height // 4, left:right] = 255 * (number >> bit & 1)
+    return picture
+
+
+def number_of(picture: np.ndarray) -> int:
+    height, width, _ = picture.shape
+    return sum(int(picture[height // 2, width * (2 * bit + 1) // 16].mean() > 128) << bit for bit in range(8))
+
+
+def numbers(clip: video.Clip) -> list[int]:
+    return [number_of(picture) for picture in clip.frames]
+
+
+def encode(
+    path: Path,
+    pictures,
+    *,
+    container: str = "mp4",
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    fps: int = 20,
+    times: list[int] | None = None,
+    options: dict[str, str] | None = None,
+    muxer: dict[str, str] | None = None,
+    prepare=lambda stream: None,
+    tag=lambda frame: None,
+    audio: bool = False,
+) -> Path:
+    """Encodes RGB pictures; `times` are in milliseconds and replace the constant rate."""
+    reformat = VideoReformatter()
+    with av.open(str(path), "w", format=container, options=muxer or {}) as output:
+        stream = output.add_stream(codec, rate=fps, options={**OPTIONS.get(codec, {}), **(options or {})})
+        stream.pix_fmt = pix_fmt
+        if times:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        sound = output.add_stream("aac", rate=8000, layout="mono") if audio else None
+        for i, picture in enumerate(pictures):
+            if not i:
+                stream.height, stream.width = picture.shape[:2]
+                prepare(stream)
+            frame = reformat.reformat(av.VideoFrame.from_ndarray(picture), format=pix_fmt)
+            tag(frame)
+            frame.pts = times[i] if times else i
+            frame.time_base = Fraction(1, 1000) if times else Fraction(1, fps)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+        if sound:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
+            samples.rate, samples.pts, samples.time_base = 8000, 0, Fraction(1, 8000)
+            output.mux(sound.encode(samples))
+            output.mux(sound.encode())
+    return path
+
+
+def counted(path: Path, count: int = 40, **how) -> Path:
+    return encode(path, (numbered(i) for i in range(count)), **how)
+
+
+def moving(fps: int, still: float, lively: float, after: float, *, height: int = 96, width: int = 128):
+    """A noisy still picture, in which for a while a block moves."""
+    rng = np.random.default_rng(0)
+    scene = rng.integers(60, 200, (height // 8, width // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    for i in range(round(fps * (still + lively + after))):
+        picture = scene.copy()
+        step = min(max(i - round(fps * still), 0), round(fps * lively))
+        left = step * 7 % (width - 32)
+        picture[32:64, left : left + 32] = [250, 40, 40]
+        yield picture
+
+
+PATCHES = [
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (255, 255, 255),
+    (0, 0, 0),
+    (200, 120, 90),
+    (60, 100, 40),
+    (30, 60, 140),
+]
+
+
+def patches(height: int, width: int) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    for i, colour in enumerate(PATCHES):
+        image[:, width * i // len(PATCHES) : width * (i + 1) // len(PATCHES)] = colour
+    return image
+
+
+def drift(image: np.ndarray) -> int:
+    """Largest error of a channel in the middle of a patch."""
+    height, width, _ = image.shape
+    middles = [image[height // 2, width * (2 * i + 1) // (2 * len(PATCHES))] for i in range(len(PATCHES))]
+    return int(np.abs(np.array(middles, int) - np.array(PATCHES)).max())
+
+
+def noisy(count: int):
+    """Numbered pictures with some noise, so that packets are large enough to be hit."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        picture = numbered(i, 96, 128).astype(int) + rng.integers(-40, 40, (96, 128, 3))
+        yield picture.clip(0, 255).astype(np.uint8)

@@ -1,0 +1,266 @@
+"""Only wanted groups of pictures are decoded, and damage never gives a wrong picture."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from avd_core.media import decoder, frame_transform, video
+from avd_core.media import index as frame_index
+from avd_core.media.container import Limits, VideoError
+from avd_core.media.video import probe, read_clip
+from avd_core.media.writer import transcode
+from tests.core.media.clips import CONTAINERS, OPTIONS, counted, encode, moving, noisy, numbered, numbers
+
+
+def index_of(path: Path) -> frame_index.Index:
+    return frame_index.read_index(path, Limits())
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "options"),
+    [
+        ("libx264", "mp4", {"g": "8", "bf": "3", "x264-params": "open-gop=1:keyint=8:min-keyint=8"}),
+        ("libx264", "avi", {"g": "8", "bf": "2"}),
+        ("libx264", "mpegts", {"g": "8", "bf": "2"}),
+        ("libx265", "matroska", {"x265-params": "log-level=none:keyint=8:min-keyint=8:open-gop=1:bframes=3"}),
+        ("mpeg4", "avi", {"g": "6", "bf": "2"}),
+        ("mpeg2video", "mpegts", {"g": "6", "bf": "2"}),
+        ("libvpx", "webm", {"g": "8", **OPTIONS["libvpx"]}),
+    ],
+)
+def test_skipping_groups_of_pictures_changes_nothing(tmp_path, monkeypatch, codec, container, options):
+    path = counted(tmp_path / "clip", 120, codec=codec, container=container, options=options)
+    fed = []
+    decode = decoder.Decoder.decode
+    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    for window in ({"whole": True, "frames": 5}, {"start": 4.5, "seconds": 1.0}, {"start": 5.9}):
+        fed.clear()
+        clip = read_clip(path, **window)
+        centres = clip.start + (np.arange(len(clip.frames)) + 0.5) * clip.seconds / len(clip.frames)
+        assert numbers(clip) == [int(centre * 20 + 1e-6) for centre in centres]
+        assert len(fed) < 90, "nothing was skipped"
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx265", {"x265-params": "log-level=none:keyint=200:scenecut=0"}),
+        ("mpeg4", {"g": "200", "sc_threshold": "1000000000", "qmin": "3", "qmax": "3"}),
+    ],
+)
+def test_false_keyframe_flags_cost_time_and_nothing_else(tmp_path, codec, options):
+    path = counted(tmp_path / "clip.mp4", 100, codec=codec, options=options)
+    assert sum(index_of(path).keys) == 1
+    # Without its table of keyframes, an MP4 says that every picture is one.
+    path.write_bytes(path.read_bytes().replace(b"stss", b"free"))
+    assert sum(index_of(path).keys) == 100
+    clip = read_clip(path, frames=3, start=4, seconds=0.6)
+    assert numbers(clip) == [82, 86, 90] and not clip.notes
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory) -> Path:
+    """Ten minutes, a keyframe every 10 s."""
+    pictures = [numbered(i, 48, 64) for i in range(250)]
+    return encode(
+        tmp_path_factory.mktemp("long") / "long.mp4",
+        (pictures[i % 250] for i in range(6000)),
+        fps=10,
+        options={"g": "100", "preset": "ultrafast", "x264-params": "scenecut=0"},
+    )
+
+
+def test_only_wanted_pictures_are_converted_and_only_their_groups_decoded(long_clip, monkeypatch):
+    converted, fed = [], []
+    convert, decode = frame_transform.Reformatter._convert, decoder.Decoder.decode
+    monkeypatch.setattr(
+        frame_transform.Reformatter, "_convert", lambda self, *a, **k: converted.append(1) or convert(self, *a, **k)
+    )
+    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    clip = read_clip(long_clip, start=595, seconds=4)
+    assert numbers(clip) == [int((595 + (i + 0.5) / 4) * 10 + 1e-6) % 250 for i in range(16)]
+    assert len(converted) == 16 and len(fed) <= 110
+    fed.clear()
+    read_clip(long_clip, frames=4, whole=True)
+    assert len(fed) <= 4 * 100, "a group of pictures without a wanted one was decoded"
+
+
+def test_long_clip_costs_no_memory(long_clip, tmp_path):
+    """The high-water mark of a process that reads and previews ten minutes, against one that reads a second."""
+    script = (
+        "import resource, sys; from avd_core.media import video, writer\n"
+        "video.read_clip(sys.argv[1], whole=True); writer.transcode(sys.argv[1], sys.argv[2], max_seconds=600)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    short = counted(tmp_path / "short.mp4", 10, fps=10)
+    peak = [
+        int(subprocess.check_output([sys.executable, "-c", script, str(path), str(tmp_path / "preview.mp4")]))
+        for path in (short, long_clip)
+    ]
+    decoded = 6000 * 48 * 64 * 3 // 2 // 1024
+    assert (peak[1] - peak[0]) / (1024 if sys.platform == "darwin" else 1) < decoded * 0.75 < 25_000
+    assert probe(tmp_path / "preview.mp4").seconds == pytest.approx(600, abs=0.2)
+
+
+@pytest.fixture(scope="module")
+def sound_files(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("sound")
+    return {
+        kind: encode(
+            folder / f"clip.{kind}",
+            noisy(60),
+            container=CONTAINERS[kind][0],
+            codec=CONTAINERS[kind][1],
+            pix_fmt=CONTAINERS[kind][2],
+            options={"g": "300"} | ({"qmin": "4", "qmax": "8"} if CONTAINERS[kind][1] == "mpeg4" else {}),
+            muxer={"movflags": "+faststart"} if kind == "mp4" else {},
+        )
+        for kind in ("mp4", "mpeg4.avi", "h264.mkv", "vp8.webm", "gif", "ts")
+    }
+
+
+def assert_sound_start(clip: video.Clip, *, until: float) -> None:
+    """The clip is the file's beginning, in order; only the last pictures before the fault may be missing."""
+    assert clip.start == 0 and 0.3 < clip.seconds <= until
+    wanted = [int(centre * 20 + 1e-6) for centre in (np.arange(16) + 0.5) * clip.seconds / 16]
+    assert numbers(clip)[:14] == wanted[:14]
+    assert all(want - 3 <= got <= want for got, want in zip(numbers(clip)[14:], wanted[14:], strict=True))
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mpeg4.avi", "h264.mkv", "vp8.webm", "gif", "ts"])
+def test_file_that_breaks_off_gives_what_comes_before(tmp_path, sound_files, kind):
+    content = sound_files[kind].read_bytes()
+    path = tmp_path / sound_files[kind].name
+    path.write_bytes(content[: len(content) * 6 // 10])
+    clip = read_clip(path, whole=True)
+    assert_sound_start(clip, until=2.2)
+    if kind != "ts":  # a transport stream announces nothing that could be missed
+        assert any("cut short" in note for note in clip.notes), clip.notes
+        assert any("cut short" in note for note in clip.source.notes)
+    assert probe(transcode(path, tmp_path / "preview.mp4")).seconds == pytest.approx(clip.seconds, abs=0.3)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mpeg4.avi", "h264.mkv", "gif"])
+def test_fault_in_the_middle_ends_the_clip(tmp_path, sound_files, kind):
+    with av.open(str(sound_files[kind])) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux() if packet.size]
+    content, (start, size) = bytearray(sound_files[kind].read_bytes()), packets[35]
+    content[start : start + size] = np.random.default_rng(0).bytes(size)
+    path = tmp_path / sound_files[kind].name
+    path.write_bytes(content)
+    clip = read_clip(path, whole=True)
+    assert_sound_start(clip, until=1.95)
+    assert any("damaged" in note or "cut short" in note for note in clip.notes), clip.notes
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9"])
+def test_no_picture_is_built_on_ruins(tmp_path, monkeypatch, codec):
+    """With many threads a decoder goes on for several pictures before it tells of a fault."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    options = {"libx264": {"bf": "0"}, "mpeg4": {"qmin": "4", "qmax": "8"}}.get(codec, {})
+    options = OPTIONS.get(codec, {}) | {"g": "300"} | options
+    path = encode(tmp_path / "clip.mkv", noisy(60), container="matroska", codec=codec, options=options)
+    intact = dict(zip(*timed(read_clip(path, frames=60, size=96)), strict=True))
+    with av.open(str(path)) as container:
+        start, size = [(packet.pos, packet.size) for packet in container.demux() if packet.size][30]
+    content = bytearray(path.read_bytes())
+    content[start + 4 : start + size] = bytes(size - 4)
+    path.write_bytes(content)
+    clip = read_clip(path, frames=60, size=96)
+    assert 1.2 < clip.seconds <= 1.55 and any("damaged at 1." in note for note in clip.notes)
+    for time, picture in zip(*timed(clip), strict=True):
+        assert np.array_equal(picture, intact[time]), time
+
+
+def timed(clip: video.Clip) -> tuple[list[float], np.ndarray]:
+    return [round(time, 3) for time in clip.times.tolist()], clip.frames
+
+
+def test_fault_at_the_start_leaves_the_rest(tmp_path):
+    path = encode(tmp_path / "clip.mp4", noisy(80), options={"g": "20", "bf": "0", "x264-params": "scenecut=0"})
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux() if packet.size]
+    content = bytearray(path.read_bytes())
+    for start, size in packets[2:6]:
+        content[start + 4 : start + size] = bytes(size - 4)
+    path.write_bytes(content)
+    clip = read_clip(path)
+    assert (clip.start, clip.seconds) == (1, pytest.approx(3)) and numbers(clip)[0] == 21
+    assert any("damaged at 0.1 s" in note for note in clip.notes)
+    assert probe(path).frames == 80
+
+
+def test_liveliest_window_that_cannot_be_decoded_gives_way(tmp_path):
+    path = encode(
+        tmp_path / "clip.mp4", moving(10, 9, 4, 0), fps=10, options={"g": "20", "bf": "0", "x264-params": "scenecut=0"}
+    )
+    assert read_clip(path).start > 8
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux() if packet.size]
+    content = bytearray(path.read_bytes())
+    for start, size in packets[70:]:
+        content[start + 4 : start + size] = bytes(size - 4)
+    path.write_bytes(content)
+    clip = read_clip(path)
+    assert (clip.start, clip.seconds) == (0, 4) and any("damaged" in note for note in clip.notes)
+    with pytest.raises(VideoError, match=r"from 9\.0 to 12\.0 s"):
+        read_clip(path, start=9, seconds=3)
+
+
+def test_blemished_pictures_are_better_than_none(tmp_path):
+    """A fault in the only keyframe: strictly, nothing of the file is sound."""
+    path = encode(tmp_path / "clip.mp4", noisy(40), options={"g": "300", "x264-params": "slices=4"})
+    with av.open(str(path)) as container:
+        start, size = next((packet.pos, packet.size) for packet in container.demux())
+    content = bytearray(path.read_bytes())
+    content[start + size - 300 : start + size] = bytes(300)
+    path.write_bytes(content)
+    clip = read_clip(path)
+    assert (clip.start, clip.seconds) == (0, 2) and len(set(numbers(clip))) > 10
+    assert any("blemished" in note for note in clip.notes)
+    assert probe(transcode(path, tmp_path / "preview.mp4")).seconds == pytest.approx(2, abs=0.1)
+
+
+def test_file_of_which_nothing_decodes(tmp_path):
+    path = counted(tmp_path / "clip.mp4", 20)
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux() if packet.size]
+    content = bytearray(path.read_bytes())
+    for start, size in packets:
+        content[start : start + size] = b"\xff" * size
+    path.write_bytes(content)
+    for way in (lambda: read_clip(path), lambda: probe(path), lambda: transcode(path, tmp_path / "out.mp4")):
+        with pytest.raises(VideoError, match="damaged"):
+            way()
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_random_damage_never_escapes_as_anything_else(tmp_path, sound_files):
+    """Every outcome of damage is a clip or a `VideoError`."""
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for kind, sound in sound_files.items():
+        content = np.frombuffer(sound.read_bytes(), np.uint8)
+        path = tmp_path / sound.name
+        for _ in range(12):
+            broken = content.copy()
+            hits = rng.integers(0, len(broken), int(rng.integers(1, 60)))
+            if rng.random() < 0.5:
+                hits = hits % 400  # headers
+            broken[hits] = rng.integers(0, 256, len(hits))
+            path.write_bytes(broken[: int(rng.integers(100, len(broken) + 1))].tobytes())
+            for way in (read_clip, partial(transcode, out=tmp_path / "out.mp4")):
+                try:
+                    way(path)
+                    outcomes.add((kind, "read"))
+                except VideoError:
+                    outcomes.add((kind, "refused"))
+    assert {verdict for _, verdict in outcomes} == {"read", "refused"}
