@@ -17,6 +17,7 @@ import gradio as gr
 
 from app.context import FIRST, PageContext
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
+from avd_core.media.window import Window
 from avd_core.media.writer import write_mp4
 
 NAMES = ("explore", "distill", "restore", "compare")
@@ -77,9 +78,8 @@ class Api:
 
         self._known("saliency method", cam, METHODS)
         self._known("classifier", classifier, self.explorations.explorer.classifiers())
-        request = ExploreRequest(
-            Path(clip), self._checkpoint(checkpoint), start, seconds, whole, classifier, cam, target or None
-        )
+        window = Window(start, seconds, whole)
+        request = ExploreRequest(clip, self._checkpoint(checkpoint), window, classifier, cam, target or None)
         result = self.explorations.explorer.explore(request)
         files = result.save(self.explorations.store.folder())
         return *map(str, (files.distilled, files.restored, files.comparison, files.cam)), result.report()
@@ -97,8 +97,8 @@ class Api:
         Returns:
             The PNG that /restore plays, and the facts: checkpoint, fingerprint, frames, size, fps, window, notes.
         """
-        window = {"start": start, "seconds": seconds, "whole": whole}
-        made = self.explorations.explorer.distill(Path(clip), checkpoint=self._checkpoint(checkpoint), **window)
+        window = Window(start, seconds, whole)
+        made = self.explorations.explorer.distill(clip, checkpoint=self._checkpoint(checkpoint), window=window)
         path = made.save(self.explorations.store.folder() / "distilled.png")
         said = _said(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
         return str(path), said | {
@@ -141,7 +141,7 @@ class Api:
         self._known("classifier", classifier, explorer.classifiers())
         names = [name.strip() for name in (checkpoints or "").split(",") if name.strip()] or explorer.checkpoints()
         asked = tuple(self._checkpoint(name) for name in names)
-        request = CompareRequest(Path(clip), asked, start, seconds, whole, classifier, self._checkpoint(judge))
+        request = CompareRequest(Path(clip), asked, Window(start, seconds, whole), classifier, self._checkpoint(judge))
         *_, comparison = compare(explorer, request)
         folder = comparison.save(self.explorations.store.folder() / "comparison")
         everything = shutil.make_archive(str(folder.with_name("everything")), "zip", folder)

@@ -22,6 +22,7 @@ from app.services.explorations import Explorations
 from app.services.finetuning import FinetuneService
 from app.services.history import History
 from avd_core.examples import scenes
+from avd_core.media.window import MOST_MOTION, Window
 
 # How events run. A first picture never waits behind somebody's long work: each kind has a queue of its own.
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -56,8 +57,7 @@ class OpenRequest:
     Attributes:
         clip: a video file that stays where it is.
         title: its name for people.
-        start: where the window begins, in seconds; with `seconds`, its length. None: the part with the most motion.
-        whole: take the whole clip.
+        window: the part of it.
         checkpoint: None is the one chosen in Explore.
         classifier: likewise.
         method: likewise, a key of `saliency.METHODS`.
@@ -65,9 +65,7 @@ class OpenRequest:
 
     clip: Path
     title: str
-    start: float | None = None
-    seconds: float | None = None
-    whole: bool = False
+    window: Window = MOST_MOTION
     checkpoint: str | None = None
     classifier: str | None = None
     method: str | None = None
@@ -137,9 +135,8 @@ class PageContext:
         usual = offer.classifiers[0], offer.methods[0]
         if arrival.query(offer) or (arrival.classifier, arrival.method) != usual:
             clip, title = self.explorations.clip(arrival.example), scenes.SCENES[arrival.example].title
-            window = {"start": arrival.start, "seconds": arrival.seconds, "whole": arrival.whole}
-            look = {"checkpoint": arrival.checkpoint, "classifier": arrival.classifier, "method": arrival.method}
-            updates[self.opening] = OpenRequest(clip, title, **window, **look)
+            look = (arrival.checkpoint, arrival.classifier, arrival.method)
+            updates[self.opening] = OpenRequest(clip, title, arrival.window, *look)
         return arrival, updates
 
     @property

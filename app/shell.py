@@ -61,7 +61,7 @@ class PageShell:
         self.context.recents.keep(str(request.session_hash), view)
         asked = view.result.request
         example = self.context.explorations.example_of(asked.clip)
-        arrival = DeepLink(example, asked.checkpoint, asked.start, asked.seconds, asked.whole)
+        arrival = DeepLink(example, asked.checkpoint, asked.window)
         updates = {
             self.address: shell.address(arrival.query(self.context.offer()), own=example is None),
             self.recent: self._strip(request, view),

@@ -14,6 +14,7 @@ from app.render import fragments
 from app.services import auth
 from app.services.compute import ComputeBackends
 from app.services.finetuning import RunView
+from avd_core.media.window import Window
 from avd_core.runs.registry import RunRecord, owner_of
 
 TICK = 1.5  # seconds between two looks at a run
@@ -144,7 +145,7 @@ class RunsPanel:
             name, clip = self.tuning.offer(ticket), self.tuning.judged_clips(ticket)[0]
         except Exception as error:
             return {self.message: message(error, "")}
-        opening = OpenRequest(clip.clip, clip.title, whole=True, checkpoint=name, classifier=self.tuning.head(ticket))
+        opening = OpenRequest(clip.clip, clip.title, Window(whole=True), name, self.tuning.head(ticket))
         mine = self.tuning.checkpoints(owner_of(secret))
         return self.context.open(opening) | {self.context.mine: mine, self.message: ""}
 

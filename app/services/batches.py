@@ -73,7 +73,7 @@ class Batch:
         if not 0 <= number < len(self.rows) or self.rows[number].problem is not None:
             raise ValueError("There is no such clip in this gallery.")
         source, request = self.rows[number].source, self.request
-        return OpenRequest(source.clip, source.title, whole=request.whole, checkpoint=request.checkpoint)
+        return OpenRequest(source.clip, source.title, request.window, request.checkpoint)
 
 
 def carry_out(explorer: Explorer, request: BatchRequest, skipped: tuple[str, ...], folder: Path) -> Iterator[Batch]:

@@ -90,9 +90,7 @@ def wanted(view: ExplorationView, explorer: Explorer, classifier: str, mine: Seq
     """The comparison of what Explore shows: its clip and window, and every checkpoint at hand, `mine` too."""
     shown = view.result.request
     checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints(), *mine])
-    return CompareRequest(
-        shown.clip, tuple(checkpoints), shown.start, shown.seconds, shown.whole, classifier=classifier
-    )
+    return CompareRequest(shown.clip, tuple(checkpoints), shown.window, classifier)
 
 
 def carry_out(explorer: Explorer, request: CompareRequest, title: str, folder: Path) -> Iterator[Compared]:

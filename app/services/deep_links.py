@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest
+from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD
+from avd_core.media.window import MOST_MOTION, Window
 
 LONGEST = 60  # characters of a stranger's word that are said back
 
@@ -35,9 +36,7 @@ class DeepLink:
     Attributes:
         example: the example clip; None is the visitor's own.
         checkpoint: the weights.
-        start: where the window begins in seconds, with `seconds` its length; None is the part with the most motion.
-        seconds: see `start`.
-        whole: the whole clip is the window.
+        window: the part of the clip.
         tab: the tab that is open.
         classifier: remembered.
         method: remembered, a key of `saliency.METHODS`.
@@ -46,9 +45,7 @@ class DeepLink:
 
     example: str | None
     checkpoint: str
-    start: float | None = None
-    seconds: float | None = None
-    whole: bool = False
+    window: Window = MOST_MOTION
     tab: str = ""
     classifier: str = DEFAULT_CLASSIFIER
     method: str = DEFAULT_METHOD
@@ -58,7 +55,8 @@ class DeepLink:
         """The link's query: what differs from a first visit; of one's own clip neither name nor window."""
         asked: dict[str, Any] = {}
         if self.example is not None:
-            window = {"whole": 1} if self.whole else {"start": self.start, "seconds": self.seconds}
+            start, seconds = self.window.start, self.window.seconds
+            window = {"whole": 1} if self.window.whole else {"start": start, "seconds": seconds}
             asked = {"example": self.example, **window}
             if self.example == _first(offer.examples) and not any(window.values()):
                 asked = {}
@@ -98,18 +96,15 @@ def arrive(query: Mapping[str, str], remembered: Any, offer: Choices) -> DeepLin
         method=kept("method", offer.methods),
     )
     try:
-        arrival = replace(arrival, **_window(query))
+        arrival = replace(arrival, window=_window(query))
     except ValueError:
         regrets.append("The link asks for a part of the clip that cannot be.")
     return replace(arrival, regrets=tuple(regrets))
 
 
-def _window(query: Mapping[str, str]) -> dict[str, Any]:
-    window: dict[str, Any] = {key: float(query[key]) for key in ("start", "seconds") if key in query}
-    if query.get("whole", "0") not in ("0", ""):
-        window["whole"] = True
-    ExploreRequest("any", **window)  # says no to what contradicts itself, to what is no number and to what has no end
-    return window
+def _window(query: Mapping[str, str]) -> Window:
+    start, seconds = (float(query[key]) if key in query else None for key in ("start", "seconds"))
+    return Window(start, seconds, query.get("whole", "0") not in ("0", ""))
 
 
 def _first(known: Collection[str]) -> str:

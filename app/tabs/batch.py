@@ -16,6 +16,7 @@ from avd_core.examples import scenes
 from avd_core.explore.batch import BatchRequest, Gathered, Source, gather
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 from avd_core.media.archives import CLIP_SUFFIXES
+from avd_core.media.window import Window
 
 ID, TITLE = "gallery", "Inspect many"
 PICK = """element.addEventListener("click", (event) => {
@@ -147,7 +148,8 @@ class GalleryTab:
         try:
             folder = self.context.explorations.store.folder()
             found = find(folder)
-            ask = BatchRequest(found.sources, values[self.checkpoint], values[self.classifier], values[self.whole])
+            window = Window(whole=values[self.whole])
+            ask = BatchRequest(found.sources, values[self.checkpoint], values[self.classifier], window)
             for inspection in carry_out(self.explorer, ask, found.skipped, folder):
                 running = self.turns.get(request.session_hash) is mine
                 yield self._shown(inspection, order, running)

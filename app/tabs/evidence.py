@@ -18,6 +18,7 @@ from app.services.result_store import ResultStore
 from avd_core.evidence import published
 from avd_core.evidence.from_zip import CLIPS_FOLDER, own_evidence
 from avd_core.evidence.writers import write
+from avd_core.media.window import Window
 
 ID, TITLE = "evidence", "Evidence"
 OWN = "own"  # among the reports' names: the one this visitor made
@@ -190,7 +191,7 @@ class EvidenceTab:
                 if report == OWN
                 else fragments.problem("This clip is not here.", "")
             }
-        return self.context.open(OpenRequest(clip, Path(str(event.clip)).name, whole=True)) | {
+        return self.context.open(OpenRequest(clip, Path(str(event.clip)).name, Window(whole=True))) | {
             self.slots["message"]: ""
         }
 

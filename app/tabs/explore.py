@@ -209,9 +209,8 @@ class ExploreTab:
         opening, mine, view = values[self.context.opening], values[self.context.mine], values[self.view]
         model = opening.checkpoint or values[self.model]
         classifier, method = values[self.look.classifier], values[self.look.method]
-        window = {"start": opening.start, "seconds": opening.seconds, "whole": opening.whole}
-        look = {"classifier": opening.classifier or classifier, "cam": opening.method or method}
-        ask = ExploreRequest(opening.clip, model, **window, **look)
+        look = (opening.classifier or classifier, opening.method or method)
+        ask = ExploreRequest(opening.clip, model, opening.window, *look)
         choices = self.context.checkpoints([*mine, model])
         yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
         yield from self._explored(self.explorations.open(opening.title, ask), view, request)
@@ -235,8 +234,8 @@ class ExploreTab:
     ) -> Iterator[Updates]:
         """The same part by another checkpoint."""
         ask = view and view.result.request
-        window = {"start": ask.start, "seconds": ask.seconds, "whole": ask.whole} if ask else {}
-        yield from self._again(view, request, checkpoint=model, classifier=classifier, cam=method, **window)
+        window = ask and ask.window
+        yield from self._again(view, request, checkpoint=model, window=window, classifier=classifier, cam=method)
 
     def _again(self, view: ExplorationView | None, request: gr.Request, **asked: Any) -> Iterator[Updates]:
         if view is None:

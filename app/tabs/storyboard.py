@@ -17,6 +17,7 @@ from app.services.result_store import KEEP_HOURS
 from app.services.storyboards import REEL_TITLE, Example, Shown, Video, growing, pieces
 from avd_core.explore.storyboard.files import is_zip, read_strip, save
 from avd_core.explore.storyboard.panels import LENGTHS, MAX_SECONDS, MAX_WINDOWS, Playback, StoryboardRequest
+from avd_core.media.window import Window
 
 ID, TITLE = "storyboard", "Storyboard"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".zip"]
@@ -167,7 +168,7 @@ class StoryboardTab:
             words = fragments.problem("The strip is not finished yet.", "Its windows open in Explore once it is.")
             return {self.slots["message"]: words}
         entry = shown.board.entries[number - 1]
-        opening = OpenRequest(shown.video.path, shown.video.title, start=entry.start, seconds=entry.seconds)
+        opening = OpenRequest(shown.video.path, shown.video.title, Window(entry.start, entry.seconds))
         return self.context.open(opening)
 
     # What handlers answer -------------------------------------------------------------------------------------

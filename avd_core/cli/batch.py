@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from avd_core.explore.explorer import Explorer
     from avd_core.media.archives import ArchiveLimits
     from avd_core.media.distilled_png import save_distilled
+    from avd_core.media.window import Window
 
     check_folder(args.out)
     status, rows = 0, []
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         found = gather(args.clips, unpacked, ArchiveLimits(max_files=100_000, max_entries=200_000))
         for sentence in found.skipped:
             status = complain(args.command, sentence)
-        request = BatchRequest(found.sources, args.checkpoint, args.classifier, args.whole)
+        request = BatchRequest(found.sources, args.checkpoint, args.classifier, Window(whole=args.whole))
         names = output_names([Path(source.title) for source in found.sources], ".png")
         for row, name in zip(inspect(Explorer(), request), names, strict=True):
             rows.append(replace(row, image=None))

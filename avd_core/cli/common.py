@@ -7,6 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from avd_core.media.window import Window
 
 CLASSIFIER = {"default": "mobilenet_v2", "metavar": "NAME", "help": "default: mobilenet_v2"}
 
@@ -43,6 +47,13 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=float, metavar="S", help="where the window begins, in seconds")
     parser.add_argument("--seconds", type=float, metavar="S", help="its length (default: the 4 s that move most)")
     parser.add_argument("--whole", action="store_true", help="the whole clip as the window")
+
+
+def window_of(args: argparse.Namespace) -> Window:
+    """The window that was chosen; raises VideoError where there is none like it."""
+    from avd_core.media.window import Window
+
+    return Window(args.start, args.seconds, args.whole)
 
 
 def each(args: argparse.Namespace, work: Callable[..., None], *inputs: Sequence) -> int:

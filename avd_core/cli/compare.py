@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from avd_core.cli.common import CLASSIFIER, add_window, path
+from avd_core.cli.common import CLASSIFIER, add_window, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +27,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoints = args.checkpoints or explorer.checkpoints()
     for checkpoint in checkpoints:  # one that was named and cannot be had is an error, before any work
         explorer.warm_up(checkpoint)
-    window = {"start": args.start, "seconds": args.seconds, "whole": args.whole}
-    request = CompareRequest(args.clip, tuple(checkpoints), **window, classifier=args.classifier)
+    request = CompareRequest(args.clip, tuple(checkpoints), window_of(args), args.classifier)
     *_, comparison = compare(explorer, request)
     comparison.save(args.out)
     notes = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from avd_core.cli.common import add_checkpoint_and_window, check_suffix, each, output_names, path
+from avd_core.cli.common import add_checkpoint_and_window, check_suffix, each, output_names, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,7 @@ def run(args: argparse.Namespace) -> int:
     explorer.warm_up(args.checkpoint)
 
     def work(clip: Path, name: str) -> None:
-        distilled = explorer.distill(
-            clip, checkpoint=args.checkpoint, start=args.start, seconds=args.seconds, whole=args.whole
-        )
+        distilled = explorer.distill(clip, checkpoint=args.checkpoint, window=window_of(args))
         target = args.out / name if name else args.out
         with staged_file(target) as staging:
             distilled.save(staging)

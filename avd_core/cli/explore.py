@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, each, output_names, path
+from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, each, output_names, path, window_of
 
 if TYPE_CHECKING:
     from avd_core.explore.results import Exploration, Faithfulness, SavedExploration
@@ -37,18 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"There is no saliency method {args.cam!r}; there are {', '.join(METHODS)}.")
     names = output_names(args.clips) if len(args.clips) > 1 else [""]
     classifier = with_labels(args.classifier, args.labels) if args.labels else args.classifier
-    requests = [
-        ExploreRequest(
-            clip=clip,
-            checkpoint=args.checkpoint,
-            start=args.start,
-            seconds=args.seconds,
-            whole=args.whole,
-            classifier=classifier,
-            cam=args.cam,
-        )
-        for clip in args.clips
-    ]
+    requests = [ExploreRequest(clip, args.checkpoint, window_of(args), classifier, args.cam) for clip in args.clips]
     check_folder(args.out)
     explorer = Explorer()
     explorer.warm_up(args.checkpoint, classifier)

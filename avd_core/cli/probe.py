@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, path
+from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seed < 0:
         raise CommandError(f"--seed is {args.seed}; it must be 0 or more.")
-    request = ExploreRequest(args.clip, args.checkpoint, args.start, args.seconds, args.whole)
+    request = ExploreRequest(args.clip, args.checkpoint, window_of(args))
     check_folder(args.out)
     explorer = Explorer()
     explorer.warm_up(args.checkpoint, args.classifier)

@@ -20,6 +20,7 @@ from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, Exp
 from avd_core.media.archives import CLIP_SUFFIXES, DEFAULT_LIMITS, ArchiveError, ArchiveLimits, unpack_clips
 from avd_core.media.container import shown_name
 from avd_core.media.distilled_png import DistilledInfo
+from avd_core.media.window import MOST_MOTION, Window
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Prediction
@@ -55,12 +56,12 @@ class Gathered:
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """Clips, and how to look at them; the fields are those of `ExploreRequest`."""
+    """Clips, and how to look at each of them; the fields are those of `ExploreRequest`."""
 
     sources: tuple[Source, ...]
     checkpoint: str = DEFAULT_CHECKPOINT
     classifier: str = DEFAULT_CLASSIFIER
-    whole: bool = False
+    window: Window = MOST_MOTION
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
 
 
 def _look(explorer: Explorer, request: BatchRequest, source: Source) -> Inspected:
-    ask = ExploreRequest(source.clip, request.checkpoint, whole=request.whole, classifier=request.classifier)
+    ask = ExploreRequest(source.clip, request.checkpoint, request.window, request.classifier)
     # Where the classifier looks is for the clip that is opened.
     seen = next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
     return Inspected(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avd_core.explore.results import DEFAULT_CLASSIFIER, Exploration, ExploreRequest
+from avd_core.media.window import Window
 from avd_core.runs.run import Run
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def judge(
 
 
 def _looked(explorer: Explorer, clip: Path, checkpoint: str, classifier: str) -> Exploration:
-    ask = ExploreRequest(clip, checkpoint, whole=True, classifier=classifier)
+    ask = ExploreRequest(clip, checkpoint, Window(whole=True), classifier)
     return next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,10 @@ from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import plain_json, staged_folder, write_json
 from avd_core.classifiers.loading import Prediction
 from avd_core.evidence.protocols.agreement import TOP
-from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER
 from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
 from avd_core.media.video import Clip, read_clip
+from avd_core.media.window import MOST_MOTION, Window
 from avd_core.media.writer import write_mp4
 from avd_core.networks.checkpoint import CheckpointError
 
@@ -57,23 +58,20 @@ class CompareRequest:
     Attributes:
         clip: the video file.
         checkpoints: whose images stand beside the other representations: bundled names, folders, Hub repo ids.
-        start, seconds, whole: the window, as in `ExploreRequest`.
+        window: the part of the clip.
         classifier: which image classifier looks at all of them.
         judge: the checkpoint whose critic does, and whose number of frames and size the still ones are made at.
     """
 
     clip: Path
     checkpoints: tuple[str, ...] = (DEFAULT_CHECKPOINT,)
-    start: float | None = None
-    seconds: float | None = None
-    whole: bool = False
+    window: Window = MOST_MOTION
     classifier: str = DEFAULT_CLASSIFIER
     judge: str = DEFAULT_CHECKPOINT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clip", Path(self.clip))
         object.__setattr__(self, "checkpoints", tuple(dict.fromkeys(map(str, self.checkpoints))))
-        ExploreRequest(self.clip, start=self.start, seconds=self.seconds, whole=self.whole)  # refuses bad windows
 
 
 @dataclass(frozen=True)
@@ -253,8 +251,7 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
         ValueError: a subclass whose message a person can act on: the clip, the judge or the classifier.
     """
     judge, looker = explorer.lease_model(request.judge), explorer.borrow_classifier(request.classifier)
-    window = {"start": request.start, "seconds": request.seconds, "whole": request.whole}
-    clip = _read(request.clip, judge.model, window)
+    clip = _read(request.clip, judge.model, request.window)
     names = [(name, Path(name).name) for name in request.checkpoints] + [(name, TITLES[name]) for name in DISTILLERS]
     comparison = Comparison(
         request, clip, tuple(names), looker.model.name, len(looker.model.labels), looker.model.notice, notes=clip.notes
@@ -283,8 +280,8 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
         yield comparison
 
 
-def _read(path: Path, model: AVD, window: dict[str, Any]) -> Clip:
-    return read_clip(path, frames=model.config.frames, size=model.config.size, **window)
+def _read(path: Path, model: AVD, window: Window) -> Clip:
+    return read_clip(path, frames=model.config.frames, size=model.config.size, **asdict(window))
 
 
 def _still(name: str, clip: Clip) -> Row:
@@ -297,8 +294,7 @@ def _distilled(explorer: Explorer, name: str, clip: Clip, judge: AVD) -> Row:
     loaded = explorer.lease_model(name)
     model, notes = loaded.model, ()
     if (model.config.frames, model.config.size) != (judge.config.frames, judge.config.size):
-        window = {"start": clip.start, "seconds": clip.seconds}
-        clip = _read(clip.source.path, model, window)
+        clip = _read(clip.source.path, model, Window(clip.start, clip.seconds))
         notes = (
             f"Works on {model.config.frames} frames at {model.config.size} pixels of the same window; "
             "its restoration is measured there.",

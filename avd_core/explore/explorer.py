@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -46,6 +46,7 @@ from avd_core.explore.storyboard.panels import StoryboardMaker, StoryboardReques
 from avd_core.explore.time_probe import Play, TimeProbe, time_plays
 from avd_core.media.distilled_png import DistilledInfo, fit_to_model, read_distilled
 from avd_core.media.video import Clip, read_clip
+from avd_core.media.window import Window
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
@@ -173,9 +174,7 @@ class Explorer:
                 request.clip,
                 frames=model.config.frames,
                 size=model.config.size,
-                start=request.start,
-                seconds=request.seconds,
-                whole=request.whole,
+                **asdict(request.window),
             )
         exploration = Exploration(request, clip, model.name, model.fingerprint, clock.seconds)
         yield exploration
@@ -210,12 +209,10 @@ class Explorer:
         clip: str | Path,
         *,
         checkpoint: str = DEFAULT_CHECKPOINT,
-        start: float | None = None,
-        seconds: float | None = None,
-        whole: bool = False,
+        window: Window | None = None,
     ) -> Distilled:
-        """Makes one image of a clip; raises as `explore` does."""
-        request = ExploreRequest(Path(clip), checkpoint, start, seconds, whole)
+        """Make one image of a clip; raises as `explore` does."""
+        request = ExploreRequest(clip, checkpoint, window)
         ready = next(step for step in self.explore_steps(request) if step.distilled is not None)
         return Distilled(ready.clip, ready.distilled, ready.info)
 

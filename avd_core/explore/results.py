@@ -9,7 +9,6 @@ Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from avd_core.analysis.metrics import Quality
 from avd_core.atomic_io import plain_json, staged_folder, write_json
 from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
 from avd_core.media.video import Clip
+from avd_core.media.window import Window
 from avd_core.media.writer import write_mp4
 
 if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
@@ -37,38 +37,46 @@ class RequestError(ValueError):
     """A request that contradicts itself, with a sentence saying how."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ExploreRequest:
     """One clip, and how to look at it.
+
+    The window can be given as such, or by `start`, `seconds` and `whole`.
 
     Attributes:
         clip: the video file.
         checkpoint: a bundled name, a folder, or a Hub repo id.
-        start: where the window begins, in seconds; None lets the reader choose.
-        seconds: its length; None lets the reader choose.
-        whole: take the whole clip as the window.
+        window: the part of the clip.
         classifier: which image classifier looks at the distilled image.
         cam: the saliency method, a key of `saliency.METHODS`.
         target: the class that saliency explains; None is the classifier's first choice.
+
+    Raises:
+        VideoError: there is no such window.
     """
 
     clip: Path
-    checkpoint: str = DEFAULT_CHECKPOINT
-    start: float | None = None
-    seconds: float | None = None
-    whole: bool = False
-    classifier: str = DEFAULT_CLASSIFIER
-    cam: str = DEFAULT_METHOD
-    target: str | None = None
+    checkpoint: str
+    window: Window
+    classifier: str
+    cam: str
+    target: str | None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "clip", Path(self.clip))
-        if self.whole and (self.start is not None or self.seconds is not None):
-            raise RequestError("The whole clip leaves no window to choose: give either whole or start and seconds.")
-        if self.start is not None and not 0 <= self.start < math.inf:
-            raise RequestError(f"The window starts at {self.start} s; it must start at 0 s or later.")
-        if self.seconds is not None and not 0 < self.seconds < math.inf:
-            raise RequestError(f"The window is {self.seconds} s long; it must be longer than 0 s.")
+    def __init__(
+        self,
+        clip: str | Path,
+        checkpoint: str = DEFAULT_CHECKPOINT,
+        window: Window | None = None,
+        classifier: str = DEFAULT_CLASSIFIER,
+        cam: str = DEFAULT_METHOD,
+        target: str | None = None,
+        **bounds: Any,
+    ) -> None:
+        if window is not None and bounds:
+            raise TypeError(f"give either window or {', '.join(bounds)}")
+        values = (Path(clip), checkpoint, window or Window(**bounds), classifier, cam, target)
+        for field, value in zip(dataclasses.fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def take(
     return taken, holes
 
 
-class Window(NamedTuple):
+class DecodedWindow(NamedTuple):
     """Frames at the bin centres of the window that begins at `begin` and lasts `length` seconds.
 
     `fault` is the time of the first fault met on the way, or None.
@@ -190,7 +190,7 @@ def take_window(
     keep: Callable[[av.VideoFrame], object],
     *,
     tolerant: bool = False,
-) -> Window | None:
+) -> DecodedWindow | None:
     """Takes `count` frames at the bin centres of a window, shortened to what comes before a fault in it.
 
     If next to nothing comes before the fault, what comes after it is taken; None if nothing can be decoded.
@@ -201,7 +201,7 @@ def take_window(
         taken, holes = take(index, limits, centres, keep, tolerant=tolerant)
         faults += [since for since, _ in holes]
         if all(taken):
-            return Window(taken, begin, length, min(faults, default=None))
+            return DecodedWindow(taken, begin, length, min(faults, default=None))
         spans, at, end = [], begin, begin + length
         for since, until in [*holes, (end, math.inf)]:
             if min(since, end) > at + 0.001:

@@ -13,15 +13,15 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, opened, shown_name
-from avd_core.media.decoder import WORTHWHILE, Decoder, Window, nothing_decodes, take_window
+from avd_core.media.decoder import WORTHWHILE, DecodedWindow, Decoder, nothing_decodes, take_window
 from avd_core.media.frame_transform import Fit, Shape
 from avd_core.media.index import Index, read_index
+from avd_core.media.window import Window
 
 __all__ = ["Clip", "Limits", "VideoError", "VideoInfo", "probe", "read_clip"]
 
@@ -127,8 +127,9 @@ def read_clip(
     """
     check_count("frames", frames, 1, 256)
     check_count("size", size, 8, 1024)
+    wanted = Window(start, seconds, whole)
     index = read_index(path, limits)
-    begin, length, notes = _window(index, start, seconds, whole)
+    begin, length, notes = _bounds(index, wanted)
     fit = Fit(index, 8 * round(size / 8), limits)
     movable = start is None and not whole  # nobody asked for just this window
     window, damage = _take_what_plays(index, limits, begin, length, frames, fit, movable)
@@ -155,16 +156,10 @@ def read_clip(
     )
 
 
-def _window(index: Index, start: float | None, seconds: float | None, whole: bool) -> tuple[float, float, list[str]]:
-    """The window asked for, as (start, seconds, notes)."""
-    end = index.seconds
-    for name, value in (("start", start), ("length", seconds)):
-        number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-        if value is not None and not number:
-            raise VideoError(f"The {name} of the window must be a number of seconds, not {value!r}.")
-    if whole and (start is not None or seconds is not None):
-        raise VideoError("Choose either the whole clip or a window with a start or a length, not both.")
-    if whole:
+def _bounds(index: Index, window: Window) -> tuple[float, float, list[str]]:
+    """A window in this video, as (start, seconds, notes)."""
+    start, seconds, end = window.start, window.seconds, index.seconds
+    if window.whole:
         return 0.0, end, []
     if seconds is not None and seconds < SHORTEST_WINDOW:
         raise VideoError(f"The window must be at least {SHORTEST_WINDOW} s long, not {seconds:g} s.")
@@ -175,7 +170,7 @@ def _window(index: Index, start: float | None, seconds: float | None, whole: boo
         return begin, wanted, [f"Of {end:.1f} s, the {wanted:g} s with the most motion are used, from {begin:.1f} s."]
     if start is not None:
         latest = max(0.0, math.floor(10 * (end - SHORTEST_WINDOW)) / 10)
-        if not 0 <= start <= latest:
+        if start > latest:
             raise VideoError(
                 f"The window cannot start at {start:g} s: the video is {end:.1f} s long, so choose a start from 0 to "
                 f"{latest:g} s."
@@ -189,7 +184,7 @@ def _window(index: Index, start: float | None, seconds: float | None, whole: boo
 
 def _take_what_plays(
     index: Index, limits: Limits, begin: float, length: float, frames: int, fit: Fit, movable: bool
-) -> tuple[Window, list[str]]:
+) -> tuple[DecodedWindow, list[str]]:
     """The best that a window of a possibly damaged file gives, and what to say about it.
 
     Best is what plays before a fault in the window; if that is next to nothing and the window may move, what plays

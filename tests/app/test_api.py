@@ -20,6 +20,7 @@ from avd_core.cli.main import main
 from avd_core.explore.comparison import CompareRequest, compare
 from avd_core.explore.explorer import Explorer
 from avd_core.media import distilled_png, video
+from avd_core.media.window import Window
 from scripts.screenshot import free_port
 from tests.repository import ROOT
 
@@ -95,7 +96,9 @@ def test_compare_answers_as_the_command_does(client: Client, real_clip: Path, ch
     sheet, everything, report = client.predict(
         clip=handle_file(real_clip), checkpoints=checkpoint, **window, api_name="/compare"
     )
-    *_, expected = compare(Explorer("cpu"), CompareRequest(real_clip, (checkpoint,), **window, judge=checkpoint))
+    *_, expected = compare(
+        Explorer("cpu"), CompareRequest(real_clip, (checkpoint,), Window(**window), judge=checkpoint)
+    )
     folder, expected = expected.save(tmp_path / "comparison"), expected.report()
     for row in report["rows"] + expected["rows"]:
         assert row.pop("seconds") > 0

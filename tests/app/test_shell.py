@@ -28,6 +28,7 @@ from app.tabs.explore import ExploreTab
 from app.ui import build_app, launch_options
 from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer, ExploreRequest
+from avd_core.media.window import Window
 from scripts.screenshot import free_port
 from tests.app.conftest import visitor
 
@@ -61,7 +62,7 @@ def test_link_is_read_as_it_was_written(query: dict[str, str]):
 
 
 def test_link_to_a_clip_of_ones_own_says_nothing_of_it():
-    own = DeepLink(None, "paper", start=1.0, seconds=2.0)
+    own = DeepLink(None, "paper", Window(1.0, 2.0))
     assert own.query(OFFER) == "checkpoint=paper"
 
 
@@ -85,7 +86,7 @@ def test_link_to_a_clip_of_ones_own_says_nothing_of_it():
 def test_what_a_link_asks_in_vain_is_one_sentence(query: dict[str, str], sentence: str):
     arrival = arrive(query, {}, OFFER)
     assert arrival.regrets == (sentence,)
-    assert arrival == DeepLink("wave", "base", None, None, False, "explore", "net", "gradcam", (sentence,))
+    assert arrival == DeepLink("wave", "base", Window(), "explore", "net", "gradcam", (sentence,))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_shown_result_is_recent_and_reopens_without_computing(
     wired: PageShell, view: ExplorationView, rendered_clip: Path, monkeypatch: pytest.MonkeyPatch
 ):
     *_, other = wired.context.explorations.explore(
-        "part", ExploreRequest(rendered_clip, wired.context.checkpoint, 0.5, 1.0)
+        "part", ExploreRequest(rendered_clip, wired.context.checkpoint, Window(0.5, 1.0))
     )
     me = visitor("me")
     assert "data-recent" not in wired._on_visit(view, None, me)[wired.recent], "one result is no strip"
@@ -223,7 +224,7 @@ def test_link_to_an_example_is_opened(wired: PageShell):
     context.explorations.clip = lambda name: Path(name)  # not rendered for this
     arrival, updates = context.arrive({"visitor": SECRET}, context.offer(["net"], ["gradcam"]), monkey)
     opening = updates[context.opening]
-    assert (opening.clip.name, opening.start, opening.seconds, opening.method) == (name, 0.5, 1.0, "gradcam")
+    assert (opening.clip.name, opening.window, opening.method) == (name, Window(0.5, 1.0), "gradcam")
     assert "nowhere" in updates[context.regrets].value and arrival.tab == "explore"
     _, updates = context.arrive(None, context.offer(["net"], ["gradcam"]), visitor("m"))
     assert context.opening not in updates and context.regrets not in updates

@@ -93,7 +93,7 @@ def test_the_clips_where_it_fails_open_in_explore_where_the_footage_is(tab: Evid
     assert sorted(named) == sorted(f"{label}/p{person}.mp4" for label in CLASSES for person in range(4))
     opened = tab._on_pick("shapes", None, SimpleNamespace(clip=named[0]))
     opening = opened[tab.context.opening]
-    assert opening.clip == footage / "shapes" / named[0] and opening.whole
+    assert opening.clip == footage / "shapes" / named[0] and opening.window.whole
     for outside in ("../../secret.mp4", "left/none.mp4", "/etc/passwd"):
         told = tab._on_pick("shapes", None, SimpleNamespace(clip=outside))
         assert tab.context.opening not in told and "not here" in told[tab.slots["message"]]

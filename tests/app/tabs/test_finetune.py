@@ -182,7 +182,7 @@ def test_a_checkpoint_becomes_a_choice_of_its_owner_and_of_nobody_else(
     shutil.copytree(tiny_checkpoint, run.checkpoint)
     answer = tab.runs._on_use(ME, key)
     opening = answer[tab.context.opening]
-    assert opening.checkpoint == str(run.folder) and opening.clip.is_file() and opening.whole
+    assert opening.checkpoint == str(run.folder) and opening.clip.is_file() and opening.window.whole
     assert answer[tab.context.tabs].selected == "explore" and answer[tab.context.mine] == (str(run.folder),)
     assert ("mein-lauf", str(run.folder)) in tab.context.checkpoints(answer[tab.context.mine])
     assert tab._on_load(ME, None, visitor("n"))[tab.context.mine] == (str(run.folder),)

@@ -20,6 +20,7 @@ from app.tabs.storyboard import Shown, StoryboardTab
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.storyboard.files import ZIP, Board, Entry
 from avd_core.explore.storyboard.panels import Source
+from avd_core.media.window import Window
 from tests.app.conftest import visitor
 from tests.core.explore.storyboard.test_panels import write
 
@@ -126,7 +127,7 @@ def test_a_newer_wish_ends_an_older_one_of_the_same_visitor_only(tab: Storyboard
 def test_a_window_opens_in_explore(tab: StoryboardTab, shown: Shown, film: Path):
     opening = tab._on_open(shown, SimpleNamespace(number=2))[tab.context.opening]
     entry = shown.board.entries[1]
-    assert (opening.clip, opening.start, opening.seconds) == (film, entry.start, entry.seconds)
+    assert (opening.clip, opening.window) == (film, Window(entry.start, entry.seconds))
     for bad in (0, 4):
         assert tab.context.opening not in tab._on_open(shown, SimpleNamespace(number=bad))
     assert "not finished" in tab._on_open(None, SimpleNamespace(number=1))[tab.slots["message"]]

@@ -17,9 +17,10 @@ from avd_core.analysis.metrics import quality
 from avd_core.cli.main import main
 from avd_core.config import PRESETS
 from avd_core.explore.comparison import COPIED, ORDERS, TITLES, CompareRequest, Comparison, compare
-from avd_core.explore.explorer import Explorer, RequestError
+from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import read_distilled
 from avd_core.media.video import VideoError
+from avd_core.media.window import Window
 from avd_core.networks.avd import AVD, image_to_tensor
 from avd_core.networks.calibration import Calibration
 
@@ -148,10 +149,8 @@ def test_missing_checkpoint_is_left_out_with_a_note(explorer: Explorer, request_
 
 
 def test_window_is_the_one_asked_for(explorer: Explorer, request_for, longer: Path):
-    steps = compare(explorer, request_for(start=0.5, seconds=1.0, checkpoints=(str(longer),)))
+    steps = compare(explorer, request_for(window=Window(0.5, 1.0), checkpoints=(str(longer),)))
     assert (next(steps).clip.start, next(steps).rows[0].info.fps) == (0.5, 12.0)
-    with pytest.raises(RequestError):
-        request_for(whole=True, start=1.0)
     with pytest.raises(VideoError):
         next(compare(explorer, request_for(clip=longer / "config.json")))
 

@@ -21,6 +21,7 @@ from avd_core.media import video, writer
 from avd_core.media.container import DEFAULT_LIMITS, VideoError
 from avd_core.media.decoder import displays
 from avd_core.media.index import read_index
+from avd_core.media.window import Window
 from tests.core.media.test_shot_detection import seen
 
 FPS = 20
@@ -184,7 +185,7 @@ def test_panels_hold_what_their_windows_give(film: Path, tiny_checkpoint: Path):
     panels = list(told)
     assert [panel.number for panel in panels] == list(range(1, len(panels) + 1)) and told.checkpoint == "tiny"
     for panel in panels:
-        alone = explorer.distill(film, checkpoint=str(tiny_checkpoint), start=panel.start, seconds=panel.seconds)
+        alone = explorer.distill(film, checkpoint=str(tiny_checkpoint), window=Window(panel.start, panel.seconds))
         assert np.array_equal(panel.image, alone.image) and panel.info == alone.info
         restored = explorer.restore_image(panel.image, panel.info)
         assert np.array_equal(panel.restored, restored.frames) and not restored.notes
