@@ -1,0 +1,121 @@
+"""Pictures of the movement: one still image of a clip in which one sees what moved, made without a network.
+
+Each takes uint8 (T, H, W, 3) and a `strength`, and gives uint8 (H, W, 3); equal frames give the same picture always.
+Where nothing moves all of them show the scene as it is. They rest on one measure, the `departure`: how far a frame
+is from the clip's median at each place, so a camera that moves should be held still first
+(`avd_core.analysis.camera_motion`).
+
+Sources: motion history, Bobick and Davis 2001 (PAMI 23:3); the strobe and the multiple exposure after Marey's plates
+and after the action synopsis of Agarwala et al. 2004 (SIGGRAPH, "Interactive digital photomontage").
+
+Axes: T frames, H, W; the last axis is RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from avd_core.analysis.baselines import chronophotograph, middle_frame, motion_history_image
+
+MotionPicture = Callable[[np.ndarray, float], np.ndarray]  # uint8 (T, H, W, 3), strength -> uint8 (H, W, 3)
+
+MIDDLE_BIAS = 6.0  # head start of the middle frame in the multiple exposure, as in the encoder's blend
+SHARPNESS = 0.4  # of the softmax over time for each grey level of departure, at strength 1
+MOVED_FROM, MOVED_TO = 10.0, 30.0  # grey levels of departure at which something begins to move, and surely moves
+MOMENTS = 5  # poses that the strobe shows
+
+
+def departure(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far each frame is from the clip's median, and that median.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+
+    Returns:
+        The mean absolute difference over the channels, in grey levels, averaged over 3 x 3 pixels: float32 (T, H, W).
+        The median over time: float32 (H, W, 3).
+    """
+    median = np.median(frames, axis=0).astype(np.float32)
+    apart = sum(np.abs(frames[..., c] - median[..., c]) for c in range(3))  # a channel at a time: five times as fast
+    return _box(apart / 3), median
+
+
+def multiple_exposure(frames: np.ndarray, strength: float) -> np.ndarray:
+    """Mix at each place the frames that differ most from the median; keep the middle frame where none does.
+
+    A softmax over time. At strength 1 a departure of 15 grey levels weighs as much as being the middle frame, at
+    strength 0.5 one of 30.
+    """
+    logits = departure(frames)[0] * np.float32(SHARPNESS * strength)
+    logits[len(frames) // 2] += MIDDLE_BIAS
+    weights = np.exp(logits - logits.max(axis=0))
+    return _rounded((frames * weights[..., None]).sum(axis=0) / weights.sum(axis=0)[..., None])
+
+
+def plate(frames: np.ndarray, strength: float) -> np.ndarray:
+    """Mix the middle frame with the chronophotograph, whose share is `strength`."""
+    return _mixed(middle_frame(frames), chronophotograph(frames), strength)
+
+
+def history_overlay(frames: np.ndarray, strength: float) -> np.ndarray:
+    """Mix the middle frame with the motion history image, whose share is `strength`."""
+    return _mixed(middle_frame(frames), motion_history_image(frames), strength)
+
+
+def fading_strobe(frames: np.ndarray, strength: float) -> np.ndarray:
+    """Paint all frames over the median in order, where they move; the older, the fainter.
+
+    The last frame is opaque, the first one has the opacity `strength`; those between follow a geometric series.
+    """
+    last = max(1, len(frames) - 1)
+    return _painted(frames, range(len(frames)), [strength ** ((last - t) / last) for t in range(len(frames))])
+
+
+def strobe(frames: np.ndarray, strength: float) -> np.ndarray:
+    """Paint five moments over the median, where they move; `strength` is the opacity of all but the middle frame.
+
+    The moments are evenly spaced and the middle frame is the last to be painted, so that one pose is always whole.
+    """
+    count, middle = len(frames), len(frames) // 2
+    moments = np.unique(np.rint(np.linspace(0, count - 1, MOMENTS)).astype(int))
+    others = moments[moments != moments[np.abs(moments - middle).argmin()]].tolist()
+    return _painted(frames, [*others, middle], [*[strength] * len(others), 1.0])
+
+
+MOTION_PICTURES: dict[str, MotionPicture] = {
+    "multiple-exposure": multiple_exposure,
+    "plate": plate,
+    "history-overlay": history_overlay,
+    "fading-strobe": fading_strobe,
+    "strobe": strobe,
+}
+
+
+def _painted(frames: np.ndarray, order: list[int] | range, opacities: list[float]) -> np.ndarray:
+    """The median with frames painted over it, one after the other, where they depart from it."""
+    apart, picture = departure(frames)
+    for t, opacity in zip(order, opacities, strict=True):
+        cover = np.float32(opacity) * ((apart[t] - MOVED_FROM) / (MOVED_TO - MOVED_FROM)).clip(0, 1)[..., None]
+        picture = picture + cover * (frames[t] - picture)
+    return _rounded(picture)
+
+
+def _mixed(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+    return _rounded(one + np.float32(share) * (other.astype(np.float32) - one))
+
+
+def _box(values: np.ndarray) -> np.ndarray:
+    """The mean over 3 x 3 places of (T, H, W), over fewer at the border."""
+
+    def summed(array: np.ndarray) -> np.ndarray:
+        padded = np.pad(array, ((0, 0), (1, 1), (1, 1)))
+        rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+        return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+
+    return summed(values) / summed(np.ones_like(values[:1]))
+
+
+def _rounded(picture: np.ndarray) -> np.ndarray:
+    return np.rint(picture).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,276 @@
+"""Which picture of the movement is read better than the middle frame? `python -m benchmarks.motion_pictures`.
+
+Pictures made by hand (`avd_core.analysis.motion_pictures`), each at three strengths, as the camera took the clip and
+with the camera held still, beside the middle frame and what else makes one image of a clip. Two frozen classifiers look
+at each; a linear probe on their features names the class, fitted on other films or people. Only training clips are
+read: those of JHMDB-21 (HMDB51's split 1) whose films have no clip on the other side, films held out in five folds,
+and people 01-08 of the gestures, each held out in turn.
+
+The looking takes long, and what was seen is kept under `runs/`: stopped, or ended by `--seconds`, it goes on when
+called again. It prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avd_core.analysis import baselines
+from avd_core.analysis.camera_motion import hold_camera
+from avd_core.analysis.intervals import intervals
+from avd_core.analysis.motion_pictures import MOTION_PICTURES
+from avd_core.classifiers.loading import Classifier
+from avd_core.data.clip_sets import Clips, select_clips, select_official
+from avd_core.data.datasets import ClipDataset
+from avd_core.evidence.array_store import Disk, clip_key
+from avd_core.evidence.protocols.linear_probe import Probe, Samples, group_folds
+from avd_core.evidence.representations import ordered_frames
+from avd_core.evidence.runner import SCORERS, load_scorers
+from avd_core.networks.avd import image_to_tensor
+
+FRAMES, SIZE = 16, 112
+STRENGTHS = (0.25, 0.5, 1.0)
+FOLDS = 5  # of films; of the people each is left out once
+REPETITIONS = ("R01", "R03", "R05", "R07")  # of the ten of each gesture and person
+BATCH = 4
+LEVEL = 0.95
+DIRECTED = ("fading-strobe", "history-overlay")  # pictures that show time, of which the order is asked too
+SPLITS = Path(__file__).parent / "splits"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to make a picture.
+
+    Attributes:
+        name: in the table.
+        make: uint8 (T, H, W, 3) -> (H, W, 3), or (K, H, W, 3) where several pictures are seen in order.
+        held: whether the camera is held still first.
+    """
+
+    name: str
+    make: Callable[[np.ndarray], np.ndarray]
+    held: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}{', camera held' if self.held else ''}"
+
+
+MIDDLE = Variant("middle frame", baselines.middle_frame)
+
+
+def variants(*, moving_camera: bool) -> list[Variant]:
+    """Everything that is looked at; the middle frame first."""
+    pictures = [
+        Variant(f"{name} {strength:g}", partial(make, strength=strength), held)
+        for held in ((False, True) if moving_camera else (False,))
+        for name, make in MOTION_PICTURES.items()
+        for strength in STRENGTHS
+    ]
+    others = [Variant("mean frame", baselines.mean_frame), Variant("eight ordered frames", ordered_frames)]
+    return [MIDDLE, *others, *pictures]
+
+
+def both_ways() -> list[Variant]:
+    """Pictures that may tell the direction, of the clip forwards and backwards; 15 frames, whose middle is the same."""
+    made = {f"{name} {strength:g}": partial(MOTION_PICTURES[name], strength=strength)
+            for name in DIRECTED for strength in STRENGTHS}  # fmt: skip
+    return [
+        Variant(f"{name}, {way}", lambda frames, make=make, step=step: make(frames[1:][::step]))
+        for name, make in made.items()
+        for way, step in (("forwards", 1), ("backwards", -1))
+    ]
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips to read from, with how many groups are held out at a time and whether the camera moves."""
+
+    name: str
+    clips: Clips
+    folds: int
+    moving_camera: bool
+
+
+def clip_sets(root: Path) -> list[ClipSet]:
+    """The training clips of both sets."""
+    test, train = select_official("hmdb51", root / "jhmdb" / "hmdb51", ["1"], fitting=True)
+    unseen = [index for index, film in enumerate(train.groups) if film not in set(test.groups)]
+    jhmdb = _subset(train, unseen)
+    parts = [select_clips(root / "gestures", SPLITS / "gestures.json", part) for part in ("train", "choose")]
+    some = [
+        _subset(part, [i for i, path in enumerate(part.paths) if path.stem.endswith(REPETITIONS)]) for part in parts
+    ]
+    paths, groups = (sum((getattr(part, name) for part in some), ()) for name in ("paths", "groups"))
+    gestures = Clips(root / "gestures", "train", paths, groups)
+    return [
+        ClipSet("JHMDB-21", jhmdb, FOLDS, moving_camera=True),
+        ClipSet("gestures", gestures, len(set(groups)), moving_camera=False),
+    ]
+
+
+def _subset(clips: Clips, kept: Sequence[int]) -> Clips:
+    labels = tuple(clips.label(index) for index in kept)
+    return Clips(
+        clips.folder, clips.part, tuple(clips.paths[i] for i in kept), tuple(clips.groups[i] for i in kept), labels
+    )
+
+
+# Looking ------------------------------------------------------------------------------------------------------
+
+
+def look(chosen: ClipSet, scorers: Sequence[Classifier], store: Disk) -> Iterator[int]:
+    """Keeps the features of every variant of every clip; yields the number of each clip that took work."""
+    clips = chosen.clips
+    inside = [(path.relative_to(clips.folder).as_posix(), 0) for path in clips.paths]
+    files = ClipDataset(clips.folder, inside, ["-"], frames=FRAMES, size=SIZE)
+    asked = [*variants(moving_camera=chosen.moving_camera), *both_ways()]
+    for number, path in enumerate(clips.paths):
+        clip = clip_key(path, files.names[number])
+        lacking = store.lacks(clip, [_key(scorer, variant) for scorer in scorers for variant in asked])
+        wanted = [variant for variant in asked if lacking & {_key(scorer, variant) for scorer in scorers}]
+        if not wanted:
+            continue
+        frames = files.read(number)
+        held = hold_camera(frames) if any(variant.held for variant in wanted) else frames
+        made = [variant.make(held if variant.held else frames) for variant in wanted]
+        sheets = [picture[None] if picture.ndim == 3 else picture for picture in made]
+        found = {}
+        for scorer in scorers:
+            seen = _features(scorer, np.concatenate(sheets))
+            ends = np.cumsum([len(sheet) for sheet in sheets])[:-1]
+            found |= {
+                _key(scorer, variant): rows.ravel() for variant, rows in zip(wanted, np.split(seen, ends), strict=True)
+            }
+        store.put(clip, found)
+        yield number
+
+
+def _key(scorer: Classifier, variant: Variant) -> str:
+    return f"{scorer.name}|{variant.key}|{FRAMES}x{SIZE}"
+
+
+def _features(scorer: Classifier, pictures: np.ndarray) -> np.ndarray:
+    """(K, H, W, 3) -> (K, D)."""
+    in_bf16 = scorer.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    parts = [pictures[begin : begin + BATCH] for begin in range(0, len(pictures), BATCH)]
+    with torch.inference_mode(), torch.autocast(scorer.device.type, torch.bfloat16, enabled=in_bf16):
+        seen = [scorer.embed(torch.cat([image_to_tensor(one) for one in part]))[0] for part in parts]
+    return torch.cat(seen).float().numpy()
+
+
+# Reading ------------------------------------------------------------------------------------------------------
+
+
+def hits(chosen: ClipSet, scorer: Classifier, seen: Sequence[Variant], labels: np.ndarray, store: Disk) -> np.ndarray:
+    """Whether a probe that never saw a clip's film or person names it rightly: 0 or 1, (N,).
+
+    Of several variants, each is a sample of every clip and `labels` (variants, N) what it is to be called; then the
+    result is the share of a clip's samples that are.
+    """
+    clips = chosen.clips
+    key = f"hits|{scorer.name}|{'|'.join(variant.key for variant in seen)}|{FRAMES}x{SIZE}"
+    place = f"hits|{chosen.name}|{len(clips.paths)}"
+    found = store.get(place, key)
+    if found is None:
+        folder = clips.folder.absolute().name
+        names = [clip_key(path, f"{folder}/{path.relative_to(clips.folder).as_posix()}") for path in clips.paths]
+        features = np.stack([[store.get(name, _key(scorer, variant)) for name in names] for variant in seen])
+        found = np.zeros(labels.shape)
+        groups = np.array(clips.groups)
+        for fit, held_out in group_folds(clips.groups, count=chosen.folds):
+            samples = Samples(
+                features[:, fit].reshape(-1, features.shape[-1]),
+                labels[:, fit].ravel(),
+                np.tile(groups[fit], len(seen)),
+            )
+            said = Probe(samples).predict(features[:, held_out].reshape(-1, features.shape[-1]))
+            found[:, held_out] = (said == labels[:, held_out].ravel()).reshape(len(seen), -1)
+        store.put(place, {key: found})
+    return found.mean(axis=0)
+
+
+def table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: Disk) -> Iterator[str]:
+    """A line for each picture: its accuracy with each scorer on each set, and what it has over the middle frame."""
+    columns = [(chosen, scorer) for chosen in sets for scorer in scorers]
+    rows: dict[str, dict[int, np.ndarray]] = {}
+    for number, (chosen, scorer) in enumerate(columns):
+        labels = np.array([chosen.clips.label(index) for index in range(len(chosen.clips.paths))])[None]
+        for variant in variants(moving_camera=chosen.moving_camera):
+            rows.setdefault(variant.key, {})[number] = hits(chosen, scorer, [variant], labels, store)
+    comparisons = sum(len(found) for name, found in rows.items() if name != MIDDLE.key)
+    level = 1 - (1 - LEVEL) / comparisons
+    yield "| picture |" + "".join(f" {chosen.name}, {scorer.name} |" for chosen, scorer in columns)
+    yield "|---|" + "---|" * len(columns)
+    for name, found in rows.items():
+        cells = []
+        for number, (chosen, _) in enumerate(columns):
+            if number not in found:
+                cells.append("")
+                continue
+            text = f"{100 * found[number].mean():.1f}"
+            if name != MIDDLE.key:
+                difference = found[number] - rows[MIDDLE.key][number]
+                plain, judged = intervals(difference, chosen.clips.groups, levels=(LEVEL, level))
+                text += f" ({100 * plain.mean:+.1f} [{100 * plain.low:+.1f}, {100 * plain.high:+.1f}])"
+                text = f"**{text}**" if judged.low > 0 else f"*{text}*" if judged.high < 0 else text
+            cells.append(text)
+        yield f"| {name} | " + " | ".join(cells) + " |"
+    yield ""
+    yield (
+        f"Per cent of clips; in brackets the paired difference to the middle frame with its {LEVEL:.0%} interval over "
+        f"films or people. Bold: above the middle frame, italic: below it, by the interval corrected for {comparisons} "
+        "comparisons."
+    )
+
+
+def order_table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: Disk) -> Iterator[str]:
+    """A line for each picture that shows time: how often forwards and backwards are told apart."""
+    columns = [(chosen, scorer) for chosen in sets for scorer in scorers]
+    yield "| forwards or backwards |" + "".join(f" {chosen.name}, {scorer.name} |" for chosen, scorer in columns)
+    yield "|---|" + "---|" * len(columns)
+    ways = both_ways()
+    for pair in zip(ways[::2], ways[1::2], strict=True):
+        cells = []
+        for chosen, scorer in columns:
+            labels = np.repeat([["forwards"], ["backwards"]], len(chosen.clips.paths), axis=1)
+            told = intervals(hits(chosen, scorer, pair, labels, store), chosen.clips.groups, levels=(LEVEL,))[0]
+            cells.append(f"{100 * told.mean:.1f} [{100 * told.low:.1f}, {100 * told.high:.1f}]")
+        yield f"| {pair[0].name.rpartition(',')[0]} | " + " | ".join(cells) + " |"
+
+
+def main() -> int:
+    """Looks as long as it may; prints the tables once everything has been seen."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.motion_pictures", description=__doc__.split("\n")[0])
+    parser.add_argument("--work", type=Path, default=Path("runs/motion-pictures"), metavar="DIR", help="%(default)s")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="of looking, then stop (default: no end)")
+    args = parser.parse_args()
+    if not os.environ.get("AVD_DATA"):
+        print("Set AVD_DATA to the folder of clips that checkpoints/README.md names.", file=sys.stderr)
+        return 2
+    ends = time.monotonic() + args.seconds
+    store, scorers, sets = Disk(args.work), load_scorers(SCORERS), clip_sets(Path(os.environ["AVD_DATA"]))
+    for chosen in sets:
+        for number in look(chosen, scorers, store):
+            if time.monotonic() > ends:
+                print(f"{chosen.name}: {number + 1} of {len(chosen.clips.paths)} clips seen; call again to go on.")
+                return 0
+    for chosen in sets:
+        films = len(set(chosen.clips.groups))
+        print(f"{chosen.name}: {len(chosen.clips.paths)} training clips, {films} groups, {chosen.folds} folds.  ")
+    print("", *table(sets, scorers, store), "", *order_table(sets, scorers, store), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
