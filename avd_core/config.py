@@ -158,6 +158,10 @@ class TrainConfig(_Config):
         ema_decay: of the averaged encoder and decoder that ship.
         max_grad_norm: gradients of encoder and decoder are clipped to this norm.
         spectrum_weight: FFT loss of the distilled image beside the middle frame.
+        psnr_weight: half the logarithm of each restored clip's mean squared error, so that every clip counts alike.
+        peak_weight: mean squared excess of what the image changes of the middle frame, anywhere, over `peak_levels`.
+        peak_levels: how many of 255 levels are no excess.
+        optimizer: of encoder and decoder, "adamw", or "muon" for their wide convolutions and AdamW for the rest.
         label_weight: cross-entropy of a still-image classifier that is trained along; wants clips in folders of
             classes. At 0 no label is looked at.
         augment: what is changed, differentiably, in every image the discriminator sees: "" or some of
@@ -193,6 +197,10 @@ class TrainConfig(_Config):
     ema_decay: float = 0.998
     max_grad_norm: float = 1.0
     spectrum_weight: float = 0.0
+    psnr_weight: float = 0.0
+    peak_weight: float = 0.0
+    peak_levels: float = 12.0
+    optimizer: str = "adamw"
     label_weight: float = 0.0
     augment: str = ""
     noise_levels: float = 0.0
@@ -219,12 +227,12 @@ class TrainConfig(_Config):
         )
         for name in ("learning_rate", "critic_learning_rate", "max_grad_norm"):
             _check(0 < getattr(self, name) < float("inf"), f"TrainConfig.{name} must be positive.")
+        losses = ("recon_weight", "psnr_weight", "adv_weight", "guide_weight", "spectrum_weight", "label_weight")
         for name in (
-            *("recon_weight", "adv_weight", "guide_weight", "spectrum_weight", "label_weight", "penalty_weight"),
-            *("adv_start", "jpeg_start", "warmup", "noise_levels", "divergence_patience"),
+            *(*losses, "penalty_weight", "peak_weight", "peak_levels", "noise_levels"),
+            *("adv_start", "jpeg_start", "warmup", "divergence_patience"),
         ):
             _check(0 <= getattr(self, name) < float("inf"), f"TrainConfig.{name} must be a number and not negative.")
-        losses = ("recon_weight", "adv_weight", "guide_weight", "spectrum_weight", "label_weight")
         _check(
             any(getattr(self, name) > 0 for name in losses),
             f"TrainConfig needs at least one loss: {', '.join(losses[:-1])} or {losses[-1]} above 0.",
@@ -243,6 +251,7 @@ class TrainConfig(_Config):
         for name in ("synthetic_share", "jpeg_share", "photo_share"):
             _check(0 <= getattr(self, name) <= 1, f"TrainConfig.{name} must be from 0 to 1.")
         _check(self.save_every_seconds > 0, "TrainConfig.save_every_seconds must be positive.")
+        _check(self.optimizer in ("adamw", "muon"), "TrainConfig.optimizer is 'adamw' or 'muon'.")
         _check(self.precision in ("auto", "bf16", "fp32"), "TrainConfig.precision is 'auto', 'bf16' or 'fp32'.")
         _check(0 <= self.seed < 2**31, "TrainConfig.seed must be from 0 to 2**31 - 1.")
 

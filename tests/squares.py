@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -52,6 +53,7 @@ MINI = ModelConfig(
     preset="mini", frames=8, size=64, clip_channels=(4, 4), clip_blocks=(0, 0), image_channels=8, image_blocks=0,
     deep_channels=8, deep_blocks=0, discriminator_channels=(4, 8),
 )  # fmt: skip
+WIDE = dataclasses.replace(MINI, preset="wide", deep_channels=32, deep_blocks=1)  # has matrices for Muon
 QUICK = TrainConfig(
     steps=6, batch_size=2, crop=64, adv_start=0, warmup=2, penalty_every=2, precision="fp32", preview_every=3
 )

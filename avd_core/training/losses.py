@@ -16,12 +16,30 @@ def reconstruction_loss(restored: Tensor, clip: Tensor) -> Tensor:
     return F.l1_loss(restored, clip)
 
 
+def log_error_loss(restored: Tensor, clip: Tensor) -> Tensor:
+    """Half the logarithm of each clip's mean squared error, averaged over clips (B,3,T,H,W): minus PSNR, in nepers.
+
+    A clip that is restored well counts as much as one that is not. The floor of 1e-5 (56 dB) keeps the gradient finite.
+    """
+    error = (restored - clip).square().flatten(1).mean(dim=1)
+    return 0.5 * (error + 1e-5).log().mean()
+
+
 def guide_loss(image: Tensor, clip: Tensor) -> Tensor:
     """Mean squared difference of the distilled image (B,3,H,W) to the middle frame, T // 2, of its clip.
 
     Squared, so that a code is spread thin: the absolute difference prefers a few strong dots, which the eye finds.
     """
     return F.mse_loss(image, clip[:, :, clip.shape[2] // 2])
+
+
+def peak_loss(image: Tensor, clip: Tensor, levels: float) -> Tensor:
+    """Mean squared excess of the image (B,3,H,W) over `levels` of 255 of change to its clip's middle frame.
+
+    `guide_loss` keeps the change small on average; this keeps any single place from standing out.
+    """
+    change = (image - clip[:, :, clip.shape[2] // 2]).abs()
+    return (change - levels / 127.5).relu().square().mean()
 
 
 def adversarial_loss_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:

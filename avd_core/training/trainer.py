@@ -32,7 +32,7 @@ from avd_core.data.real_images import RealImages
 from avd_core.data.sampling import ClipSampler
 from avd_core.networks.avd import AVD, to_frames, to_tensor
 from avd_core.networks.calibration import Calibration
-from avd_core.training import distributed, losses
+from avd_core.training import distributed, losses, muon
 from avd_core.training.augmentation import augment
 from avd_core.training.distortions import disturb
 from avd_core.training.divergence import DivergenceDetector
@@ -91,13 +91,15 @@ class Trainer:
                 "choose another batch_size or accumulate."
             )
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        generator = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
+        networks = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
         self.label_head = _label_head(sampler.pool.classes, device) if config.label_weight > 0 else None
-        if self.label_head is not None:
-            generator += self.label_head.parameters()
-        self._generator_parameters = generator
-        self.generator_optimizer = torch.optim.AdamW(
-            generator, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+        head = self.label_head.parameters() if self.label_head is not None else ()
+        self._generator_parameters = [*networks, *head]
+        # AdamW is Muon without matrices.
+        self.generator_optimizer = muon.Muon(
+            self._generator_parameters,
+            muon.matrices(networks) if config.optimizer == "muon" else (),
+            lr=config.learning_rate,
         )
         self.critic_optimizer = torch.optim.Adam(
             self.model.discriminator.parameters(), lr=config.critic_learning_rate, betas=(0.0, 0.99)
@@ -240,6 +242,12 @@ class Trainer:
         terms["recon_loss"] = losses.reconstruction_loss(restored, clip)
         terms["guide_loss"] = losses.guide_loss(image, clip)
         total = config.recon_weight * terms["recon_loss"] + config.guide_weight * terms["guide_loss"]
+        if config.psnr_weight > 0:
+            terms["psnr_loss"] = losses.log_error_loss(restored, clip)
+            total = total + config.psnr_weight * terms["psnr_loss"]
+        if config.peak_weight > 0:
+            terms["peak_loss"] = losses.peak_loss(image, clip, config.peak_levels)
+            total = total + config.peak_weight * terms["peak_loss"]
         if config.spectrum_weight > 0:
             terms["spectrum_loss"] = losses.spectrum_loss(image, clip)
             total = total + config.spectrum_weight * terms["spectrum_loss"]
@@ -255,12 +263,7 @@ class Trainer:
             real_logits, fake_logits = (self.model.discriminator(self._seen(seen, part)) for seen in (real, image))
             terms["adv_loss_g"] = losses.adversarial_loss_g(real_logits, fake_logits)
             total = total + config.adv_weight * terms["adv_loss_g"]
-        with torch.no_grad():
-            error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
-            spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
-            # What a still image cannot do: PSNR over the clip's own mean frame, in dB.
-            terms["gain_over_mean"] = 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean()
-        return image, total, terms
+        return image, total, terms | _watched(image, restored, clip)
 
     def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The gradient of the discriminator on real and fake images (b,3,H,W); returns the terms, detached."""
@@ -359,6 +362,25 @@ def _label_head(classes: Sequence[str], device: str | torch.device) -> ActionCla
     if len(classes) < 2:
         raise TrainingError("label_weight wants clips of two classes at least, in folders of their names.")
     return for_classes(classes).to(device).eval()
+
+
+@torch.no_grad()
+def _watched(image: Tensor, restored: Tensor, clip: Tensor) -> dict[str, Tensor]:
+    """Figures that no player is trained by, each a mean over clips.
+
+    Returns:
+        gain_over_mean: PSNR of the restored clip over that of its mean frame, in dB: what a still image cannot do.
+        image_psnr: of the distilled image to the middle frame, in dB.
+        image_peak: the largest change of a value from middle frame to image, in levels of 255.
+    """
+    error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
+    spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
+    change = (image - clip[:, :, clip.shape[2] // 2]).flatten(1)
+    return {
+        "gain_over_mean": 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean(),
+        "image_psnr": 10 * torch.log10(4 / (change.square().mean(dim=1) + 1e-9)).mean(),
+        "image_peak": 127.5 * change.abs().amax(dim=1).mean(),
+    }
 
 
 @torch.inference_mode()

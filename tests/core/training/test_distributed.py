@@ -17,18 +17,18 @@ from avd_core.networks.avd import AVD
 from avd_core.runs.run import Run
 from avd_core.training import distributed
 from avd_core.training.run_trainer import RunningTrainer
-from tests.squares import MINI, QUICK, write_pack
+from tests.squares import QUICK, WIDE, write_pack
 
 # Everything that draws random numbers for a sample is on, and each process works its share off in parts.
 CONFIG = dataclasses.replace(
     QUICK, steps=100_000, batch_size=4, accumulate=2, augment="colour,shift,cutout", noise_levels=2.0, jpeg_share=0.5,
-    warmup=0, preview_every=100_000,
+    warmup=0, preview_every=100_000, psnr_weight=0.1, peak_weight=1.0, optimizer="muon",
 )  # fmt: skip
 
 
 def create(folder, pack) -> Run:
     clips = [{"path": str(pack)}]
-    Run(folder).create({"model": MINI.to_dict(), "train": CONFIG.to_dict(), "clips": clips, "held_out": []})
+    Run(folder).create({"model": WIDE.to_dict(), "train": CONFIG.to_dict(), "clips": clips, "held_out": []})
     return Run(folder)
 
 

@@ -14,6 +14,26 @@ def test_reconstruction_is_the_mean_absolute_error():
     assert losses.reconstruction_loss(torch.zeros(1, 3, 2, 4, 4), torch.full((1, 3, 2, 4, 4), 0.25)) == 0.25
 
 
+def test_the_log_error_is_minus_psnr_in_nepers_clip_by_clip():
+    clip = torch.zeros(2, 3, 2, 4, 4)
+    restored = torch.stack([torch.full((3, 2, 4, 4), 0.2), torch.full((3, 2, 4, 4), 0.02)])
+    expected = 0.5 * (math.log(0.04 + 1e-5) + math.log(0.0004 + 1e-5)) / 2
+    assert losses.log_error_loss(restored, clip).item() == pytest.approx(expected, rel=1e-5)
+    restored.requires_grad_(True)
+    losses.log_error_loss(restored, restored.detach()).backward()
+    assert not restored.grad.any()  # nothing to mend: finite, and zero
+
+
+def test_a_peak_is_what_exceeds_the_levels_beside_the_middle_frame():
+    clip = torch.zeros(1, 3, 4, 2, 2)
+    clip[:, :, 2] = 0.5
+    image = clip[:, :, 2].clone()
+    image[0, 0, 0, 0] += 12 / 127.5  # allowed
+    assert losses.peak_loss(image, clip, 12.0).item() == pytest.approx(0, abs=1e-12)
+    image[0, 1, 1, 1] -= 22 / 127.5  # ten levels too many, in one of twelve values
+    assert losses.peak_loss(image, clip, 12.0).item() == pytest.approx((10 / 127.5) ** 2 / 12, rel=1e-4)
+
+
 def test_the_guide_is_frame_t_halved():
     clip = torch.stack([torch.full((1, 3, 4, 4), float(t)) for t in range(6)], dim=2)
     assert losses.guide_loss(torch.full((1, 3, 4, 4), 3.0), clip) == 0

@@ -13,13 +13,13 @@ from avd_core.networks.layers import round_to_8_bits
 from avd_core.training import divergence, losses
 from avd_core.training import trainer as training_steps
 from avd_core.training.trainer import TrainingError, in_bf16
-from tests.squares import QUICK, NamedSquares, make_trainer
+from tests.squares import QUICK, WIDE, NamedSquares, make_trainer
 
 TINY = PRESETS["tiny"]
 # Everything that draws random numbers for a sample is on.
 BUSY = {
     "augment": "colour,shift,cutout", "noise_levels": 2.0, "jpeg_share": 0.5, "spectrum_weight": 0.1,
-    "label_weight": 0.1,
+    "label_weight": 0.1, "psnr_weight": 0.1, "peak_weight": 1.0, "peak_levels": 2.0,
 }  # fmt: skip
 
 
@@ -85,6 +85,33 @@ def test_without_reconstruction_the_adversarial_loss_alone_trains():
     assert moved == {"encoder", "discriminator"}
 
 
+def test_the_change_of_the_image_is_watched():
+    trainer = make_trainer()
+    clip = trainer.sampler.batch(0)
+    image, terms = trainer.generator_step(clip, clip[:, :, 4])
+    change = (image - clip[:, :, 4]).flatten(1)
+    psnr = 10 * torch.log10(4 / change.square().mean(dim=1))
+    assert terms["image_psnr"].item() == pytest.approx(psnr.mean().item(), rel=1e-4)
+    assert terms["image_peak"].item() == pytest.approx(127.5 * change.abs().amax(dim=1).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("field", "reached"), [("psnr_weight", {"encoder", "decoder"}), ("peak_weight", {"encoder"})])
+def test_a_weight_alone_trains_what_its_loss_depends_on(field, reached):
+    # A guide without weight to speak of, since peaks alone are no training.
+    losses_off = {"recon_weight": 0.0, "adv_weight": 0.0, "guide_weight": 1e-30 if field == "peak_weight" else 0.0}
+    trainer = make_trainer(dataclasses.replace(QUICK, peak_levels=0.0, **losses_off, **{field: 1.0}))
+    clip = trainer.sampler.batch(0)
+    trainer.generator_step(clip, clip[:, :, 4])
+    assert {part for part in ("encoder", "decoder") if any(touched(getattr(trainer.model, part)))} == reached
+
+
+def test_muon_trains_as_well():
+    config = dataclasses.replace(QUICK, steps=30, adv_weight=0.0, learning_rate=3e-3, optimizer="muon")
+    events = list(make_trainer(config, WIDE).steps())
+    first, last = (np.mean([event.losses["recon_loss"] for event in part]) for part in (events[:6], events[-6:]))
+    assert last < 0.8 * first
+
+
 def test_without_the_adversarial_loss_reconstruction_alone_trains():
     trainer = make_trainer(dataclasses.replace(QUICK, adv_weight=0.0, guide_weight=0.0))
     before = {name: copies(getattr(trainer.model, name)) for name in ("encoder", "decoder", "discriminator")}
@@ -142,14 +169,14 @@ def test_the_learning_rate_rises_then_falls():
     assert rates[-1] < 0.1 * QUICK.learning_rate
 
 
-@pytest.mark.parametrize("stop", [1, 4])
-def test_resume_equals_uninterrupted(stop, tmp_path):
-    config = dataclasses.replace(QUICK, **BUSY)
-    whole = [event.losses for event in make_trainer(config, clips=NamedSquares()).steps()]
-    first = make_trainer(config, clips=NamedSquares())
+@pytest.mark.parametrize(("stop", "optimizer"), [(1, "adamw"), (4, "adamw"), (4, "muon")])
+def test_resume_equals_uninterrupted(stop, optimizer, tmp_path):
+    config = dataclasses.replace(QUICK, optimizer=optimizer, **BUSY)
+    whole = [event.losses for event in make_trainer(config, WIDE, clips=NamedSquares()).steps()]
+    first = make_trainer(config, WIDE, clips=NamedSquares())
     losses = [event.losses for event in first.steps(stop)]
     torch.save(first.state(), tmp_path / "training.pt")
-    second = make_trainer(config, clips=NamedSquares())
+    second = make_trainer(config, WIDE, clips=NamedSquares())
     second.load_state(torch.load(tmp_path / "training.pt", weights_only=True))
     losses += [event.losses for event in second.steps()]
     assert losses == whole
@@ -170,7 +197,8 @@ def test_a_batch_worked_off_in_parts_gives_the_same_update():
     configs = [dataclasses.replace(QUICK, batch_size=4, accumulate=k, **BUSY) for k in (1, 2, 4)]
     trainers = [make_trainer(config, clips=NamedSquares()) for config in configs]
     terms = [trainer.train_step(trainer.sampler.batch(0), rate=1e-3) for trainer in trainers]
-    assert {"spectrum_loss", "label_loss", "adv_loss_g", "r1_penalty", "r2_penalty"} <= set(terms[0])
+    named = {"psnr_loss", "peak_loss", "spectrum_loss", "label_loss", "adv_loss_g", "r1_penalty", "r2_penalty"}
+    assert named | {"gain_over_mean", "image_psnr", "image_peak"} <= set(terms[0])
     for name in ("encoder", "decoder", "discriminator"):
         whole, *divided = [gradient(getattr(trainer.model, name)) for trainer in trainers]
         assert all((parts - whole).norm() <= 1e-3 * whole.norm() for parts in divided)
