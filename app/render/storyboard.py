@@ -6,7 +6,8 @@ from collections.abc import Callable
 from html import escape
 
 from app.render.fragments import card, hint, seconds, signed, ticks
-from avd_core.explore.storyboard.files import ORIGINAL, RESTORED, Board, Entry, clock
+from avd_core.explore.storyboard.files import ORIGINAL, RESTORED, Board, clock
+from avd_core.explore.storyboard.panels import TableEntry
 
 COST, LOSS = "What it cost", "What it lost"
 PSNR = (
@@ -71,7 +72,7 @@ def strip(board: Board, address: Address, opens: bool) -> str:
     )
 
 
-def _tile(number: int, entry: Entry, address: Address, opens: bool) -> str:
+def _tile(number: int, entry: TableEntry, address: Address, opens: bool) -> str:
     at, end = clock(entry.start), clock(entry.start + entry.seconds)
     figure = "" if entry.psnr is None else f"{entry.psnr:.1f} dB"
     image = f'<img src="{escape(address(entry.file))}" alt="" decoding="sync">'

@@ -13,8 +13,9 @@ from app.render import fragments
 from app.render import storyboard as render
 from app.services.explorations import Explorations
 from app.services.result_store import ResultStore
-from avd_core.explore.storyboard.files import RESTORED, SHEET, TABLE, ZIP, Board, save
-from avd_core.explore.storyboard.panels import StoryboardRequest
+from avd_core.explore.storyboard.files import RESTORED, SHEET, ZIP, Board, save
+from avd_core.explore.storyboard.panels import StoryboardMaker, StoryboardRequest
+from avd_core.explore.storyboard.reader import TABLE
 from avd_core.media.writer import join
 
 # Examples of one shape, so that little of them is cropped when they follow each other.
@@ -72,7 +73,7 @@ class Example:
         try:
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
             request = StoryboardRequest(self.video().path, checkpoint)
-            *_, board = save(self._visits.explorer.storyboard(request), folder)
+            *_, board = save(StoryboardMaker(self._visits.explorer, request), folder)
         except ValueError as error:  # visitors who ask for it are told the same
             log.error("No example strip: %s", error)
         else:

@@ -15,8 +15,10 @@ from app.render import storyboard as render
 from app.services.explorations import ExplorationView
 from app.services.result_store import KEEP_HOURS
 from app.services.storyboards import REEL_TITLE, Example, Shown, Video, growing, pieces
-from avd_core.explore.storyboard.files import is_zip, read_strip, save
-from avd_core.explore.storyboard.panels import LENGTHS, MAX_SECONDS, MAX_WINDOWS, Playback, StoryboardRequest
+from avd_core.explore.storyboard.files import save
+from avd_core.explore.storyboard.panels import LENGTHS, StoryboardMaker, StoryboardRequest
+from avd_core.explore.storyboard.reader import Playback, is_zip, read_strip
+from avd_core.explore.storyboard.windows import MAX_SECONDS, MAX_WINDOWS
 from avd_core.media.window import Window
 
 ID, TITLE = "storyboard", "Storyboard"
@@ -187,7 +189,7 @@ class StoryboardTab:
             if zipped:
                 panels = Playback(read_strip(video.path), self.explorer.restore_image)
             else:
-                panels = self.explorer.storyboard(StoryboardRequest(video.path, model, length))
+                panels = StoryboardMaker(self.explorer, StoryboardRequest(video.path, model, length))
             folder = self.store.folder()
             blank = dict.fromkeys(("links", "notes", "strip", "cost", "loss"), "")
             yield self._slots(blank | {"films": render.films(None, str, video.title)})

@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import check_folder, staged_folder
     from avd_core.explore.explorer import Explorer
-    from avd_core.explore.storyboard.files import drop_stale, is_zip, read_strip, save
-    from avd_core.explore.storyboard.panels import Playback, StoryboardRequest
+    from avd_core.explore.storyboard.files import drop_stale, save
+    from avd_core.explore.storyboard.panels import StoryboardMaker, StoryboardRequest
+    from avd_core.explore.storyboard.reader import Playback, is_zip, read_strip
     from avd_core.media.container import regular_file
 
     check_folder(args.out)
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
             explorer.warm_up(chosen)  # loaded, so that it is found by its weights
         panels = Playback(read_strip(args.video), explorer.restore_image)
     else:
-        panels = explorer.storyboard(StoryboardRequest(args.video, chosen or "base", args.seconds or 4.0))
+        panels = StoryboardMaker(explorer, StoryboardRequest(args.video, chosen or "base", args.seconds or 4.0))
     with staged_folder(args.out) as staging:
         for board in save(panels, staging):
             if sys.stderr.isatty():

@@ -42,7 +42,6 @@ from avd_core.explore.results import (
     Saliency,
     SavedExploration,
 )
-from avd_core.explore.storyboard.panels import StoryboardMaker, StoryboardRequest
 from avd_core.explore.time_probe import Play, TimeProbe, time_plays
 from avd_core.media.distilled_png import DistilledInfo, fit_to_model, read_distilled
 from avd_core.media.video import Clip, read_clip
@@ -310,15 +309,6 @@ class Explorer:
         for play in time_plays(clip.frames, distilled, restored, lambda image: self.recognise(image, classifier), seed):
             plays = (*plays, play)
             yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
-
-    def storyboard(self, request: StoryboardRequest) -> StoryboardMaker:
-        """A long video as a strip of images, one for each window, made while it is iterated over.
-
-        Raises:
-            ValueError: as `explore` does, at once or while iterating.
-        """
-        checkpoint = self._checkpoint(request.checkpoint)
-        return StoryboardMaker(request, checkpoint.model, checkpoint.lock)
 
     def recognise(
         self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER, frame: np.ndarray | None = None

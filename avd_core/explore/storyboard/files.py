@@ -1,22 +1,15 @@
 """A storyboard as files: PNGs that say how to play them, a table, films, a contact sheet, and a zip that plays.
 
-The zip holds `storyboard.json` and `images/NNN.png` and plays by itself. One that comes back is read as if a stranger
-wrote it: nothing in it is ever a path, an address or a checkpoint to fetch; entries are read in memory, each bounded;
-what is not exactly as it was written here is refused with a sentence.
+The zip holds `storyboard.json` and `images/NNN.png` and plays by itself; `reader` reads it.
 
 Axes: T frames, H, W; the last axis is RGB. Sizes in bytes, times in seconds.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import re
-import stat
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,34 +19,16 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from avd_core.analysis.metrics import PSNR_CAP
 from avd_core.atomic_io import write_json
-from avd_core.config import MAX_SIZE
-from avd_core.explore.storyboard.panels import MAX_WINDOWS, Panel, Playback, Source, StoryboardError, StoryboardMaker
-from avd_core.media.container import DEFAULT_LIMITS
-from avd_core.media.distilled_png import DistilledInfo, ImageError, decode_distilled, save_distilled, save_image
+from avd_core.explore.storyboard.panels import Panel, StoryboardMaker, TableEntry
+from avd_core.explore.storyboard.reader import FORMAT, IMAGE_NAME, TABLE, Playback
+from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo
+from avd_core.media.distilled_png import save_distilled, save_image
 from avd_core.media.writer import write_mp4_in_parts
 
-TABLE, SHEET, ZIP = "storyboard.json", "strip.png", "storyboard.zip"
+SHEET, ZIP = "strip.png", "storyboard.zip"
 RESTORED, ORIGINAL = "restored.mp4", "original.mp4"
-FORMAT = "avd-storyboard-1"
-MAX_ZIP, MAX_PNG, MAX_TABLE = 64 * 2**20, 2 * 2**20, 2**18
-_MAX_DIRECTORY = 2**16  # of the zip's list of entries; ours takes a sixth of it
-_IMAGE = re.compile(r"images/\d{3}\.png")
 _COLUMNS, _TILE = 8, 160  # of the contact sheet; pixels
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One window as the table has it: `file` is its PNG, `bytes` the PNG's size, the rest as in `Panel`."""
-
-    file: str
-    start: float
-    seconds: float
-    cut: bool
-    bytes: int
-    psnr: float | None
-    psnr_mean_copy: float | None
 
 
 @dataclass(frozen=True)
@@ -70,12 +45,12 @@ class Board:
         original_bytes: of the same frames as an ordinary film, `original.mp4`; 0 where they are not known.
     """
 
-    source: Source
+    source: SourceVideo
     checkpoint: str
     fingerprint: str
     frames: int
     size: tuple[int, int]
-    entries: tuple[Entry, ...]
+    entries: tuple[TableEntry, ...]
     notes: tuple[str, ...] = ()
     complete: bool = False
     original_bytes: int = 0
@@ -83,7 +58,7 @@ class Board:
     @property
     def end(self) -> float:
         """Up to where windows are ready."""
-        return self.entries[-1].start + self.entries[-1].seconds
+        return self.entries[-1].end
 
     @property
     def share(self) -> float:
@@ -120,7 +95,7 @@ class Board:
         return _mean([entry.psnr_mean_copy for entry in self.entries])
 
     @property
-    def worst(self) -> Entry | None:
+    def worst(self) -> TableEntry | None:
         """The window that came back least well."""
         known = [entry for entry in self.entries if entry.psnr is not None]
         return min(known, key=lambda entry: entry.psnr) if known else None
@@ -219,15 +194,15 @@ def drop_stale(folder: Path) -> None:
     """Removes what an earlier strip left and this one may not replace: it would be taken for this one's."""
     (folder / ORIGINAL).unlink(missing_ok=True)
     for path in (folder / "images").glob("*.png"):
-        if _IMAGE.fullmatch(f"images/{path.name}"):
+        if IMAGE_NAME.fullmatch(f"images/{path.name}"):
             path.unlink()
 
 
-def _save_image(panel: Panel, folder: Path) -> Entry:
+def _save_image(panel: Panel, folder: Path) -> TableEntry:
     name = f"images/{panel.number:03d}.png"
     path = save_distilled(folder / name, panel.image, panel.info)
     figures = (panel.psnr, panel.psnr_mean_copy)
-    return Entry(name, panel.start, panel.seconds, panel.cut, path.stat().st_size, *figures)
+    return TableEntry(name, panel.start, panel.seconds, panel.cut, path.stat().st_size, *figures)
 
 
 def clock(seconds: float) -> str:
@@ -254,199 +229,6 @@ def _write_sheet(board: Board, folder: Path) -> None:
         pen.text((left, top + high + 1), clock(entry.start), "black", font)
         pen.text((left + wide, top + high + 1), figure, "#b4531f", font, anchor="ra")
     save_image(folder / SHEET, np.asarray(sheet))
-
-
-# A zip that comes back -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Strip:
-    """What a zip says, checked; `contents` are the bytes of its PNGs."""
-
-    source: Source
-    checkpoint: str
-    fingerprint: str
-    size: tuple[int, int]
-    entries: tuple[Entry, ...]
-    contents: tuple[bytes, ...]
-    notes: tuple[str, ...] = ()
-
-    def images(self) -> Iterator[tuple[Entry, np.ndarray, DistilledInfo]]:
-        """Each window with its image (H, W, 3) and what that says of itself; one after the other in memory."""
-        for entry, content in zip(self.entries, self.contents, strict=True):
-            image, info = decode_distilled(content, entry.file, self.size[0] * self.size[1])
-            if info is None:
-                raise InvalidStoryboard(f"{entry.file} does not say how to play it")
-            if not info.size == self.size == image.shape[:2]:
-                raise InvalidStoryboard(f"{entry.file} is not of the size that it should be")
-            if info.fingerprint != self.fingerprint:
-                raise InvalidStoryboard(f"{entry.file} was made by other weights than the table says")
-            if abs(info.frames / info.fps - entry.seconds) > 0.01 * entry.seconds:
-                raise InvalidStoryboard(f"{entry.file} is of another length than the table says")
-            yield entry, image, info
-
-
-class InvalidStoryboard(ValueError):
-    """What is not as it was written."""
-
-
-def is_zip(path: str | Path) -> bool:
-    """Whether a file begins as a zip does, whatever it is called."""
-    with open(path, "rb") as file:
-        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-
-
-def read_strip(path: str | Path) -> Strip:
-    """Reads a storyboard's zip, wholly or not at all.
-
-    Raises:
-        StoryboardError: it is none, or not as it was written; with a sentence saying why.
-    """
-    path = Path(path)
-    try:
-        strip = _read(path)
-        for _ in strip.images():  # refused now rather than in the middle of the film
-            pass
-        return strip
-    except (InvalidStoryboard, ImageError) as error:
-        why = str(error).rstrip(".")
-    except zipfile.BadZipFile:
-        why = "the file is damaged"
-    except OSError as error:
-        why = error.strerror or str(error)
-    raise StoryboardError(f"{path.name[:80]} is no storyboard that can be played: {why}. Take the zip as it was saved.")
-
-
-def _read(path: Path) -> Strip:
-    if path.stat().st_size > MAX_ZIP:
-        raise InvalidStoryboard(f"it is larger than {MAX_ZIP // 2**20} MiB")
-    content = path.read_bytes()
-    _check_directory(content)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        infos = archive.infolist()
-        for info in infos:
-            _check_entry(info)
-        names = [info.filename for info in infos]
-        if TABLE not in names:
-            raise InvalidStoryboard(f"it holds no {TABLE}")
-        if len(set(names)) < len(names):
-            raise InvalidStoryboard("it holds two files of one name")
-        table = _parse(_content(archive, TABLE, MAX_TABLE))
-        strip = _strip(table)
-        if {entry.file for entry in strip.entries} != set(names) - {TABLE}:
-            raise InvalidStoryboard("its images are not those that its table lists")
-        left, contents = MAX_ZIP, []  # a small zip may hold much, and many times
-        for entry in strip.entries:
-            contents.append(_content(archive, entry.file, min(left, MAX_PNG)))
-            left -= len(contents[-1])
-        return replace(strip, contents=tuple(contents))
-
-
-def _check_directory(content: bytes) -> None:
-    """The list of entries is read whole by `zipfile`: a small file may list millions."""
-    tail = content[-22:]
-    if len(tail) < 22 or tail[:4] != b"PK\x05\x06":  # and no comment behind it
-        raise InvalidStoryboard("the file is damaged, or no zip of ours")
-    if content[-42:-38] == b"PK\x06\x07" or int.from_bytes(tail[12:16], "little") > _MAX_DIRECTORY:
-        raise InvalidStoryboard(f"it holds too many files; a strip has {MAX_WINDOWS} images at most")
-
-
-def _check_entry(info: zipfile.ZipInfo) -> None:
-    shown = "".join(letter if letter.isprintable() else "?" for letter in info.filename)[:60]
-    if info.filename != TABLE and not _IMAGE.fullmatch(info.filename):
-        raise InvalidStoryboard(f"it holds {shown!r}, which is no part of a strip")
-    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        raise InvalidStoryboard(f"{shown} is a link or a device, and not a file")
-    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InvalidStoryboard(f"{shown} is encrypted or packed in a way that is not read here")
-
-
-def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """An entry's bytes, whatever size it announces."""
-    try:
-        with archive.open(name) as file:
-            content = file.read(most + 1)
-    except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InvalidStoryboard(f"{name} is damaged") from error
-    if len(content) > most:
-        raise InvalidStoryboard(f"{name} is larger than {most // 1024} KiB")
-    return content
-
-
-def _parse(content: bytes) -> dict[str, Any]:
-    try:
-        table = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InvalidStoryboard(f"{TABLE} is no JSON") from error
-    if not isinstance(table, dict) or table.get("format") != FORMAT:
-        raise InvalidStoryboard(f"{TABLE} is no table of a strip")
-    return table
-
-
-def _strip(table: dict[str, Any]) -> Strip:
-    """The table's values, each of them believable and all of them together."""
-    number, text, listed = (_field(kind) for kind in ((int, float), str, list))
-
-    def within(holder: dict, key: str, low: float, high: float) -> float:
-        value = number(holder, key)
-        if isinstance(value, bool) or not low <= value <= high:  # NaN is within nothing
-            raise InvalidStoryboard(f"{key!r} in its table is not believable")
-        return value
-
-    def figure(holder: dict, key: str) -> float | None:
-        return None if holder.get(key, 0) is None else float(within(holder, key, 0, PSNR_CAP))
-
-    video = _field(dict)(table, "video")
-    name = "".join(letter if letter.isprintable() else "?" for letter in text(video, "name"))[:80]
-    length = within(video, "seconds", 1e-3, DEFAULT_LIMITS.max_seconds)
-    source = Source(
-        name=name,
-        width=int(within(video, "width", 1, 2**15)),
-        height=int(within(video, "height", 1, 2**15)),
-        fps=float(within(video, "fps", 1e-4, 1e6)),
-        has_audio=_field(bool)(video, "has_audio"),
-        bytes=int(within(video, "bytes", 1, 2**50)),
-        picture_bytes=int(within(video, "picture_bytes", 1, 2**50)),
-        seconds=float(length),
-        covered=float(within(video, "covered", 1e-3, length)),
-    )
-    size = listed(table, "size")
-    if len(size) != 2 or not all(type(side) is int and 8 <= side <= 2 * MAX_SIZE for side in size):
-        raise InvalidStoryboard("'size' in its table is not believable")
-    entries, end = [], 0.0
-    windows = listed(table, "windows")
-    if not 1 <= len(windows) <= MAX_WINDOWS or not all(isinstance(window, dict) for window in windows):
-        raise InvalidStoryboard(f"its table lists no windows, or more than {MAX_WINDOWS}")
-    for position, window in enumerate(windows, 1):
-        start = float(within(window, "start", end - 1e-6, length))
-        seconds = float(within(window, "seconds", 0.01, length - start + 1e-3))
-        if text(window, "file") != f"images/{position:03d}.png":
-            raise InvalidStoryboard("the windows in its table are not in order")
-        entries.append(
-            Entry(
-                file=window["file"],
-                start=start,
-                seconds=seconds,
-                cut=_field(bool)(window, "cut"),
-                bytes=int(within(window, "bytes", 1, MAX_PNG)),
-                psnr=figure(window, "psnr"),
-                psnr_mean_copy=figure(window, "psnr_mean_copy"),
-            )
-        )
-        end = start + seconds
-    checkpoint, fingerprint = text(table, "checkpoint"), text(table, "fingerprint")
-    if len(checkpoint) > 200 or not re.fullmatch(r"[0-9a-f]{8,64}", fingerprint):
-        raise InvalidStoryboard("'checkpoint' or 'fingerprint' in its table is not believable")
-    return Strip(source, checkpoint, fingerprint, (size[0], size[1]), tuple(entries), ())
-
-
-def _field(kind: type | tuple[type, ...]) -> Callable[[dict, str], Any]:
-    def read(holder: dict, key: str) -> Any:
-        if not isinstance(holder.get(key), kind):
-            raise InvalidStoryboard(f"{key!r} is missing in its table, or not what it should be")
-        return holder[key]
-
-    return read
 
 
 def _figure(value: float | None) -> str:

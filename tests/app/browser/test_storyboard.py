@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from avd_core.media import writer
 from tests.app.browser.walking import go, look, opened
-from tests.core.explore.storyboard.test_panels import write
+from tests.core.explore.storyboard.films import write_film
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +22,7 @@ def film(data_dir: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """Two shots: of a camera where there are such."""
     path = tmp_path_factory.mktemp("films") / "film.mp4"
     if data_dir is None:
-        return write(path, [60, 100], fps=20)
+        return write_film(path, [60, 100], fps=20)
     names = ("ucf101_CricketShot.gif", "ucf101_WallPushups.avi")
     return writer.join([data_dir / "clips" / name for name in names], path)
 

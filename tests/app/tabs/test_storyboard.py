@@ -18,11 +18,12 @@ from app.render import storyboard as render
 from app.services.explorations import Explorations
 from app.tabs.storyboard import Shown, StoryboardTab
 from avd_core.explore.explorer import Explorer
-from avd_core.explore.storyboard.files import ZIP, Board, Entry
-from avd_core.explore.storyboard.panels import Source
+from avd_core.explore.storyboard.files import ZIP, Board
+from avd_core.explore.storyboard.panels import TableEntry
+from avd_core.explore.storyboard.windows import SourceVideo
 from avd_core.media.window import Window
 from tests.app.conftest import visitor
-from tests.core.explore.storyboard.test_panels import write
+from tests.core.explore.storyboard.films import write_film
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iter
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("films") / "my <b>film.mp4", [40, 60])
+    return write_film(tmp_path_factory.mktemp("films") / "my <b>film.mp4", [40, 60])
 
 
 def told(tab: StoryboardTab, path: Path, before: Shown | None = None, who: str = "me") -> list[dict]:
@@ -153,8 +154,10 @@ def test_handlers_take_at_most_five_inputs():
 
 
 def a_board(video_bytes: int, **values: object) -> Board:
-    source = Source("clip.mp4", 1280, 720, 30.0, True, video_bytes, video_bytes - 10, 8.0, 8.0)
-    entries = tuple(Entry(f"images/00{n}.png", 4.0 * n - 4, 4.0, n == 1, 30_000, 28.0 + n, 25.0 - n) for n in (1, 2))
+    source = SourceVideo("clip.mp4", 1280, 720, 30.0, True, video_bytes, video_bytes - 10, 8.0, 8.0)
+    entries = tuple(
+        TableEntry(f"images/00{n}.png", 4.0 * n - 4, 4.0, n == 1, 30_000, 28.0 + n, 25.0 - n) for n in (1, 2)
+    )
     return replace(Board(source, "base", "0" * 12, 16, (112, 200), entries, complete=True), **values)
 
 

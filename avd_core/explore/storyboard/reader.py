@@ -1,0 +1,267 @@
+"""A storyboard's zip, read as if a stranger wrote it, and played from its images alone.
+
+Nothing in it is ever a path, an address or a checkpoint to fetch; entries are read in memory, each bounded; what is not
+exactly as `files.save` writes it is refused with a sentence.
+
+Axes: H, W; the last axis is RGB. Sizes in bytes, times in seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avd_core.analysis.metrics import PSNR_CAP
+from avd_core.config import MAX_SIZE
+from avd_core.explore.results import Restoration
+from avd_core.explore.storyboard.panels import Panel, TableEntry
+from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo, StoryboardError
+from avd_core.media.container import DEFAULT_LIMITS
+from avd_core.media.distilled_png import DistilledInfo, ImageError, decode_distilled
+
+FORMAT, TABLE = "avd-storyboard-1", "storyboard.json"
+IMAGE_NAME = re.compile(r"images/\d{3}\.png")
+MAX_ZIP, MAX_PNG, MAX_TABLE = 64 * 2**20, 2 * 2**20, 2**18
+_MAX_DIRECTORY = 2**16  # of the zip's list of entries; ours takes a sixth of it
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What a zip says, checked; `contents` are the bytes of its PNGs."""
+
+    source: SourceVideo
+    checkpoint: str
+    fingerprint: str
+    size: tuple[int, int]
+    entries: tuple[TableEntry, ...]
+    contents: tuple[bytes, ...]
+    notes: tuple[str, ...] = ()
+
+    def images(self) -> Iterator[tuple[TableEntry, np.ndarray, DistilledInfo]]:
+        """Each window with its image (H, W, 3) and what that says of itself; one after the other in memory."""
+        for entry, content in zip(self.entries, self.contents, strict=True):
+            image, info = decode_distilled(content, entry.file, self.size[0] * self.size[1])
+            if info is None:
+                raise InvalidStoryboard(f"{entry.file} does not say how to play it")
+            if not info.size == self.size == image.shape[:2]:
+                raise InvalidStoryboard(f"{entry.file} is not of the size that it should be")
+            if info.fingerprint != self.fingerprint:
+                raise InvalidStoryboard(f"{entry.file} was made by other weights than the table says")
+            if abs(info.frames / info.fps - entry.seconds) > 0.01 * entry.seconds:
+                raise InvalidStoryboard(f"{entry.file} is of another length than the table says")
+            yield entry, image, info
+
+
+class InvalidStoryboard(ValueError):
+    """What is not as it was written."""
+
+
+def is_zip(path: str | Path) -> bool:
+    """Whether a file begins as a zip does, whatever it is called."""
+    with open(path, "rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def read_strip(path: str | Path) -> Strip:
+    """Reads a storyboard's zip, wholly or not at all.
+
+    Raises:
+        StoryboardError: it is none, or not as it was written; with a sentence saying why.
+    """
+    path = Path(path)
+    try:
+        strip = _read(path)
+        for _ in strip.images():  # refused now rather than in the middle of the film
+            pass
+        return strip
+    except (InvalidStoryboard, ImageError) as error:
+        why = str(error).rstrip(".")
+    except zipfile.BadZipFile:
+        why = "the file is damaged"
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise StoryboardError(f"{path.name[:80]} is no storyboard that can be played: {why}. Take the zip as it was saved.")
+
+
+def _read(path: Path) -> Strip:
+    if path.stat().st_size > MAX_ZIP:
+        raise InvalidStoryboard(f"it is larger than {MAX_ZIP // 2**20} MiB")
+    content = path.read_bytes()
+    _check_directory(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        infos = archive.infolist()
+        for info in infos:
+            _check_entry(info)
+        names = [info.filename for info in infos]
+        if TABLE not in names:
+            raise InvalidStoryboard(f"it holds no {TABLE}")
+        if len(set(names)) < len(names):
+            raise InvalidStoryboard("it holds two files of one name")
+        table = _parse(_content(archive, TABLE, MAX_TABLE))
+        strip = _strip(table)
+        if {entry.file for entry in strip.entries} != set(names) - {TABLE}:
+            raise InvalidStoryboard("its images are not those that its table lists")
+        left, contents = MAX_ZIP, []  # a small zip may hold much, and many times
+        for entry in strip.entries:
+            contents.append(_content(archive, entry.file, min(left, MAX_PNG)))
+            left -= len(contents[-1])
+        return replace(strip, contents=tuple(contents))
+
+
+def _check_directory(content: bytes) -> None:
+    """The list of entries is read whole by `zipfile`: a small file may list millions."""
+    tail = content[-22:]
+    if len(tail) < 22 or tail[:4] != b"PK\x05\x06":  # and no comment behind it
+        raise InvalidStoryboard("the file is damaged, or no zip of ours")
+    if content[-42:-38] == b"PK\x06\x07" or int.from_bytes(tail[12:16], "little") > _MAX_DIRECTORY:
+        raise InvalidStoryboard(f"it holds too many files; a strip has {MAX_WINDOWS} images at most")
+
+
+def _check_entry(info: zipfile.ZipInfo) -> None:
+    shown = _printable(info.filename, 60)
+    if info.filename != TABLE and not IMAGE_NAME.fullmatch(info.filename):
+        raise InvalidStoryboard(f"it holds {shown!r}, which is no part of a strip")
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+        raise InvalidStoryboard(f"{shown} is a link or a device, and not a file")
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InvalidStoryboard(f"{shown} is encrypted or packed in a way that is not read here")
+
+
+def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """An entry's bytes, whatever size it announces."""
+    try:
+        with archive.open(name) as file:
+            content = file.read(most + 1)
+    except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise InvalidStoryboard(f"{name} is damaged") from error
+    if len(content) > most:
+        raise InvalidStoryboard(f"{name} is larger than {most // 1024} KiB")
+    return content
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        table = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidStoryboard(f"{TABLE} is no JSON") from error
+    if not isinstance(table, dict) or table.get("format") != FORMAT:
+        raise InvalidStoryboard(f"{TABLE} is no table of a strip")
+    return table
+
+
+def _strip(table: dict[str, Any]) -> Strip:
+    """The table's values, each of them believable and all of them together."""
+    source = _source(_field(table, "video", dict))
+    size = _field(table, "size", list)
+    if len(size) != 2 or not all(type(side) is int and 8 <= side <= 2 * MAX_SIZE for side in size):
+        raise InvalidStoryboard("'size' in its table is not believable")
+    windows = _field(table, "windows", list)
+    if not 1 <= len(windows) <= MAX_WINDOWS or not all(isinstance(window, dict) for window in windows):
+        raise InvalidStoryboard(f"its table lists no windows, or more than {MAX_WINDOWS}")
+    entries: list[TableEntry] = []
+    for window in windows:
+        entries.append(_entry(window, len(entries) + 1, entries[-1].end if entries else 0.0, source.seconds))
+    checkpoint, fingerprint = _field(table, "checkpoint", str), _field(table, "fingerprint", str)
+    if len(checkpoint) > 200 or not re.fullmatch(r"[0-9a-f]{8,64}", fingerprint):
+        raise InvalidStoryboard("'checkpoint' or 'fingerprint' in its table is not believable")
+    return Strip(source, checkpoint, fingerprint, (size[0], size[1]), tuple(entries), ())
+
+
+def _source(video: dict[str, Any]) -> SourceVideo:
+    length = _number(video, "seconds", 1e-3, DEFAULT_LIMITS.max_seconds)
+    return SourceVideo(
+        name=_printable(_field(video, "name", str), 80),
+        width=int(_number(video, "width", 1, 2**15)),
+        height=int(_number(video, "height", 1, 2**15)),
+        fps=_number(video, "fps", 1e-4, 1e6),
+        has_audio=_field(video, "has_audio", bool),
+        bytes=int(_number(video, "bytes", 1, 2**50)),
+        picture_bytes=int(_number(video, "picture_bytes", 1, 2**50)),
+        seconds=length,
+        covered=_number(video, "covered", 1e-3, length),
+    )
+
+
+def _entry(window: dict[str, Any], position: int, earliest: float, length: float) -> TableEntry:
+    """The window at a position, counted from 1, that begins where the last one ends at the earliest."""
+    start = _number(window, "start", earliest - 1e-6, length)
+    seconds = _number(window, "seconds", 0.01, length - start + 1e-3)
+    if _field(window, "file", str) != f"images/{position:03d}.png":
+        raise InvalidStoryboard("the windows in its table are not in order")
+    return TableEntry(
+        file=window["file"],
+        start=start,
+        seconds=seconds,
+        cut=_field(window, "cut", bool),
+        bytes=int(_number(window, "bytes", 1, MAX_PNG)),
+        psnr=_psnr(window, "psnr"),
+        psnr_mean_copy=_psnr(window, "psnr_mean_copy"),
+    )
+
+
+def _field(holder: dict[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:
+    if not isinstance(holder.get(key), kind):
+        raise InvalidStoryboard(f"{key!r} is missing in its table, or not what it should be")
+    return holder[key]
+
+
+def _number(holder: dict[str, Any], key: str, low: float, high: float) -> float:
+    value = _field(holder, key, (int, float))
+    if isinstance(value, bool) or not low <= value <= high:  # NaN is within nothing
+        raise InvalidStoryboard(f"{key!r} in its table is not believable")
+    return float(value)
+
+
+def _psnr(holder: dict[str, Any], key: str) -> float | None:
+    return None if holder.get(key, 0) is None else _number(holder, key, 0, PSNR_CAP)
+
+
+def _printable(text: str, most: int) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:most]
+
+
+class Playback:
+    """Iterates over the panels of a strip that was read from a file: the same, from the images alone.
+
+    Args:
+        strip: what was read.
+        restore: plays one image, as `Explorer.restore_image`.
+    """
+
+    def __init__(self, strip: Strip, restore: Callable[[np.ndarray, DistilledInfo], Restoration]) -> None:
+        self._strip, self._restore, self._notes = strip, restore, {}
+        self.source, self.checkpoint, self.fingerprint = strip.source, strip.checkpoint, strip.fingerprint
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the person: the strip's own, and what had to be guessed."""
+        return (*self._strip.notes, *self._notes)
+
+    def __iter__(self) -> Iterator[Panel]:
+        self._notes = {}
+        for number, (window, image, info) in enumerate(self._strip.images(), 1):
+            restoration = self._restore(image, info)
+            self._notes |= dict.fromkeys(restoration.notes)
+            same = restoration.fingerprint == info.fingerprint  # else the figures are another decoder's
+            yield Panel(
+                number=number,
+                start=window.start,
+                seconds=window.seconds,
+                cut=window.cut,
+                image=image,
+                info=info,
+                restored=restoration.frames,
+                frames=None,
+                psnr=window.psnr if same else None,
+                psnr_mean_copy=window.psnr_mean_copy if same else None,
+            )

@@ -1,0 +1,222 @@
+"""A long video as windows, cut where its scenes change.
+
+The file is decoded once, in order; what is kept at any time is two windows of small pictures, so that memory does not
+grow with the length. A shot longer than the longest window is split, its last two parts evenly; none is shorter than
+`SHORTEST`, except where the video or what can be decoded of it ends. Each window holds the frames at its bin centres,
+as `video.read_clip` takes them, so that a window opened by its start and length gives the same image.
+
+Time is in seconds from the first picture. Axes: T frames, H, W; the last axis is RGB. Frames are uint8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from avd_core.media.container import DEFAULT_LIMITS, shown_name
+from avd_core.media.decoder import displays, nothing_decodes
+from avd_core.media.frame_transform import Fit
+from avd_core.media.index import EPSILON, read_index
+from avd_core.media.shot_detection import REACH, CutDetector
+
+SHORTEST = 0.5
+MAX_SECONDS, MAX_WINDOWS = 600.0, 150
+_SPARSEST = 1 / 64  # seconds between two pictures that are looked at: what a 240 Hz camera takes is thinned out
+_SLIVER = 0.1  # seconds; what a damaged file shows for less is left out
+
+
+class StoryboardError(ValueError):
+    """A storyboard that cannot be made or read, with a sentence saying why."""
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    """The video that a strip is made of.
+
+    Attributes:
+        name: the file's, without its folder.
+        width, height: of its pictures as displayed, in pixels.
+        fps: mean pictures per second.
+        has_audio: whether there is a sound track.
+        bytes: of the file.
+        picture_bytes: those of its pictures, without sound, in the part that the strip covers.
+        seconds: its length.
+        covered: how much of that the strip covers, once it is finished.
+    """
+
+    name: str
+    width: int
+    height: int
+    fps: float
+    has_audio: bool
+    bytes: int
+    picture_bytes: int
+    seconds: float
+    covered: float
+
+
+@dataclass(frozen=True)
+class WindowFrames:
+    """Frames (T, H, W, 3) at the bin centres of a part of a video; `cut` tells that a shot begins with it."""
+
+    start: float
+    seconds: float
+    cut: bool
+    frames: np.ndarray
+
+
+class Windows:
+    """Iterates over the windows of a video.
+
+    Args:
+        path: the video.
+        frames: T of each window.
+        size: the pictures' short side, as `video.read_clip` takes it.
+        longest: of a window, in seconds.
+        max_seconds, max_windows: where it stops.
+
+    Attributes:
+        notes: sentences for the person; those about what was met on the way are there at the end.
+
+    Raises:
+        VideoError: no accepted video; while iterating, one of which nothing can be decoded.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        frames: int,
+        size: int,
+        longest: float,
+        max_seconds: float = MAX_SECONDS,
+        max_windows: int = MAX_WINDOWS,
+    ) -> None:
+        self._index = index = read_index(path, DEFAULT_LIMITS)
+        self._fit = Fit(index, size, DEFAULT_LIMITS)
+        self._frames, self._longest, self._max_windows = frames, longest, max_windows
+        self._covered = min(index.seconds, max_seconds)
+        self._notes: list[str] = []
+
+    @property
+    def source(self) -> SourceVideo:
+        """The video; the size of its pictures is known with the first window."""
+        index, shape = self._index, self._fit.shape
+        return SourceVideo(
+            name=shown_name(index.path),
+            width=shape.width if shape else 0,
+            height=shape.height if shape else 0,
+            fps=index.frames / index.seconds,
+            has_audio=index.has_audio,
+            bytes=index.path.stat().st_size,
+            picture_bytes=int(index.sizes[index.times < self._covered].sum()),
+            seconds=index.seconds,
+            covered=self._covered,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self._index.notes, *self._fit.notes, *self._notes)
+
+    def __iter__(self) -> Iterator[WindowFrames]:
+        self._notes = []
+        count, end, total = 0, 0.0, self._index.seconds
+        for shot in self._shots():
+            if shot.start > end + EPSILON:
+                self._notes.append(f"The file is damaged: nothing from {end:.1f} to {shot.start:.1f} s can be decoded.")
+            if count == self._max_windows:
+                self._covered = end
+                self._notes.append(f"The strip ends at {end:.1f} s of {total:.1f} s: {count} images are made at most.")
+                return
+            yield shot
+            count, end = count + 1, shot.start + shot.seconds
+        if not count:
+            raise nothing_decodes(self._index)
+        if end < self._covered - _SLIVER:
+            self._notes.append(f"The file is damaged: nothing after {end:.1f} s can be decoded.")
+        elif self._covered < total:
+            minutes = self._covered / 60
+            self._notes.append(
+                f"The strip ends at {end:.1f} s of {total:.1f} s: {minutes:g} minutes are covered at most."
+            )
+
+    def _shots(self) -> Iterator[WindowFrames]:
+        """Windows one after the other, without a count."""
+        covered, sparsest = self._covered, _SPARSEST - EPSILON
+        filling = _WindowBuffer(self._frames, self._longest)
+        for since, until, frame in displays(self._index, DEFAULT_LIMITS):
+            if since >= covered:
+                break
+            if filling.pictures and since > filling.until + EPSILON:  # a hole
+                yield from self._closed(filling)
+                filling = _WindowBuffer(self._frames, self._longest)
+            if not filling.pictures or since >= filling.since[-1] + sparsest:
+                filling.add(since, self._fit(frame))
+                yield from filling.ready()
+            filling.until = min(until, covered)
+        if filling.pictures:
+            yield from self._closed(filling)
+
+    def _closed(self, filling: _WindowBuffer) -> Iterator[WindowFrames]:
+        if filling.until - filling.begin >= min(_SLIVER, self._index.seconds) - EPSILON:
+            yield from filling.rest()
+
+
+@dataclass
+class _WindowBuffer:
+    """The pictures from the beginning of the window being filled."""
+
+    frames: int
+    longest: float
+    since: list[float] = field(default_factory=list)  # when each picture appears
+    pictures: list[np.ndarray] = field(default_factory=list)
+    begin: float = 0.0
+    until: float = 0.0  # when the last picture gives way
+    new_shot: bool = True
+    cut: float | None = None  # where the next shot begins, once it has lasted long enough to be one
+    detector: CutDetector = field(default_factory=CutDetector)
+
+    def add(self, since: float, picture: np.ndarray) -> None:
+        if not self.pictures:
+            self.begin = since
+        self.since.append(since)
+        self.pictures.append(picture)
+        if self.detector.feed(picture) and self.cut is None and self.since[-1 - REACH] >= self.begin + SHORTEST:
+            self.cut = self.since[-1 - REACH]
+
+    def ready(self) -> Iterator[WindowFrames]:
+        """The windows that nothing to come can change."""
+        settled = self.since[-1 - REACH] if len(self.since) > REACH else self.begin
+        yield from self._long_ones(settled if self.cut is None else self.cut)
+        if self.cut is not None and settled >= self.cut + SHORTEST:
+            yield from self._parts(self.cut)
+            self.cut, self.new_shot = None, True
+
+    def rest(self) -> Iterator[WindowFrames]:
+        """All that is left; a shot that began too late to be one belongs to the last."""
+        yield from self._long_ones(self.until)
+        yield from self._parts(self.until)
+
+    def _long_ones(self, end: float) -> Iterator[WindowFrames]:
+        while end - self.begin > 2 * self.longest:  # what is shorter may yet be shared evenly
+            yield self._window(self.begin + self.longest)
+
+    def _parts(self, end: float) -> Iterator[WindowFrames]:
+        if end - self.begin > self.longest + EPSILON:
+            yield self._window((self.begin + end) / 2)
+        yield self._window(end)
+
+    def _window(self, end: float) -> WindowFrames:
+        length = end - self.begin
+        centres = self.begin + (np.arange(self.frames) + 0.5) * length / self.frames
+        shown = np.searchsorted(self.since, centres + EPSILON, side="right") - 1
+        window = WindowFrames(self.begin, length, self.new_shot, np.stack([self.pictures[number] for number in shown]))
+        past = max(0, int(np.searchsorted(self.since, end + EPSILON, side="right")) - 1)
+        # Some more stay: the detector speaks of a picture REACH pictures later, by its place from the end.
+        past = min(past, max(0, len(self.since) - 1 - REACH))
+        del self.since[:past], self.pictures[:past]
+        self.begin, self.new_shot = end, False
+        return window
