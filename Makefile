@@ -50,9 +50,11 @@ test-browser: $(DEV)
 test-rest: $(DEV)
 	@$(ONE_THREAD) --ignore=tests/core -m 'not browser'
 
-style: $(DEV)  ## check lint and formatting
+style: $(DEV)  ## check lint, formatting, which way imports go, and that every library is declared
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/deptry .
 
 format: $(DEV)  ## mend lint and formatting where ruff can
 	$(BIN)/ruff check --fix .

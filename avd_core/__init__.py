@@ -1,7 +1,38 @@
 """AVD: one realistic image that carries a video clip, and the clip restored from it.
 
-Everything that is true without a browser. Nothing is imported here, so that each entry point pays only for what it
-uses: ``from avd_core.networks.avd import AVD``, ``from avd_core.explore.explorer import Explorer``.
+Everything that is true without a browser. Importing the package loads nothing: each name of its public face is loaded
+when it is first asked for, so that a training needs no video library and a figure no networks.
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.2.0"
+
+_PUBLIC = {
+    "AVD": "networks.avd",
+    "Clip": "media.video",
+    "Exploration": "explore.results",
+    "ExploreRequest": "explore.results",
+    "Explorer": "explore.explorer",
+    "ModelConfig": "config",
+    "PRESETS": "config",
+    "TrainConfig": "config",
+    "Trainer": "training.trainer",
+    "load_classifier": "classifiers.loading",
+    "read_clip": "media.video",
+    "write_mp4": "media.writer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,1 +1,1 @@
-"""Parts of a tab that are large enough to stand by themselves: laid out by the tab, wired by themselves."""
+"""Parts of a tab that several tabs share: laid out by the tab, wired by themselves."""

@@ -1,0 +1,1 @@
+"""Pure figures about arrays: baselines, metrics, degradations, spectra, intervals."""

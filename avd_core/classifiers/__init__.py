@@ -1,0 +1,1 @@
+"""Image classifiers by name, where they look, and the bundled action classifier."""

@@ -1,1 +1,1 @@
-"""The verbs of the command line about clips and images, one file each: `add_arguments(parser)` and `run(args)`."""
+"""The `avd` command, one file a verb: `add_arguments(parser)` and `run(args)`."""

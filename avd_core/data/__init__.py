@@ -1,0 +1,1 @@
+"""Clips to train and measure on: folders, official splits, packs, synthetic scenes."""

@@ -1,0 +1,1 @@
+"""One clip looked at from all sides: explore, compare, probe, batch and storyboard."""

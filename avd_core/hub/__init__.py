@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: push, model card, and training as a job."""

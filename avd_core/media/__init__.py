@@ -1,0 +1,1 @@
+"""Files in and out: video, zips of clips, and the distilled PNG."""

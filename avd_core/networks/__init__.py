@@ -1,0 +1,1 @@
+"""Encoder, decoder and discriminator, their checkpoints and the calibration of realism."""

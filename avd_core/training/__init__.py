@@ -1,0 +1,1 @@
+"""The trainer, its losses and data changes, and a training as a run."""

@@ -1,0 +1,1 @@
+"""A long video as a strip of distilled images, and back."""
