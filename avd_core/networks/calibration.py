@@ -2,6 +2,7 @@
 
 A relativistic critic's logits have no absolute zero, so a raw number tells a person nothing. A checkpoint therefore
 carries the scores of real frames and of distilled images that it never trained on, and a score is told as a percentile.
+Scores depend on the size of the image, so the references do too.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 MAX_SCORES = 4096
+MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class Calibration:
     Attributes:
         real: logits of real frames, sorted.
         distilled: logits of this checkpoint's distilled images, sorted.
+        sizes: the same by short side in pixels, for sizes other than the checkpoint's own.
     """
 
     real: tuple[float, ...]
     distilled: tuple[float, ...]
+    sizes: Mapping[int, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("real", "distilled"):
@@ -36,10 +40,19 @@ class Calibration:
                 raise ValueError(f"Calibration.{name} needs 1 to {MAX_SCORES} finite scores.")
             object.__setattr__(self, name, tuple(sorted(scores)))
 
+    def at(self, size: int) -> Calibration:
+        """Return the reference scores of the measured short side nearest to `size` by ratio, or these without any."""
+        if not self.sizes:
+            return self
+        return self.sizes[min(self.sizes, key=lambda measured: abs(math.log(measured / size)))]
+
     def percentile_among_real(self, logit: float) -> float:
-        """Share of real reference frames that score below `logit`, 0 to 100; ties count half."""
-        below, upto = bisect_left(self.real, logit), bisect_right(self.real, logit)
-        return 50.0 * (below + upto) / len(self.real)
+        """Return the share of real reference frames that score below `logit`, 0 to 100; ties count half."""
+        return _percentile(self.real, logit)
+
+    def percentile_among_distilled(self, logit: float) -> float:
+        """Return the share of reference distilled images that score below `logit`, 0 to 100; ties count half."""
+        return _percentile(self.distilled, logit)
 
     @classmethod
     def from_scores(cls, real: Iterable[float], distilled: Iterable[float]) -> Self:
@@ -51,10 +64,24 @@ class Calibration:
         """Reads `calibration.json`; raises ValueError when it is not one."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(tuple(map(float, values["real"])), tuple(map(float, values["distilled"])))
-        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+            sizes = {int(size): cls._parse(scores) for size, scores in values.get("sizes", {}).items()}
+            if not all(1 <= size <= MAX_SIDE for size in sizes):
+                raise ValueError(f"it names sizes beyond 1 to {MAX_SIDE} pixels")
+            return cls._parse(values, sizes)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"{Path(path).name} is not a calibration: {error}.") from error
 
+    @classmethod
+    def _parse(cls, values: Mapping[str, Iterable], sizes: Mapping[int, Calibration] | None = None) -> Self:
+        return cls(tuple(map(float, values["real"])), tuple(map(float, values["distilled"])), sizes or {})
+
     def to_json(self) -> str:
-        """The text of `calibration.json`."""
-        return json.dumps({"real": self.real, "distilled": self.distilled})
+        """Return the text of `calibration.json`."""
+        own = {"real": self.real, "distilled": self.distilled}
+        sizes = {str(size): {"real": c.real, "distilled": c.distilled} for size, c in sorted(self.sizes.items())}
+        return json.dumps(own | ({"sizes": sizes} if sizes else {}))
+
+
+def _percentile(scores: tuple[float, ...], logit: float) -> float:
+    below, upto = bisect_left(scores, logit), bisect_right(scores, logit)
+    return 50.0 * (below + upto) / len(scores)

@@ -204,3 +204,68 @@ def test_a_cropped_or_stretched_image_is_told_with_both_sizes(size: tuple[int, i
     _, notes = fit_to_model(picture, INFO)
     assert "cropped or stretched" in notes[0] and "96 x 64" in notes[0] and told in notes[0]
     assert not any("cropped" in note for note in fit_to_model(picture)[1]), "a photograph has no size to keep"
+
+
+# What has happened to it since
+
+
+def saved(tmp_path, info=INFO):
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    return save_distilled(tmp_path / "a.png", image, info), image
+
+
+def copied(path, change, **text):
+    """The picture as another program saves it: changed, its text kept."""
+    with Image.open(path) as picture:
+        chunks = PngImagePlugin.PngInfo()
+        for key, value in (picture.text | text).items():
+            chunks.add_text(key, value)
+        changed = change(picture)
+    changed.save(path, pnginfo=chunks)
+    return path
+
+
+def test_an_exact_copy_is_vouched_for(tmp_path):
+    path, image = saved(tmp_path, dataclasses.replace(INFO, refined=40))
+    read, info = read_distilled(copied(path, lambda picture: picture.copy()))
+    assert np.array_equal(read, image) and info.intact is True and info.refined == 40
+    assert fit_to_model(read, info)[1] == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda picture: picture.quantize(256),
+        lambda picture: picture.convert("L"),
+        lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        lambda picture: Image.eval(picture, lambda level: level ^ 1),
+    ],
+    ids=["palette", "grey", "mirrored", "one level"],
+)
+def test_every_change_of_its_pixels_is_told(tmp_path, change):
+    path, _ = saved(tmp_path)
+    image, info = read_distilled(copied(path, change))
+    assert info.intact is False
+    (note,) = fit_to_model(image, info)[1]
+    assert "pixels were changed since it was distilled" in note
+
+
+def test_files_of_version_1_play_without_a_word(tmp_path):
+    path, image = saved(tmp_path)
+    with Image.open(path) as picture:
+        text = {key: value for key, value in picture.text.items() if key[4:] in ("version", "refined", "checksum")}
+        assert len(text) == 3
+        chunks = PngImagePlugin.PngInfo()
+        for key, value in picture.text.items():
+            if key not in text:
+                chunks.add_text(key, value)
+        picture.save(path, pnginfo=chunks)
+    read, info = read_distilled(path)
+    assert info is not None and info.intact is None and info.refined == 0
+    assert fit_to_model(read, info)[1] == ()
+
+
+@pytest.mark.parametrize("text", [{"avd:checksum": "../x"}, {"avd:refined": "-1"}, {"avd:refined": "many"}])
+def test_text_that_is_not_wholly_believable_is_ignored_whole(tmp_path, text):
+    path, _ = saved(tmp_path)
+    assert read_distilled(copied(path, lambda picture: picture.copy(), **text))[1] is None
