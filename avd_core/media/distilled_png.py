@@ -2,9 +2,11 @@
 
 The text chunks (keys under ``avd:``) name the checkpoint, a fingerprint of its weights, the number of frames, the rate
 and the size; since version 2 of the text also how many refinement steps were made and a checksum of the pixels, which
-tells every later change (a palette, a crop, JPEG inside a PNG) and vouches for an exact copy. An image comes from strangers, so reading trusts nothing: formats, pixels and
-text are bounded, the metadata is parsed into numbers and a plain name or ignored whole, and no part of it
-is ever opened as a path or an address. Images are uint8 (H, W, 3), RGB.
+tells every later change (a palette, a crop, JPEG inside a PNG) and vouches for an exact copy.
+
+An image comes from strangers, so reading trusts nothing: formats, pixels and text are bounded, the metadata is parsed
+into numbers and a plain name or ignored whole, and no part of it is ever opened as a path or an address. Images are
+uint8 (H, W, 3), RGB.
 """
 
 from __future__ import annotations
@@ -201,8 +203,8 @@ def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[
     notes = []
     if info is not None and info.intact is False and info.size == (height, width):
         notes.append(
-            "The image's pixels were changed since it was distilled (fewer colours, a filter, JPEG on the way): the code "
-            "that carries the motion is damaged, and the clip comes back worse. Use the PNG as it was first saved."
+            "The image's pixels were changed since it was distilled (fewer colours, a filter, JPEG on the way): the "
+            "code that carries the motion is damaged, and the clip comes back worse. Use the PNG as it was first saved."
         )
     if info is not None and info.size != (height, width):
         notes.append(

@@ -251,7 +251,7 @@ def test_every_change_of_its_pixels_is_told(tmp_path, change):
 
 
 def test_files_of_version_1_play_without_a_word(tmp_path):
-    path, image = saved(tmp_path)
+    path, _ = saved(tmp_path)
     with Image.open(path) as picture:
         text = {key: value for key, value in picture.text.items() if key[4:] in ("version", "refined", "checksum")}
         assert len(text) == 3
