@@ -23,8 +23,6 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from avd_core.analysis.baselines import middle_frame
-
 MOST_BITS = 3
 COARSEST = 51.0  # x264's constant rate factor, where it gives up all detail
 FIRST_GUESS, HALVES, CLOSE = 26.0, 6.0, 0.2  # rate factors: where the search begins, halve a stream, are near enough
@@ -49,7 +47,7 @@ def codec_image(frames: np.ndarray, bits: int | None = None) -> np.ndarray:
     Returns:
         uint8 (H, W, 3): the middle frame with the stream in it; the bare middle frame where no stream fits.
     """
-    carrier = middle_frame(frames)
+    carrier = frames[len(frames) // 2]
     for count in (bits,) if bits else range(1, MOST_BITS + 1):
         stream = _largest_stream(frames, carrier.size * count // 8 - _HEADER.size)
         if stream is not None:
