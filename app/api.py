@@ -136,6 +136,7 @@ class Api:
             the comparison.json of the `compare` command.
         """
         from avd_core.explore.comparison import CompareRequest, compare
+        from avd_core.explore.comparison_files import save_comparison
 
         explorer = self.explorations.explorer
         self._known("classifier", classifier, explorer.classifiers())
@@ -143,7 +144,7 @@ class Api:
         asked = tuple(self._checkpoint(name) for name in names)
         request = CompareRequest(Path(clip), asked, Window(start, seconds, whole), classifier, self._checkpoint(judge))
         *_, comparison = compare(explorer, request)
-        folder = comparison.save(self.explorations.store.folder() / "comparison")
+        folder = save_comparison(comparison, self.explorations.store.folder() / "comparison")
         everything = shutil.make_archive(str(folder.with_name("everything")), "zip", folder)
         return str(folder / "sheet.png"), everything, comparison.report()
 

@@ -129,7 +129,9 @@ class ClassifierPanel:
         explorer, result = self.explorations.explorer, view.result
         seen, told = result.recognition, result.saliency
         best = [prediction.label for prediction in seen.topk]
-        labels = dict.fromkeys([*best, *explorer.labels(seen.classifier)])  # the likely ones on top
+        labels = dict.fromkeys(
+            [*best, *explorer.models.classifier(seen.classifier).model.labels]
+        )  # the likely ones on top
         seconds = explorer.saliency_seconds(seen.classifier)
 
         def named(method: str) -> str:

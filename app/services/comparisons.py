@@ -13,8 +13,8 @@ from app.render import fragments
 from app.services.explorations import ExplorationView
 from app.services.result_store import ResultStore
 from avd_core.atomic_io import write_json
-from avd_core.explore.comparison import CompareRequest, Comparison, compare, save_row
-from avd_core.explore.contact_sheet import contact_sheet
+from avd_core.explore.comparison import CompareRequest, Comparison, compare
+from avd_core.explore.comparison_files import contact_sheet, save_row
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import save_image
 from avd_core.media.writer import write_mp4

@@ -193,7 +193,9 @@ class Explorations:
             if part.distilled is not None and not aside:  # the first picture comes before everything else
                 aside["film"] = self._aside(film or (lambda: read_filmstrip(request.clip)))
                 aside["playable"] = self._aside(playable)
-            calibration = self.explorer.calibration(request.checkpoint) if part.realism else None
+            calibration = (
+                self.explorer.models.checkpoint(request.checkpoint).model.calibration if part.realism else None
+            )
             pieces = exploration_view.publish(part, folder, calibration)
             pieces["status"] = facts(title, part) if part.complete else doing(part.stage)
             view = _with(replace(view, result=part, pieces=pieces), aside)

@@ -171,7 +171,7 @@ class FinetuneService:
 
     def _hide(self) -> None:
         """Before any of them is loaded; not earlier, since a page is laid out before its explorer is there."""
-        self.explorer.set_private_root(self.home.folder)
+        self.explorer.models.set_private_root(self.home.folder)
 
     # Pieces of the page ---------------------------------------------------------------------------------------
 

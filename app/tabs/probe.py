@@ -13,7 +13,7 @@ from app.render.sprites import jpeg, sheet
 from app.services.explorations import ExplorationView, facts
 from app.services.result_store import ResultStore
 from avd_core.atomic_io import write_json
-from avd_core.explore.time_probe import TimeProbe
+from avd_core.explore.time_probe import TimeProbe, probe_time
 from avd_core.media.distilled_png import save_distilled
 
 ID, TITLE = "probe", "Probe"
@@ -81,7 +81,8 @@ class ProbeTab:
         request, clip = view.result.request, view.result.clip
         try:
             folder, pictures = self.explorations.store.folder(), {}
-            for known in self.explorations.explorer.probe_steps(clip, request.checkpoint, request.classifier, seed):
+            explorer = self.explorations.explorer
+            for known in probe_time(explorer, clip, request.checkpoint, request.classifier, seed):
                 pictures[known.plays[-1].variant] = self._saved(known, folder, request.clip.stem)
                 yield {self.result: facts(view.title, view.result) + probe.show(known, pictures)}
         except Exception as error:

@@ -148,7 +148,15 @@ class Classifier:
             ClassifierError: when the image or the result is not finite.
         """
         with torch.no_grad():
-            probabilities = self.logits(image[:1]).softmax(dim=1)[0]
+            return self.likeliest(self.logits(image[:1])[0], k)
+
+    def likeliest(self, logits: Tensor, k: int = 5) -> list[Prediction]:
+        """Return the `k` likeliest classes (all, if there are fewer) by logits (K,), likeliest first.
+
+        Raises:
+            ClassifierError: when they are not finite.
+        """
+        probabilities = logits.softmax(dim=0)
         if not torch.isfinite(probabilities).all():
             raise ClassifierError("This image cannot be classified: it holds values that are not finite.")
         best = probabilities.topk(min(k, len(self.labels)))

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import check_folder
     from avd_core.explore.comparison import CompareRequest, compare
+    from avd_core.explore.comparison_files import save_comparison
     from avd_core.explore.explorer import Explorer
 
     check_folder(args.out)
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         explorer.warm_up(checkpoint)
     request = CompareRequest(args.clip, tuple(checkpoints), window_of(args), args.classifier)
     *_, comparison = compare(explorer, request)
-    comparison.save(args.out)
+    save_comparison(comparison, args.out)
     notes = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
     print(
         f"{args.clip.name} -> {args.out}",

@@ -17,16 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import check_folder
-    from avd_core.explore.explorer import Explorer, ExploreRequest
+    from avd_core.explore.explorer import Explorer
+    from avd_core.explore.models import read_for
+    from avd_core.explore.time_probe import probe_time
 
     if args.seed < 0:
         raise CommandError(f"--seed is {args.seed}; it must be 0 or more.")
-    request = ExploreRequest(args.clip, args.checkpoint, window_of(args))
+    window = window_of(args)
     check_folder(args.out)
     explorer = Explorer()
     explorer.warm_up(args.checkpoint, args.classifier)
-    clip = next(explorer.explore_steps(request)).clip
-    *_, probe = explorer.probe_steps(clip, args.checkpoint, args.classifier, args.seed)
+    clip = read_for(explorer.models.checkpoint(args.checkpoint).model, args.clip, window)
+    *_, probe = probe_time(explorer, clip, args.checkpoint, args.classifier, args.seed)
     probe.save(args.out)
     print(f"{args.clip.name} -> {args.out}", *(f"  note      {note}" for note in clip.notes), probe.table(), sep="\n")
     return 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avd_core.explore.realism import realism_percentile
 from avd_core.explore.results import DEFAULT_CLASSIFIER, Exploration, ExploreRequest
 from avd_core.media.window import Window
 from avd_core.runs.run import Run
@@ -74,19 +75,11 @@ def _looked(explorer: Explorer, clip: Path, checkpoint: str, classifier: str) ->
     return next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
 
 
-def _realism(explorer: Explorer, judge: str, pair: list[Exploration]) -> tuple[float, float] | None:
-    import torch
-
-    from avd_core.networks.avd import image_to_tensor
-
-    loaded = explorer.lease_model(judge)
-    if loaded.model.calibration is None:
-        return None
-    device, scores = next(loaded.model.parameters()).device, []
-    with loaded.lock, torch.inference_mode():
-        for one in pair:
-            scores.append(loaded.model.realism(image_to_tensor(one.distilled).to(device)).item())
-    return tuple(loaded.model.calibration.percentile_among_real(score) for score in scores)
+def _realism(explorer: Explorer, critic: str, pair: list[Exploration]) -> tuple[float, float] | None:
+    loaded = explorer.models.checkpoint(critic)
+    with loaded.lock:
+        before, after = (realism_percentile(loaded.model, one.distilled) for one in pair)
+    return None if before is None or after is None else (before, after)
 
 
 def initial_checkpoint(run: Run) -> str:

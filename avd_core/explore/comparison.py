@@ -12,28 +12,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avd_core import __version__
+from avd_core.analysis.agreement import TOP, hit
 from avd_core.analysis.baselines import DISTILLERS, distill, restore
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
-from avd_core.atomic_io import plain_json, staged_folder, write_json
-from avd_core.classifiers.loading import Prediction
-from avd_core.evidence.protocols.agreement import TOP
+from avd_core.atomic_io import plain_json
+from avd_core.explore.models import read_for
+from avd_core.explore.realism import realism_percentile
 from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER
-from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
-from avd_core.media.video import Clip, read_clip
+from avd_core.media.distilled_png import DistilledInfo
+from avd_core.media.video import Clip
 from avd_core.media.window import MOST_MOTION, Window
-from avd_core.media.writer import write_mp4
 from avd_core.networks.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
-    from avd_core.classifiers.loading import Classifier
+    from torch import Tensor
+
+    from avd_core.classifiers.loading import Classifier, Prediction
     from avd_core.explore.explorer import Explorer
     from avd_core.networks.avd import AVD
 
@@ -214,35 +216,9 @@ class Comparison:
             )
         return "\n".join(aligned(lines))
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes `sheet.png`, `comparison.json`, the images to `images/`, what checkpoints restored to `restored/`.
-
-        Raises:
-            OutputError: the folder cannot be written; it is left as it was.
-        """
-        from avd_core.explore.contact_sheet import contact_sheet
-
-        folder = Path(folder)
-        with staged_folder(folder) as staging:
-            (staging / "images").mkdir()
-            (staging / "restored").mkdir()
-            for number, row in enumerate(self.rows, 1):
-                stem = f"{number:02d}-{Path(row.name).name}"
-                save_row(row, staging / "images" / f"{stem}.png")
-                if row.info:
-                    write_mp4(staging / "restored" / f"{stem}.mp4", row.restored, row.info.fps)
-            save_image(staging / "sheet.png", contact_sheet(self))
-            write_json(staging / "comparison.json", self.report())
-        return folder
-
-
-def save_row(row: Row, path: Path) -> Path:
-    """Writes a row's image; one that a checkpoint made says how to play it."""
-    return save_distilled(path, row.image, row.info) if row.info else save_image(path, row.image)
-
 
 def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]:
-    """Carries out a request row by row, yielding what is ready so far; the first has the clip and no row yet.
+    """Compare row by row, yielding what is ready so far; the first has the clip and no row yet.
 
     Models are the explorer's, and no lock is held while the caller has its turn. A checkpoint that cannot be had is
     left out with a note.
@@ -250,8 +226,8 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
     Raises:
         ValueError: a subclass whose message a person can act on: the clip, the judge or the classifier.
     """
-    judge, looker = explorer.lease_model(request.judge), explorer.borrow_classifier(request.classifier)
-    clip = _read(request.clip, judge.model, request.window)
+    judge, looker = explorer.models.checkpoint(request.judge), explorer.models.classifier(request.classifier)
+    clip = read_for(judge.model, request.clip, request.window)
     names = [(name, Path(name).name) for name in request.checkpoints] + [(name, TITLES[name]) for name in DISTILLERS]
     comparison = Comparison(
         request, clip, tuple(names), looker.model.name, len(looker.model.labels), looker.model.notice, notes=clip.notes
@@ -259,7 +235,7 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
     yield comparison
 
     with looker.lock:
-        firsts = _logits(looker.model, clip.frames).argmax(axis=1)  # (T,)
+        firsts = _logits(looker.model, clip.frames).argmax(dim=1).numpy()  # (T,)
     for name, title in names:
         begun = time.perf_counter()
         try:
@@ -270,18 +246,14 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
             comparison = replace(comparison, planned=planned, notes=(*comparison.notes, str(error)))
             continue
         with looker.lock:
-            logits = _logits(looker.model, row.image[None])[0]
-        topk = _topk(looker.model, logits)
-        agreeing = int(np.isin(firsts, np.argsort(-logits)[:TOP]).sum()) if len(logits) > TOP else None
+            logits = _logits(looker.model, row.image[None])  # (1, classes)
+        topk = tuple(looker.model.likeliest(logits[0], TOP))
+        agreeing = int(hit(logits.expand(len(firsts), -1).numpy(), firsts).sum()) if logits.shape[1] > TOP else None
         with judge.lock:
-            realism = _percentile(judge.model, row.image)
+            realism = realism_percentile(judge.model, row.image)
         row = replace(row, topk=topk, agreeing=agreeing, realism=realism, seconds=time.perf_counter() - begun)
         comparison = replace(comparison, rows=(*comparison.rows, row))
         yield comparison
-
-
-def _read(path: Path, model: AVD, window: Window) -> Clip:
-    return read_clip(path, frames=model.config.frames, size=model.config.size, **asdict(window))
 
 
 def _still(name: str, clip: Clip) -> Row:
@@ -291,10 +263,10 @@ def _still(name: str, clip: Clip) -> Row:
 
 
 def _distilled(explorer: Explorer, name: str, clip: Clip, judge: AVD) -> Row:
-    loaded = explorer.lease_model(name)
+    loaded = explorer.models.checkpoint(name)
     model, notes = loaded.model, ()
     if (model.config.frames, model.config.size) != (judge.config.frames, judge.config.size):
-        clip = _read(clip.source.path, model, Window(clip.start, clip.seconds))
+        clip = read_for(model, clip.source.path, Window(clip.start, clip.seconds))
         notes = (
             f"Works on {model.config.frames} frames at {model.config.size} pixels of the same window; "
             "its restoration is measured there.",
@@ -316,30 +288,11 @@ def _with_restoration(row: Row, frames: np.ndarray, restored: np.ndarray) -> Row
     return replace(row, restored=restored, psnr=psnr(frames, restored), per_frame=per_frame)
 
 
-def _logits(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, 3) -> (N, classes)."""
+def _logits(classifier: Classifier, images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) -> (N, classes), on the CPU."""
     import torch
 
     from avd_core.networks.avd import to_tensor
 
     with torch.inference_mode():
-        return classifier.logits(to_tensor(images)[0].transpose(0, 1)).float().cpu().numpy()
-
-
-def _topk(classifier: Classifier, logits: np.ndarray) -> tuple[Prediction, ...]:
-    powers = np.exp(logits - logits.max())
-    return tuple(
-        Prediction(classifier.labels[index], float(powers[index] / powers.sum())) for index in np.argsort(-logits)[:TOP]
-    )
-
-
-def _percentile(judge: AVD, image: np.ndarray) -> float | None:
-    import torch
-
-    from avd_core.networks.avd import image_to_tensor
-
-    if judge.calibration is None:
-        return None
-    with torch.inference_mode():
-        device = next(judge.parameters()).device
-        return judge.calibration.percentile_among_real(float(judge.realism(image_to_tensor(image).to(device))))
+        return classifier.logits(to_tensor(images)[0].transpose(0, 1)).float().cpu()

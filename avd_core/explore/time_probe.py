@@ -12,19 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avd_core import __version__
-from avd_core.analysis.baselines import mean_frame
+from avd_core.analysis.baselines import distill, mean_frame, restore
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import staged_folder, write_json
-from avd_core.explore.results import Recognition
+from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, Recognition, RequestError
 from avd_core.media.distilled_png import DistilledInfo, save_distilled
 from avd_core.media.video import Clip
 from avd_core.media.writer import write_mp4
+
+if TYPE_CHECKING:
+    from avd_core.explore.explorer import Explorer
 
 # Below this many dB a preference is too slight to be seen, let alone relied on.
 SLIGHT = 0.5
@@ -254,6 +257,47 @@ class TimeProbe:
             title = VARIANTS[play.variant].title
             body.append([title, image, difference, *restored, f"{best.label} {best.probability:.0%}"])
         return "\n".join([*aligned(body), "", LEGEND, "", self.sentence])
+
+
+def probe_time(
+    explorer: Explorer,
+    clip: Clip,
+    checkpoint: str = DEFAULT_CHECKPOINT,
+    classifier: str = DEFAULT_CLASSIFIER,
+    seed: int = 0,
+) -> Iterator[TimeProbe]:
+    """Distil a clip in other orders and tempos, one after the other: what does its image know of time?
+
+    Each probe that is yielded knows one variant more, the last one all of `VARIANTS`. No lock is held while the caller
+    has its turn.
+
+    Args:
+        clip: of as many frames as the checkpoint takes.
+        seed: of the shuffle.
+
+    Raises:
+        RequestError: the clip has another number of frames.
+    """
+    loaded = explorer.models.checkpoint(checkpoint)
+    model = loaded.model
+    if len(clip.frames) != model.config.frames:
+        raise RequestError(f"{model.name} takes {model.config.frames} frames; these are {len(clip.frames)}.")
+
+    def distilled(frames: np.ndarray) -> np.ndarray:
+        with loaded.lock:
+            return distill(model, frames)
+
+    def restored(image: np.ndarray) -> np.ndarray:
+        with loaded.lock:
+            return restore(model, image)
+
+    def recognised(image: np.ndarray) -> Recognition:
+        return explorer.recognise(image, classifier)
+
+    plays: tuple[Play, ...] = ()
+    for play in time_plays(clip.frames, distilled, restored, recognised, seed):
+        plays = (*plays, play)
+        yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
 
 
 def _than(margin: float) -> str:

@@ -18,6 +18,7 @@ from app.ui import build_app, launch_options
 from avd_core.analysis import metrics
 from avd_core.cli.main import main
 from avd_core.explore.comparison import CompareRequest, compare
+from avd_core.explore.comparison_files import save_comparison
 from avd_core.explore.explorer import Explorer
 from avd_core.media import distilled_png, video
 from avd_core.media.window import Window
@@ -99,7 +100,7 @@ def test_compare_answers_as_the_command_does(client: Client, real_clip: Path, ch
     *_, expected = compare(
         Explorer("cpu"), CompareRequest(real_clip, (checkpoint,), Window(**window), judge=checkpoint)
     )
-    folder, expected = expected.save(tmp_path / "comparison"), expected.report()
+    folder, expected = save_comparison(expected, tmp_path / "comparison"), expected.report()
     for row in report["rows"] + expected["rows"]:
         assert row.pop("seconds") > 0
     assert report == expected

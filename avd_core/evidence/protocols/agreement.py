@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avd_core.analysis.agreement import TOP, hit
 from avd_core.analysis.intervals import aligned, scoreboard, scoreboard_table
 from avd_core.evidence.feature_cache import Look
 from avd_core.evidence.report import NotMeasurable, Report, account
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
     from avd_core.evidence.feature_cache import Gallery
 
-TOP = 5
 IMAGENET_CLASSES = 1000
 STRATA = ((0.0, 0.2), (0.2, 0.5), (0.5, 1.0))  # probability of the middle frame's first class
 CEILING = "adjacent"
@@ -79,12 +79,6 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, see
     summary = {**board, **account(QUESTION, HOW), "strata": strata}
     text = f"{scoreboard_table(board)}\n\n{_strata_table(strata[scorers[0].name], scorers[0].name)}"
     return Report(f"Agreement: top-{TOP} of the image holds the middle frame's top-1, % of clips", summary, text, rows)
-
-
-def hit(logits: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Whether the top five of each (N, classes) hold the class `first` (N,): 0 or 1, (N,)."""
-    best = np.argpartition(-logits, TOP - 1, axis=1)[:, :TOP]
-    return (best == first[:, None]).any(axis=1).astype(float)
 
 
 def another_clips_hits(logits: np.ndarray, first: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray:

@@ -109,7 +109,7 @@ class StoryboardMaker:
     """
 
     def __init__(self, explorer: Explorer, request: StoryboardRequest) -> None:
-        self._loaded = explorer.lease_model(request.checkpoint)
+        self._loaded = explorer.models.checkpoint(request.checkpoint)
         model = self._loaded.model
         self._windows = Windows(
             request.video, frames=model.config.frames, size=model.config.size, longest=request.seconds

@@ -90,7 +90,7 @@ def test_failure_is_told_and_leaves_the_last_result(
     def fail(*args: object) -> None:
         raise ValueError("The checkpoint is gone.")
 
-    monkeypatch.setattr(tab.explorations.explorer, "probe_steps", fail)
+    monkeypatch.setattr("app.tabs.probe.probe_time", fail)
     *_, last = tab._on_open(view, None, 0)
     assert "The checkpoint is gone." in last[tab.message] and tab.result not in last and tab.probed not in last
     assert not last[tab.cancel].interactive

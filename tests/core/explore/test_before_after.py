@@ -57,7 +57,7 @@ def test_private_checkpoints_are_shown_to_nobody(run, rendered_clip):
     explorer = Explorer("cpu")
     explorer.distill(rendered_clip, checkpoint=str(run.folder))
     assert str(run.folder) in explorer.checkpoints()
-    explorer.set_private_root(run.folder.parent)
+    explorer.models.set_private_root(run.folder.parent)
     assert str(run.folder) not in explorer.checkpoints()
     assert explorer.distill(rendered_clip, checkpoint=str(run.folder)).info.checkpoint == "mine"
 

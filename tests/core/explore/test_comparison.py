@@ -102,7 +102,7 @@ def test_restoration_is_that_of_the_main_job(comparison: Comparison):
 
 
 def test_agreement_counts_the_frames_whose_first_class_is_in_the_top_five(explorer: Explorer, comparison: Comparison):
-    classifier = explorer.borrow_classifier(CLASSIFIER).model
+    classifier = explorer.models.classifier(CLASSIFIER).model
     firsts = [classifier.logits(image_to_tensor(frame)).argmax().item() for frame in comparison.clip.frames]
     for row in comparison.rows:
         best = classifier.logits(image_to_tensor(row.image))[0].topk(5).indices.tolist()
@@ -157,8 +157,8 @@ def test_window_is_the_one_asked_for(explorer: Explorer, request_for, longer: Pa
 
 def test_no_lock_is_held_between_rows(explorer: Explorer, request_for, judge: Path):
     for _ in compare(explorer, request_for(checkpoints=(str(judge),))):
-        assert not explorer.lease_model(str(judge)).lock.locked()
-        assert not explorer.borrow_classifier(CLASSIFIER).lock.locked()
+        assert not explorer.models.checkpoint(str(judge)).lock.locked()
+        assert not explorer.models.classifier(CLASSIFIER).lock.locked()
 
 
 def test_stopping_early_stops_the_work(explorer: Explorer, request_for, monkeypatch: pytest.MonkeyPatch):

@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from avd_core.analysis.metrics import quality
 from avd_core.config import PRESETS
-from avd_core.explore.explorer import Explorer, ExploreRequest, RequestError, _Shelf
+from avd_core.explore.explorer import Explorer, ExploreRequest, RequestError
 from avd_core.media.distilled_png import read_distilled, save_distilled
 from avd_core.media.video import VideoError
 from avd_core.media.window import Window
@@ -105,7 +105,7 @@ def test_realism_is_a_percentile_where_there_are_reference_scores(explorer, rend
     assert realism.percentile_among_real == model.calibration.percentile_among_real(realism.logit)
     assert len(realism.own_frames) == 12 and all(0 <= percentile <= 100 for percentile in realism.own_frames)
     assert realism.map.mean() == pytest.approx(realism.logit, abs=1e-4)
-    assert explorer.calibration(str(calibrated)) == model.calibration
+    assert explorer.models.checkpoint(str(calibrated)).model.calibration == model.calibration
 
     without = exploration.realism
     assert without.percentile_among_real is None and without.own_frames == () and len(without.own_logits) == 8
@@ -140,34 +140,6 @@ def test_five_people_at_once_get_their_own_results(tmp_path, explorer, tiny_chec
         assert (one.distilled == other.distilled).all() and (one.restored == other.restored).all()
         assert one.recognition == other.recognition and one.saliency.label == other.saliency.label
         assert np.abs(one.saliency.map - other.saliency.map).max() < 1e-3
-
-
-def test_a_model_is_loaded_once_for_many_and_dropped_when_long_unused():
-    loads: list[str] = []
-    store = _Shelf(lambda key: loads.append(key) or key.upper(), capacity=2)
-    with ThreadPoolExecutor(8) as pool:
-        assert {entry.model for entry in pool.map(store.get, ["a"] * 8)} == {"A"}
-    assert loads == ["a"]
-    first = store.get("a")
-    for key in ("b", "a", "c"):  # b is the one longest unused
-        store.get(key)
-    assert loads == ["a", "b", "c"] and [key for key, _ in store.loaded()] == ["a", "c"]
-    assert store.get("a") is first
-
-
-def test_a_failed_load_is_tried_again_and_a_stand_in_is_not_kept():
-    attempts: list[str] = []
-
-    def load(key: str) -> str:
-        attempts.append(key)
-        if len(attempts) == 1:
-            raise ValueError("not yet")
-        return "stand-in" if len(attempts) == 2 else "real"
-
-    store = _Shelf(load, capacity=2, keep=lambda model: model == "real")
-    with pytest.raises(ValueError, match="not yet"):
-        store.get("a")
-    assert [store.get("a").model for _ in range(3)] == ["stand-in", "real", "real"] and len(attempts) == 3
 
 
 def test_a_retrained_folder_is_seen(tmp_path, rendered_clip, tiny_checkpoint):
@@ -314,7 +286,7 @@ def test_requests_that_contradict_themselves_are_refused(tmp_path, explorer, ren
 
 
 def test_a_target_class_is_explained_by_name(explorer, exploration):
-    label = explorer.labels(CLASSIFIER)[-1]
+    label = explorer.models.classifier(CLASSIFIER).model.labels[-1]
     saliency = explorer.saliency(exploration.distilled, CLASSIFIER, target=label)
     assert saliency.label == label and np.isfinite(saliency.map).all()
     with pytest.raises(ValueError, match="no class"):

@@ -13,7 +13,7 @@ from avd_core.analysis.metrics import PSNR_CAP, psnr
 from avd_core.cli.main import main
 from avd_core.explore.explorer import Explorer, RequestError
 from avd_core.explore.results import Recognition
-from avd_core.explore.time_probe import VARIANTS, Play, TimeProbe, time_plays
+from avd_core.explore.time_probe import VARIANTS, Play, TimeProbe, probe_time, time_plays
 from avd_core.media.distilled_png import read_distilled
 from avd_core.media.video import Clip, VideoInfo, read_clip
 
@@ -98,13 +98,13 @@ def explorer() -> Explorer:
 
 def test_explorer_probes_step_by_step(explorer: Explorer, rendered_clip: Path, tiny_checkpoint: Path):
     clip = read_clip(rendered_clip, frames=8, size=64)
-    steps = list(explorer.probe_steps(clip, str(tiny_checkpoint), "action"))
+    steps = list(probe_time(explorer, clip, str(tiny_checkpoint), "action"))
     assert [len(step.plays) for step in steps] == [1, 2, 3, 4, 5, 6] and steps[-1].complete
     forward = steps[-1].plays[0]
     assert forward.recognition.topk and forward.restored.shape == clip.frames.shape
     assert forward.psnr_own == psnr(clip.frames, forward.restored) == forward.psnr_rearranged
     with pytest.raises(RequestError, match="takes 8 frames"):
-        next(explorer.probe_steps(replace(clip, frames=clip.frames[:4]), str(tiny_checkpoint)))
+        next(probe_time(explorer, replace(clip, frames=clip.frames[:4]), str(tiny_checkpoint)))
 
 
 def test_the_command_writes_what_it_prints(rendered_clip: Path, tiny_checkpoint: Path, tmp_path: Path, capsys):

@@ -12,11 +12,6 @@ from avd_core.evidence.protocols import agreement
 from avd_core.evidence.report import NotMeasurable
 
 
-def test_a_hit_is_a_class_among_the_top_five():
-    logits = np.array([[9, 8, 7, 6, 5, 4], [9, 8, 7, 6, 5, 4], [0, 1, 2, 3, 4, 5]], float)
-    assert agreement.hit(logits, np.array([4, 5, 5])).tolist() == [1, 0, 1]
-
-
 def test_the_middle_frame_passes_by_construction_and_a_copy_of_it_is_told_from_nothing(plant, scorer):
     report = agreement.measure(plant(lambda frames: frames[len(frames) // 2]), [scorer], damage="jpeg-50")
     figures = {name: one["mean"] for name, one in report.summary["figures"]["random features"].items()}

@@ -1,22 +1,48 @@
-"""A comparison as one picture: every representation with its figures under it, to be passed on."""
+"""A comparison as files: the images, what came back from them, the figures, and all of it as one picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from avd_core.explore.comparison import Comparison, Row
+from avd_core.atomic_io import staged_folder, write_json
+from avd_core.explore.comparison import Comparison, Row
+from avd_core.media.distilled_png import save_distilled, save_image
+from avd_core.media.writer import write_mp4
 
-COLUMNS, WIDTH, MARGIN, LINE = 4, 260, 20, 19  # cells in a row; pixels
+COLUMNS, WIDTH, MARGIN, LINE = 4, 260, 20, 19  # of the contact sheet: cells in a row; pixels
 PAPER, INK, SOFT, COPPER = "#faf8f5", "#1c1917", "#5c554d", "#b4531f"
 
 
+def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
+    """Write `sheet.png`, `comparison.json`, the images to `images/`, what checkpoints restored to `restored/`.
+
+    Raises:
+        OutputError: the folder cannot be written; it is left as it was.
+    """
+    folder = Path(folder)
+    with staged_folder(folder) as staging:
+        (staging / "images").mkdir()
+        (staging / "restored").mkdir()
+        for number, row in enumerate(comparison.rows, 1):
+            stem = f"{number:02d}-{Path(row.name).name}"
+            save_row(row, staging / "images" / f"{stem}.png")
+            if row.info:
+                write_mp4(staging / "restored" / f"{stem}.mp4", row.restored, row.info.fps)
+        save_image(staging / "sheet.png", contact_sheet(comparison))
+        write_json(staging / "comparison.json", comparison.report())
+    return folder
+
+
+def save_row(row: Row, path: Path) -> Path:
+    """Write a row's image; one that a checkpoint made says how to play it."""
+    return save_distilled(path, row.image, row.info) if row.info else save_image(path, row.image)
+
+
 def contact_sheet(comparison: Comparison) -> np.ndarray:
-    """Draws the rows that are there, best restored first: uint8 (H, W, 3)."""
+    """Draw the rows that are there, best restored first: uint8 (H, W, 3)."""
     count, height, width, _ = comparison.clip.frames.shape
     tall = round(WIDTH * height / width)
     cell = tall + 6 * LINE + MARGIN
@@ -26,12 +52,12 @@ def contact_sheet(comparison: Comparison) -> np.ndarray:
     pen = ImageDraw.Draw(sheet)
     clip = comparison.clip
     _write(pen, (MARGIN, MARGIN), comparison.request.clip.name, 18, INK, size[0] - 2 * MARGIN)
-    told = (
+    about = (
         f"{count} frames from {clip.start:.1f} to {clip.start + clip.seconds:.1f} s; "
         f"classes by {comparison.classifier}; realism: the share of real frames that look less real to the critic of "
         f"{Path(comparison.request.judge).name}"
     )
-    _write(pen, (MARGIN, MARGIN + 26), told, 13, SOFT, size[0] - 2 * MARGIN)
+    _write(pen, (MARGIN, MARGIN + 26), about, 13, SOFT, size[0] - 2 * MARGIN)
     for number, row in enumerate(comparison.ordered("restoration")):
         x = MARGIN + number % COLUMNS * (WIDTH + MARGIN)
         y = 4 * LINE + number // COLUMNS * cell
@@ -57,7 +83,7 @@ def _lines(row: Row, count: int) -> list[tuple[str, str]]:
 
 
 def _write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: str, room: int) -> None:
-    """One line, cut where the room ends. Names of files may hold letters that the font has not: it draws a box."""
+    """Write one line, cut where the room ends. A letter that the font has not, in a file's name, becomes a box."""
     font = ImageFont.load_default(size)
     while text and pen.textlength(text, font) > room:
         text = text[:-2].rstrip("…") + "…"

@@ -1,0 +1,144 @@
+"""Which checkpoint and which classifier: by name, and for an image by what its file says of its weights.
+
+torch, the models and the classifiers are imported by the first call that needs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avd_core.explore.model_cache import LoadedModel, ModelCache
+from avd_core.explore.results import DEFAULT_CHECKPOINT
+from avd_core.media.distilled_png import DistilledInfo
+from avd_core.media.video import Clip, read_clip
+from avd_core.media.window import MOST_MOTION, Window
+
+if TYPE_CHECKING:
+    from avd_core.classifiers.loading import Classifier
+    from avd_core.networks.avd import AVD
+
+
+class Models:
+    """The checkpoints and classifiers of an explorer, loaded once and kept.
+
+    Args:
+        device: where they live; None takes a GPU where there is one.
+        capacity: how many checkpoints, and how many classifiers, are kept in memory.
+    """
+
+    def __init__(self, device: str | None = None, capacity: int = 4) -> None:
+        self._device = device
+        self._private: Path | None = None
+        self._checkpoints: ModelCache[tuple[str, int | None], AVD] = ModelCache(self._load_checkpoint, capacity)
+        # A stand-in is not kept: once its download is through, the next call gets the classifier asked for.
+        self._classifiers: ModelCache[str, Classifier] = ModelCache(
+            self._load_classifier, capacity, keep=lambda classifier: classifier.notice is None
+        )
+
+    @property
+    def device(self) -> str:
+        """Where the models live: "cpu", "cuda", ..."""
+        import torch
+
+        return self._device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def set_private_root(self, folder: Path) -> None:
+        """Treat checkpoints below a folder as private: loadable by exact path, never listed."""
+        self._private = folder
+
+    def checkpoint(self, name: str) -> LoadedModel[AVD]:
+        """Return a checkpoint as it lies on the disk now; raises CheckpointError when it cannot be had."""
+        return self._checkpoints.get((str(name), _written_at(str(name))))
+
+    def classifier(self, name: str) -> LoadedModel[Classifier]:
+        """Return a classifier, or the one that stands in for it; raises ClassifierError for an unknown name."""
+        return self._classifiers.get(name)
+
+    def checkpoint_names(self) -> list[str]:
+        """List the bundled checkpoints, then others that are loaded; each can be asked for by this name."""
+        from avd_core.networks.checkpoint import bundled
+
+        loaded = (name for (name, _), _ in self._checkpoints.loaded() if not self._is_private(name))
+        return list(dict.fromkeys([*bundled(), *loaded]))
+
+    def decoder_for(self, info: DistilledInfo | None, checkpoint: str | None) -> tuple[LoadedModel[AVD], str]:
+        """Choose the checkpoint to decode an image with.
+
+        Metadata is a stranger's: it only picks among the checkpoints that are bundled or loaded, by the fingerprint of
+        their weights, and is never taken for a path or an address.
+
+        Args:
+            info: what the image's file says of itself; None if nothing.
+            checkpoint: the one to take whatever that says.
+
+        Returns:
+            The checkpoint, and a sentence about the choice where there is something to say.
+
+        Raises:
+            CheckpointError: `checkpoint` cannot be had.
+        """
+        if checkpoint is not None:
+            chosen = self.checkpoint(checkpoint)
+            if info is None or info.fingerprint == chosen.model.fingerprint:
+                return chosen, ""
+            return chosen, f"Made by {_described(info)}, restored by {chosen.model.name} as asked."
+        if info is None:
+            chosen = self.checkpoint(DEFAULT_CHECKPOINT)
+            return chosen, (
+                "This image does not say that it was distilled from a clip: "
+                f"what plays is what {chosen.model.name} makes of it."
+            )
+        found = self.by_fingerprint(info)
+        if found is not None:
+            return found, ""
+        chosen = self.checkpoint(DEFAULT_CHECKPOINT)
+        return chosen, (
+            f"Made by a checkpoint that is not here, {_described(info)}; "
+            f"{chosen.model.name} restored it instead, so the clip is only a guess."
+        )
+
+    def by_fingerprint(self, info: DistilledInfo) -> LoadedModel[AVD] | None:
+        """Find the weights that made an image among the checkpoints that are bundled or loaded."""
+        for _, loaded in self._checkpoints.loaded():
+            if loaded.model.fingerprint == info.fingerprint:
+                return loaded
+        # The name says where to look first; the weights decide.
+        for name in sorted(self.checkpoint_names(), key=lambda name: name != info.checkpoint):
+            loaded = self.checkpoint(name)
+            if loaded.model.fingerprint == info.fingerprint:
+                return loaded
+        return None
+
+    def _is_private(self, name: str) -> bool:
+        return self._private is not None and Path(name).is_relative_to(self._private)
+
+    def _load_checkpoint(self, key: tuple[str, int | None]) -> AVD:
+        from avd_core.networks.avd import AVD
+
+        return AVD.from_pretrained(key[0], device=self.device)
+
+    def _load_classifier(self, name: str) -> Classifier:
+        from avd_core.classifiers.loading import load_classifier
+
+        return load_classifier(name, self.device)
+
+
+def read_for(model: AVD, clip: str | Path, window: Window = MOST_MOTION) -> Clip:
+    """Read a window of a clip as a checkpoint takes it; raises VideoError."""
+    return read_clip(clip, frames=model.config.frames, size=model.config.size, **asdict(window))
+
+
+def _written_at(name: str) -> int | None:
+    """When a local checkpoint's weights were written: a trainer replaces the folder that a page looks at."""
+    from avd_core.networks.checkpoint import BUNDLED_FOLDER, WEIGHTS
+
+    for folder in (BUNDLED_FOLDER / name, Path(name), Path(name) / "checkpoint"):
+        if (folder / WEIGHTS).is_file():
+            return (folder / WEIGHTS).stat().st_mtime_ns
+    return None
+
+
+def _described(info: DistilledInfo) -> str:
+    return f"{info.checkpoint!r} with weights {info.fingerprint}"

@@ -1,0 +1,51 @@
+"""What a checkpoint's own critic says of images: it describes them, and proves nothing.
+
+Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avd_core.explore.results import Realism
+
+if TYPE_CHECKING:
+    from avd_core.networks.avd import AVD
+
+
+def rate_realism(model: AVD, image: np.ndarray, frames: np.ndarray) -> Realism:
+    """Rate a distilled image (H, W, 3), patch by patch, beside the frames (T, H, W, 3) of its clip."""
+    import torch
+
+    from avd_core.networks.avd import image_to_tensor, to_tensor
+
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        patches = model.realism_map(image_to_tensor(image).to(device))[0]  # (h, w)
+        own = model.realism(to_tensor(frames)[0].transpose(0, 1).to(device)).tolist()  # (T, 3, H, W) -> T
+    logit, calibration = float(patches.mean()), model.calibration
+    return Realism(
+        logit=logit,
+        percentile_among_real=calibration and calibration.percentile_among_real(logit),
+        own_frames=tuple(calibration.percentile_among_real(score) for score in own) if calibration else (),
+        own_logits=tuple(own),
+        map=patches.float().cpu().numpy(),
+    )
+
+
+def realism_percentile(model: AVD, image: np.ndarray) -> float | None:
+    """Return the share of real reference frames that look less real than an image (H, W, 3), 0 to 100.
+
+    None where the checkpoint has no reference scores.
+    """
+    import torch
+
+    from avd_core.networks.avd import image_to_tensor
+
+    if model.calibration is None:
+        return None
+    with torch.inference_mode():
+        logit = model.realism(image_to_tensor(image).to(next(model.parameters()).device)).item()
+    return model.calibration.percentile_among_real(logit)
