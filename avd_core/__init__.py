@@ -15,7 +15,7 @@ _PUBLIC = {
     "AVD": "networks.avd",
     "Clip": "media.video",
     "Exploration": "explore.results",
-    "ExploreRequest": "explore.results",
+    "ExploreRequest": "explore.requests",
     "Explorer": "explore.explorer",
     "ModelConfig": "config",
     "PRESETS": "config",

@@ -64,6 +64,9 @@ class _Config:
         }
 
 
+SIZES = (112, 160, 224)  # short sides in pixels that people choose among
+
+
 @dataclass(frozen=True)
 class ModelConfig(_Config):
     """The shape of encoder, decoder and discriminator.

@@ -2,4 +2,4 @@
 
 from avd_core.moved import forward
 
-__getattr__ = forward(__name__, "avd_core.explore.explorer", "avd_core.explore.results")
+__getattr__ = forward(__name__, "avd_core.explore.explorer", "avd_core.explore.requests", "avd_core.explore.results")

@@ -15,7 +15,8 @@ from app.render import fragments, recognition, saliency
 from app.services.background import BackgroundTask
 from app.services.explorations import ExplorationView, fast
 from avd_core.classifiers.names import any_allowed, is_foreign, takes_labels, titled, with_labels, without_labels
-from avd_core.explore.results import DEFAULT_CLASSIFIER, DEFAULT_METHOD, Exploration
+from avd_core.explore.requests import DEFAULT_CLASSIFIER, DEFAULT_METHOD
+from avd_core.explore.results import Exploration
 from avd_core.runs.registry import head_of
 
 SLOW = 1.0  # seconds; what takes longer is asked for by a click

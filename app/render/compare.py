@@ -11,7 +11,7 @@ from html import escape
 from app.render import fragments
 from app.render.fragments import card, hint, ordinal, percent, ticks
 from avd_core.explore.comparison import Comparison, Row
-from avd_core.explore.results import DEFAULT_CHECKPOINT
+from avd_core.explore.requests import DEFAULT_CHECKPOINT
 
 # One line for each way to make one image of a clip.
 ABOUT = {

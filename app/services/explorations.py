@@ -19,7 +19,8 @@ from app.services.result_store import KEEP_HOURS, ResultStore
 from avd_core.analysis.baselines import middle_frame
 from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
-from avd_core.explore.results import DEFAULT_METHOD, Exploration, ExploreRequest
+from avd_core.explore.requests import DEFAULT_METHOD, ExploreRequest
+from avd_core.explore.results import Exploration
 from avd_core.media import writer
 from avd_core.media.thumbnails import Filmstrip
 from avd_core.media.thumbnails import filmstrip as read_filmstrip

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from avd_core.cli.common import CLASSIFIER, add_checkpoint, complain, output_names, path
+from avd_core.cli.common import CLASSIFIER, add_checkpoint, add_size, complain, output_names, path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=path, metavar="DIR")
     add_checkpoint(parser)
     parser.add_argument("--whole", action="store_true", help="whole clips, not only where most moves")
+    add_size(parser)
     parser.add_argument("--classifier", **CLASSIFIER)
 
 
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         found = gather(args.clips, unpacked, ArchiveLimits(max_files=100_000, max_entries=200_000))
         for sentence in found.skipped:
             status = complain(args.command, sentence)
-        request = BatchRequest(found.sources, args.checkpoint, args.classifier, Window(whole=args.whole))
+        request = BatchRequest(found.sources, args.checkpoint, args.classifier, Window(whole=args.whole), args.size)
         names = output_names([Path(source.title) for source in found.sources], ".png")
         for row, name in zip(inspect(Explorer(), request), names, strict=True):
             rows.append(replace(row, image=None))

@@ -49,6 +49,14 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whole", action="store_true", help="the whole clip as the window")
 
 
+def add_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--size", type=int, metavar="PX",
+        help="short side, a multiple of 8 from 64 to 224 (default: the largest of 112, 160 and 224 that neither the "
+        "checkpoint's size nor the file's is below)",
+    )  # fmt: skip
+
+
 def window_of(args: argparse.Namespace) -> Window:
     """The window that was chosen; raises VideoError where there is none like it."""
     from avd_core.media.window import Window

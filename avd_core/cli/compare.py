@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from avd_core.cli.common import CLASSIFIER, add_window, path, window_of
+from avd_core.cli.common import CLASSIFIER, add_size, add_window, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoints", nargs="+", metavar="NAME", help="bundled names, folders or Hub repo ids (default: all bundled)"
     )
     add_window(parser)
+    add_size(parser)
     parser.add_argument("--classifier", **CLASSIFIER)
 
 
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoints = args.checkpoints or explorer.checkpoints()
     for checkpoint in checkpoints:  # one that was named and cannot be had is an error, before any work
         explorer.warm_up(checkpoint)
-    request = CompareRequest(args.clip, tuple(checkpoints), window_of(args), args.classifier)
+    request = CompareRequest(args.clip, tuple(checkpoints), window_of(args), args.classifier, size=args.size)
     *_, comparison = compare(explorer, request)
     save_comparison(comparison, args.out)
     notes = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]

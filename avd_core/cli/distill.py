@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from avd_core.cli.common import add_checkpoint_and_window, check_suffix, each, output_names, path, window_of
+from avd_core.cli.common import add_checkpoint_and_window, add_size, check_suffix, each, output_names, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, type=path, metavar="IMAGE.png", help="for several clips a folder: DIR/<stem>.png"
     )
     add_checkpoint_and_window(parser)
+    add_size(parser)
+    parser.add_argument(
+        "--refine", type=int, default=0, metavar="N", help="gradient steps on the image: slower, and more comes back"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     explorer.warm_up(args.checkpoint)
 
     def work(clip: Path, name: str) -> None:
-        distilled = explorer.distill(clip, checkpoint=args.checkpoint, window=window_of(args))
+        distilled = explorer.distill(
+            clip, checkpoint=args.checkpoint, window=window_of(args), size=args.size, refine=args.refine
+        )
         target = args.out / name if name else args.out
         with staged_file(target) as staging:
             distilled.save(staging)

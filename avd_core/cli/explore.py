@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, each, output_names, path, window_of
+from avd_core.cli.common import (
+    CLASSIFIER,
+    CommandError,
+    add_checkpoint_and_window,
+    add_size,
+    each,
+    output_names,
+    path,
+    window_of,
+)
 
 if TYPE_CHECKING:
-    from avd_core.explore.results import Exploration, Faithfulness, SavedExploration
+    from avd_core.explore.results import Exploration, Faithfulness, Refined, SavedExploration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, type=path, metavar="DIR", help="for one clip DIR/..., for several DIR/<stem>/..."
     )
     add_checkpoint_and_window(parser)
+    add_size(parser)
+    parser.add_argument(
+        "--refine", type=int, default=0, metavar="N", help="gradient steps on the image: slower, and more comes back"
+    )
     parser.add_argument("--classifier", **CLASSIFIER)
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help="what a clip: classifier shall choose among")
     parser.add_argument("--cam", default="gradcam", metavar="METHOD", help="saliency method (default: gradcam)")
@@ -37,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"There is no saliency method {args.cam!r}; there are {', '.join(METHODS)}.")
     names = output_names(args.clips) if len(args.clips) > 1 else [""]
     classifier = with_labels(args.classifier, args.labels) if args.labels else args.classifier
-    requests = [ExploreRequest(clip, args.checkpoint, window_of(args), classifier, args.cam) for clip in args.clips]
+    requests = [
+        ExploreRequest(clip, args.checkpoint, window_of(args), classifier, args.cam, size=args.size, refine=args.refine)
+        for clip in args.clips
+    ]
     check_folder(args.out)
     explorer = Explorer()
     explorer.warm_up(args.checkpoint, classifier)
@@ -68,6 +84,7 @@ def _summary(exploration: Exploration, saved: SavedExploration) -> str:
         f"  restored  {figures.psnr:.2f} dB (middle frame {figures.psnr_middle_copy:.2f}, mean frame "
         f"{figures.psnr_mean_copy:.2f}), SSIM {figures.ssim:.3f} ({figures.ssim_middle_copy:.3f}, "
         f"{figures.ssim_mean_copy:.3f})",
+        *([f"  refined   {_refinement(exploration.refined)}"] if exploration.refined else []),
         f"  realism   {standing}",
         "  seen      "
         + ", ".join(f"{p.label} {p.probability:.0%}" for p in exploration.recognition.topk)
@@ -78,6 +95,14 @@ def _summary(exploration: Exploration, saved: SavedExploration) -> str:
         *(f"  note      {note}" for note in exploration.notes),
     ]
     return "\n".join(lines)
+
+
+def _refinement(refined: Refined) -> str:
+    before, after = refined.image_psnr
+    return (
+        f"{refined.gain:+.2f} dB by {refined.steps} steps on the image, which is {before:.1f} dB from its frame before "
+        f"and {after:.1f} after"
+    )
 
 
 def _faithfulness(told: Faithfulness, label: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, path, window_of
+from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, add_size, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clip", type=path, metavar="CLIP", help="a video file")
     parser.add_argument("--out", required=True, type=path, metavar="DIR", help="images, restored clips and probe.json")
     add_checkpoint_and_window(parser)
+    add_size(parser)
     parser.add_argument("--classifier", **CLASSIFIER)
     parser.add_argument("--seed", type=int, default=0, help="of the shuffle (default: 0)")
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
     explorer = Explorer()
     explorer.warm_up(args.checkpoint, args.classifier)
-    clip = read_for(explorer.models.checkpoint(args.checkpoint).model, args.clip, window)
+    clip = read_for(explorer.models.checkpoint(args.checkpoint).model, args.clip, window, args.size)
     *_, probe = probe_time(explorer, clip, args.checkpoint, args.classifier, args.seed)
     probe.save(args.out)
     print(f"{args.clip.name} -> {args.out}", *(f"  note      {note}" for note in clip.notes), probe.table(), sep="\n")

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", type=path, metavar="VIDEO", help="a video, or the storyboard.zip of one")
     parser.add_argument("--out", required=True, type=path, metavar="DIR")
     parser.add_argument("--seconds", type=float, metavar="S", help="a window's length at most: 2, 4 or 8 (default: 4)")
+    parser.add_argument("--size", type=int, metavar="PX", help="short side (default: the checkpoint's smallest)")
     parser.add_argument("--checkpoint", metavar="NAME", help="bundled name, folder or Hub repo id (default: base)")
 
 
@@ -26,13 +27,15 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
     explorer, chosen = Explorer(), args.checkpoint
     if is_zip(regular_file(args.video)):
-        if args.seconds is not None:
-            raise CommandError("--seconds is for a video: the windows of a storyboard.zip are what they are.")
+        if args.seconds is not None or args.size is not None:
+            raise CommandError("--seconds and --size are for a video: what is in a storyboard.zip is what it is.")
         if chosen is not None:
             explorer.warm_up(chosen)  # loaded, so that it is found by its weights
         panels = Playback(read_strip(args.video), explorer.restore_image)
     else:
-        panels = StoryboardMaker(explorer, StoryboardRequest(args.video, chosen or "base", args.seconds or 4.0))
+        panels = StoryboardMaker(
+            explorer, StoryboardRequest(args.video, chosen or "base", args.seconds or 4.0, args.size)
+        )
     with staged_folder(args.out) as staging:
         for board in save(panels, staging):
             if sys.stderr.isatty():

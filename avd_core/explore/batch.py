@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
 from avd_core.media.archives import CLIP_SUFFIXES, DEFAULT_LIMITS, ArchiveError, ArchiveLimits, unpack_clips
 from avd_core.media.container import shown_name
 from avd_core.media.distilled_png import DistilledInfo
@@ -62,6 +62,7 @@ class BatchRequest:
     checkpoint: str = DEFAULT_CHECKPOINT
     classifier: str = DEFAULT_CLASSIFIER
     window: Window = MOST_MOTION
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
 
 
 def _look(explorer: Explorer, request: BatchRequest, source: Source) -> Inspected:
-    ask = ExploreRequest(source.clip, request.checkpoint, request.window, request.classifier)
+    ask = ExploreRequest(source.clip, request.checkpoint, request.window, request.classifier, size=request.size)
     # Where the classifier looks is for the clip that is opened.
     seen = next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
     return Inspected(

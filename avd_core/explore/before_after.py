@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avd_core.explore.realism import realism_percentile
-from avd_core.explore.results import DEFAULT_CLASSIFIER, Exploration, ExploreRequest
+from avd_core.explore.requests import DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.explore.results import Exploration
 from avd_core.media.window import Window
 from avd_core.runs.run import Run
 

@@ -24,9 +24,9 @@ from avd_core.analysis.baselines import DISTILLERS, distill, restore
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import plain_json
-from avd_core.explore.models import read_for
+from avd_core.explore.models import read_for, sizes_of
 from avd_core.explore.realism import realism_percentile
-from avd_core.explore.results import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER
+from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, check_size
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.video import Clip
 from avd_core.media.window import MOST_MOTION, Window
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from avd_core.classifiers.loading import Classifier, Prediction
     from avd_core.explore.explorer import Explorer
-    from avd_core.networks.avd import AVD
 
 TITLES = {
     "first": "First frame",
@@ -62,7 +61,8 @@ class CompareRequest:
         checkpoints: whose images stand beside the other representations: bundled names, folders, Hub repo ids.
         window: the part of the clip.
         classifier: which image classifier looks at all of them.
-        judge: the checkpoint whose critic does, and whose number of frames and size the still ones are made at.
+        judge: the checkpoint whose critic does, and whose number of frames the still ones are made of.
+        size: short side in pixels; None as in `ExploreRequest`, by the judge.
     """
 
     clip: Path
@@ -70,8 +70,10 @@ class CompareRequest:
     window: Window = MOST_MOTION
     classifier: str = DEFAULT_CLASSIFIER
     judge: str = DEFAULT_CHECKPOINT
+    size: int | None = None
 
     def __post_init__(self) -> None:
+        check_size(self.size)
         object.__setattr__(self, "clip", Path(self.clip))
         object.__setattr__(self, "checkpoints", tuple(dict.fromkeys(map(str, self.checkpoints))))
 
@@ -227,7 +229,7 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
         ValueError: a subclass whose message a person can act on: the clip, the judge or the classifier.
     """
     judge, looker = explorer.models.checkpoint(request.judge), explorer.models.classifier(request.classifier)
-    clip = read_for(judge.model, request.clip, request.window)
+    clip = read_for(judge.model, request.clip, request.window, request.size)
     names = [(name, Path(name).name) for name in request.checkpoints] + [(name, TITLES[name]) for name in DISTILLERS]
     comparison = Comparison(
         request, clip, tuple(names), looker.model.name, len(looker.model.labels), looker.model.notice, notes=clip.notes
@@ -240,7 +242,7 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
         begun = time.perf_counter()
         try:
             made = _still(name, clip) if (name, title) in names[len(request.checkpoints) :] else None
-            row = made or _distilled(explorer, name, clip, judge.model)
+            row = made or _distilled(explorer, name, clip, request.size)
         except CheckpointError as error:
             planned = tuple(plan for plan in comparison.planned if plan != (name, title))
             comparison = replace(comparison, planned=planned, notes=(*comparison.notes, str(error)))
@@ -262,13 +264,13 @@ def _still(name: str, clip: Clip) -> Row:
     return _with_restoration(row, clip.frames, np.broadcast_to(image, clip.frames.shape)) if name in COPIED else row
 
 
-def _distilled(explorer: Explorer, name: str, clip: Clip, judge: AVD) -> Row:
+def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> Row:
     loaded = explorer.models.checkpoint(name)
-    model, notes = loaded.model, ()
-    if (model.config.frames, model.config.size) != (judge.config.frames, judge.config.size):
-        clip = read_for(model, clip.source.path, Window(clip.start, clip.seconds))
+    (count, *sides), model, notes = clip.frames.shape[:3], loaded.model, ()
+    if model.config.frames != count or (size is None and max(sizes_of(model)) < min(sides)):
+        clip = read_for(model, clip.source.path, Window(clip.start, clip.seconds), size)
         notes = (
-            f"Works on {model.config.frames} frames at {model.config.size} pixels of the same window; "
+            f"Works on {model.config.frames} frames at {min(clip.frames.shape[1:3])} pixels of the same window; "
             "its restoration is measured there.",
         )
     with loaded.lock:

@@ -27,17 +27,20 @@ from avd_core.analysis.metrics import quality
 from avd_core.explore.models import Models, read_for
 from avd_core.explore.realism import rate_realism
 from avd_core.explore.recognition import Progress, explain, explain_frames, measure_faithfulness, recognise
-from avd_core.explore.results import (
+from avd_core.explore.requests import (
     DEFAULT_CHECKPOINT,
     DEFAULT_CLASSIFIER,
     DEFAULT_METHOD,
+    ExploreRequest,
+    RequestError,
+)
+from avd_core.explore.results import (
     Distilled,
     Exploration,
-    ExploreRequest,
     Faithfulness,
     FrameSaliency,
     Recognition,
-    RequestError,
+    Refined,
     Restoration,
     Saliency,
 )
@@ -45,7 +48,9 @@ from avd_core.media.distilled_png import DistilledInfo, fit_to_model, read_disti
 from avd_core.media.window import MOST_MOTION, Window
 
 if TYPE_CHECKING:
-    pass
+    from avd_core.explore.model_cache import LoadedModel
+    from avd_core.networks.avd import AVD
+    from avd_core.networks.refinement import Refinement
 
 __all__ = ["DEFAULT_CHECKPOINT", "DEFAULT_CLASSIFIER", "DEFAULT_METHOD", "ExploreRequest", "Explorer", "RequestError"]
 
@@ -115,7 +120,7 @@ class Explorer:
             checkpoint = self.models.checkpoint(request.checkpoint)
         model = checkpoint.model
         with clock("decode"):
-            clip = read_for(model, request.clip, request.window)
+            clip = read_for(model, request.clip, request.window, request.size)
         exploration = Exploration(request, clip, model.name, model.fingerprint, clock.seconds)
         yield exploration
 
@@ -123,6 +128,12 @@ class Explorer:
             distilled = distill(model, clip.frames)
         exploration = replace(exploration, distilled=distilled, seconds=clock.seconds)
         yield exploration
+
+        if request.refine:
+            with clock("refine"):
+                for step in refine_steps(checkpoint, clip.frames, distilled, request.refine):
+                    distilled, refined = step.image, Refined(step.step, step.gain, (step.start[1], step.image_psnr))
+            exploration = replace(exploration, distilled=distilled, refined=refined)
 
         with checkpoint.lock, clock("restore"):
             restored = restore(model, distilled)
@@ -150,10 +161,13 @@ class Explorer:
         *,
         checkpoint: str = DEFAULT_CHECKPOINT,
         window: Window = MOST_MOTION,
+        size: int | None = None,
+        refine: int = 0,
     ) -> Distilled:
         """Make one image of a clip; raises as `explore` does."""
-        request = ExploreRequest(clip, checkpoint, window)
-        ready = next(step for step in self.explore_steps(request) if step.distilled is not None)
+        request = ExploreRequest(clip, checkpoint, window, size=size, refine=refine)
+        wanted = "restored" if refine else "distilled"
+        ready = next(step for step in self.explore_steps(request) if step.stage == wanted)
         return Distilled(ready.clip, ready.distilled, ready.info)
 
     def restore(self, image: str | Path, *, checkpoint: str | None = None, fps: float | None = None) -> Restoration:
@@ -294,6 +308,21 @@ class Explorer:
                 return distill(loaded.model, frames)
 
         yield from contributions(image, frames)
+
+
+def refine_steps(
+    checkpoint: LoadedModel[AVD], frames: np.ndarray, image: np.ndarray, steps: int
+) -> Iterator[Refinement]:
+    """Refine an image step by step; the model is free for others between two steps, as in `explore_steps`."""
+    from avd_core.networks.refinement import refine
+
+    running = refine(checkpoint.model, frames, image, steps)
+    while True:
+        with checkpoint.lock:
+            step = next(running, None)
+        if step is None:
+            return
+        yield step
 
 
 # The share that is done, and what comes next, after each stage.

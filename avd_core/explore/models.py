@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avd_core.config import SIZES
 from avd_core.explore.model_cache import LoadedModel, ModelCache
-from avd_core.explore.results import DEFAULT_CHECKPOINT
+from avd_core.explore.requests import DEFAULT_CHECKPOINT
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.video import Clip, read_clip
 from avd_core.media.window import MOST_MOTION, Window
@@ -125,9 +126,18 @@ class Models:
         return load_classifier(name, self.device)
 
 
-def read_for(model: AVD, clip: str | Path, window: Window = MOST_MOTION) -> Clip:
-    """Read a window of a clip as a checkpoint takes it; raises VideoError."""
-    return read_clip(clip, frames=model.config.frames, size=model.config.size, **asdict(window))
+def sizes_of(model: AVD) -> tuple[int, ...]:
+    """List the short sides in pixels that a checkpoint is at home at: those of `SIZES` up to its own, or its own."""
+    own = model.config.size
+    return tuple(size for size in SIZES if size <= own) or (own,)
+
+
+def read_for(model: AVD, clip: str | Path, window: Window = MOST_MOTION, size: int | None = None) -> Clip:
+    """Read a window of a clip as a checkpoint takes it; raises VideoError.
+
+    Without a `size` the short side is the largest of `sizes_of` that is not above the file's own, or the smallest.
+    """
+    return read_clip(clip, frames=model.config.frames, size=size or sizes_of(model), **asdict(window))
 
 
 def _written_at(name: str) -> int | None:

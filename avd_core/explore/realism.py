@@ -25,7 +25,8 @@ def rate_realism(model: AVD, image: np.ndarray, frames: np.ndarray) -> Realism:
     with torch.inference_mode():
         patches = model.realism_map(image_to_tensor(image).to(device))[0]  # (h, w)
         own = model.realism(to_tensor(frames)[0].transpose(0, 1).to(device)).tolist()  # (T, 3, H, W) -> T
-    logit, calibration = float(patches.mean()), model.calibration
+    logit = float(patches.mean())
+    calibration = model.calibration and model.calibration.at(min(image.shape[:2]))
     return Realism(
         logit=logit,
         percentile_among_real=calibration and calibration.percentile_among_real(logit),
@@ -48,4 +49,4 @@ def realism_percentile(model: AVD, image: np.ndarray) -> float | None:
         return None
     with torch.inference_mode():
         logit = model.realism(image_to_tensor(image).to(next(model.parameters()).device)).item()
-    return model.calibration.percentile_among_real(logit)
+    return model.calibration.at(min(image.shape[:2])).percentile_among_real(logit)

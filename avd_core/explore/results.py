@@ -19,64 +19,15 @@ import numpy as np
 from avd_core import __version__
 from avd_core.analysis.metrics import Quality
 from avd_core.atomic_io import plain_json, staged_folder, write_json
+from avd_core.explore.requests import ExploreRequest
 from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
 from avd_core.media.video import Clip
-from avd_core.media.window import Window
 from avd_core.media.writer import write_mp4
 
 if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
     from avd_core.classifiers.loading import Prediction
 
-DEFAULT_CHECKPOINT = "base"
-DEFAULT_CLASSIFIER = "mobilenet_v2"
-DEFAULT_METHOD = "gradcam"
 GAP, GAP_LEVEL = 4, 32  # pixels (even, for 4:2:0) and grey level between the two halves of a comparison
-
-
-class RequestError(ValueError):
-    """A request that contradicts itself, with a sentence saying how."""
-
-
-@dataclass(frozen=True, init=False)
-class ExploreRequest:
-    """One clip, and how to look at it.
-
-    The window can be given as such, or by `start`, `seconds` and `whole`.
-
-    Attributes:
-        clip: the video file.
-        checkpoint: a bundled name, a folder, or a Hub repo id.
-        window: the part of the clip.
-        classifier: which image classifier looks at the distilled image.
-        cam: the saliency method, a key of `saliency.METHODS`.
-        target: the class that saliency explains; None is the classifier's first choice.
-
-    Raises:
-        VideoError: there is no such window.
-    """
-
-    clip: Path
-    checkpoint: str
-    window: Window
-    classifier: str
-    cam: str
-    target: str | None
-
-    def __init__(
-        self,
-        clip: str | Path,
-        checkpoint: str = DEFAULT_CHECKPOINT,
-        window: Window | None = None,
-        classifier: str = DEFAULT_CLASSIFIER,
-        cam: str = DEFAULT_METHOD,
-        target: str | None = None,
-        **bounds: Any,
-    ) -> None:
-        if window is not None and bounds:
-            raise TypeError(f"give either window or {', '.join(bounds)}")
-        values = (Path(clip), checkpoint, window or Window(**bounds), classifier, cam, target)
-        for field, value in zip(dataclasses.fields(self), values, strict=True):
-            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True)
@@ -239,6 +190,21 @@ class SavedExploration:
 
 
 @dataclass(frozen=True)
+class Refined:
+    """What refining changed.
+
+    Attributes:
+        steps: gradient steps made.
+        gain: of the restored clip, dB.
+        image_psnr: of the image to the middle frame, dB, before and after.
+    """
+
+    steps: int
+    gain: float
+    image_psnr: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Exploration:
     """All that one clip gave, or the part of it that is ready.
 
@@ -255,6 +221,7 @@ class Exploration:
         realism: how real the image looks to the critic.
         recognition: what is seen in it.
         saliency: where.
+        refined: what refining changed; None where the image is as it was encoded.
     """
 
     request: ExploreRequest
@@ -268,6 +235,7 @@ class Exploration:
     realism: Realism | None = None
     recognition: Recognition | None = None
     saliency: Saliency | None = None
+    refined: Refined | None = None
 
     @property
     def stage(self) -> str:
@@ -287,15 +255,32 @@ class Exploration:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the person: what was cropped, damaged, short, or replaced."""
-        notice = self.recognition.notice if self.recognition else None
-        return self.clip.notes + ((notice,) if notice else ())
+        """Sentences for the person: what was cropped, enlarged, damaged, short, or replaced."""
+        notes = list(self.clip.notes)
+        if self.request.size is not None and self.enlarged:
+            source = self.clip.source
+            notes.append(f"The video is {source.width} x {source.height}: it was enlarged, which adds no detail.")
+        if self.refined is not None:
+            notes.append(
+                f"The image was refined by {self.refined.steps} steps against the model's own critic, so its realism "
+                "score says little."
+            )
+        if self.recognition and self.recognition.notice:
+            notes.append(self.recognition.notice)
+        return tuple(notes)
+
+    @property
+    def enlarged(self) -> bool:
+        """Whether the frames are larger than the file's own pictures."""
+        source = self.clip.source
+        return min(self.clip.frames.shape[1:3]) > min(source.width, source.height)
 
     @property
     def info(self) -> DistilledInfo:
         """What a PNG of the distilled image must say."""
         count, height, width, _ = self.clip.frames.shape
-        return DistilledInfo(self.checkpoint, self.fingerprint, count, self.clip.fps, (height, width))
+        refined = self.refined.steps if self.refined else 0
+        return DistilledInfo(self.checkpoint, self.fingerprint, count, self.clip.fps, (height, width), refined)
 
     def comparison(self) -> np.ndarray:
         """The original beside the restored clip: (T, H, 2 W + gap, 3)."""
@@ -325,6 +310,8 @@ class Exploration:
             "fingerprint": self.fingerprint,
             "frames": count,
             "size": [height, width],
+            "enlarged": self.enlarged,
+            "refined": dataclasses.asdict(self.refined) if self.refined else None,
             "fps": self.clip.fps,
             **dataclasses.asdict(self.quality),
             "realism": {

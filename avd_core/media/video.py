@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def read_clip(
     path: str | os.PathLike[str],
     *,
     frames: int = 16,
-    size: int = 112,
+    size: int | tuple[int, ...] = 112,
     start: float | None = None,
     seconds: float | None = None,
     whole: bool = False,
@@ -115,7 +116,8 @@ def read_clip(
     Args:
         path: a regular local file.
         frames: T, 1 to 256.
-        size: short side in pixels, 8 to 1024, rounded to a multiple of 8. The long side is the multiple of 8 nearest to
+        size: short side in pixels, 8 to 1024, rounded to a multiple of 8; of several the largest that is not above the
+            file's own short side, or the smallest. The long side is the multiple of 8 nearest to
             the source's aspect ratio; what is left over is cropped, and so is all beyond 2:1.
         start, seconds: the window; one that reaches beyond the end is shortened, with a note.
         whole: take the whole clip; not together with `start` or `seconds`.
@@ -126,9 +128,12 @@ def read_clip(
             range.
     """
     check_count("frames", frames, 1, 256)
-    check_count("size", size, 8, 1024)
+    sizes = tuple(size) if isinstance(size, tuple | list) else (size,)
+    for one in sizes:
+        check_count("size", one, 8, 1024)
     wanted = Window(start, seconds, whole)
     index = read_index(path, limits)
+    size = sizes[0] if len(sizes) == 1 else largest_within(sizes, _short_side(index, limits))
     begin, length, notes = _bounds(index, wanted)
     fit = Fit(index, 8 * round(size / 8), limits)
     movable = start is None and not whole  # nobody asked for just this window
@@ -154,6 +159,20 @@ def read_clip(
         source=_info(index, fit.shape),
         notes=tuple(notes),
     )
+
+
+def largest_within(sizes: Sequence[int], short_side: float) -> int:
+    """Return the largest of some sizes that is not above a short side, or the smallest."""
+    return max((size for size in sizes if size <= short_side), default=min(sizes))
+
+
+def _short_side(index: Index, limits: Limits) -> int:
+    """Short side in pixels of the displayed picture; needs one picture decoded."""
+    with opened(index.path, limits) as (container, stream):
+        for _, frame in Decoder(container, stream, index, tolerant=True):
+            shape = Shape.of(frame, index, limits)
+            return min(shape.height, shape.width)
+    raise nothing_decodes(index)
 
 
 def _bounds(index: Index, window: Window) -> tuple[float, float, list[str]]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from avd_core.analysis.baselines import distill, mean_frame, restore
 from avd_core.analysis.metrics import psnr
-from avd_core.explore.results import DEFAULT_CHECKPOINT
+from avd_core.explore.models import sizes_of
+from avd_core.explore.requests import DEFAULT_CHECKPOINT, check_size
 from avd_core.explore.storyboard.windows import SourceVideo, StoryboardError, Windows
 from avd_core.media.distilled_png import DistilledInfo
 
@@ -32,13 +33,16 @@ class StoryboardRequest:
         video: the file.
         checkpoint: a bundled name, a folder, or a Hub repo id.
         seconds: how long a window is at most, one of `LENGTHS`.
+        size: short side in pixels; None is the smallest that the checkpoint is at home at: there may be many images.
     """
 
     video: Path
     checkpoint: str = DEFAULT_CHECKPOINT
     seconds: float = 4.0
+    size: int | None = None
 
     def __post_init__(self) -> None:
+        check_size(self.size)
         object.__setattr__(self, "video", Path(self.video))
         if self.seconds not in LENGTHS:
             choices = ", ".join(f"{length:g}" for length in LENGTHS)
@@ -112,7 +116,10 @@ class StoryboardMaker:
         self._loaded = explorer.models.checkpoint(request.checkpoint)
         model = self._loaded.model
         self._windows = Windows(
-            request.video, frames=model.config.frames, size=model.config.size, longest=request.seconds
+            request.video,
+            frames=model.config.frames,
+            size=request.size or min(sizes_of(model)),
+            longest=request.seconds,
         )
         self.checkpoint, self.fingerprint = model.name, model.fingerprint
 

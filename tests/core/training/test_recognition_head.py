@@ -14,7 +14,7 @@ from avd_core.classifiers.loading import check_offered, classifier_names, load_c
 from avd_core.classifiers.names import ClassifierNameError, is_own, titled
 from avd_core.data.packs import encode_frames
 from avd_core.explore.explorer import Explorer
-from avd_core.explore.results import ExploreRequest
+from avd_core.explore.requests import ExploreRequest
 from avd_core.runs.registry import head_folder, head_of
 from avd_core.runs.run import Run
 from avd_core.training.export import write_parcel
