@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--part", choices=PARTS, default="test", help="of a JSON split (default: test)")
     parser.add_argument("--checkpoints", nargs="+", default=["base"], metavar="NAME", help="default: base")
+    parser.add_argument("--size", type=int, metavar="PX", help="short side to measure at (default: 112, or less)")
     parser.add_argument(
         "--representations", nargs="+", choices=DISTILLERS, default=list(DISTILLERS), metavar="NAME",
         help=f"what checkpoints are compared with, of {', '.join(DISTILLERS)} (default: all)",
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     available = sum(len(clips.paths) for clips in sets if clips.part == reported)
     if args.limit:
         sets = [clips.limited(args.limit) for clips in sets]
-    models = runner.load_models(args.checkpoints)
+    models = runner.load_models(args.checkpoints, args.size)
     scorers = runner.load_scorers(args.scorers) if SCORING & set(protocols) else []
     for scorer in scorers:
         if scorer.notice:

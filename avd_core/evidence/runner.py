@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from avd_core import __version__
 from avd_core.analysis.baselines import DISTILLERS
+from avd_core.config import SIZES, ConfigError
 from avd_core.data.clip_sets import DATASETS, Clips, EvidenceError
 from avd_core.evidence.array_store import Disk
 from avd_core.evidence.clip_reader import Skipped, default_workers, entries_of
@@ -243,14 +244,28 @@ def about(dataset: str, folders: Sequence[str]) -> str:
     return f"Measured on {DATASETS[dataset]}, by its official split."
 
 
-def load_models(names: Sequence[str]) -> dict[str, AVD]:
-    """The checkpoints by their own names, or by those that were asked for where two call themselves the same."""
+def load_models(names: Sequence[str], size: int | None = None) -> dict[str, AVD]:
+    """Load checkpoints, by their own names, or by those that were asked for where two call themselves the same.
+
+    Args:
+        names: bundled names, folders or Hub repo ids.
+        size: short side in pixels to measure them at; None is each one's own, at most `SIZES[0]`: evidence takes hours.
+
+    Raises:
+        EvidenceError: the size is none that networks take.
+    """
     import torch
 
     from avd_core.networks.avd import AVD
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     models = {name: AVD.from_pretrained(name, device=device) for name in dict.fromkeys(names)}
+    for model in models.values():
+        # The networks are convolutional: their config's size only says how large a clip is read.
+        try:
+            model.config = replace(model.config, size=size or min(model.config.size, SIZES[0]))
+        except ConfigError as error:
+            raise EvidenceError(str(error)) from error
     own = [model.name for model in models.values()]
     if len(set(own)) == len(own):
         return dict(zip(own, models.values(), strict=True))

@@ -36,7 +36,7 @@ def here(tmp_path: Path, tiny_checkpoint: Path, scorer, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("avd_core.evidence.protocols.linear_probe.STRENGTHS", (1e-2, 1.0))
     monkeypatch.setattr(
-        runner, "load_models", lambda names: {name: AVD.from_pretrained(tiny_checkpoint) for name in names}
+        runner, "load_models", lambda names, size=None: {name: AVD.from_pretrained(tiny_checkpoint) for name in names}
     )
     monkeypatch.setattr(runner, "load_scorers", lambda names: [scorer])
     return tmp_path

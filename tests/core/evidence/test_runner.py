@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from avd_core.cli.main import main
-from avd_core.data.clip_sets import PARTS, select_clips
+from avd_core.data.clip_sets import PARTS, EvidenceError, select_clips
+from avd_core.evidence import runner
 from avd_core.media.video import read_clip
 from avd_core.media.writer import write_mp4
 from avd_core.networks.avd import AVD
@@ -193,3 +194,10 @@ def test_no_scene_of_the_surveillance_set_is_on_two_sides(data_dir):
     sides = {part: np.concatenate(values) for part, values in thumbnails.items()}
     for one, other in (("train", "test"), ("train", "choose"), ("choose", "test")):
         assert (sides[one] @ sides[other].T).max() < 0.85  # another scaler, a little slack
+
+
+def test_checkpoints_are_measured_at_the_size_that_is_asked_for():
+    (own,), (larger,) = (runner.load_models(["tiny"], size).values() for size in (None, 96))
+    assert own.config.size == 64 and larger.config.size == 96
+    with pytest.raises(EvidenceError, match="multiples of 8"):
+        runner.load_models(["tiny"], 100)
