@@ -89,7 +89,7 @@ class PageShell:
         return self.explore.reopen(view, request)
 
     def _on_pack(self, view: ExplorationView | None) -> Updates:
-        from avd_core.explore.bundle import write_bundle
+        from avd_core.explore.report_page import write_bundle
 
         if view is None:
             return {self.message: SESSION_EXPIRED, self.parcel: ""}

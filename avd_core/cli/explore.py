@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import check_folder
     from avd_core.classifiers.names import with_labels
     from avd_core.classifiers.saliency import METHODS
-    from avd_core.explore.bundle import write_bundle
     from avd_core.explore.explorer import Explorer, ExploreRequest
+    from avd_core.explore.report_page import write_bundle
 
     if args.cam not in METHODS:
         raise CommandError(f"There is no saliency method {args.cam!r}; there are {', '.join(METHODS)}.")

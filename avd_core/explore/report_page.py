@@ -1,4 +1,4 @@
-"""An exploration as one HTML file that needs nothing else: to read, to print, to pass on.
+"""An exploration to read, to print, to pass on: one HTML file that needs nothing else, and a zip of it and all files.
 
 Pictures and videos lie in it as data, plots as SVG; it has no script and asks no network (its own policy forbids it).
 Every number stands in a `<data>` element that carries the exact value and says where report.json has it.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import base64
 import io
+import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -18,8 +20,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from avd_core.atomic_io import staged_file
 from avd_core.explore.line_plot import line_plot
+from avd_core.explore.results import Exploration
+from avd_core.media.writer import write_mp4
 
+STORED = {".png", ".mp4"}  # compressed already
 TYPES = {".png": "image/png", ".mp4": "video/mp4"}
 ERROR_GAIN = 8  # an error of 3 in 255 would be black
 JPEG_QUALITY = 90  # the frames of the contact sheet; those in the folder beside it are exact
@@ -33,10 +39,35 @@ _COPIES = {
 }
 
 
+def write_bundle(exploration: Exploration, path: str | Path) -> Path:
+    """Write a zip of all that `Exploration.save` writes, every frame too, with `original.mp4` and `report.html`.
+
+    Args:
+        exploration: a finished one.
+        path: the zip; it appears whole or not at all.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    path = Path(path)
+    with tempfile.TemporaryDirectory(prefix="avd-") as name, staged_file(path) as staging:
+        folder = Path(name) / "everything"
+        saved = exploration.save(folder, save_frames=True)
+        write_mp4(folder / "original.mp4", exploration.clip.frames, exploration.clip.fps)
+        shown = {"distilled": saved.distilled, "cam": saved.cam, "comparison": saved.comparison}
+        page = report_page(exploration.report(), shown, exploration.clip.frames, exploration.restored)
+        (folder / "report.html").write_text(page, encoding="utf-8")
+        with zipfile.ZipFile(staging, "w") as archive:
+            for file in sorted(folder.rglob("*.*")):
+                how = zipfile.ZIP_STORED if file.suffix in STORED else zipfile.ZIP_DEFLATED
+                archive.write(file, file.relative_to(folder), how)
+    return path
+
+
 def report_page(
     report: Mapping[str, Any], files: Mapping[str, Path], original: np.ndarray, restored: np.ndarray
 ) -> str:
-    """The page.
+    """Draw the page.
 
     Args:
         report: `Exploration.report()`; every number of the page is one of its values.

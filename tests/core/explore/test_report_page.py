@@ -15,10 +15,10 @@ import pytest
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import OutputError
 from avd_core.cli.main import main
-from avd_core.explore.bundle import write_bundle
-from avd_core.explore.explorer import Exploration, Explorer, ExploreRequest
-from avd_core.explore.line_plot import BOTTOM, HEIGHT, TOP, line_plot
-from avd_core.explore.report_page import report_page
+from avd_core.explore.explorer import Explorer, ExploreRequest
+from avd_core.explore.line_plot import BOTTOM, HEIGHT, TOP
+from avd_core.explore.report_page import report_page, write_bundle
+from avd_core.explore.results import Exploration
 from avd_core.media.video import read_clip
 
 FILES = {"report.html", "report.json", "distilled.png", "cam.png", "original.mp4", "restored.mp4", "comparison.mp4"}
@@ -117,12 +117,6 @@ def test_plotted_points_are_the_values(folder: Path):
             values = report["per_frame"][metric + suffix]
             known = [(d, v) for d, v in zip(drawn, values, strict=True) if v is not None]
             assert [d for d, _ in known] == pytest.approx([v for _, v in known], abs=1e-4 * (high - low)), kind
-
-
-def test_frames_that_are_identical_leave_through_the_top():
-    svg = line_plot("PSNR", "dB", {"made": [30.0, None, 20.0]})
-    heights = [float(p.split(",")[1]) for p in re.search(r'points="([^"]+)"', svg).group(1).split()]
-    assert heights[1] < TOP <= heights[0] < heights[2]
 
 
 def test_page_escapes_what_a_file_says(exploration: Exploration, tmp_path: Path):
