@@ -13,9 +13,9 @@ import numpy as np
 from app.render import reels
 from app.render.fragments import hint, notes, seconds, signed, ticks
 from app.render.sprites import SpriteSheet
-from avd_core.analysis.changes import Change
+from avd_core.analysis.attribution import Change
+from avd_core.analysis.degradations import SWEEPS, DegradedQuality
 from avd_core.analysis.metrics import PSNR_CAP
-from avd_core.analysis.survival import SWEEPS, Survival
 from avd_core.explore.results import Restoration
 
 BRUSHES = {"Small": 4, "Medium": 10, "Large": 22}  # pixels of the image
@@ -149,7 +149,7 @@ def _moments(change: Change, touched: bool) -> str:
   <p class="hint" role="status">{told}</p>"""
 
 
-def figures(survived: Survival, intact: float | None, still: float | None, touched: bool) -> str:
+def figures(survived: DegradedQuality, intact: float | None, still: float | None, touched: bool) -> str:
     """How much of the clip is left, as numbers.
 
     Args:
@@ -158,7 +158,7 @@ def figures(survived: Survival, intact: float | None, still: float | None, touch
         still: of the clip's mean frame.
         touched: whether anything was done to the image.
     """
-    wear, now = survived.wear, survived.psnr_undamaged
+    wear, now = survived.degradation, survived.psnr_undamaged
     near = "unchanged" if now >= PSNR_CAP else f"{now:.1f} dB"
     rows = [("the untouched restoration", near, "")]
     shown = now
@@ -177,7 +177,9 @@ def figures(survived: Survival, intact: float | None, still: float | None, touch
     return f'{head}<dl class="closeness" data-now="{shown:.3f}" {strengths}>{items}</dl>{hint(words)}'
 
 
-def curves(points: Mapping[str, Sequence[tuple[float, Survival]]], intact: float | None, still: float | None) -> str:
+def curves(
+    points: Mapping[str, Sequence[tuple[float, DegradedQuality]]], intact: float | None, still: float | None
+) -> str:
     """What survives each damage alone, over its strength; where the sliders stand is marked by static/restore.js.
 
     Args:
@@ -186,7 +188,7 @@ def curves(points: Mapping[str, Sequence[tuple[float, Survival]]], intact: float
         still: of the clip's mean frame.
     """
 
-    def value(survived: Survival) -> float:
+    def value(survived: DegradedQuality) -> float:
         return survived.psnr_undamaged if survived.psnr_original is None else survived.psnr_original
 
     known = [value(survived) for line in points.values() for _, survived in line]

@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from app.render.fragments import card, hint, percent, seconds, signed
-from avd_core.explore.results import Faithfulness, FrameSaliency
+from avd_core.explore.results import FrameSaliency
+
+if TYPE_CHECKING:
+    from avd_core.classifiers.road import Faithfulness
 
 TITLE = "Where it looks"
 TRUE = "Is the map true?"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.services import auth, zerogpu
 from app.services.finetuning import FinetuneService
+from avd_core.devices import on_zerogpu
 from avd_core.hub import jobs
 from avd_core.runs.process import AT_WORK
 from avd_core.runs.registry import RunRecord
@@ -36,7 +37,7 @@ class ComputeBackends:
 
     def choices(self) -> list[tuple[str, str]]:
         """Titles and keys, the best first."""
-        found = [ZERO] * zerogpu.available() + self.tuning.devices() + [JOBS]
+        found = [ZERO] * on_zerogpu() + self.tuning.devices() + [JOBS]
         return [(TITLES[place], place) for place in found]
 
     def measured(self, place: str) -> str:

@@ -21,6 +21,7 @@ from app.render import finetune as render
 from app.render import fragments, sprites
 from app.services.result_store import ResultStore
 from avd_core.config import TrainConfig
+from avd_core.devices import available_devices
 from avd_core.explore.before_after import Judged, initial_checkpoint, judge
 from avd_core.explore.explorer import Explorer
 from avd_core.runs.metrics_log import Curve
@@ -119,9 +120,7 @@ class FinetuneService:
 
     def devices(self) -> list[str]:
         """Where a training can run here, the best first."""
-        from avd_core.training.throughput import devices
-
-        return devices()
+        return available_devices()
 
     def pace(self, init: str, train: Mapping[str, Any], device: str) -> StepTime:
         """How fast such a training is here: measured once, then remembered.

@@ -17,11 +17,10 @@ from app.render import fragments, restore
 from app.render.sprites import data_address, png, sheet
 from app.services.explorations import ExplorationView
 from app.services.result_store import ResultStore
+from avd_core.analysis.attribution import change, moving_part
 from avd_core.analysis.baselines import mean_frame
-from avd_core.analysis.changes import change, moving_part
-from avd_core.analysis.degradations import Degradation
+from avd_core.analysis.degradations import Degradation, degraded_quality
 from avd_core.analysis.metrics import psnr
-from avd_core.analysis.survival import survival
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.results import Restoration
 from avd_core.media.distilled_png import ImageError, read_distilled, save_distilled, save_image
@@ -136,7 +135,7 @@ class Replays:
         touched = painted is not None or wear != Degradation()
         after = self.explorer.replay(restoration, fed) if touched else restoration.frames
         changed = change(restoration.frames, after)
-        figures = survival(wear, after, restoration.frames, replay.original)
+        figures = degraded_quality(wear, after, restoration.frames, replay.original)
         before = sheet(restoration.frames)
         return {
             "played": restore.played(

@@ -7,13 +7,12 @@ nothing has to be put right. Where there is no ZeroGPU a chunk is a plain functi
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from avd_core.devices import default_device, on_zerogpu
 from avd_core.runs.run import Run, RunError
 
 DURATION = 60
@@ -22,14 +21,9 @@ TRAINING = 40.0
 """Seconds of these that are for reading what was saved and for training; the others are for saving it again."""
 
 
-def available() -> bool:
-    """Whether this machine is a ZeroGPU Space."""
-    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true") and find_spec("spaces") is not None
-
-
 def with_gpu(function: Callable[..., None]) -> Callable[..., None]:
     """The function, carried out with a GPU where there is ZeroGPU: in a fork, arguments pickled."""
-    if not available():
+    if not on_zerogpu():
         return function
     import spaces
 
@@ -41,7 +35,7 @@ def chunk(folder: str, seconds: float) -> None:
     """Trains the run in `folder` for so many seconds, and saves it."""
     from avd_core.training.run_trainer import train_chunk
 
-    train_chunk(folder, seconds=seconds)
+    train_chunk(folder, seconds=seconds, device=default_device(lent=True))
 
 
 def chunks(folder: str | Path, *, seconds: float = TRAINING) -> Iterator[dict[str, Any]]:

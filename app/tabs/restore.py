@@ -13,8 +13,7 @@ from app.render import fragments, restore
 from app.services.explorations import ExplorationView
 from app.services.restorations import Replays, RestorationSession
 from app.services.result_store import KEEP_HOURS
-from avd_core.analysis.degradations import Degradation
-from avd_core.analysis.survival import SWEEPS, curves
+from avd_core.analysis.degradations import SWEEPS, Degradation, degradation_sweep
 
 ID, TITLE = "restore", "Restore"
 FORMATS = [".png", ".jpg", ".jpeg", ".webp"]
@@ -160,7 +159,7 @@ class RestoreTab:
         done: Updates = {self.draw: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
         try:
             decode = lambda image: self.replays.explorer.replay(restoration, image)  # noqa: E731
-            for kind, strength, survived in curves(restoration.image, restoration.frames, decode, original):
+            for kind, strength, survived in degradation_sweep(restoration.image, restoration.frames, decode, original):
                 points[kind].append((strength, survived))
                 if self.hands.get(request.session_hash) != replay.folder:  # the curves of an image that is gone
                     break

@@ -1,7 +1,7 @@
-"""One image for a whole clip: the distilled image, and what it must be compared with.
+"""One image for a whole clip without a network: what a distilled image must be compared with.
 
-One interface: a clip as uint8 (T, H, W, 3) in, one image as uint8 (H, W, 3) out. A single frame and the mean
-frame need no network at all, so a number quoted for a distilled image means something only beside theirs.
+One interface: a clip as uint8 (T, H, W, 3) in, one image as uint8 (H, W, 3) out. A number quoted for a distilled image
+means something only beside that of a single frame and of the mean frame.
 
 Sources: dynamic image by approximate rank pooling, Bilen et al. 2016 (CVPR, "Dynamic Image Networks for Action
 Recognition"); motion history image, Bobick and Davis 2001 (PAMI 23:3); super image, Fan et al. 2022 (SIFAR, arXiv
@@ -15,14 +15,9 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-
-if TYPE_CHECKING:  # the still ones need no torch
-    from avd_core.networks.avd import AVD
 
 Distiller = Callable[[np.ndarray], np.ndarray]  # uint8 (T, H, W, 3) -> uint8 (H, W, 3)
 
@@ -117,37 +112,3 @@ DISTILLERS: dict[str, Distiller] = {
     "chronophotograph": chronophotograph,
     "random": random_image,
 }
-
-
-def distiller(model: AVD) -> Distiller:
-    """A checkpoint behind the same interface as the others."""
-    return partial(distill, model)
-
-
-def distill(model: AVD, frames: np.ndarray) -> np.ndarray:
-    """The distilled image, as an 8-bit file holds it.
-
-    Args:
-        model: a checkpoint.
-        frames: uint8 (T, H, W, 3), T as its config says, sides multiples of 8.
-    """
-    import torch
-
-    from avd_core.networks.avd import tensor_to_image, to_tensor
-
-    with torch.inference_mode():
-        return tensor_to_image(model.encode(to_tensor(frames).to(_device(model))))
-
-
-def restore(model: AVD, image: np.ndarray) -> np.ndarray:
-    """The inverse of `distill`: frames (T, H, W, 3) from an 8-bit image (H, W, 3)."""
-    import torch
-
-    from avd_core.networks.avd import image_to_tensor, to_frames
-
-    with torch.inference_mode():
-        return to_frames(model.decode(image_to_tensor(image).to(_device(model))))
-
-
-def _device(model: AVD) -> object:
-    return next(model.parameters()).device

@@ -1,7 +1,10 @@
 """What happens to a picture on its way: the 8-bit file it is saved as, and what else a picture goes through.
 
 A network trained to hide a clip in a picture may hide it in what no eye sees (arXiv 1712.02950). What survives
-these is not hidden there. Each takes an 8-bit image (H, W, 3) and gives one of the same shape.
+these is not hidden there. Each takes an 8-bit image (H, W, 3) and gives one of the same shape; `degradation_sweep`
+measures how well a clip still comes back when its image went through them, weakly and strongly.
+
+Axes: T frames, H, W; the last axis is RGB.
 """
 
 from __future__ import annotations
@@ -9,23 +12,26 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-Damage = Callable[[np.ndarray], np.ndarray]
+from avd_core.analysis.metrics import psnr
+
+Operation = Callable[[np.ndarray], np.ndarray]
 STRONGEST = {"blur": 16.0, "noise": 128.0}  # pixels, levels of 255: beyond, nothing is left to look at
 
 
-class DamageError(ValueError):
-    """A damage of a strength that there is not, with a sentence saying which there are."""
+class DegradationError(ValueError):
+    """Say which strengths of a degradation there are, when another one was asked for."""
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """What an image goes through on its way to somebody else, in this order; called with an image, it does it.
+    """Blur, noise and JPEG, applied to an image in this order by calling it.
 
     Attributes:
         blur: standard deviation of a Gaussian blur in pixels; 0 leaves it sharp.
@@ -41,9 +47,9 @@ class Degradation:
         for name, most in STRONGEST.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 <= value <= most):
-                raise DamageError(f"There is no {name} of {value:g}; it goes from 0 to {most:g}.")
+                raise DegradationError(f"There is no {name} of {value:g}; it goes from 0 to {most:g}.")
         if self.jpeg is not None and not (1 <= self.jpeg <= 100 and int(self.jpeg) == self.jpeg):
-            raise DamageError(f"There is no JPEG quality {self.jpeg:g}; it is a whole number from 1 to 100.")
+            raise DegradationError(f"There is no JPEG quality {self.jpeg:g}; it is a whole number from 1 to 100.")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         if self.blur:
@@ -93,7 +99,7 @@ def _through_file(image: np.ndarray, **options: object) -> np.ndarray:
         return np.array(picture)
 
 
-DEGRADATIONS: dict[str, Damage] = {
+DEGRADATIONS: dict[str, Operation] = {
     "png": through_png,
     "jpeg-95": lambda image: through_jpeg(image, 95),
     "jpeg-90": lambda image: through_jpeg(image, 90),
@@ -110,3 +116,63 @@ DEGRADATIONS: dict[str, Damage] = {
     "shift": shift,
     "jpeg-75+shift": lambda image: shift(through_jpeg(image, 75)),
 }
+
+
+Decode = Callable[[np.ndarray], np.ndarray]  # uint8 (H, W, 3) -> uint8 (T, H, W, 3)
+
+# The strengths of each curve, the mildest first; a key is an attribute of `Degradation`.
+SWEEPS: dict[str, tuple[float, ...]] = {
+    "jpeg": (98, 95, 90, 80, 65, 50, 30, 10),
+    "blur": (0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
+    "noise": (1, 2, 4, 8, 12, 16, 24, 32),
+}
+
+
+@dataclass(frozen=True)
+class DegradedQuality:
+    """How much of a clip came back from a degraded image.
+
+    Attributes:
+        degradation: what the image went through.
+        psnr_undamaged: in dB, against what the undamaged image gives back; `metrics.PSNR_CAP` where nothing changed.
+        psnr_original: in dB, against the clip itself; None where the clip is not known.
+    """
+
+    degradation: Degradation
+    psnr_undamaged: float
+    psnr_original: float | None
+
+
+def degraded_quality(
+    degradation: Degradation, restored: np.ndarray, undamaged: np.ndarray, original: np.ndarray | None = None
+) -> DegradedQuality:
+    """Measure what came back; clips are uint8 (T, H, W, 3)."""
+    return DegradedQuality(
+        degradation, psnr(undamaged, restored), None if original is None else psnr(original, restored)
+    )
+
+
+def degradation_sweep(
+    image: np.ndarray,
+    undamaged: np.ndarray,
+    decode: Decode,
+    original: np.ndarray | None = None,
+    sweeps: Mapping[str, tuple[float, ...]] = SWEEPS,
+) -> Iterator[tuple[str, float, DegradedQuality]]:
+    """Yield the points of all curves, one by one, the mildest of every curve first.
+
+    Args:
+        image: uint8 (H, W, 3), the undamaged image.
+        undamaged: what it plays as.
+        decode: the decoder.
+        original: the clip, where it is known.
+        sweeps: the strengths of each damage.
+
+    Yields:
+        The kind of damage, its strength, and what came back.
+    """
+    for strengths in zip_longest(*sweeps.values()):
+        for kind, strength in zip(sweeps, strengths, strict=True):
+            if strength is not None:
+                degradation = Degradation(**{kind: strength})
+                yield kind, strength, degraded_quality(degradation, decode(degradation(image)), undamaged, original)

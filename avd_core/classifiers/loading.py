@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
@@ -28,7 +28,6 @@ from avd_core.classifiers import hub_models
 from avd_core.classifiers.action_net import ACTION, ActionClassifier, ClassifierError, bundled_action_folder
 from avd_core.classifiers.names import any_allowed, is_foreign, is_own, listed, takes_labels, without_labels
 from avd_core.classifiers.weights import WeightsUnavailable, fetch
-from avd_core.runs.registry import head_folder
 
 __all__ = [
     "ACTION",
@@ -185,14 +184,21 @@ class Classifier:
         raise ClassifierError(f"The classifier {self.name} has no class {label!r}; {hint}.")
 
 
-def load_classifier(name: str = DEFAULT, device: str | torch.device = "cpu") -> Classifier:
-    """Loads a classifier by name: any torchvision classifier with ImageNet weights, or "action", the bundled one.
+def load_classifier(
+    name: str = DEFAULT, device: str | torch.device = "cpu", *, head_folder: Callable[[str], Path] | None = None
+) -> Classifier:
+    """Load a classifier by name: any torchvision classifier with ImageNet weights, or "action", the bundled one.
 
     Other names are those of `classifier_names`; what of them cannot be had is an error, and nothing stands in.
 
     Weights are taken from torch's hub folder (below `TORCH_HOME`), as they are, else downloaded in the background; see
     `weight_files` for how long that may take. Where they cannot be had now, the bundled action classifier comes back
     with a `notice`; a later call gets the one asked for once its download is through.
+
+    Args:
+        name: one of `known_names` or `classifier_names`, or a name as `classifiers.names` describes them.
+        device: where its network is to be.
+        head_folder: finds the folder of a fine-tuning run's head ("own:..."); without it such names are refused.
 
     Raises:
         ClassifierError: for an unknown name, or when not even the bundled classifier is there.
@@ -201,7 +207,7 @@ def load_classifier(name: str = DEFAULT, device: str | torch.device = "cpu") -> 
         network, labels, size, mean, std, mode = hub_models.load(name, device)
         return Classifier(name, network, labels, Preprocessing(size, mean, std, mode))
     if is_own(name):
-        return _own(name, device)
+        return _own(name, device, head_folder)
     key = name.strip().lower()
     if key == ACTION:
         return _action(device)
@@ -304,9 +310,9 @@ def _action(device: str | torch.device, notice: str | None = None) -> Classifier
     return Classifier(ACTION, network.to(device), network.config.labels, preprocessing, notice=notice)
 
 
-def _own(name: str, device: str | torch.device) -> Classifier:
-    folder = head_folder(name)
-    if not folder.is_dir():
+def _own(name: str, device: str | torch.device, head_folder: Callable[[str], Path] | None) -> Classifier:
+    folder = head_folder(name) if head_folder else None
+    if folder is None or not folder.is_dir():
         raise ClassifierError("This classifier is not here any more: its run was resumed or deleted.")
     network = ActionClassifier.from_pretrained(folder)
     return Classifier(name, network.to(device), network.config.labels, Preprocessing(size=network.config.size))

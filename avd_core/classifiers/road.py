@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avd_core.classifiers.loading import Classifier
-from avd_core.explore.results import Faithfulness
 
 TAKEN = (30, 50, 70)
 """Percent of the pixels that are taken away, one after the other."""
@@ -39,6 +39,27 @@ MOVED = ((1 / 2, 0), (0, 1 / 2), (1 / 2, 1 / 2), (1 / 3, 2 / 3), (2 / 3, 1 / 3))
 """How far copies of the map are moved, down and across, in heights and widths."""
 
 _seeding = threading.Lock()  # the package draws its noise from torch's one generator
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Say how much the classifier depends on what a map calls important (ROAD).
+
+    Attributes:
+        score: half of `least_first - most_first`, -1 to 1; the more, the truer the map.
+        untouched: the class's probability on the whole image.
+        most_first: its mean probability while the most important pixels are taken away first.
+        least_first: its mean probability while the least important pixels are taken away first.
+        moved: the scores of copies of the map that are moved elsewhere: what chance gives.
+        seed: of what is random in it.
+    """
+
+    score: float
+    untouched: float
+    most_first: float
+    least_first: float
+    moved: tuple[float, ...]
+    seed: int
 
 
 def road(

@@ -17,7 +17,8 @@ from avd_core.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from avd_core.explore.results import Exploration, Faithfulness, Refined, SavedExploration
+    from avd_core.classifiers.road import Faithfulness
+    from avd_core.explore.results import Exploration, Refined, SavedExploration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.analysis.baselines import DISTILLERS, Distiller, distiller
+from avd_core.analysis.baselines import DISTILLERS, Distiller
 from avd_core.data.clip_sets import EvidenceError
 from avd_core.evidence.clip_reader import Sampling
+from avd_core.networks.inference import distiller
 
 if TYPE_CHECKING:
     from avd_core.networks.avd import AVD

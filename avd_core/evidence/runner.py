@@ -18,11 +18,13 @@ from avd_core import __version__
 from avd_core.analysis.baselines import DISTILLERS
 from avd_core.config import SIZES, ConfigError
 from avd_core.data.clip_sets import DATASETS, Clips, EvidenceError
+from avd_core.devices import default_device
 from avd_core.evidence.array_store import Disk
 from avd_core.evidence.clip_reader import Skipped, default_workers, entries_of
 from avd_core.evidence.feature_cache import Gallery
 from avd_core.evidence.protocols.ablation import ablation
 from avd_core.evidence.report import NotMeasurable, Report
+from avd_core.runs.registry import head_folder
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
@@ -254,11 +256,9 @@ def load_models(names: Sequence[str], size: int | None = None) -> dict[str, AVD]
     Raises:
         EvidenceError: the size is none that networks take.
     """
-    import torch
-
     from avd_core.networks.avd import AVD
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     models = {name: AVD.from_pretrained(name, device=device) for name in dict.fromkeys(names)}
     for model in models.values():
         # The networks are convolutional: their config's size only says how large a clip is read.
@@ -280,10 +280,10 @@ def load_scorers(names: Sequence[str]) -> list[Classifier]:
 
     from avd_core.classifiers.loading import load_classifier
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     scorers: dict[str, Classifier] = {}
     for name in names:
-        scorer = load_classifier(name, device)
+        scorer = load_classifier(name, device, head_folder=head_folder)
         scorer.network.to(memory_format=torch.channels_last)  # up to twice as fast on a CPU
         scorers.setdefault(scorer.name, scorer)
     return list(scorers.values())

@@ -20,7 +20,7 @@ import numpy as np
 
 from avd_core import __version__
 from avd_core.analysis.agreement import TOP, hit
-from avd_core.analysis.baselines import DISTILLERS, distill, restore
+from avd_core.analysis.baselines import DISTILLERS
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import plain_json
@@ -31,6 +31,7 @@ from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.video import Clip
 from avd_core.media.window import MOST_MOTION, Window
 from avd_core.networks.checkpoint import CheckpointError
+from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avd_core.analysis.attribution import contributions
-from avd_core.analysis.baselines import distill, middle_frame, restore
+from avd_core.analysis.baselines import middle_frame
 from avd_core.analysis.metrics import quality
 from avd_core.explore.models import Models, read_for
 from avd_core.explore.realism import rate_realism
@@ -37,7 +37,6 @@ from avd_core.explore.requests import (
 from avd_core.explore.results import (
     Distilled,
     Exploration,
-    Faithfulness,
     FrameSaliency,
     Recognition,
     Refined,
@@ -46,8 +45,10 @@ from avd_core.explore.results import (
 )
 from avd_core.media.distilled_png import DistilledInfo, fit_to_model, read_distilled
 from avd_core.media.window import MOST_MOTION, Window
+from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
+    from avd_core.classifiers.road import Faithfulness
     from avd_core.explore.model_cache import LoadedModel
     from avd_core.networks.avd import AVD
     from avd_core.networks.refinement import Refinement

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avd_core.config import SIZES
+from avd_core.devices import default_device
 from avd_core.explore.model_cache import LoadedModel, ModelCache
 from avd_core.explore.requests import DEFAULT_CHECKPOINT
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.video import Clip, read_clip
 from avd_core.media.window import MOST_MOTION, Window
+from avd_core.runs.registry import head_folder
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
@@ -41,9 +43,7 @@ class Models:
     @property
     def device(self) -> str:
         """Where the models live: "cpu", "cuda", ..."""
-        import torch
-
-        return self._device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return self._device or default_device()
 
     def set_private_root(self, folder: Path) -> None:
         """Treat checkpoints below a folder as private: loadable by exact path, never listed."""
@@ -123,7 +123,7 @@ class Models:
     def _load_classifier(self, name: str) -> Classifier:
         from avd_core.classifiers.loading import load_classifier
 
-        return load_classifier(name, self.device)
+        return load_classifier(name, self.device, head_folder=head_folder)
 
 
 def sizes_of(model: AVD) -> tuple[int, ...]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.explore.results import Faithfulness, FrameSaliency, Recognition, Saliency
+from avd_core.explore.results import FrameSaliency, Recognition, Saliency
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier, Prediction
+    from avd_core.classifiers.road import Faithfulness
     from avd_core.explore.model_cache import LoadedModel
 
 Progress = Callable[[float], None]  # receives the share that is done, 0 to 1; what it raises stops the work

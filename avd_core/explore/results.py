@@ -26,6 +26,7 @@ from avd_core.media.writer import write_mp4
 
 if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
     from avd_core.classifiers.loading import Prediction
+    from avd_core.classifiers.road import Faithfulness
 
 GAP, GAP_LEVEL = 4, 32  # pixels (even, for 4:2:0) and grey level between the two halves of a comparison
 
@@ -71,27 +72,6 @@ class Recognition:
         """Which of the image's predictions, counted from 1, is the middle frame's first; None when none of them is."""
         labels = [prediction.label for prediction in self.topk]
         return labels.index(self.frame[0].label) + 1 if self.frame and self.frame[0].label in labels else None
-
-
-@dataclass(frozen=True)
-class Faithfulness:
-    """How much the classifier depends on what a map calls important (ROAD).
-
-    Attributes:
-        score: half of `least_first - most_first`, -1 to 1; the more, the truer the map.
-        untouched: the class's probability on the whole image.
-        most_first: its mean probability while the most important pixels are taken away first.
-        least_first: likewise the least important ones.
-        moved: the scores of copies of the map that are moved elsewhere: what chance gives.
-        seed: of what is random in it.
-    """
-
-    score: float
-    untouched: float
-    most_first: float
-    least_first: float
-    moved: tuple[float, ...]
-    seed: int
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core import __version__
-from avd_core.analysis.baselines import distill, mean_frame, restore
+from avd_core.analysis.baselines import mean_frame
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import staged_folder, write_json
@@ -26,6 +26,7 @@ from avd_core.explore.results import Recognition
 from avd_core.media.distilled_png import DistilledInfo, save_distilled
 from avd_core.media.video import Clip
 from avd_core.media.writer import write_mp4
+from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer

@@ -304,6 +304,6 @@ def head_of(checkpoint: str | Path) -> str | None:
 
 
 def head_folder(name: str) -> Path:
-    """Where a head lies that `classifier_names.is_own` recognises."""
+    """Where a head lies that `classifiers.names.is_own` recognises."""
     key, run, step = name.partition(":")[2].split("/")
     return default_home().absolute() / key / run / f"classifier-{step}"

@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from avd_core.devices import default_device
+
 
 @contextmanager
 def joined(device: str | None = None) -> Iterator[str]:
@@ -25,7 +27,7 @@ def joined(device: str | None = None) -> Iterator[str]:
     Args:
         device: "cpu" or "cuda"; CUDA where there is one by default. Under torchrun each rank takes its own GPU.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or default_device()
     if not (dist.is_available() and dist.is_torchelastic_launched()):
         yield device
         return

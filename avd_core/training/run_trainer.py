@@ -28,6 +28,7 @@ from avd_core.data.datasets import ClipSource, FolderClips, SyntheticClips, Unla
 from avd_core.data.packs import PackedClips
 from avd_core.data.real_images import RealImages
 from avd_core.data.sampling import ClipSampler
+from avd_core.devices import default_device
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
 from avd_core.networks.checkpoint import CALIBRATION, CheckpointError, fingerprint
@@ -58,7 +59,7 @@ class RunningTrainer:
         missing = [name for name in ("model", "train") if name not in asked]
         if missing:
             raise RunError(f"config.json of {run.folder.name} says nothing about {' and '.join(missing)}.")
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
         self.model_config = ModelConfig.from_dict(asked["model"])
         config = TrainConfig.from_dict(asked["train"])
         torch.manual_seed(config.seed)

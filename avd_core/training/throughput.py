@@ -11,6 +11,7 @@ import torch
 
 from avd_core.config import PRESETS, TrainConfig
 from avd_core.data.sampling import ClipSampler
+from avd_core.devices import default_device
 from avd_core.networks.avd import AVD
 from avd_core.training.trainer import Trainer
 
@@ -48,7 +49,7 @@ def measure(init: str, config: TrainConfig, device: str | None = None) -> StepTi
     Raises:
         CheckpointError: `init` cannot be had.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or default_device()
     preset = PRESETS.get(init.removeprefix("preset:")) if init.startswith("preset:") else None
     model = AVD(preset) if preset else AVD.from_pretrained(init)
     config = dataclasses.replace(config, adv_start=0)
@@ -65,8 +66,3 @@ def measure(init: str, config: TrainConfig, device: str | None = None) -> StepTi
     plain = statistics.mean(took[WARM:])
     # The first step paid for the penalties too, which come every so many steps, and for warming up.
     return StepTime(plain + max(0.0, took[0] - plain) / 2 / config.penalty_every, device, config.batch_size)
-
-
-def devices() -> list[str]:
-    """Where a training can run on this machine, the best first."""
-    return ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from avd_core.analysis.baselines import restore
 from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
 from avd_core.analysis.metrics import quality
 from avd_core.evidence.report import MOST_FAILURES, Report, account
+from avd_core.networks.inference import restore
 
 if TYPE_CHECKING:
     from avd_core.evidence.feature_cache import Gallery

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
 from avd_core.classifiers.weights import WeightsUnavailable, fetch
+from avd_core.devices import default_device
 from avd_core.evidence.feature_cache import Look
 from avd_core.evidence.protocols import recognition
 from avd_core.evidence.protocols.linear_probe import Fold, Probe, Samples, told_of
@@ -89,7 +90,7 @@ def headless(name: str, network: nn.Module, preset, device: str = "cpu") -> Vide
 def find_ceiling() -> VideoModel | str:
     """The ceiling, or why there is none."""
     try:
-        return load_video_model(device="cuda" if torch.cuda.is_available() else "cpu")
+        return load_video_model(device=default_device())
     except WeightsUnavailable as error:
         return str(error)
 
@@ -229,8 +230,7 @@ def _from_scratch(gallery: Gallery, fold: Fold, *, steps: int, seed: int) -> np.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SmallNetwork(len(classes))
-    if torch.cuda.is_available():
-        network.cuda()
+    network.to(default_device())
 
     def inputs(some: np.ndarray) -> Callable[[Sequence[int]], Tensor]:
         def batch(places: Sequence[int]) -> Tensor:

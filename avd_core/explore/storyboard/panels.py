@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.analysis.baselines import distill, mean_frame, restore
+from avd_core.analysis.baselines import mean_frame
 from avd_core.analysis.metrics import psnr
 from avd_core.explore.models import sizes_of
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, check_size
 from avd_core.explore.storyboard.windows import SourceVideo, StoryboardError, Windows
 from avd_core.media.distilled_png import DistilledInfo
+from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from app.services import zerogpu
 from app.services.compute import ZERO, ComputeBackends
 from app.services.finetuning import FinetuneService
 from app.services.result_store import ResultStore
@@ -40,7 +39,7 @@ def prepared(places: ComputeBackends, clip: Path, device: str) -> RunRecord:
 def test_what_is_there_can_be_chosen(places: ComputeBackends, monkeypatch: pytest.MonkeyPatch):
     assert places.choices() == [("CPU", "cpu"), ("Hugging Face Jobs", JOBS)]
     assert places.measured("cpu") == places.measured(JOBS) == "cpu"
-    monkeypatch.setattr(zerogpu, "available", lambda: True)
+    monkeypatch.setattr("app.services.compute.on_zerogpu", lambda: True)
     assert places.choices()[0] == ("ZeroGPU", ZERO)
 
 

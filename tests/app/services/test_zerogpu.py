@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from app.services import zerogpu
+from avd_core import devices
 from avd_core.runs.run import Run, RunError
 from avd_core.training.run_trainer import RunningTrainer, train_chunk
 from tests.repository import ROOT
@@ -20,9 +21,11 @@ from tests.squares import MINI, QUICK, write_pack
 
 SPACES = '''
 """Stands for the package that a ZeroGPU Space has."""
-import os, pickle, time
+import os, pickle
+import torch
 
 asked = []
+truth, torch.cuda.is_available = torch.cuda.is_available, lambda: True
 
 def GPU(task=None, *, duration=60):
     if task is None:
@@ -35,6 +38,7 @@ def GPU(task=None, *, duration=60):
         packed = pickle.dumps(arguments)
         child = os.fork()
         if not child:
+            torch.cuda.is_available = truth
             code = 1
             try:
                 if os.environ.get("ABORT_CHUNK") == str(len(asked)):
@@ -53,9 +57,10 @@ def GPU(task=None, *, duration=60):
 ITERATE = """
 import json, os, sys
 import avd_core.training.run_trainer  # a page has long imported it
-from app import zerogpu
+from app.services import zerogpu
 import spaces
-assert zerogpu.available()
+from avd_core.devices import default_device, on_zerogpu
+assert on_zerogpu() and default_device() == "cpu"
 folder, seconds, wanted = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 states = zerogpu.chunks(folder, seconds=seconds)
 for number, state in enumerate(states, 1):
@@ -154,7 +159,7 @@ def test_a_failed_training_stays_failed(tmp_path, squares, monkeypatch):
 
 
 def test_elsewhere_a_chunk_is_a_plain_call(tmp_path, squares):
-    assert not zerogpu.available() and zerogpu.with_gpu(len) is len
+    assert not devices.on_zerogpu() and zerogpu.with_gpu(len) is len
     run = create(tmp_path / "run", squares)
     states = zerogpu.chunks(run.folder, seconds=0.0)
     assert next(states)["pid"] == os.getpid()

@@ -18,8 +18,8 @@ from app.render import restore as rendered
 from app.services.explorations import Explorations, ExplorationView
 from app.services.restorations import PREFIX, RestorationSession
 from app.tabs.restore import INTACT, RestoreTab
-from avd_core.analysis.changes import change
-from avd_core.analysis.survival import SWEEPS
+from avd_core.analysis.attribution import change
+from avd_core.analysis.degradations import SWEEPS
 from avd_core.explore.explorer import ExploreRequest
 from avd_core.media.distilled_png import read_distilled, save_image
 from tests.app.conftest import visitor

@@ -1,13 +1,12 @@
-"""Which frame an image draws on, for images whose answer is known."""
+"""Which frame an image draws on, what changed and what moves, where the answer is known."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from avd_core.analysis.attribution import contributions
+from avd_core.analysis.attribution import change, contributions, moving_part
 from avd_core.analysis.baselines import mean_frame, middle_frame
-from avd_core.explore.explorer import Explorer
 
 
 @pytest.fixture
@@ -39,9 +38,37 @@ def test_frames_are_left_as_they_were_and_a_still_clip_contributes_nothing(frame
     assert not np.stack(list(contributions(mean_frame, still))).any()
 
 
-def test_explorer_asks_its_checkpoint(tiny_checkpoint):
-    clip = np.random.default_rng(1).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
-    explorer = Explorer("cpu")
-    frames = clip[: explorer._checkpoint(str(tiny_checkpoint)).model.config.frames]
-    maps = np.stack(list(explorer.contributions(frames, str(tiny_checkpoint))))
-    assert maps.shape == frames.shape[:3] and maps.max() > 0
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_a_change_is_found_in_its_frame_at_its_place():
+    before = np.full((6, 40, 50, 3), 200, np.uint8)
+    after = before.copy()
+    after[2, 10:20, 5:30] = (230, 200, 110)  # up by 30, not at all, down by 90: 40 on average
+    changed = change(before, after)
+    assert changed.per_frame == pytest.approx((0, 0, 40 * 250 / 2000, 0, 0, 0)) and changed.most == 40
+    assert (changed.map[2, 10:20, 5:30] == 40).all() and changed.map.sum() == 40 * 250
+
+
+def test_a_difference_does_not_wrap_around_nor_depend_on_its_direction():
+    black, white = np.zeros((1, 8, 8, 3), np.uint8), np.full((1, 8, 8, 3), 255, np.uint8)
+    assert change(black, white).per_frame == change(white, black).per_frame == (255.0,)
+    clip = noise(3, 8, 8, 3)
+    assert change(clip, clip).most == 0
+
+
+@pytest.mark.parametrize("place", [(8, 4), (30, 60), (0, 0)])
+def test_what_moves_is_found_through_flicker(place: tuple[int, int]):
+    frames = 100 + noise(12, 64, 96, 3) // 64  # flickers by a level or two everywhere
+    top, left = place
+    for t in range(12):
+        frames[t, top : top + 20, left + 2 * t % 12 : left + 2 * t % 12 + 12] = 250
+    y, x, height, width = moving_part(frames)
+    # Nine tenths of the motion of a thing 20 high, which moves inside 22 columns.
+    assert top - 1 <= y and y + height <= top + 21 and height >= 16
+    assert left - 1 <= x and x + width <= left + 24 and width >= 14
+
+
+def test_a_still_clip_has_its_middle_for_a_moving_part():
+    assert moving_part(np.full((4, 64, 96, 3), 7, np.uint8)) == (16, 24, 32, 48)

@@ -8,7 +8,6 @@ import pytest
 from avd_core.analysis.baselines import (
     DISTILLERS,
     chronophotograph,
-    distiller,
     dynamic_image,
     first_frame,
     mean_frame,
@@ -18,7 +17,6 @@ from avd_core.analysis.baselines import (
     rank_pooling_weights,
     super_image,
 )
-from avd_core.networks.avd import AVD
 
 
 def grey_clip(*values: int) -> np.ndarray:
@@ -108,10 +106,3 @@ def test_the_random_image_knows_nothing_of_the_clip_and_is_the_same_again():
     assert (image == random_image(clip.copy())).all() and (image != random_image(clip[::-1])).any()
     assert abs(np.corrcoef(image.ravel(), clip[3].ravel())[0, 1]) < 0.05
     assert image.std() == pytest.approx(256 / 12**0.5, rel=0.02)
-
-
-def test_a_checkpoint_has_the_same_interface(tiny_checkpoint):
-    model = AVD.from_pretrained(tiny_checkpoint)
-    clip = np.random.default_rng(0).integers(0, 256, (model.config.frames, 64, 72, 3), dtype=np.uint8)
-    image = distiller(model)(clip)
-    assert image.shape == (64, 72, 3) and image.dtype == np.uint8

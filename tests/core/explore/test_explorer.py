@@ -298,3 +298,32 @@ def test_what_cannot_be_had_is_told_at_once(explorer, tiny_checkpoint):
         explorer.warm_up("nonesuch")
     with pytest.raises(ValueError, match="no classifier"):
         explorer.warm_up(str(tiny_checkpoint), "nonesuch")
+
+
+def test_contributions_are_those_of_the_checkpoint(explorer, tiny_checkpoint):
+    clip = np.random.default_rng(1).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    frames = clip[: AVD.from_pretrained(tiny_checkpoint).config.frames]
+    maps = np.stack(list(explorer.contributions(frames, str(tiny_checkpoint))))
+    assert maps.shape == frames.shape[:3] and maps.max() > 0
+
+
+@pytest.fixture(scope="module")
+def restoration(explorer: Explorer, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory):
+    path = tmp_path_factory.mktemp("picture") / "scene.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 72, 3), np.uint8)).save(path)
+    return explorer.restore(path, checkpoint=str(tiny_checkpoint))
+
+
+def test_the_same_decoder_plays_the_changed_image(explorer: Explorer, restoration, tiny_checkpoint: Path):
+    assert (explorer.replay(restoration, restoration.image) == restoration.frames).all()
+    changed = restoration.image.copy()
+    changed[:32] = 0
+    again = explorer.replay(restoration, changed)
+    assert again.shape == restoration.frames.shape and (again != restoration.frames).any()
+    with pytest.raises(RequestError, match="size"):
+        explorer.replay(restoration, changed[:-8])
+
+
+def test_a_decoder_that_is_gone_is_told_and_no_other_stands_in(restoration):
+    with pytest.raises(RequestError, match="drop the image in again"):
+        Explorer("cpu").replay(restoration, restoration.image)

@@ -59,7 +59,9 @@ def test_it_names_clips_that_it_never_saw(run: Run):
     (told,) = [line for line in run.log_tail() if "recognition" in line]
     assert "recognition of 2 classes: 12 of 12 held-out clips named rightly, 50 % by guessing" in told
     assert run.state()["status"] == "done"
-    assert load_classifier(head_of(run.folder)).labels == ("cold", "warm"), "a clip without a class is none"
+    assert load_classifier(head_of(run.folder), head_folder=head_folder).labels == ("cold", "warm"), (
+        "a clip without a class is none"
+    )
 
 
 def test_it_serves_in_explore_with_its_map(run: Run, rendered_clip: Path):
@@ -81,7 +83,7 @@ def test_only_who_knows_the_key_gets_it(run: Run):
         with pytest.raises((ClassifierError, ClassifierNameError)):
             check_offered(wrong)
     with pytest.raises(ClassifierError, match="not here any more"):
-        load_classifier(f"own:{KEY}/mine/7")
+        load_classifier(f"own:{KEY}/mine/7", head_folder=head_folder)
     assert head_of("base") is None and head_of("/") is None
 
 
