@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 def on_zerogpu() -> bool:
     """Return whether this machine is a ZeroGPU Space."""
-    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true") and find_spec("spaces") is not None
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true") and find_spec("spaces") is not None
 
 
 def default_device(*, lent: bool = False) -> str:
