@@ -115,10 +115,10 @@ class RunsPanel:
         return self._done(secret, chosen, request, self.tuning.queue.stop)
 
     def _on_save(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).ask("save"))
+        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).request("save"))
 
     def _on_preview(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).ask("preview"))
+        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).request("preview"))
 
     def _on_resume(
         self, secret: Any, chosen: str | None, request: gr.Request, signed_in: gr.OAuthToken | None = None

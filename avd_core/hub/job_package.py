@@ -1,6 +1,6 @@
-"""What a run takes along when it goes to another machine: its config, its clips in packs, its start, and this code.
+"""The package of a run for another machine: its config, its clips in packs, its initial checkpoint, and this code.
 
-A parcel is a folder, laid out as its repository on the Hub:
+A package is a folder, laid out as its repository on the Hub:
 
     run/            the run directory: config.json, state.json, and when it has begun metrics.jsonl and training.pt
     clips/ held_out/  packs of clips, numbered
@@ -26,35 +26,35 @@ from avd_core.runs.run import Run, RunError
 
 PARTS = ("clips", "held_out")
 INIT, PHOTOS = "init", "photos"
-_PACKAGE = Path(__file__).resolve().parents[1]
+_CODE_ROOT = Path(__file__).resolve().parents[1]
 
 
-def make_parcel(run: Run, folder: Path) -> Path:
-    """Fills the empty `folder` with what a run needs to be trained elsewhere; returns it.
+def make_package(run: Run, folder: Path) -> Path:
+    """Fill the empty `folder` with what a run needs to be trained elsewhere, and return it.
 
-    No path of this machine is in it.
+    No file of the package names a path of this machine.
 
     Raises:
         RunError: the run's config describes no training.
         DataError: clips that have gone, or none that can be read.
     """
-    asked = run.config()
-    if "model" not in asked or "train" not in asked:
+    config = run.config()
+    if "model" not in config or "train" not in config:
         raise RunError(f"config.json of {run.folder.name} describes no training.")
     (folder / RUN).mkdir(parents=True, exist_ok=True)
     for part in PARTS:
-        asked[part] = [_packed(spec, folder / part / f"{number}.pack", folder)
-                       for number, spec in enumerate(asked.get(part, ()))]  # fmt: skip
-    start = asked.get("init")
+        config[part] = [_packed(spec, folder / part / f"{number}.pack", folder)
+                       for number, spec in enumerate(config.get(part, ()))]  # fmt: skip
+    start = config.get("init")
     begun = run.training_state.exists()
     if start and Path(start).is_dir() and start not in checkpoint.bundled():
-        asked["init"] = INIT
+        config["init"] = INIT
         if not begun:  # later it is not needed, and may have gone
             _copy_checkpoint(checkpoint.locate(start), folder / INIT)
-    if asked.get("photos"):
-        asked["photos"] = _copy_photos(Path(asked["photos"]), folder / PHOTOS)
-    asked.pop("classifier", None)  # a head needs libraries that a job has not, and is not brought back
-    (folder / RUN / "config.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    if config.get("photos"):
+        config["photos"] = _copy_photos(Path(config["photos"]), folder / PHOTOS)
+    config.pop("classifier", None)  # a head needs libraries that a job lacks, and is not uploaded
+    (folder / RUN / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     Run(folder / RUN).write_state("queued", step=run.state()["step"])
     for file in (run.training_state, run.metrics_file, run.folder / "log.txt"):
         if begun and file.exists():
@@ -64,11 +64,11 @@ def make_parcel(run: Run, folder: Path) -> Path:
 
 
 def _packed(spec: Mapping[str, Any], target: Path, folder: Path) -> dict[str, Any]:
-    """One source of clips as a pack at `target`; returns how the config names it there."""
+    """Write one source of clips as a pack to `target`; return its entry for the packaged config."""
     target.parent.mkdir(parents=True, exist_ok=True)
     path = Path(spec["path"])
     if path.is_file():
-        packs.PackedClips(path)  # what is no pack is told now, not by a machine that costs money
+        packs.PackedClips(path)  # refuse what is no pack here, not on a machine that costs money
         shutil.copy(path, target)
     else:
         _pack(FolderClips(path, spec.get("patterns")), target)
@@ -101,15 +101,15 @@ def _copy_photos(source: Path, target: Path) -> str:
 def _write_code(target: Path, bundled: str | None) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in _code(bundled):
-            archive.write(path, path.relative_to(_PACKAGE.parent))
+            archive.write(path, path.relative_to(_CODE_ROOT.parent))
 
 
 def _code(bundled: str | None) -> Iterator[Path]:
-    yield from sorted(path for path in _PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    yield from sorted(path for path in _CODE_ROOT.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     if bundled:
         yield from sorted(path for path in (checkpoint.BUNDLED_FOLDER / bundled).iterdir() if path.is_file())
 
 
 def files_of(folder: Path) -> Sequence[Path]:
-    """Every file of a parcel, relative to it."""
+    """List every file of a package, relative to it."""
     return [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]

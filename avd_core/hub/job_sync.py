@@ -1,4 +1,4 @@
-"""A job seen from here: what it has brought back is copied into the run directory, until it is over.
+"""Sync a run directory with its job: copy into it what the job has uploaded, until the job is over.
 
 What comes from the Hub is read as if a stranger had written it: known names alone, bounded sizes, numbers that are
 numbers, pictures that are pictures, and a checkpoint that loads.
@@ -35,7 +35,7 @@ STATUSES = {
 }  # fmt: skip
 DEADLINE = 300.0
 EVERY = 20.0
-"""Seconds between two looks."""
+"""Seconds between two syncs."""
 LOST_AFTER = 1800.0
 CONSOLE_LINES = 2000
 MAX_BYTES = {".json": 2**20, ".jsonl": 64 * 2**20, ".png": 16 * 2**20, ".safetensors": checkpoint.MAX_WEIGHTS_BYTES}
@@ -44,8 +44,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PREVIEW = re.compile(rf"{RUN}/previews/\d{{6}}\.png")
 
 
-def mirror(run: Run, *, token: str | None = None) -> dict[str, Any]:
-    """Asks how a job is, copies what is new, and returns the run's state; one look, some seconds at most as a rule.
+def sync(run: Run, *, token: str | None = None) -> dict[str, Any]:
+    """Ask once for a job's status, copy what is new, and return the run's state; as a rule within seconds.
 
     Raises:
         RunError: the run is no job.
@@ -55,79 +55,79 @@ def mirror(run: Run, *, token: str | None = None) -> dict[str, Any]:
     if not job.over:
         try:
             with run.held():
-                _look(run, job, token)
-        except RunError:  # somebody else is looking
+                _sync_held(run, job, token)
+        except RunError:  # another process syncs it
             pass
     return run.state()
 
 
 def follow(run: Run, *, token: str | None = None, every: float = EVERY) -> Iterator[dict[str, Any]]:
-    """Mirrors a job until it is over, and meanwhile holds the run as a trainer does.
+    """Sync with a job until it is over, and meanwhile hold the run as a trainer does.
 
     So whoever watches the directory sees a run with a process, which stops when `requests/stop` appears. When this
     process ends, the job does not: another one may follow it.
 
     Yields:
-        The run's state after each look.
+        The run's state after each sync.
 
     Raises:
         RunError: the run is no job, or another process holds it.
         HubError: the Hub has not answered for `LOST_AFTER` seconds.
     """
     job_of(run)
-    wish = run.folder / "requests" / "stop"
+    request = run.folder / "requests" / "stop"
     with run.held():
         answered = time.monotonic()
         while not job_of(run).over:
             try:
-                if wish.exists():
+                if request.exists():
                     stop(run, token=token)
-                    wish.unlink(missing_ok=True)
-                _look(run, job_of(run), token)
+                    request.unlink(missing_ok=True)
+                _sync_held(run, job_of(run), token)
                 answered = time.monotonic()
             except HubError:
                 if time.monotonic() - answered > LOST_AFTER:
                     raise
             yield run.state()
             end = time.monotonic() + every
-            while time.monotonic() < end and not wish.exists() and not job_of(run).over:
+            while time.monotonic() < end and not request.exists() and not job_of(run).over:
                 time.sleep(min(0.2, every))
 
 
-def _look(run: Run, job: Job, token: str | None) -> None:
+def _sync_held(run: Run, job: Job, token: str | None) -> None:
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
     failing = f"The job of {run.folder.name} cannot be seen now"
-    for forgotten in run.folder.glob(".mirror.*"):  # by a kill
+    for forgotten in run.folder.glob(".sync.*"):  # by a kill
         shutil.rmtree(forgotten, ignore_errors=True)
-    # First how it is: what it brought back before it ended is then surely there.
-    seen = ask(failing, lambda: api.inspect_job(job_id=job.id, namespace=job.owner)).status
-    with tempfile.TemporaryDirectory(prefix=".mirror.", dir=run.folder, ignore_cleanup_errors=True) as name:
+    # The status first: all that the job uploaded before it ended is then surely there.
+    remote = ask(failing, lambda: api.inspect_job(job_id=job.id, namespace=job.owner)).status
+    with tempfile.TemporaryDirectory(prefix=".sync.", dir=run.folder, ignore_cleanup_errors=True) as name:
         fetched = ask(failing, lambda: _fetch(api, run, job, Path(name)), deadline=DEADLINE)
-        told, job = _take(run, job, Path(name), fetched)
+        reported, job = _store(run, job, Path(name), fetched)
     console = _console(api, job)
     if console:
         write_atomically(run.folder / "log.txt", "".join(line + "\n" for line in console))
     metrics = run.metrics()
     step = metrics[-1]["step"] if metrics else run.state()["step"]
-    status, error = STATUSES.get(str(getattr(seen.stage, "value", seen.stage)), "failed"), None
-    if status == "done" and told.get("status") in ("stopped", "failed"):
-        status = told["status"]  # ended well, and yet before its last step
+    status, error = STATUSES.get(str(getattr(remote.stage, "value", remote.stage)), "failed"), None
+    if status == "done" and reported.get("status") in ("stopped", "failed"):
+        status = reported["status"]  # ended well, and yet before its last step
     if status == "running" and job.stopping:
         status = "stopping"
     if status == "failed":
-        own = told.get("error") if told.get("status") == "failed" else None
-        error = str(own or seen.message or "") or "The job failed."
+        own = reported.get("error") if reported.get("status") == "failed" else None
+        error = str(own or remote.message or "") or "The job failed."
         if not own and console:
             error = f"{error.rstrip('.')}: {last_lines(console)}"
     run.write_state(status, step=step, error=error)
-    wished = job_of(run).stopping  # perhaps since this look began
-    replace(job, over=seen.stage not in UNDER_WAY, stopping=wished).keep(run)
+    stopping = job_of(run).stopping  # perhaps since this sync began
+    replace(job, over=remote.stage not in UNDER_WAY, stopping=stopping).keep(run)
 
 
 def _fetch(api: Any, run: Run, job: Job, aside: Path) -> tuple[str, str]:
-    """Downloads what is new into `aside`; returns the commit it is of, and the Hub's name for the weights in it."""
+    """Download what is new into `aside`; return its commit, and the Hub's name for the weights in it."""
     info = api.model_info(job.repo, files_metadata=True)
     if info.sha == job.commit:
         return job.commit, job.weights
@@ -147,19 +147,19 @@ def _fetch(api: Any, run: Run, job: Job, aside: Path) -> tuple[str, str]:
             continue
         size = entries[path].size
         if size is None or size > MAX_BYTES[Path(path).suffix]:
-            raise HubError(f"What the job of {run.folder.name} brought back is refused: {path} is too large.")
+            raise HubError(f"What the job of {run.folder.name} uploaded is refused: {path} is too large.")
         api.hf_hub_download(job.repo, path, revision=info.sha, local_dir=aside)
     return info.sha, name
 
 
-def _take(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[dict[str, Any], Job]:
-    """Puts what was downloaded in its place; returns the state that the trainer wrote, and the job as it is now."""
+def _store(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[dict[str, Any], Job]:
+    """Move what was downloaded into the run; return the state that the trainer wrote, and the updated job."""
     came = aside / RUN
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     if (came / "state.json").is_file():
         os.replace(came / "state.json", run.folder / ".told.json")
     if (run.folder / ".told.json").is_file():
-        told = _json_object((run.folder / ".told.json").read_text(encoding="utf-8", errors="replace"))
+        reported = _json_object((run.folder / ".told.json").read_text(encoding="utf-8", errors="replace"))
     if (came / "metrics.jsonl").is_file():
         text = (came / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
         lines = [line for line in map(_metrics, text.splitlines()) if line]
@@ -175,7 +175,7 @@ def _take(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[di
             return {"status": "failed", "error": str(error)}, job  # and looked at again, should it get better
         else:
             replace_folder(came / run.checkpoint.name, run.checkpoint)
-    return told, replace(job, commit=fetched[0], weights=fetched[1])
+    return reported, replace(job, commit=fetched[0], weights=fetched[1])
 
 
 def _metrics(line: str) -> dict[str, float | int] | None:
@@ -205,7 +205,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def _console(api: Any, job: Job) -> list[str]:
-    """The last lines that the job printed; nothing where the Hub does not tell them."""
+    """Return the last lines that the job printed; none where the Hub does not give them."""
     try:
         lines = ask("", lambda: list(api.fetch_job_logs(job_id=job.id, namespace=job.owner, tail=CONSOLE_LINES)))
     except HubError:

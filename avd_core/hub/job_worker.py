@@ -1,8 +1,8 @@
-"""Inside a job: fetches a run from its repository, trains it, and brings back what it makes while it makes it.
+"""Inside a job: download a run from its repository, train it, and upload its results while it trains.
 
-`python -m avd_core.hub.job_worker owner/name` runs in a folder of its own, with the token in `HF_TOKEN`. What is small
-goes back every minute, weights every few; the Hub allows some hundred commits an hour. What the run logs is printed,
-too, for that is the log which the Jobs API hands on at once.
+`python -m avd_core.hub.job_worker owner/name` runs in a folder of its own, with the token in `HF_TOKEN`. Small
+files are uploaded every minute, weights every few; the Hub allows some hundred commits an hour. The run's log is
+printed, too: the Jobs API passes on at once what a job prints.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ RUN, CODE = "run", "code.zip"
 STOP = "stop"
 """The file in the repository that asks a job to stop, saved."""
 LIGHT_EVERY = float(os.environ.get("AVD_JOB_LIGHT_EVERY", 60.0))
-"""Seconds between two deliveries of metrics, state, log and previews, and between two looks for a wish to stop."""
+"""Seconds between two uploads of metrics, state, log and previews, and between two checks for a request to stop."""
 HEAVY_EVERY = float(os.environ.get("AVD_JOB_HEAVY_EVERY", 300.0))
-"""Seconds between two deliveries of weights."""
+"""Seconds between two uploads of weights."""
 LOOK_EVERY = 0.5
 DEADLINE = 900.0
 TRIES = 3
 _BAR = re.compile(r"\d%\|")
 
 
-class Courier:
-    """Between one repository and the run that was in it.
+class Worker:
+    """Move one run between its repository and this machine.
 
     Args:
         repo_id: `owner/name`.
-        folder: where the parcel is unpacked.
+        folder: where the package is downloaded to.
     """
 
     def __init__(self, repo_id: str, folder: Path) -> None:
@@ -52,10 +52,10 @@ class Courier:
         self.run = Run(folder / RUN)
         self.api: Any = HfApi()
         self._sent: dict[str, tuple[int, int]] = {}  # size and time of change of what the repository holds
-        self._told = 0  # bytes of log.txt that were printed
+        self._printed = 0  # bytes of log.txt that were printed
 
     def fetch(self) -> None:
-        """Everything of the parcel but the code, which is here already."""
+        """Download all of the package but the code, which is here already."""
 
         def download() -> None:
             info = self.api.model_info(self.repo_id)
@@ -67,14 +67,15 @@ class Courier:
         self.run.previews.mkdir(exist_ok=True)
         self._sent = self._files(heavy=True)
 
-    def asked_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
+        """Return whether the repository holds the request to stop; False where the Hub does not answer."""
         try:
             return ask("", lambda: self.api.file_exists(self.repo_id, STOP))
-        except HubError:  # perhaps it can be asked the next time
+        except HubError:
             return False
 
-    def deliver(self, *, heavy: bool) -> None:
-        """Brings back what has changed, in one commit.
+    def upload(self, *, heavy: bool) -> None:
+        """Upload in one commit the files that have changed, weights only where `heavy`.
 
         Raises:
             HubError: the Hub did not take it.
@@ -98,14 +99,14 @@ class Courier:
                 return
             message = f"Step {self.run.state()['step']}"
             ask(
-                "Nothing could be brought back",
+                "The results could not be uploaded",
                 lambda: self.api.create_commit(self.repo_id, copies, commit_message=message),
                 deadline=DEADLINE,
             )
         self._sent |= changed
 
     def _files(self, *, heavy: bool) -> dict[str, tuple[int, int]]:
-        """Size and time of change of each file of the run."""
+        """Return size and modification time of each file of the run, weights only where `heavy`."""
         light = [self.run.folder / "state.json", self.run.metrics_file, self.run.folder / "log.txt"]
         light += sorted(self.run.previews.glob("*.png"))
         weights = [self.run.training_state, *sorted(self.run.checkpoint.glob("*"))]
@@ -118,21 +119,21 @@ class Courier:
             stamps[path.relative_to(self.folder).as_posix()] = (stat.st_size, stat.st_mtime_ns)
         return stamps
 
-    def tell(self) -> None:
-        """Prints what the run has logged since."""
+    def print_log(self) -> None:
+        """Print the lines that the run has logged since the last call."""
         try:
             text = (self.run.folder / "log.txt").read_bytes()
         except FileNotFoundError:
             return
         whole = text.rfind(b"\n") + 1
-        print(text[self._told : whole].decode("utf-8", "replace"), end="", flush=True)
-        self._told = max(self._told, whole)
+        print(text[self._printed : whole].decode("utf-8", "replace"), end="", flush=True)
+        self._printed = max(self._printed, whole)
 
 
-def carry(repo_id: str, folder: Path) -> int:
-    """Fetches, trains, brings back; returns the trainer's exit status."""
-    courier = Courier(repo_id, folder)
-    courier.fetch()
+def work(repo_id: str, folder: Path) -> int:
+    """Download, train and upload; return the trainer's exit status, 1 where the results could not be uploaded."""
+    worker = Worker(repo_id, folder)
+    worker.fetch()
     trainer = subprocess.Popen(
         [sys.executable, "-m", "avd_core", "train", "--run", RUN],
         cwd=folder, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT,
@@ -145,24 +146,24 @@ def carry(repo_id: str, folder: Path) -> int:
     stopping = False
     while trainer.poll() is None:
         time.sleep(LOOK_EVERY)
-        courier.tell()
+        worker.print_log()
         now = time.monotonic()
         if now - light < LIGHT_EVERY:
             continue
         light = now
         try:
-            courier.deliver(heavy=now - heavy >= HEAVY_EVERY)
+            worker.upload(heavy=now - heavy >= HEAVY_EVERY)
             heavy = now if now - heavy >= HEAVY_EVERY else heavy
         except HubError as error:  # the training is worth more than its news
             print(error, flush=True)
-        if not stopping and courier.asked_to_stop():
-            stopping = True  # asked once: a second signal could hit a trainer that is just leaving
+        if not stopping and worker.stop_requested():
+            stopping = True  # once: a second signal could hit a trainer that is just leaving
             trainer.send_signal(signal.SIGTERM)
     printing.join(5)
-    courier.tell()
+    worker.print_log()
     for patience in (*(5.0 * number for number in range(1, TRIES)), None):
         try:
-            courier.deliver(heavy=True)
+            worker.upload(heavy=True)
             break
         except HubError as error:
             print(error, flush=True)
@@ -173,11 +174,11 @@ def carry(repo_id: str, folder: Path) -> int:
 
 
 def _print_but_bars(lines: Iterable[str]) -> None:
-    """Prints what the trainer prints; of a progress bar, a log would have a thousand lines."""
+    """Print what the trainer prints without its progress bar, which would fill a log with a thousand lines."""
     for line in lines:
         if line.strip() and not _BAR.search(line):
             print(line, end="", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(carry(sys.argv[1], Path.cwd()))
+    sys.exit(work(sys.argv[1], Path.cwd()))

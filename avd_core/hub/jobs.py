@@ -1,7 +1,7 @@
 """Runs on Hugging Face Jobs: a machine by the minute, paid by whoever's token starts it.
 
 `launch` puts what a run needs into a private repository of that person and starts a job, which fetches it, trains by
-the same `python -m avd_core train --run run`, and brings back what it makes (`avd_core.hub.job_worker`).
+the same `python -m avd_core train --run run`, and uploads its results (`avd_core.hub.job_worker`).
 `avd_core.hub.job_sync` copies that into the run directory, so that whoever watches sees a run like any other.
 
 Of a job the run directory holds `job.json`: where it is, and no token. The job gets the token as a secret of Jobs.
@@ -46,8 +46,8 @@ class Job:
         flavor: the machine.
         url: where its owner sees it.
         stopping: whether it has been asked to stop.
-        commit: of the repository, that the run directory mirrors.
-        weights: the Hub's name for the weights that the run directory mirrors.
+        commit: of the repository, that the run directory was synced with.
+        weights: the Hub's name for the weights that the run directory was synced with.
         over: whether it has ended, and the run directory holds all that came of it.
     """
 
@@ -123,7 +123,7 @@ def launch(
             raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
         if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
             raise HubError(f"{repo_id} holds something else than a run: choose another name.")
-        changes = [CommitOperationAdd(path.as_posix(), parcel / path) for path in job_package.files_of(parcel)]
+        changes = [CommitOperationAdd(path.as_posix(), package / path) for path in job_package.files_of(package)]
         changes += [CommitOperationDelete(STOP)] if STOP in there else []
         api.create_commit(repo_id, changes, commit_message="A run to train")
 
@@ -136,7 +136,7 @@ def launch(
         )  # fmt: skip
 
     with run.held(), tempfile.TemporaryDirectory(prefix="avd-", ignore_cleanup_errors=True) as name:
-        parcel = job_package.make_parcel(run, Path(name))
+        package = job_package.make_package(run, Path(name))
         ask(failing, upload, deadline=UPLOAD_DEADLINE)
         started = ask(failing, start)
         job = Job(started.id, owner, repo_id, flavor, started.url)
@@ -146,7 +146,7 @@ def launch(
 
 
 def command() -> list[str]:
-    """What a job carries out: install, fetch this code, and hand over to the courier."""
+    """Return the command of a job: install, fetch this code, and start the worker."""
     libraries = " ".join(f"{name}=={version(name).partition('+')[0]}" for name in LIBRARIES)
     lines = (
         "set -e",
@@ -176,7 +176,7 @@ def stop(run: Run, *, token: str | None = None) -> None:
 
 
 def cancel(run: Run, *, token: str | None = None) -> None:
-    """Ends a job at once; what it brought back last is what stays.
+    """End a job at once; what it uploaded last is kept.
 
     Raises:
         RunError: the run is no job. HubError: the Hub did not do it.

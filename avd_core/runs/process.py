@@ -1,7 +1,7 @@
 """A run in a process of its own, which outlives whoever started it: start, look, delete.
 
-Everything else is asked through the run directory (`Run.ask`). The process inherits a lock from its first moment on,
-so that whether it lives can be seen without its number: a zombie holds no lock, nor does a stranger who got the number.
+Everything else goes through the run directory (`Run.request`). The process inherits a lock from its first moment on, so
+that whether it lives can be seen without its number: a zombie holds no lock, nor does a stranger who got the number.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def delete(run: Run, patience: float = 10.0) -> None:
         try:
             os.kill(int((run.folder / "pid").read_text()), signal.SIGKILL)
         except (FileNotFoundError, ProcessLookupError, ValueError):
-            run.ask("stop")  # started by hand, or elsewhere
+            run.request("stop")  # started by hand, or elsewhere
         if time.monotonic() > end:
             raise RunError(f"{run.folder.name} is still at work: stop it first.")
         time.sleep(0.05)

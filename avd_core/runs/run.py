@@ -157,15 +157,15 @@ class Run:
             return []
         return [line for line in lines if line.strip()][-count:]
 
-    def ask(self, what: str) -> None:
-        """Asks the trainer for one of `REQUESTS`; files rather than signals, so that it may be on another machine."""
+    def request(self, what: str) -> None:
+        """Ask the trainer for one of `REQUESTS`; by files, not signals, so that it may be on another machine."""
         assert what in REQUESTS
         (self.folder / "requests").mkdir(exist_ok=True)
         (self.folder / "requests" / what).touch()
 
     def pop_requests(self) -> set[str]:
-        """What was asked since the last look, which is hereby forgotten."""
-        asked = {name for name in REQUESTS if (self.folder / "requests" / name).exists()}
-        for name in asked:
+        """Return pending requests and clear them."""
+        pending = {name for name in REQUESTS if (self.folder / "requests" / name).exists()}
+        for name in pending:
             (self.folder / "requests" / name).unlink(missing_ok=True)
-        return asked
+        return pending

@@ -77,7 +77,7 @@ class RunQueue:
             if seen.status == "queued":
                 run.write_state("stopped", step=seen.step)
             elif seen.status in AT_WORK:
-                run.ask("stop")
+                run.request("stop")
 
     def delete(self, ticket: RunRecord) -> None:
         """Ends a run and removes all of it."""

@@ -169,7 +169,7 @@ def test_elsewhere_a_chunk_is_a_plain_call(tmp_path, squares):
 
 def test_stop_is_no_pause(tmp_path, squares):
     run = create(tmp_path / "run", squares)
-    run.ask("stop")
+    run.request("stop")
     assert [(state["status"], state["step"]) for state in zerogpu.chunks(run.folder)] == [("stopped", 1)]
 
 

@@ -22,7 +22,7 @@ from avd_core.config import PRESETS
 from avd_core.data.datasets import DataError
 from avd_core.data.packs import PackedClips
 from avd_core.hub import jobs
-from avd_core.hub.job_sync import follow, mirror
+from avd_core.hub.job_sync import follow, sync
 from avd_core.hub.jobs import Job
 from avd_core.hub_client import HubError
 from avd_core.networks.avd import AVD
@@ -100,7 +100,7 @@ def test_a_job_trains_and_its_run_looks_like_any_other(hub_server, machine, run,
     assert run.state()["status"] == "queued"
     machine.wait()
     console = hub_server.jobs[job.id]["console"]
-    state = mirror(run, token=TOKEN)
+    state = sync(run, token=TOKEN)
     assert (state["status"], state["step"], state["error"]) == ("done", 6, None), "\n".join(console)
 
     assert console[0].startswith("installs pip install --system --quiet torch==") and "+" not in console[0]
@@ -114,10 +114,10 @@ def test_a_job_trains_and_its_run_looks_like_any_other(hub_server, machine, run,
     for one, other in zip(run.metrics(), here.metrics(), strict=True):
         assert {**one, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-4, abs=1e-6)
     assert AVD.from_pretrained(run.folder).calibration is not None
-    assert not [path.name for path in run.folder.iterdir() if path.name.startswith(".mirror")]
+    assert not [path.name for path in run.folder.iterdir() if path.name.startswith(".sync")]
     nothing_but_the_secret_holds_the_token(hub_server, job, run)
     asked = len(hub_server.asked)
-    assert mirror(run, token=TOKEN) == state and len(hub_server.asked) == asked, "what is over is not asked for again"
+    assert sync(run, token=TOKEN) == state and len(hub_server.asked) == asked, "what is over is not asked for again"
 
 
 def nothing_but_the_secret_holds_the_token(hub_server: HubServer, job: Job, run: Run) -> None:
@@ -134,7 +134,7 @@ def nothing_but_the_secret_holds_the_token(hub_server: HubServer, job: Job, run:
         assert not any(TOKEN.encode() in code.read(name) for name in code.namelist())
 
 
-def test_a_parcel_names_no_path_of_this_machine(hub_server, tmp_path, squares, tiny_checkpoint, rendered_clip):
+def test_a_package_names_no_path_of_this_machine(hub_server, tmp_path, squares, tiny_checkpoint, rendered_clip):
     shutil.copytree(tiny_checkpoint, tmp_path / "start")
     (tmp_path / "clips").mkdir()
     shutil.copy(rendered_clip, tmp_path / "clips" / "mine.mp4")
@@ -175,25 +175,25 @@ def test_stop_saves_and_a_second_job_goes_on(hub_server, machine, tmp_path, squa
     with pytest.raises(RunError, match="at Hugging Face Jobs already"):
         jobs.launch(run, token=TOKEN)
     deadline = time.monotonic() + 400
-    while mirror(run, token=TOKEN)["step"] < 3:
+    while sync(run, token=TOKEN)["step"] < 3:
         assert time.monotonic() < deadline and run.state()["status"] in ("queued", "running"), run.state()
         time.sleep(0.2)
     jobs.stop(run, token=TOKEN)
-    assert mirror(run, token=TOKEN)["status"] in ("stopping", "stopped")
+    assert sync(run, token=TOKEN)["status"] in ("stopping", "stopped")
     machine.wait()
-    stopped = mirror(run, token=TOKEN)
+    stopped = sync(run, token=TOKEN)
     assert (stopped["status"], stopped["error"]) == ("stopped", None) and stopped["step"] >= 3
     assert AVD.from_pretrained(run.folder).config == MINI
     assert hub_server.files(first.repo)["run/training.pt"]
 
     second = jobs.launch(run, token=TOKEN)
     assert second.id != first.id and second.repo == first.repo and "stop" not in hub_server.files(first.repo)
-    while mirror(run, token=TOKEN)["step"] <= stopped["step"]:
+    while sync(run, token=TOKEN)["step"] <= stopped["step"]:
         assert time.monotonic() < deadline, hub_server.jobs[second.id]["console"]
         time.sleep(0.2)
     jobs.stop(run, token=TOKEN)
     machine.wait()
-    state = mirror(run, token=TOKEN)
+    state = sync(run, token=TOKEN)
     assert state["status"] == "stopped" and [line["step"] for line in run.metrics()] == list(
         range(1, state["step"] + 1)
     )
@@ -232,7 +232,7 @@ def test_a_training_that_fails_there_says_why_here(hub_server, run):
     job = jobs.launch(run, token=TOKEN)
     hub_server.add(job.repo, {"run/state.json": b'{"status": "failed", "step": 4, "error": "The training diverged."}'})
     hub_server.jobs[job.id] |= {"stage": "ERROR", "message": "exit code 2", "console": ["avd train: diverged"]}
-    state = mirror(run, token=TOKEN)
+    state = sync(run, token=TOKEN)
     assert (state["status"], state["error"]) == ("failed", "The training diverged.")
 
 
@@ -251,7 +251,7 @@ def test_a_training_that_fails_there_says_why_here(hub_server, run):
 def test_what_the_hub_calls_it_and_what_a_run_calls_it(hub_server, run, stage, message, status, error):
     job = jobs.launch(run, token=TOKEN)
     hub_server.jobs[job.id] |= {"stage": stage, "message": message, "console": ["step 3: slow", "and slower"]}
-    state = mirror(run, token=TOKEN)
+    state = sync(run, token=TOKEN)
     assert (state["status"], state["error"]) == (status, error)
     assert Job.of(run).over == (stage not in ("SCHEDULING", "RUNNING"))
     assert (run.folder / "log.txt").read_text() == "step 3: slow\nand slower\n"
@@ -261,7 +261,7 @@ def test_cancel_ends_a_job_at_once(hub_server, run):
     job = jobs.launch(run, token=TOKEN)
     jobs.cancel(run, token=TOKEN)
     assert hub_server.jobs[job.id]["stage"] == "CANCELED"
-    assert mirror(run, token=TOKEN)["status"] == "stopped"
+    assert sync(run, token=TOKEN)["status"] == "stopped"
     with pytest.raises(RunError, match="is not at Hugging Face Jobs"):
         jobs.cancel(Run(run.folder.parent), token=TOKEN)
 
@@ -271,11 +271,11 @@ def test_a_hub_that_does_not_answer_changes_nothing(hub_server, run):
     before = (run.folder / "state.json").read_bytes()
     hub_server.faults.append(("GET /api/jobs", 503, "down"))
     with pytest.raises(HubError, match="cannot be seen now: the Hub has a fault of its own"):
-        mirror(run, token=TOKEN)
+        sync(run, token=TOKEN)
     assert (run.folder / "state.json").read_bytes() == before
     hub_server.faults.clear()
     hub_server.faults.append(("/logs", 503, "down"))
-    assert mirror(run, token=TOKEN)["status"] == "queued"
+    assert sync(run, token=TOKEN)["status"] == "queued"
 
 
 def test_what_comes_back_is_read_as_if_a_stranger_wrote_it(hub_server, run, tmp_path):
@@ -289,14 +289,14 @@ def test_what_comes_back_is_read_as_if_a_stranger_wrote_it(hub_server, run, tmp_
     }  # fmt: skip
     hub_server.add(job.repo, files)
     hub_server.jobs[job.id]["stage"] = "RUNNING"
-    assert mirror(run, token=TOKEN)["step"] == 1
+    assert sync(run, token=TOKEN)["step"] == 1
     assert run.metrics() == [{"step": 1, "recon_loss": 0.5}]
     assert not list(run.previews.iterdir()) and not list(run.folder.parent.glob("**/evil*"))
     good = AVD.from_pretrained(run.folder).fingerprint
 
     hub_server.add(job.repo, {"run/checkpoint/model.safetensors": b"a pickle"})
     hub_server.jobs[job.id]["stage"] = "ERROR"
-    state = mirror(run, token=TOKEN)
+    state = sync(run, token=TOKEN)
     assert state["status"] == "failed" and "not a readable safetensors file" in state["error"]
     assert AVD.from_pretrained(run.folder).fingerprint == good
 
@@ -306,7 +306,7 @@ def test_too_much_is_refused_unread(hub_server, run):
     hub_server.add(job.repo, {"run/metrics.jsonl": b"{}"})
     hub_server.sizes["run/metrics.jsonl"] = 2**40
     with pytest.raises(HubError, match=r"run/metrics\.jsonl is too large"):
-        mirror(run, token=TOKEN)
+        sync(run, token=TOKEN)
 
 
 @pytest.mark.parametrize(

@@ -327,10 +327,10 @@ def test_what_a_watcher_asks_for_is_done_after_the_next_step(tmp_path, squares):
     fingerprints = [fingerprint_of_state(folder)]
     for event in running.go():
         if event.step == step + 2:
-            run.ask("preview"), run.ask("save")
+            run.request("preview"), run.ask("save")
         if event.step == step + 4:
             fingerprints.append(fingerprint_of_state(folder))
-            run.ask("stop")
+            run.request("stop")
     assert event.step == step + 5 and run.state()["status"] == "stopped"
     assert fingerprints[0] != fingerprints[1], "it was saved in between"
     assert (run.previews / f"{step + 3:06d}.png").exists()
