@@ -31,6 +31,7 @@ from avd_core.explore.requests import (
     DEFAULT_CHECKPOINT,
     DEFAULT_CLASSIFIER,
     DEFAULT_METHOD,
+    MAX_REFINE,
     ExploreRequest,
     RequestError,
 )
@@ -155,6 +156,42 @@ class Explorer:
         with clock("saliency"):
             saliency = explain(classifier, distilled, request.cam, request.target)
         yield replace(exploration, saliency=saliency, seconds=clock.seconds)
+
+    def refine(self, exploration: Exploration, steps: int) -> Iterator[Refinement]:
+        """Refine the image of a finished exploration; yield the best one so far after each step.
+
+        The model is free for others between two steps. `with_refined` makes an exploration of whichever is kept.
+
+        Raises:
+            RefinementError: `steps` is out of range.
+            CheckpointError: the checkpoint can no longer be had.
+        """
+        checkpoint = self.models.checkpoint(exploration.request.checkpoint)
+        yield from refine_steps(checkpoint, exploration.clip.frames, exploration.distilled, steps)
+
+    def with_refined(self, exploration: Exploration, refinement: Refinement) -> Exploration:
+        """Return an exploration of the refined image of the same clip: restored, rated and classified anew."""
+        request, clip, image = exploration.request, exploration.clip, refinement.image
+        checkpoint, classifier = self.models.checkpoint(request.checkpoint), self.models.classifier(request.classifier)
+        with checkpoint.lock:
+            restored = restore(checkpoint.model, image)
+        with checkpoint.lock:
+            realism = rate_realism(checkpoint.model, image, clip.frames)
+        with classifier.lock:
+            recognition = recognise(classifier.model, image, middle_frame(clip.frames))
+        made = (exploration.refined.steps if exploration.refined else 0) + refinement.step
+        figures = (refinement.start[1], refinement.image_psnr)
+        return replace(
+            exploration,
+            request=replace(request, refine=min(made, MAX_REFINE)),
+            distilled=image,
+            restored=restored,
+            quality=quality(clip.frames, restored),
+            realism=realism,
+            recognition=recognition,
+            saliency=explain(classifier, image, request.cam, request.target),
+            refined=Refined(made, refinement.gain, figures),
+        )
 
     def distill(
         self,

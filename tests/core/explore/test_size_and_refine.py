@@ -66,6 +66,19 @@ def test_refining_gains_and_is_said(explorer: Explorer, rendered_clip: Path, tmp
     assert np.array_equal(again.frames, refined.restored)
 
 
+def test_a_finished_exploration_is_refined_and_whatever_was_best_is_kept(explorer: Explorer, rendered_clip: Path):
+    before = explorer.explore(ExploreRequest(rendered_clip, "tiny", classifier="action"))
+    for refinement in explorer.refine(before, 20):
+        if refinement.step == 6:
+            break  # as a visitor who has seen enough
+    after = explorer.with_refined(before, refinement)
+    assert after.complete and after.refined.steps == 6 and after.refined.gain == refinement.gain > 0
+    assert after.quality.psnr > before.quality.psnr and after.request.refine == 6
+    assert not np.array_equal(after.distilled, before.distilled) and after.info.refined == 6
+    *_, last = explorer.refine(after, 4)
+    assert explorer.with_refined(after, last).refined.steps == 10, "steps add up"
+
+
 @pytest.mark.parametrize("values", [{"size": 100}, {"size": 56}, {"size": 232}, {"refine": -1}, {"refine": 401}])
 def test_what_cannot_be_is_refused(values: dict[str, int], rendered_clip: Path):
     with pytest.raises(RequestError, match=r"multiple of 8, 64 to 224|0 to 400"):
