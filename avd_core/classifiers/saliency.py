@@ -88,7 +88,7 @@ def saliency(
     method: str = "gradcam",
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Where the classifier finds evidence for a class.
+    """Map where the classifier finds evidence for a class.
 
     The map is scaled by itself, so two of them tell where, not how much; `saliencies` scales several together. A map
     without any evidence (or with the same everywhere, as of a blank image) is zero. Safe to call from many threads;
@@ -118,7 +118,7 @@ def saliencies(
     method: str = "gradcam",
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Where the classifier finds evidence for one class in each of several images, on one scale.
+    """Map where the classifier finds evidence for one class in each of several images, on one scale.
 
     The package's values are evidence in the class's own unit (of Grad-CAM, the logit's), so they compare from image to
     image: hot is the hottest place of all of them, and an image with little evidence stays cold. The lock is held for
@@ -150,7 +150,7 @@ def saliencies(
 
 
 def estimate(classifier: Classifier, method: str) -> float | None:
-    """Seconds that a map takes on this machine: as long as the last one, else judged by the last one of another method.
+    """Estimate the seconds of a map on this machine by the last one, else by the last one of another method.
 
     None before the classifier's first map.
     """
@@ -170,7 +170,7 @@ def _nothing(_share: float) -> None:
 
 
 def _evidence(classifier: Classifier, image: Tensor, target: int | None, method: str, progress: Progress | None):
-    """A map (h,w) as the method's formula makes it, at least 0; raises as `saliency` does."""
+    """Return a map (h,w) as the method's formula makes it, at least 0; raise as `saliency` does."""
     if method not in METHODS:
         raise SaliencyError(f"There is no saliency method {method!r}; there are {', '.join(METHODS)}.")
     if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
@@ -188,7 +188,7 @@ def _evidence(classifier: Classifier, image: Tensor, target: int | None, method:
 
 
 def _scaled(maps: Sequence[Tensor], size: Sequence[int]) -> np.ndarray:
-    """Maps (h,w) on one scale, at the size of the image: (N,H,W) in [0, 1]."""
+    """Scale maps (h,w) together, to the size of the image: (N,H,W) in [0, 1]."""
     evidence = torch.stack(list(maps))[:, None]
     low, peak = evidence.min(), evidence.max()
     if peak - low <= 1e-5 * peak:  # the same everywhere, but for rounding
@@ -199,7 +199,7 @@ def _scaled(maps: Sequence[Tensor], size: Sequence[int]) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """Paints a map over an image: the hotter, the more; where it is cold the image stays as it is.
+    """Paint a map over an image: the hotter, the more; where it is cold the image stays as it is.
 
     Args:
         image: (H,W,3) uint8.
@@ -237,7 +237,7 @@ class _Explainer:
         self.seconds: dict[str, float] = {}
 
     def explain(self, prepared: Tensor, target: int | None, method: str, progress: Progress) -> Tensor:
-        """A map (h,w), at least 0, on the CPU."""
+        """Return a map (h,w), at least 0, on the CPU."""
         warm_up()  # seconds of importing are no part of a map's
         with self._lock:
             network, self._copy = self._copy or self._private_copy(), None
@@ -288,7 +288,7 @@ def _explainer(classifier: Classifier, method: str) -> _Explainer:
 
 
 def _as_map(features: Tensor) -> Tensor:
-    """Tokens (B,1+h*w,C) of a vision transformer -> (B,C,h,w), without its class token; maps stay what they are."""
+    """Turn a vision transformer's tokens (B,1+h*w,C) into (B,C,h,w), without its class token; keep maps as they are."""
     if features.ndim == 4:
         return features
     side = math.isqrt(features.shape[1])
@@ -305,13 +305,13 @@ def _without(channels: Tensor, _module: nn.Module, _inputs: object, output: Tens
 
 
 def warm_up() -> None:
-    """Imports the package now (three seconds), so that the first map does not wait for it."""
+    """Import the package now (three seconds), so that the first map does not wait for it."""
     _methods()
 
 
 @functools.cache
 def _methods() -> dict[str, Callable]:
-    """The package's classes by name, made safe; imported only here, because that takes three seconds."""
+    """Return the package's classes by name, made safe; import it only here, because that takes three seconds."""
     import pytorch_grad_cam as package
 
     class _Finite:

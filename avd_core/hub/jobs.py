@@ -63,7 +63,7 @@ class Job:
 
     @classmethod
     def of(cls, run: Run) -> Self | None:
-        """The job of a run; None for a run that is none.
+        """Return the job of a run; None where it has none.
 
         Raises:
             RunError: when its `job.json` cannot be read.
@@ -83,7 +83,7 @@ def launch(
     run: Run, *, repo_id: str | None = None, flavor: str = FLAVOR, timeout: str = TIMEOUT, image: str = IMAGE,
     token: str | None = None,
 ) -> Job:  # fmt: skip
-    """Sends a run to Hugging Face Jobs. One that has begun, here or there, goes on from what was saved.
+    """Send a run to Hugging Face Jobs. One that has begun, here or there, goes on from what was saved.
 
     Args:
         run: a created run directory that nobody trains.
@@ -160,7 +160,7 @@ def command() -> list[str]:
 
 
 def stop(run: Run, *, token: str | None = None) -> None:
-    """Asks a job to stop; it saves, brings everything back, and ends within a minute or two.
+    """Ask a job to stop; it saves, uploads everything, and ends within a minute or two.
 
     Raises:
         RunError: the run is no job. HubError: the Hub did not do it.
@@ -190,7 +190,7 @@ def cancel(run: Run, *, token: str | None = None) -> None:
 
 
 def job_of(run: Run) -> Job:
-    """The job of a run; raises `RunError` when it is none."""
+    """Return the job of a run; raise `RunError` when it has none."""
     job = Job.of(run)
     if job is None:
         raise RunError(f"{run.folder.name} is not at Hugging Face Jobs.")
@@ -198,11 +198,11 @@ def job_of(run: Run) -> Job:
 
 
 def _slug(name: str) -> str:
-    """A run's name as part of a repository's."""
+    """Return a run's name as part of a repository's."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "run"
 
 
 def last_lines(lines: Sequence[str], count: int = 5) -> str:
-    """The end of a log, as one line of a sentence."""
+    """Return the end of a log as one line of a sentence."""
     kept = [" ".join(line.split()) for line in lines if line.strip()][-count:]
     return " | ".join(kept)[-600:]

@@ -1,4 +1,4 @@
-"""Where the runs of all people lie, and whose each is.
+"""Registry of everybody's runs: where they lie, and whose each is.
 
 `<home>/<key of the run>/<its name>/` is a run directory; `ticket.json` beside it says whose it is and when it was
 queued. A person is known by a secret that their browser keeps; tickets hold its digest, so that a copy of the folder
@@ -46,7 +46,7 @@ class RegistryError(ValueError):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Whose a run is, and how it stands in line.
+    """Registry record of a run: owner, device queue, queue times.
 
     Attributes:
         key: of the run; nobody can guess it.
@@ -70,25 +70,25 @@ class RunRecord:
 
 
 def owner_of(secret: object) -> str | None:
-    """The digest that stands for a person; None for what is no secret of ours."""
+    """Return the digest that stands for a person; None for what is no secret of ours."""
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         return None
     return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
 
 def new_secret() -> str:
-    """For a person who has none yet."""
+    """Make a secret for a person who has none yet."""
     return secrets.token_hex(16)
 
 
 def default_home() -> Path:
-    """The folder that `AVD_RUNS` names, else one below the user's own cache."""
+    """Return the folder that `AVD_RUNS` names, else one below the user's own cache."""
     named = os.environ.get(RUNS)
     return Path(named).expanduser() if named else Path.home() / ".cache" / "avd-explorer" / "runs"
 
 
 class RunRegistry:
-    """All runs of a server.
+    """The runs of a server.
 
     Args:
         folder: where they lie; made when the first one comes.
@@ -135,14 +135,14 @@ class RunRegistry:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One change to the queue at a time, of whichever server."""
+        """Hold the lock of the queue: one change at a time, of whichever server."""
         self.claim()
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def secret(self) -> str:
-        """What browsers' stores are locked with: made up once, so that they outlive a restart of the server."""
+        """Return the secret that browsers' stores are locked with, made once, so that they outlive a restart."""
         with self.locked():
             path = self.folder / ".secret"
             if not path.exists():
@@ -153,7 +153,7 @@ class RunRegistry:
     # Tickets --------------------------------------------------------------------------------------------------
 
     def reserve(self, owner: str, name: str, device: str, **values: Any) -> RunRecord:
-        """A ticket with its empty folder, still out of line: `write` puts it there once the run is created.
+        """Make a record and its empty folder, not queued yet: `write` queues it once the run is created.
 
         Raises:
             LimitError: fine-tuning is off, the person has too many runs, or the disk is full of them.
@@ -174,7 +174,7 @@ class RunRegistry:
         return RunRecord(key, owner, slug(name), device, queued=time.time(), **({"seconds": None} | values))
 
     def check_disk(self) -> None:
-        """Raises LimitError where everybody's runs, or all else, have filled the disk."""
+        """Raise LimitError where everybody's runs, or all else, have filled the disk."""
         taken = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         if taken > self.limits.disk * 1e9:
             raise LimitError(f"The runs on this server take {taken / 1e9:.1f} GB, which is all they may: delete some.")
@@ -182,23 +182,23 @@ class RunRegistry:
             raise LimitError("The disk of this server is full: delete some runs.")
 
     def write(self, ticket: RunRecord) -> None:
-        """Keeps a ticket."""
+        """Write a record."""
         write_atomically(self.folder / ticket.key / TICKET, json.dumps(asdict(ticket)) + "\n")
 
     def tickets(self) -> list[RunRecord]:
-        """Everybody's, the oldest first; what is no ticket is passed over."""
+        """List everybody's records, the oldest first; skip what is none."""
         found = [ticket for path in self.folder.glob("*/") if (ticket := _read_ticket(path))]
         return sorted(found, key=lambda ticket: (ticket.queued, ticket.key))
 
     def of(self, owner: str | None) -> list[RunRecord]:
-        """One person's, the latest first."""
+        """List one person's records, the latest first."""
         return [ticket for ticket in reversed(self.tickets()) if owner and ticket.owner == owner]
 
     def find(self, owner: str | None, key: object) -> RunRecord:
-        """One of the person's own.
+        """Return one of the person's own records.
 
         Raises:
-            RunError: it is another's, or there is none; nobody is told which.
+            RunError: it is another's, or there is none; the sentence does not say which.
         """
         ticket = next((t for t in self.of(owner) if t.key == key), None) if _is_key(key) else None
         if ticket is None:
@@ -206,18 +206,18 @@ class RunRegistry:
         return ticket
 
     def run(self, ticket: RunRecord) -> Run:
-        """The run directory of a ticket."""
+        """Return the run directory of a record."""
         return Run(self.folder / ticket.key / ticket.name)
 
     def status(self, ticket: RunRecord) -> str:
-        """How its run is doing; "failed" where its directory is damaged."""
+        """Return the status of its run; "failed" where its directory is damaged."""
         try:
             return look(self.run(ticket)).status
         except RunError:
             return "failed"
 
     def forget(self, ticket: RunRecord) -> None:
-        """Removes a ticket with all that lies beside it; whoever trains must have been ended before."""
+        """Delete a record with all that lies beside it; end its training process before."""
         folder = self.folder / ticket.key
         if _read_ticket(folder) == ticket or (folder / RUN_MARKER).is_file():
             self._remove(folder)
@@ -230,9 +230,9 @@ class RunRegistry:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> list[str]:
-        """Removes runs that have been over for too long, and folders that never became one; returns their keys.
+        """Delete runs that have been over for too long, and folders that never became one; return their keys.
 
-        A folder without this program's marker stays, and so does a run whose ticket cannot be read: it is logged.
+        A folder without this program's marker stays, and so does a run whose record cannot be read: it is logged.
         """
         if not self.folder.exists():
             return []
@@ -270,7 +270,7 @@ class RunRegistry:
 
 
 def _read_ticket(folder: Path) -> RunRecord | None:
-    """The ticket in a run's folder; None where there is none of that very folder."""
+    """Read the record in a run's folder; return None where there is none of that very folder."""
     with suppress(OSError, ValueError, TypeError):
         ticket = RunRecord(**json.loads((folder / TICKET).read_text(encoding="utf-8")))
         # A record that points elsewhere proves nothing about this folder.
@@ -280,12 +280,12 @@ def _read_ticket(folder: Path) -> RunRecord | None:
 
 
 def in_line(ticket: RunRecord, **changes: Any) -> RunRecord:
-    """The ticket at the end of the line again."""
+    """Return the record at the end of the queue again."""
     return replace(ticket, queued=time.time(), **changes)
 
 
 def slug(name: str) -> str:
-    """A name that any file system takes, as near to the given one as may be."""
+    """Return a name that any file system takes, as near to the given one as may be."""
     kept = re.sub(r"[^\w-]+", "-", name.strip().casefold()).strip("-_")
     return kept[:40].strip("-_") or "my-clips"
 
@@ -295,7 +295,7 @@ def _is_key(key: object) -> bool:
 
 
 def head_of(checkpoint: str | Path) -> str | None:
-    """The name of the recognition head that belongs to a run's checkpoint, asked for by the run directory."""
+    """Return the name of the recognition head in a run directory; None where there is none, or it is no run here."""
     folder, home = Path(checkpoint), default_home().absolute()
     if not folder.is_relative_to(home):
         return None
@@ -304,6 +304,6 @@ def head_of(checkpoint: str | Path) -> str | None:
 
 
 def head_folder(name: str) -> Path:
-    """Where a head lies that `classifiers.names.is_own` recognises."""
+    """Return the folder of a head that `classifiers.names.is_own` recognises."""
     key, run, step = name.partition(":")[2].split("/")
     return default_home().absolute() / key / run / f"classifier-{step}"

@@ -24,7 +24,7 @@ HERE: dict[str, Starter] = {"cpu": process.start, "cuda": process.start}
 
 
 class RunQueue:
-    """The lines of a server.
+    """The queues of a server, one for each device.
 
     Args:
         home: where the runs lie.
@@ -36,7 +36,7 @@ class RunQueue:
         self.starters = dict(starters or HERE)
 
     def add(self, ticket: RunRecord) -> None:
-        """Puts a created run at the end of its line.
+        """Put a created run at the end of its queue.
 
         Raises:
             LimitError: the line is full.
@@ -46,7 +46,7 @@ class RunQueue:
             self.home.write(ticket)
 
     def resume(self, ticket: RunRecord) -> None:
-        """Puts a run that is over in line again, to go on where it was saved.
+        """Queue a run that is over again, to go on where it was saved.
 
         Raises:
             RunError: there is nothing to go on with.
@@ -70,7 +70,7 @@ class RunQueue:
             self.home.write(in_line(ticket))
 
     def stop(self, ticket: RunRecord) -> None:
-        """Stops a run, saved, or takes it out of the line."""
+        """Stop a run, saved, or take it out of the queue."""
         with self.home.locked():
             run = self.home.run(ticket)
             seen = process.look(run)
@@ -80,14 +80,14 @@ class RunQueue:
                 run.request("stop")
 
     def delete(self, ticket: RunRecord) -> None:
-        """Ends a run and removes all of it."""
+        """Kill a run and delete all of it."""
         with self.home.locked():
             if self.home.run(ticket).folder.exists():
                 process.delete(self.home.run(ticket))
             self.home.forget(ticket)
 
     def line(self, device: str) -> list[RunRecord]:
-        """Who waits for a device, the next one first."""
+        """List the records that wait for a device, the next one first."""
         tickets = [ticket for ticket in self.home.tickets() if ticket.device == device]
         waiting = [ticket for ticket in tickets if self.home.status(ticket) == "queued"]
         served = {t.owner: max(o.started for o in tickets if o.owner == t.owner) for t in waiting}
@@ -100,17 +100,17 @@ class RunQueue:
         return order
 
     def position(self, ticket: RunRecord) -> int:
-        """How many runs come before it, the one at work too; 0 when it is next."""
+        """Return how many runs come before it, the one at work too; 0 when it is next."""
         keys = [waiting.key for waiting in self.line(ticket.device)]
         return (keys.index(ticket.key) if ticket.key in keys else 0) + len(self.at_work(ticket.device))
 
     def at_work(self, device: str) -> list[RunRecord]:
-        """What occupies a device."""
+        """List the records whose runs occupy a device."""
         tickets = (ticket for ticket in self.home.tickets() if ticket.device == device)
         return [ticket for ticket in tickets if self.home.status(ticket) in AT_WORK]
 
     def advance(self) -> None:
-        """Starts the next run of every device that is free; called again and again."""
+        """Start the next run of every device that is free; to be called again and again."""
         process.reap()
         if not self.home.folder.exists():
             return
@@ -131,7 +131,7 @@ class RunQueue:
             run.write_state("failed", step=int(run.state()["step"]), error=str(error))
 
     def _left(self, run: Run) -> float:
-        """Seconds of training that a run may still have."""
+        """Return the seconds of training that a run may still have."""
         return self.home.limits.seconds - sum(line.get("seconds", 0.0) for line in run.metrics())
 
     def _check_room(self, device: str) -> None:
