@@ -1,7 +1,7 @@
 """Registry of everybody's runs: where they lie, and whose each is.
 
 `<home>/<key of the run>/<its name>/` is a run directory; `ticket.json` beside it says whose it is and when it was
-queued. A person is known by a secret that their browser keeps; tickets hold its digest, so that a copy of the folder
+queued. A person is known by a secret that their browser keeps; records hold its digest, so that a copy of the folder
 opens nobody's runs.
 
 Both the home and each folder in it carry a marker of this program. Nothing without its marker is ever deleted, and a
@@ -31,7 +31,7 @@ from avd_core.runs.process import AT_WORK, look
 from avd_core.runs.run import Run, RunError
 
 RUNS = "AVD_RUNS"  # the variable that names the home
-HOME_MARKER, RUN_MARKER, TICKET = ".avd-runs", ".avd-run", "ticket.json"
+HOME_MARKER, RUN_MARKER, RECORD = ".avd-runs", ".avd-run", "ticket.json"
 _OWN = {HOME_MARKER, ".lock", ".secret"}  # what this program puts into the home beside the runs
 _SYSTEM = {"lost+found", ".DS_Store"}  # what a file system or a desktop puts into any folder
 _SECRET = re.compile(r"[0-9a-f]{32,64}")
@@ -128,7 +128,7 @@ class RunRegistry:
         if path.is_symlink():
             return False
         if path.is_dir():
-            run = _is_key(path.name) and ((path / TICKET).exists() or not any(path.iterdir()))
+            run = _is_key(path.name) and ((path / RECORD).exists() or not any(path.iterdir()))
             return run or path.name in _SYSTEM
         # A write that was broken off leaves its staging file.
         return path.name in _OWN | _SYSTEM or any(path.name.startswith(f".{name}.") for name in _OWN)
@@ -163,7 +163,7 @@ class RunRegistry:
             raise LimitError("Fine-tuning is turned off on this server; the command line does it on your own machine.")
         if len(mine) >= limits.runs:
             raise LimitError(f"You have {len(mine)} runs here, and no more are kept: delete one first.")
-        at_work = sum(self.status(ticket) in ("queued", *AT_WORK) for ticket in mine)
+        at_work = sum(self.status(record) in ("queued", *AT_WORK) for record in mine)
         if at_work >= limits.active:
             raise LimitError(f"{at_work} of your runs are waiting or running: wait for one, or stop it.")
         self.claim()
@@ -181,18 +181,18 @@ class RunRegistry:
         if self.folder.exists() and shutil.disk_usage(self.folder).free < 200e6:
             raise LimitError("The disk of this server is full: delete some runs.")
 
-    def write(self, ticket: RunRecord) -> None:
+    def write(self, record: RunRecord) -> None:
         """Write a record."""
-        write_atomically(self.folder / ticket.key / TICKET, json.dumps(asdict(ticket)) + "\n")
+        write_atomically(self.folder / record.key / RECORD, json.dumps(asdict(record)) + "\n")
 
-    def tickets(self) -> list[RunRecord]:
+    def records(self) -> list[RunRecord]:
         """List everybody's records, the oldest first; skip what is none."""
-        found = [ticket for path in self.folder.glob("*/") if (ticket := _read_ticket(path))]
-        return sorted(found, key=lambda ticket: (ticket.queued, ticket.key))
+        found = [record for path in self.folder.glob("*/") if (record := _read_record(path))]
+        return sorted(found, key=lambda record: (record.queued, record.key))
 
     def of(self, owner: str | None) -> list[RunRecord]:
         """List one person's records, the latest first."""
-        return [ticket for ticket in reversed(self.tickets()) if owner and ticket.owner == owner]
+        return [record for record in reversed(self.records()) if owner and record.owner == owner]
 
     def find(self, owner: str | None, key: object) -> RunRecord:
         """Return one of the person's own records.
@@ -200,26 +200,26 @@ class RunRegistry:
         Raises:
             RunError: it is another's, or there is none; the sentence does not say which.
         """
-        ticket = next((t for t in self.of(owner) if t.key == key), None) if _is_key(key) else None
-        if ticket is None:
+        record = next((t for t in self.of(owner) if t.key == key), None) if _is_key(key) else None
+        if record is None:
             raise RunError("There is no such run of yours here; runs that are over are deleted after a while.")
-        return ticket
+        return record
 
-    def run(self, ticket: RunRecord) -> Run:
+    def run(self, record: RunRecord) -> Run:
         """Return the run directory of a record."""
-        return Run(self.folder / ticket.key / ticket.name)
+        return Run(self.folder / record.key / record.name)
 
-    def status(self, ticket: RunRecord) -> str:
+    def status(self, record: RunRecord) -> str:
         """Return the status of its run; "failed" where its directory is damaged."""
         try:
-            return look(self.run(ticket)).status
+            return look(self.run(record)).status
         except RunError:
             return "failed"
 
-    def forget(self, ticket: RunRecord) -> None:
+    def forget(self, record: RunRecord) -> None:
         """Delete a record with all that lies beside it; end its training process before."""
-        folder = self.folder / ticket.key
-        if _read_ticket(folder) == ticket or (folder / RUN_MARKER).is_file():
+        folder = self.folder / record.key
+        if _read_record(folder) == record or (folder / RUN_MARKER).is_file():
             self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
@@ -238,19 +238,19 @@ class RunRegistry:
             return []
         self.claim()
         now, gone = time.time(), []
-        tickets = self.tickets()
-        known = {ticket.key for ticket in tickets}
+        records = self.records()
+        known = {record.key for record in records}
         for path in self.folder.glob("*/"):
             if path.name in known or path.name in _SYSTEM:
                 continue
-            if (path / TICKET).exists():
-                self._report(path, "its ticket cannot be read")
+            if (path / RECORD).exists():
+                self._report(path, "its ticket.json cannot be read")
             elif path.is_symlink() or not _is_key(path.name) or not (path / RUN_MARKER).is_file():
                 self._report(path, "AVD Explorer did not make it")
             elif now - path.stat().st_mtime > 3600:
                 self._remove(path)
-        for ticket in tickets:
-            status, run = self.status(ticket), self.run(ticket)
+        for record in records:
+            status, run = self.status(record), self.run(record)
             try:
                 run.state()
             except RunError as error:
@@ -258,8 +258,8 @@ class RunRegistry:
                 continue
             touched = (run.folder / "state.json").stat().st_mtime
             if status not in ("queued", *AT_WORK) and now - touched > self.limits.hours * 3600:
-                self.forget(ticket)
-                gone.append(ticket.key)
+                self.forget(record)
+                gone.append(record.key)
         return gone
 
     def _report(self, folder: Path, why: str) -> None:
@@ -269,19 +269,19 @@ class RunRegistry:
             log.warning("%s is kept: %s. Look into it, and delete it yourself.", folder, why)
 
 
-def _read_ticket(folder: Path) -> RunRecord | None:
+def _read_record(folder: Path) -> RunRecord | None:
     """Read the record in a run's folder; return None where there is none of that very folder."""
     with suppress(OSError, ValueError, TypeError):
-        ticket = RunRecord(**json.loads((folder / TICKET).read_text(encoding="utf-8")))
+        record = RunRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
         # A record that points elsewhere proves nothing about this folder.
-        if _is_key(ticket.key) and ticket.key == folder.name and slug(ticket.name) == ticket.name:
-            return ticket
+        if _is_key(record.key) and record.key == folder.name and slug(record.name) == record.name:
+            return record
     return None
 
 
-def in_line(ticket: RunRecord, **changes: Any) -> RunRecord:
+def in_line(record: RunRecord, **changes: Any) -> RunRecord:
     """Return the record at the end of the queue again."""
-    return replace(ticket, queued=time.time(), **changes)
+    return replace(record, queued=time.time(), **changes)
 
 
 def slug(name: str) -> str:
