@@ -89,7 +89,7 @@ def _transformers(name: str, device: str | torch.device) -> Parts:
 
 
 def _clip(name: str, labels: Sequence[str], device: str | torch.device) -> Parts:
-    model, processor = _clip_backbone(name, str(device))
+    model, processor = clip_backbone(name, str(device))
     preprocessing = _preprocessing(processor.image_processor)
     texts = processor.tokenizer([f"a photo of {label}" for label in labels], padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -100,7 +100,7 @@ def _clip(name: str, labels: Sequence[str], device: str | torch.device) -> Parts
 
 
 @functools.lru_cache(maxsize=1)
-def _clip_backbone(name: str, device: str) -> tuple[Any, Any]:
+def clip_backbone(name: str, device: str) -> tuple[Any, Any]:
     """Load the networks, which all sets of labels share."""
     from transformers import CLIPModel, CLIPProcessor
 

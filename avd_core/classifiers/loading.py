@@ -211,7 +211,7 @@ def load_classifier(
     key = name.strip().lower()
     if key == ACTION:
         return _action(device)
-    weights = _weights(key)
+    weights = imagenet_weights(key)
     try:
         return _torchvision(key, weights, device)
     except WeightsUnavailable as error:
@@ -227,7 +227,9 @@ def classifier_names() -> list[str]:
 
     The default is always in it: asking for it always helps, if only to start its download.
     """
-    here = [name for name in _torchvision_names() if name != DEFAULT and _weights_path(_weights(name)).is_file()]
+    here = [
+        name for name in _torchvision_names() if name != DEFAULT and _weights_path(imagenet_weights(name)).is_file()
+    ]
     return [DEFAULT, *here, *([ACTION] if bundled_action_folder() else []), *listed()]
 
 
@@ -257,7 +259,7 @@ def _torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
-def _weights(name: str):
+def imagenet_weights(name: str):
     """Return the torchvision weights entry of a classifier: the first ImageNet version where there is one."""
     from torchvision import models
 

@@ -156,7 +156,7 @@ def estimate(classifier: Classifier, method: str) -> float | None:
     """
     seconds = {
         name: taken
-        for explainer in _explainers.get(classifier, {}).values()
+        for explainer in explainers.get(classifier, {}).values()
         for name, taken in explainer.seconds.items()
     }
     if method in seconds or not seconds:
@@ -184,7 +184,7 @@ def _evidence(classifier: Classifier, image: Tensor, target: int | None, method:
     with torch.inference_mode(False):  # also for callers inside inference mode, whose tensors carry no gradients
         with torch.no_grad():
             prepared = classifier.prepare(image.detach().clone())
-        return _explainer(classifier, method).explain(prepared, target, method, progress or _nothing)
+        return explainer_for(classifier, method).explain(prepared, target, method, progress or _nothing)
 
 
 def _scaled(maps: Sequence[Tensor], size: Sequence[int]) -> np.ndarray:
@@ -224,33 +224,38 @@ def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.nd
     return np.round(image * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
-class _Explainer:
-    """A private copy of a classifier's network, the lock before it, and the seconds that maps took with it."""
+class Explainer:
+    """A private copy of a classifier's network, a lock for its use, and the seconds that maps took with it.
+
+    Attributes:
+        network: the copy; None before the first map, while a map is computed, and after one that failed.
+        seconds: of the last map, by method.
+    """
 
     def __init__(self, classifier: Classifier) -> None:
         self._lock = threading.Lock()
-        self._network = classifier.network
+        self._original = classifier.network
         self._target_name = next(
             name for name, module in classifier.network.named_modules() if module is classifier.target_layer
         )
-        self._copy: nn.Module | None = None
+        self.network: nn.Module | None = None
         self.seconds: dict[str, float] = {}
 
     def explain(self, prepared: Tensor, target: int | None, method: str, progress: Progress) -> Tensor:
         """Return a map (h,w), at least 0, on the CPU."""
         warm_up()  # seconds of importing are no part of a map's
         with self._lock:
-            network, self._copy = self._copy or self._private_copy(), None
+            network, self.network = self.network or self._private_copy(), None
             begun = time.perf_counter()
             heat = self._run(network, prepared, target, method, progress)
             self.seconds[method] = time.perf_counter() - begun
-            self._copy = network  # only now: what failed half-way is not used again
+            self.network = network  # only now: what failed half-way is not used again
         return heat
 
     def _private_copy(self) -> nn.Module:
         # Weights are frozen and large, so the copy holds the same ones.
-        shared = {id(tensor): tensor for tensor in self._network.parameters()}
-        network = copy.deepcopy(self._network, shared).eval()
+        shared = {id(tensor): tensor for tensor in self._original.parameters()}
+        network = copy.deepcopy(self._original, shared).eval()
         for module in network.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False
@@ -261,7 +266,7 @@ class _Explainer:
 
         layer = network.get_submodule(self._target_name)
         cam = _methods()[method](network, [layer], reshape_transform=_as_map)
-        cam.tell = progress
+        cam.report_progress = progress
         # Registered after the package's own hooks: these keep the original, what follows gets the clone.
         clone = layer.register_forward_hook(lambda _module, _inputs, output: output.clone())
         try:
@@ -274,16 +279,17 @@ class _Explainer:
         return torch.from_numpy(np.ascontiguousarray(cam.evidence[0], dtype=np.float32)).clamp(min=0)
 
 
-_explainers: weakref.WeakKeyDictionary[Classifier, dict[bool, _Explainer]] = weakref.WeakKeyDictionary()
+explainers: weakref.WeakKeyDictionary[Classifier, dict[bool, Explainer]] = weakref.WeakKeyDictionary()
 _explainers_lock = threading.Lock()
 
 
-def _explainer(classifier: Classifier, method: str) -> _Explainer:
+def explainer_for(classifier: Classifier, method: str) -> Explainer:
+    """Return the classifier's explainer for fast or for slow methods; both live as long as the classifier."""
     with _explainers_lock:
-        of_both_kinds = _explainers.setdefault(classifier, {})
+        of_both_kinds = explainers.setdefault(classifier, {})
         slow = COSTS[method] >= SLOW
         if slow not in of_both_kinds:
-            of_both_kinds[slow] = _Explainer(classifier)
+            of_both_kinds[slow] = Explainer(classifier)
         return of_both_kinds[slow]
 
 
@@ -357,7 +363,7 @@ def _methods() -> dict[str, Callable]:
                     low, high = masks.amin((1, 2, 3), keepdim=True), masks.amax((1, 2, 3), keepdim=True)
                     masked = input_tensor * (masks - low) / (high - low + 1e-8)
                     scores.append(torch.stack([targets[0](output) for output in self.model(masked)]))
-                    self.tell(4 * len(scores) / len(busiest))
+                    self.report_progress(4 * len(scores) / len(busiest))
             weights = torch.zeros(1, len(maps))
             weights[0, busiest.cpu()] = torch.cat(scores).softmax(dim=0).cpu()
             return weights.numpy()
@@ -375,7 +381,7 @@ def _methods() -> dict[str, Callable]:
                         scores += [targets[0](output).item() for output in self.model(input_tensor)]
                 finally:
                     handle.remove()
-                self.tell(len(scores) / activations.shape[1])
+                self.report_progress(len(scores) / activations.shape[1])
             return (score - np.float32(scores))[None]
 
     bases = {
