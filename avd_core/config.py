@@ -31,7 +31,7 @@ class _Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build a configuration from plain JSON values.
+        """Builds a configuration from plain JSON values.
 
         Raises:
             ConfigError: for an unknown field, a value of the wrong type, or one out of range.
@@ -50,7 +50,7 @@ class _Config:
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
-        """Read `path`; raise `ConfigError` when it is no valid configuration."""
+        """Reads `path`; raises `ConfigError` when it is no valid configuration."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -58,7 +58,7 @@ class _Config:
         return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, in field order."""
+        """Plain JSON values, in field order."""
         return {
             name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
