@@ -13,14 +13,7 @@ The package is made for scripts; a page with many users needs more care, and get
 - A map comes at the resolution of the features and is enlarged once, smoothly, to the image. The classifiers see the
   whole image squashed to a square, so stretching the map back over the image puts every place where it belongs.
 - The package scales every map by itself. Its values before that are kept, so that maps of several frames can be scaled
-  together and then tell how much, too.
-
-Score-CAM and Ablation-CAM are rewritten on the package's frame. There the first keeps a masked image for each channel
-in memory (1.3 GB for MobileNetV2) and asks about all of them (89 s on one core); here about those that vary most. The
-second runs the whole network for each channel, though only what follows the target layer changes, and divides by the
-class's logit, which turns the map around where that is negative and leaves frames that do not compare. XGrad-CAM may
-turn around where features are negative. Eigen-CAM's sign is arbitrary there, and its singular value decomposition takes
-gigabytes on a large map.
+  together and show how much, too.
 
 Axes: B batch, C channels, K classes, H, W; h, w are the sides of a feature map.
 """
@@ -28,7 +21,6 @@ Axes: B batch, C channels, K classes, H, W; h, w are the sides of a feature map.
 from __future__ import annotations
 
 import copy
-import functools
 import math
 import threading
 import time
@@ -55,10 +47,7 @@ COSTS: dict[str, float] = {
 """Time of a map relative to Grad-CAM's, measured with MobileNetV2 on one core (Grad-CAM: 65 ms)."""
 
 SLOW = 3
-"""From this cost on a method is slow: it tells its progress, and the page asks before it runs one."""
-
-SCORED_CHANNELS = 256
-"""How many channels Score-CAM asks about, at most."""
+"""From this cost on a method is slow: it reports its progress, and the page asks before it runs one."""
 
 METHODS: dict[str, str] = {
     "gradcam": "Grad-CAM",
@@ -243,11 +232,12 @@ class Explainer:
 
     def explain(self, prepared: Tensor, target: int | None, method: str, progress: Progress) -> Tensor:
         """Return a map (h,w), at least 0, on the CPU."""
-        warm_up()  # seconds of importing are no part of a map's
+        from avd_core.classifiers import cam_methods  # takes seconds, which are no part of a map's
+
         with self._lock:
             network, self.network = self.network or self._private_copy(), None
             begun = time.perf_counter()
-            heat = self._run(network, prepared, target, method, progress)
+            heat = self._run(cam_methods.METHODS[method], network, prepared, target, progress)
             self.seconds[method] = time.perf_counter() - begun
             self.network = network  # only now: what failed half-way is not used again
         return heat
@@ -261,11 +251,13 @@ class Explainer:
                 module.inplace = False
         return network
 
-    def _run(self, network: nn.Module, prepared: Tensor, target: int | None, method: str, progress: Progress) -> Tensor:
+    def _run(
+        self, method: Callable, network: nn.Module, prepared: Tensor, target: int | None, progress: Progress
+    ) -> Tensor:
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
         layer = network.get_submodule(self._target_name)
-        cam = _methods()[method](network, [layer], reshape_transform=_as_map)
+        cam = method(network, [layer], reshape_transform=_as_map)
         cam.report_progress = progress
         # Registered after the package's own hooks: these keep the original, what follows gets the clone.
         clone = layer.register_forward_hook(lambda _module, _inputs, output: output.clone())
@@ -300,98 +292,3 @@ def _as_map(features: Tensor) -> Tensor:
     side = math.isqrt(features.shape[1])
     tokens = features[:, features.shape[1] - side * side :]
     return tokens.transpose(1, 2).unflatten(2, (side, side))
-
-
-def _without(channels: Tensor, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-    """Forward hook: the output once for each of `channels`, with that one zero."""
-    copies = output.repeat(len(channels), *[1] * (output.ndim - 1))
-    by_channel = copies if output.ndim == 4 else copies.transpose(1, 2)
-    by_channel[torch.arange(len(channels)), channels] = 0
-    return copies
-
-
-def warm_up() -> None:
-    """Import the package now (three seconds), so that the first map does not wait for it."""
-    _methods()
-
-
-@functools.cache
-def _methods() -> dict[str, Callable]:
-    """Return the package's classes by name, made safe; import it only here, because that takes three seconds."""
-    import pytorch_grad_cam as package
-
-    class _Finite:
-        """Non-finite places count as no evidence; the map keeps the resolution of the features, and its own scale."""
-
-        def get_cam_image(self, *args, **kwargs) -> np.ndarray:
-            self.evidence = np.nan_to_num(super().get_cam_image(*args, **kwargs), nan=0.0, posinf=0.0, neginf=0.0)
-            return self.evidence
-
-        def get_target_width_height(self, input_tensor: Tensor) -> None:
-            return None
-
-    class _EigenCAM(package.EigenCAM):
-        """First principal component of the features, with a thin SVD, and signed so that strong features are hot."""
-
-        def get_cam_image(self, input_tensor, layer, targets, activations, *_) -> np.ndarray:
-            _, channels, height, width = activations.shape
-            features = activations.reshape(channels, -1).T  # (h*w, C)
-            centred = features - features.mean(axis=0)
-            component = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-            if component @ centred.mean(axis=1) < 0:
-                component = -component
-            return component.reshape(1, height, width)
-
-    class _XGradCAM(package.XGradCAM):
-        """XGrad-CAM (arXiv 2008.02312); its normalisation by the features' sum assumes that none is negative."""
-
-        def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
-            return (grads * activations).sum(axis=(2, 3)) / (np.abs(activations).sum(axis=(2, 3)) + 1e-7)
-
-    class _ScoreCAM(package.ScoreCAM):
-        """Score-CAM (arXiv 1910.01279) of the `SCORED_CHANNELS` that vary most, a few masked images at a time."""
-
-        def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
-            maps = torch.from_numpy(activations[0]).to(self.device)  # (C,h,w)
-            busiest = maps.std(dim=(1, 2)).topk(min(SCORED_CHANNELS, len(maps))).indices
-            scores = []
-            with torch.no_grad():
-                for channels in busiest.split(4):  # larger batches take longer an image on a CPU
-                    masks = F.interpolate(
-                        maps[channels, None], input_tensor.shape[-2:], mode="bilinear", align_corners=False
-                    )
-                    low, high = masks.amin((1, 2, 3), keepdim=True), masks.amax((1, 2, 3), keepdim=True)
-                    masked = input_tensor * (masks - low) / (high - low + 1e-8)
-                    scores.append(torch.stack([targets[0](output) for output in self.model(masked)]))
-                    self.report_progress(4 * len(scores) / len(busiest))
-            weights = torch.zeros(1, len(maps))
-            weights[0, busiest.cpu()] = torch.cat(scores).softmax(dim=0).cpu()
-            return weights.numpy()
-
-    class _AblationCAM(package.AblationCAM):
-        """Ablation-CAM (WACV 2020): what the score loses without a channel."""
-
-        def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
-            score = targets[0](self.outputs[0]).item()
-            scores = []
-            for channels in torch.arange(activations.shape[1]).split(64):
-                handle = layer.register_forward_hook(functools.partial(_without, channels))
-                try:
-                    with torch.no_grad():  # one image goes in, as many come out as there are channels to leave out
-                        scores += [targets[0](output).item() for output in self.model(input_tensor)]
-                finally:
-                    handle.remove()
-                self.report_progress(len(scores) / activations.shape[1])
-            return (score - np.float32(scores))[None]
-
-    bases = {
-        "gradcam": package.GradCAM,
-        "gradcam++": package.GradCAMPlusPlus,
-        "hirescam": package.HiResCAM,
-        "layercam": package.LayerCAM,
-        "xgradcam": _XGradCAM,
-        "eigencam": _EigenCAM,
-        "ablationcam": _AblationCAM,
-        "scorecam": _ScoreCAM,
-    }
-    return {name: type(base.__name__, (_Finite, base), {}) for name, base in bases.items()}

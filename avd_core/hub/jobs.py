@@ -98,7 +98,7 @@ def launch(
         HubError: no token, no rights, no credit, no network, a repository that is not private or holds something else.
         DataError: clips that cannot be read.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+    from huggingface_hub import HfApi, get_token
 
     token = token or get_token()
     if not token:
@@ -115,18 +115,6 @@ def launch(
     repo_id = repo_id or (earlier.repo if earlier else f"{owner}/avd-run-{_slug(run.folder.name)}")
     check_repo(repo_id)
 
-    def upload() -> None:
-        api.create_repo(repo_id, private=True, exist_ok=True)
-        info = api.model_info(repo_id)
-        there = {entry.rfilename for entry in info.siblings or []}
-        if not info.private:
-            raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
-        if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
-            raise HubError(f"{repo_id} holds something else than a run: choose another name.")
-        changes = [CommitOperationAdd(path.as_posix(), package / path) for path in job_package.files_of(package)]
-        changes += [CommitOperationDelete(STOP)] if STOP in there else []
-        api.create_commit(repo_id, changes, commit_message="A run to train")
-
     settings = {"AVD_REPO": repo_id, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
     def start() -> Any:
@@ -137,12 +125,28 @@ def launch(
 
     with run.held(), tempfile.TemporaryDirectory(prefix="avd-", ignore_cleanup_errors=True) as name:
         package = job_package.make_package(run, Path(name))
-        ask(failing, upload, deadline=UPLOAD_DEADLINE)
+        ask(failing, lambda: _upload(api, repo_id, package), deadline=UPLOAD_DEADLINE)
         started = ask(failing, start)
         job = Job(started.id, owner, repo_id, flavor, started.url)
         job.keep(run)
         run.write_state("queued", step=run.state()["step"])
     return job
+
+
+def _upload(api: Any, repo_id: str, package: Path) -> None:
+    """Put a package into a private repository, made where there is none; raise HubError where it is another's place."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    api.create_repo(repo_id, private=True, exist_ok=True)
+    info = api.model_info(repo_id)
+    there = {entry.rfilename for entry in info.siblings or []}
+    if not info.private:
+        raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
+    if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
+        raise HubError(f"{repo_id} holds something else than a run: choose another name.")
+    changes = [CommitOperationAdd(path.as_posix(), package / path) for path in job_package.files_of(package)]
+    changes += [CommitOperationDelete(STOP)] if STOP in there else []
+    api.create_commit(repo_id, changes, commit_message="A run to train")
 
 
 def command() -> list[str]:

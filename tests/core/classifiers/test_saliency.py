@@ -76,7 +76,7 @@ def small() -> Classifier:
 
 @pytest.fixture(autouse=True)
 def few_channels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(saliency_module, "SCORED_CHANNELS", 12)  # Score-CAM takes seconds with more
+    monkeypatch.setattr("avd_core.classifiers.cam_methods.SCORED_CHANNELS", 12)  # Score-CAM takes seconds with more
     yield
 
 
