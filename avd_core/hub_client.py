@@ -1,7 +1,7 @@
-"""Asking the Hugging Face Hub: every question has a deadline, and whatever goes wrong becomes a sentence.
+"""Requests to the Hugging Face Hub: each has a deadline, and whatever goes wrong becomes a sentence.
 
-The Hub's client waits for an answer for ever and raises the errors of its HTTP library. Here a question runs in a
-daemon thread; what it is worth waiting is said by whoever asks.
+The Hub's client waits for an answer for ever and raises the errors of its HTTP library. Here a request runs in a
+daemon thread; its caller says how long to wait.
 
 A token is handed on in memory and nowhere else: never in a file, a log, a command line or a message.
 """
@@ -16,7 +16,7 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 PATIENCE = 60.0
-"""Seconds for a question whose answer is small."""
+"""Seconds for a request whose answer is small."""
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}")
 
@@ -30,12 +30,12 @@ class _Late(Exception):
 
 
 def is_repo_id(text: str) -> bool:
-    """Whether a text has the form `owner/name` of the Hub's repositories."""
+    """Return whether a text has the form `owner/name` of the Hub's repositories."""
     return bool(_REPO_ID.fullmatch(text)) and "--" not in text and ".." not in text and not text.endswith((".git", "."))
 
 
 def check_repo(repo_id: str, revision: str | None = None, *, error: type[ValueError] = HubError) -> None:
-    """Raises `error` for what cannot be the name of a repository, or of a branch, tag or commit in it."""
+    """Raise `error` for what cannot be the name of a repository, or of a branch, tag or commit in it."""
     if not is_repo_id(repo_id):
         raise error(f"{repo_id!r} is no name for a repository: write owner/name, of letters, digits, '-', '_' and '.'.")
     if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
@@ -45,11 +45,11 @@ def check_repo(repo_id: str, revision: str | None = None, *, error: type[ValueEr
 def ask(
     failing: str, work: Callable[[], Answer], *, deadline: float = PATIENCE, error: type[ValueError] = HubError
 ) -> Answer:
-    """What `work` gives, waited for at most `deadline` seconds.
+    """Return what `work` returns, waiting at most `deadline` seconds.
 
     Args:
         failing: how the sentence begins when it fails, such as "The checkpoint could not be pushed".
-        work: asks the Hub; may raise `error` or `HubError` itself, which are handed on as they are.
+        work: calls the Hub; may raise `error` or `HubError` itself, which are handed on as they are.
         deadline: seconds; work that is late goes on in the background, and nobody sees what comes of it.
         error: what to raise.
     """
@@ -85,7 +85,7 @@ def _within(seconds: float, work: Callable[[], Answer]) -> Answer:
 
 
 def reason(failure: BaseException) -> str:
-    """Why a question failed, fit to follow a colon."""
+    """Return why a request failed, fit to follow a colon."""
     from huggingface_hub import errors
 
     status = getattr(getattr(failure, "response", None), "status_code", None)

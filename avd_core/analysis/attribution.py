@@ -45,12 +45,12 @@ class Change:
 
     @property
     def per_frame(self) -> tuple[float, ...]:
-        """The mean absolute difference of each frame, in levels of 255."""
+        """Return the mean absolute difference of each frame, in levels of 255."""
         return tuple(self.map.mean(axis=(1, 2), dtype=np.float64).tolist())
 
     @property
     def most(self) -> float:
-        """The difference at the place and the time where it is largest, in levels of 255."""
+        """Return the largest difference at any place and time, in levels of 255."""
         return float(self.map.max())
 
 
@@ -82,7 +82,7 @@ def moving_part(frames: np.ndarray, share: float = 0.9) -> tuple[int, int, int, 
 
 
 def _core(amount: np.ndarray, share: float) -> tuple[int, int]:
-    """The ends [first, last) of the shortest stretch that holds `share` of an amount along a line."""
+    """Return the ends [first, last) of the shortest stretch that holds `share` of an amount along a line."""
     sums = np.concatenate([[0.0], np.cumsum(amount, dtype=np.float64)])
     ends = np.searchsorted(sums, sums[:-1] + share * sums[-1] * (1 - 1e-9))
     lengths = np.where(ends < len(sums), ends - np.arange(len(amount)), len(amount) + 1)

@@ -25,22 +25,22 @@ MOVED = 25  # grey levels that must change from one frame to the next before the
 
 
 def first_frame(frames: np.ndarray) -> np.ndarray:
-    """The first sampled frame."""
+    """Return the first sampled frame."""
     return frames[0]
 
 
 def middle_frame(frames: np.ndarray) -> np.ndarray:
-    """Sampled frame ``T // 2``, counted from 0: the honest still-image baseline."""
+    """Return sampled frame ``T // 2``, counted from 0: the honest still-image baseline."""
     return frames[len(frames) // 2]
 
 
 def mean_frame(frames: np.ndarray) -> np.ndarray:
-    """The average of all frames, rounded to 8 bit: blind to order, hard to beat in PSNR."""
+    """Average all frames, rounded to 8 bit: blind to order, hard to beat in PSNR."""
     return np.rint(frames.mean(axis=0, dtype=np.float64)).astype(np.uint8)
 
 
 def rank_pooling_weights(count: int) -> np.ndarray:
-    """Weights of approximate rank pooling, ``2 (T - t + 1) - (T + 1) (H_T - H_(t-1))``, H harmonic numbers.
+    """Return the weights of approximate rank pooling, ``2 (T - t + 1) - (T + 1) (H_T - H_(t-1))``, H harmonic numbers.
 
     They sum to 0, so that what stands still leaves no trace. (The widespread ``(2i - T) / i`` sums to T and leaks the
     mean frame.)
@@ -57,7 +57,7 @@ def rank_pooling_weights(count: int) -> np.ndarray:
 
 
 def dynamic_image(frames: np.ndarray) -> np.ndarray:
-    """The frames summed with the weights of approximate rank pooling, scaled from its minimum and maximum to 0..255.
+    """Sum the frames with the weights of approximate rank pooling, scaled from minimum and maximum to 0..255.
 
     A clip in which nothing changes has no extremes to scale, and gives an even grey.
     """
@@ -69,7 +69,7 @@ def dynamic_image(frames: np.ndarray) -> np.ndarray:
 
 
 def motion_history_image(frames: np.ndarray) -> np.ndarray:
-    """Where something moved, the brighter the later: white in the last step, black where nothing ever did."""
+    """Draw where something moved, the brighter the later: white in the last step, black where nothing ever did."""
     grey = frames.astype(np.float64) @ (0.299, 0.587, 0.114)  # ITU-R BT.601
     history = np.zeros(grey.shape[1:])
     for t in range(1, len(frames)):
@@ -79,7 +79,7 @@ def motion_history_image(frames: np.ndarray) -> np.ndarray:
 
 
 def super_image(frames: np.ndarray) -> np.ndarray:
-    """All frames in reading order on a near-square grid, scaled down to the size of one; places left over are black."""
+    """Lay all frames in reading order on a near-square grid of the size of one; places left over are black."""
     count, height, width, _ = frames.shape
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -91,13 +91,13 @@ def super_image(frames: np.ndarray) -> np.ndarray:
 
 
 def chronophotograph(frames: np.ndarray) -> np.ndarray:
-    """Every pixel from the frame that differs there most from the median frame: all poses on one plate."""
+    """Take every pixel from the frame that differs there most from the median frame: all poses on one plate."""
     unusual = np.abs(frames - np.median(frames, axis=0)).sum(axis=-1).argmax(axis=0)  # (H, W)
     return np.take_along_axis(frames, unusual[None, :, :, None], axis=0)[0]
 
 
 def random_image(frames: np.ndarray) -> np.ndarray:
-    """Noise that knows only the clip's size: the floor. The same clip gives the same noise."""
+    """Draw noise of the clip's size, seeded by the clip: the floor, which carries nothing of it."""
     seed = zlib.crc32(np.ascontiguousarray(frames).data)
     return np.random.default_rng(seed).integers(0, 256, frames.shape[1:], dtype=np.uint8)
 

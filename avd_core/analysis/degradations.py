@@ -60,35 +60,35 @@ class Degradation:
 
 
 def through_png(image: np.ndarray) -> np.ndarray:
-    """The image after a round trip through the bytes of an 8-bit PNG file: nothing is lost."""
+    """Pass an image through the bytes of an 8-bit PNG file: nothing is lost."""
     return _through_file(image, format="PNG")
 
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """The image after a round trip through a JPEG file of that quality, colours at half resolution (4:2:0)."""
+    """Pass an image through a JPEG file of that quality, colours at half resolution (4:2:0)."""
     return _through_file(image, format="JPEG", quality=quality, subsampling=2)
 
 
 def blur(image: np.ndarray, radius: float = 1.0) -> np.ndarray:
-    """A Gaussian blur; `radius` is its standard deviation in pixels."""
+    """Blur by a Gaussian; `radius` is its standard deviation in pixels."""
     return np.array(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
 def noise(image: np.ndarray, deviation: float = 4.0) -> np.ndarray:
-    """Independent Gaussian noise of that standard deviation in levels of 255; the same image gets the same noise."""
+    """Add independent Gaussian noise of that standard deviation in levels of 255; the same image gets the same."""
     rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(image).data))
     return np.rint(image + rng.normal(0, deviation, image.shape)).clip(0, 255).astype(np.uint8)
 
 
 def rescale(image: np.ndarray) -> np.ndarray:
-    """Down to half its size and up again."""
+    """Scale an image to half its size and back."""
     height, width, _ = image.shape
     half = Image.fromarray(image).resize((width // 2, height // 2), Image.Resampling.BILINEAR)
     return np.array(half.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def shift(image: np.ndarray) -> np.ndarray:
-    """One pixel to the right and down; the first row and column are repeated."""
+    """Move an image one pixel to the right and down; the first row and column are repeated."""
     return np.pad(image, ((1, 0), (1, 0), (0, 0)), mode="edge")[:-1, :-1]
 
 

@@ -41,7 +41,7 @@ class Interval:
 def bootstrap(
     values: np.ndarray, groups: Sequence[str] | None = None, *, level: float = LEVEL, seed: int = 0
 ) -> Interval:
-    """The mean with its bootstrap percentile interval.
+    """Return the mean with its bootstrap percentile interval.
 
     Args:
         values: (N,), one value a clip; paired differences for a comparison.
@@ -55,7 +55,7 @@ def bootstrap(
 def intervals(
     values: np.ndarray, groups: Sequence[str] | None = None, *, levels: Sequence[float], seed: int = 0
 ) -> list[Interval]:
-    """As `bootstrap`, several levels from one resampling."""
+    """Return intervals of several levels from one resampling, otherwise as `bootstrap`."""
     units, over = np.arange(len(values)), "clips"
     if groups is not None and len(set(groups)) >= FEWEST:
         units, over = np.unique(groups, return_inverse=True)[1], "groups"
@@ -73,7 +73,7 @@ def intervals(
 
 
 def verdict(difference: Interval) -> str:
-    """What the interval of a paired difference allows to be said of the first against the second."""
+    """Return what the interval of a paired difference allows to be said of the first against the second."""
     if difference.units < FEWEST:
         return f"has too few {difference.over} to be judged against"
     if difference.low > 0:
@@ -90,7 +90,7 @@ def scoreboard(
     seed: int = 0,
     among: int = 1,
 ) -> dict[str, Any]:
-    """Every representation's mean, and what may be said of each contender against every other one.
+    """Compute every representation's mean, and what may be said of each contender against every other one.
 
     Args:
         columns: ways of measuring -> representations -> (N,) one figure a clip, the clips in the same order.
@@ -146,7 +146,7 @@ def scoreboard(
 def group_means(
     columns: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[str] | None
 ) -> dict[str, dict[str, Any]]:
-    """For each group how many clips it has and every representation's mean in every column; nothing without groups."""
+    """Return for each group its number of clips and every representation's mean in every column; {} without groups."""
     members = {group: np.array(groups) == group for group in sorted(set(groups or ()))}
     return {
         group: {
@@ -161,7 +161,7 @@ def group_means(
 
 
 def group_table(groups: Mapping[str, Any], column: str, *, scale: float = 100, digits: int = 1) -> str:
-    """The means of `group_means` in one column as aligned text, one line a representation."""
+    """Format the means of `group_means` in one column as aligned text, one line a representation."""
     body = [[f"by group, {column}", *(f"{group} ({one['clips']} clips)" for group, one in groups.items())]]
     for name in next(iter(groups.values()))["figures"][column]:
         body.append([name, *(f"{one['figures'][column][name] * scale:.{digits}f}" for one in groups.values())])
@@ -169,7 +169,7 @@ def group_table(groups: Mapping[str, Any], column: str, *, scale: float = 100, d
 
 
 def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: int = 1) -> str:
-    """The figures as aligned text (per cent by default), one line a representation, ending in the verdicts."""
+    """Format the figures as aligned text (per cent by default), one line a representation, ending in the verdicts."""
     columns = list(board["figures"])
     names = list(dict.fromkeys(name for rows in board["figures"].values() for name in rows))
     body = [["", *columns]]
@@ -198,7 +198,7 @@ def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: in
 
 
 def sentences(board: Mapping[str, Any]) -> list[str]:
-    """One sentence for each contender and column, each following from the corrected intervals of its differences."""
+    """Return a sentence for each contender and column, as the corrected intervals of its differences allow."""
     scale, digits = board.get("scale", 1), board.get("digits", 1)
     said: dict[tuple[str, str], dict[str, list[str]]] = {}
     for one in board["differences"]:
@@ -213,19 +213,19 @@ def sentences(board: Mapping[str, Any]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
+    """Join names as 'a', 'a and b' or 'a, b and c'."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def cell(interval: Mapping[str, Any], digits: int, *, signed: bool = False, scale: float = 1) -> str:
-    """An interval as text: its mean, and its ends in brackets."""
+    """Format an interval: its mean, and its ends in brackets."""
     sign = "+" if signed else ""
     mean, low, high = (f"{interval[key] * scale:{sign}.{digits}f}" for key in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
 
 
 def aligned(body: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines of one width: the first column to the left, the others to the right."""
+    """Format rows of cells as lines of one width: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]
     return [
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])

@@ -20,7 +20,7 @@ PSNR_CAP = 60.0  # dB; identical clips would be infinitely good, and one such cl
 
 
 def psnr(original: np.ndarray, restored: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, ``10 log10(255^2 / MSE)``, at most 60.
+    """Return the peak signal-to-noise ratio in dB, ``10 log10(255^2 / MSE)``, at most 60.
 
     The squared error is pooled over everything given, so for two clips it is the clip's PSNR, not a mean of
     frames'.
@@ -35,7 +35,7 @@ def psnr(original: np.ndarray, restored: np.ndarray) -> float:
 
 
 def ssim_per_frame(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
-    """Structural similarity of each pair of frames, as torchmetrics computes it with ``data_range=255``.
+    """Return the structural similarity of each pair of frames, as torchmetrics computes it with ``data_range=255``.
 
     Args:
         original: uint8 (T, H, W, 3), H and W at least 11 (the window's side).
@@ -77,7 +77,7 @@ class Quality:
 
 
 def quality(original: np.ndarray, restored: np.ndarray) -> Quality:
-    """Measures a restored clip, the copied middle frame and the copied mean frame against the original.
+    """Measure a restored clip, the copied middle frame and the copied mean frame against the original.
 
     Args:
         original: uint8 (T, H, W, 3), the sampled frames.

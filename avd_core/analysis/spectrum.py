@@ -42,7 +42,7 @@ class Hidden:
 
 
 def look_beneath(image: np.ndarray, frames: np.ndarray) -> Hidden:
-    """Holds an image (H, W, 3) against the nearest, by mean squared error, of the frames (T, H, W, 3)."""
+    """Compare an image (H, W, 3) with the nearest, by mean squared error, of the frames (T, H, W, 3)."""
     nearest = int(np.square(frames - image.astype(np.float64)).mean(axis=(1, 2, 3)).argmin())
     own, other = amplitude_spectrum(image), amplitude_spectrum(frames[nearest])
     fine = fine_amplitude(other)
@@ -57,13 +57,13 @@ def look_beneath(image: np.ndarray, frames: np.ndarray) -> Hidden:
 
 
 def amplified(pictures: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """What `pictures` have more or less than `references`, `TIMES` as strong, around `MIDDLE` grey; clipped."""
+    """Return `pictures` less `references`, `TIMES` as strong, around `MIDDLE` grey; clipped to 8 bit."""
     difference = pictures.astype(np.int16) - references
     return np.clip(MIDDLE + TIMES * difference, 0, 255).astype(np.uint8)
 
 
 def amplitude_spectrum(image: np.ndarray) -> np.ndarray:
-    """Amplitude of the luma's spatial frequencies, (H, W), zero frequency (removed with the mean) at [H // 2, W // 2].
+    """Return the amplitudes (H, W) of the luma's spatial frequencies; the zero frequency is at [H // 2, W // 2], and 0.
 
     A Hann window keeps the picture's borders from counting as edges. Scaled by the window's sum, so that a wave of
     amplitude A has A / 2 at its frequency and at the opposite one.
@@ -75,7 +75,7 @@ def amplitude_spectrum(image: np.ndarray) -> np.ndarray:
 
 
 def fine_amplitude(spectrum: np.ndarray) -> float:
-    """Root mean square of the amplitudes beyond `FINE` cycles per pixel, of a spectrum (H, W)."""
+    """Return the root mean square of the amplitudes beyond `FINE` cycles per pixel, of a spectrum (H, W)."""
     vertical, horizontal = (np.fft.fftshift(np.fft.fftfreq(side)) for side in spectrum.shape)
     fine = np.hypot(vertical[:, None], horizontal) > FINE
     return float(np.sqrt(np.square(spectrum[fine]).mean()))

@@ -106,7 +106,7 @@ class Example:
 
 
 def gather(data: Path, splits: Path, limit: int | None = None) -> list[Example]:
-    """The labelled clips below `data`, set by set; `limit` keeps that many of each class and part (for a quick try).
+    """List the labelled clips below `data`, set by set; `limit` keeps that many of each class and part.
 
     Raises:
         DataError: when no set is there, or one that is there lacks a class, a part or its split file.
@@ -136,7 +136,7 @@ def gather(data: Path, splits: Path, limit: int | None = None) -> list[Example]:
 
 
 def distill(examples: Sequence[Example], model: AVD, *, views: int, cache: Path | None, seed: int = 0) -> np.ndarray:
-    """Distilled images (N,V,S,S,3), 8 bit, squashed to squares; of a clip that cannot be read, all zero.
+    """Return distilled images (N,V,S,S,3), 8 bit, squashed to squares; all zero for a clip that cannot be read.
 
     The first view is the default window of `video.read_clip`, the others are random windows of 60 to 100 % of it.
     With a `cache` folder, what was made before by the same weights is read from there.

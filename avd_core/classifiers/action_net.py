@@ -96,7 +96,7 @@ class ActionClassifier(nn.Module):
         self.head = nn.Linear(config.widths[-1], len(config.labels))
 
     def features(self, image: Tensor) -> Tensor:
-        """Pooled features (B,C), C the last of `widths`."""
+        """Return pooled features (B,C), C the last of `widths`."""
         return self.stages(self.stem(image)).mean(dim=(2, 3))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class ActionClassifier(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
-        """Loads a folder that `save_pretrained` wrote, in eval mode.
+        """Load a folder that `save_pretrained` wrote, in eval mode.
 
         Raises:
             ClassifierError: for a missing or damaged file, or one that does not fit its config.
@@ -146,7 +146,7 @@ def _stored(network: nn.Module) -> dict[str, Tensor]:
 
 
 def for_classes(labels: Sequence[str]) -> ActionClassifier:
-    """The bundled network with a new last layer for `labels`, or where there is none a new network, to be trained.
+    """Return the bundled network with a new last layer for `labels`, or a new network where none is bundled.
 
     It has seen many images of moving people, and learns other classes from fewer clips than one from nothing.
     """
@@ -160,6 +160,6 @@ def for_classes(labels: Sequence[str]) -> ActionClassifier:
 
 
 def bundled_action_folder() -> Path | None:
-    """The bundled action classifier's folder, if this copy of the project has one."""
+    """Return the bundled action classifier's folder; None where this copy of the project has none."""
     folder = checkpoint.BUNDLED_FOLDER / ACTION
     return folder if all((folder / file).is_file() for file in (checkpoint.CONFIG, checkpoint.WEIGHTS)) else None

@@ -45,7 +45,7 @@ class Parts(NamedTuple):
 
 
 def load(name: str, device: str | torch.device) -> Parts:
-    """The parts of a classifier by its name.
+    """Load the parts of a classifier by its name.
 
     Raises:
         ClassifierError: its library is not installed, there is no such model, or it cannot be had now.
@@ -89,7 +89,7 @@ def _transformers(name: str, device: str | torch.device) -> Parts:
 
 
 def _clip(name: str, labels: Sequence[str], device: str | torch.device) -> Parts:
-    model, processor = _clip_backbone(name, str(device))
+    model, processor = clip_backbone(name, str(device))
     preprocessing = _preprocessing(processor.image_processor)
     texts = processor.tokenizer([f"a photo of {label}" for label in labels], padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -100,8 +100,8 @@ def _clip(name: str, labels: Sequence[str], device: str | torch.device) -> Parts
 
 
 @functools.lru_cache(maxsize=1)
-def _clip_backbone(name: str, device: str) -> tuple[Any, Any]:
-    """The networks, which all sets of labels share."""
+def clip_backbone(name: str, device: str) -> tuple[Any, Any]:
+    """Load the networks, which all sets of labels share."""
     from transformers import CLIPModel, CLIPProcessor
 
     model = CLIPModel.from_pretrained(name, use_safetensors=True).to(device).eval().requires_grad_(False)
@@ -109,7 +109,7 @@ def _clip_backbone(name: str, device: str) -> tuple[Any, Any]:
 
 
 def _preprocessing(processor: Any) -> tuple[int, tuple[float, ...], tuple[float, ...], str]:
-    """Size, mean, deviation and mode of a transformers image processor."""
+    """Return size, mean, deviation and mode of a transformers image processor."""
     size = getattr(processor, "crop_size", None) or processor.size
     side = size if isinstance(size, int) else size.get("height") or size["shortest_edge"]
     normalised = getattr(processor, "do_normalize", True)
@@ -119,7 +119,7 @@ def _preprocessing(processor: Any) -> tuple[int, tuple[float, ...], tuple[float,
 
 
 def _short(label: str) -> str:
-    """The first of several names, as in torchvision: 'tench, Tinca tinca' is 'tench'."""
+    """Return the first of several names, as in torchvision: 'tench, Tinca tinca' is 'tench'."""
     return label.partition(",")[0].strip()
 
 

@@ -60,7 +60,7 @@ class Preprocessing:
     Attributes:
         size: side of the square the whole image is squashed to, antialiased.
         mean: per channel, of values in [0, 1].
-        std: likewise.
+        std: per channel, of values in [0, 1].
         mode: "bilinear" or "bicubic".
     """
 
@@ -79,7 +79,7 @@ class Preprocessing:
 
 
 def squash(image: Tensor, size: int, mode: str = "bilinear") -> Tensor:
-    """The whole of each image (B,3,H,W), antialiased, as (B,3,size,size)."""
+    """Resize the whole of each image (B,3,H,W), antialiased, to (B,3,size,size)."""
     return F.interpolate(image, (size, size), mode=mode, antialias=True, align_corners=False)
 
 
@@ -115,21 +115,21 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is; images are moved there."""
+        """Return where the network is; images are moved there."""
         return next(self.network.parameters()).device
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Images (B,3,H,W) in [-1, 1] -> the network's input (B,3,S,S), on its device."""
+        """Turn images (B,3,H,W) in [-1, 1] into the network's input (B,3,S,S), on its device."""
         return self.preprocessing(image.to(self.device, torch.float32))
 
     def logits(self, image: Tensor) -> Tensor:
-        """Images (B,3,H,W) in [-1, 1] -> logits (B,K), differentiable in the image."""
+        """Return logits (B,K) of images (B,3,H,W) in [-1, 1], differentiable in the image."""
         return self.network(self.prepare(image))
 
     def embed(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B,3,H,W) in [-1, 1] -> features (B,D), the last layer's input averaged over places, and logits (B,K).
+        """Return features (B,D), the last layer's input averaged over places, and logits (B,K).
 
-        Not for several threads on one classifier: the features are taken down as they pass.
+        Images are (B,3,H,W) in [-1, 1]. Not for several threads on one classifier: a hook records the features.
         """
         seen: list[Tensor] = []
         handle = _last_layer(self).register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
@@ -141,7 +141,7 @@ class Classifier:
         return (features.mean(dim=(-2, -1)) if features.ndim == 4 else features), logits
 
     def topk(self, image: Tensor, k: int = 5) -> list[Prediction]:
-        """The `k` likeliest classes (all, if there are fewer) of the first image of the batch, likeliest first.
+        """Return the `k` likeliest classes (all, if there are fewer) of the first image, likeliest first.
 
         Raises:
             ClassifierError: when the image or the result is not finite.
@@ -162,12 +162,12 @@ class Classifier:
         return [Prediction(self.labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
     def probability(self, image: Tensor, target: int) -> float:
-        """Of the class with that number, in an image (1,3,H,W) in [-1, 1]."""
+        """Return the probability of class number `target` in an image (1,3,H,W) in [-1, 1]."""
         with torch.no_grad():
             return float(self.logits(image).softmax(dim=1)[0, target])
 
     def index(self, label: str) -> int:
-        """The number of a class, by its name; upper and lower case are the same where that is not ambiguous.
+        """Return the number of a class by its name; case does not matter where that is not ambiguous.
 
         Raises:
             ClassifierError: for an unknown name; the sentence holds the nearest ones.
@@ -211,7 +211,7 @@ def load_classifier(
     key = name.strip().lower()
     if key == ACTION:
         return _action(device)
-    weights = _weights(key)
+    weights = imagenet_weights(key)
     try:
         return _torchvision(key, weights, device)
     except WeightsUnavailable as error:
@@ -223,16 +223,18 @@ def load_classifier(
 
 
 def classifier_names() -> list[str]:
-    """The default, then every other classifier whose weights are here, the bundled one, and what the operator lists.
+    """List the default, every other classifier whose weights are here, the bundled one, and those the operator lists.
 
     The default is always in it: asking for it always helps, if only to start its download.
     """
-    here = [name for name in _torchvision_names() if name != DEFAULT and _weights_path(_weights(name)).is_file()]
+    here = [
+        name for name in _torchvision_names() if name != DEFAULT and _weights_path(imagenet_weights(name)).is_file()
+    ]
     return [DEFAULT, *here, *([ACTION] if bundled_action_folder() else []), *listed()]
 
 
 def check_offered(name: str) -> None:
-    """For names that come from visitors.
+    """Check a name that comes from a visitor.
 
     Raises:
         ClassifierError: the operator has not said that they may have this one.
@@ -247,7 +249,7 @@ def check_offered(name: str) -> None:
 
 
 def known_names() -> list[str]:
-    """Every name that `load_classifier` accepts."""
+    """List every torchvision name that `load_classifier` accepts, and the bundled one."""
     return [*_torchvision_names(), ACTION]
 
 
@@ -257,8 +259,8 @@ def _torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
-def _weights(name: str):
-    """The torchvision weights entry of a classifier: the first ImageNet version where there is one."""
+def imagenet_weights(name: str):
+    """Return the torchvision weights entry of a classifier: the first ImageNet version where there is one."""
     from torchvision import models
 
     if name not in _torchvision_names():
@@ -319,13 +321,13 @@ def _own(name: str, device: str | torch.device, head_folder: Callable[[str], Pat
 
 
 def _last_layer(classifier: Classifier) -> nn.Module:
-    """The layer that makes classes of features: linear, or a convolution of one pixel (SqueezeNet)."""
+    """Return the layer that makes classes of features: linear, or a convolution of one pixel (SqueezeNet)."""
     layers = [module for module in classifier.network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return [layer for layer in layers if len(layer.weight) == len(classifier.labels)][-1]
 
 
 def _last_map(classifier: Classifier) -> nn.Module:
-    """The last module that puts out a map of features: found by running, so it holds for any architecture."""
+    """Find the last module that outputs a map of features, by running the network: so it works for any architecture."""
     network, size = classifier.network, classifier.preprocessing.size
     found: dict[str, nn.Module] = {}
     norms: list[nn.Module] = []  # of tokens, since the last map

@@ -1,7 +1,7 @@
 """Classifiers of other libraries, by name, and who may ask for which; knows no network, so a page starts without torch.
 
 `timm:NAME`, `hf:OWNER/NAME` (transformers, made for image classification), and `clip:OWNER/NAME` (transformers, CLIP),
-which knows what it is told to know: `clip:OWNER/NAME=juggling|yoga`.
+which chooses among labels of one's own: `clip:OWNER/NAME=juggling|yoga`.
 
 `own:KEY/NAME/STEP` is the head that a fine-tuning run trained on its labelled clips; nobody can guess its key.
 
@@ -27,38 +27,38 @@ class ClassifierNameError(ValueError):
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a name says that it is of another library."""
+    """Return whether a name is one of another library."""
     return ":" in name and name.partition(":")[0] in LIBRARIES
 
 
 def is_own(name: str) -> bool:
-    """Whether it is the name of a head that came out of a fine-tuning run."""
+    """Return whether a name is that of a head that a fine-tuning run trained."""
     return bool(_OWN.fullmatch(name))
 
 
 def listed() -> list[str]:
-    """What the operator lists for visitors and has the library for."""
+    """List what the operator offers to visitors and has the library for."""
     names = os.environ.get("AVD_MODELS", "").split()
     return [name for name in names if is_foreign(name) and find_spec(LIBRARIES[name.partition(":")[0]])]
 
 
 def any_allowed() -> bool:
-    """Whether the operator lets visitors ask for any name."""
+    """Return whether the operator lets visitors ask for any name."""
     return os.environ.get("AVD_ALLOW_MODELS") == "1"
 
 
 def takes_labels(name: str) -> bool:
-    """Whether a classifier knows what it is told to know."""
+    """Return whether a classifier takes labels of one's own."""
     return name.startswith("clip:")
 
 
 def without_labels(name: str) -> str:
-    """The name as the operator lists it."""
+    """Return the name as the operator lists it."""
     return name.partition("=")[0] if takes_labels(name) else name
 
 
 def with_labels(name: str, labels: Sequence[str]) -> str:
-    """The name of a zero-shot classifier for these labels.
+    """Return the name of a zero-shot classifier for these labels.
 
     Raises:
         ClassifierNameError: they are too few, too many or too long, or the classifier takes none.
@@ -75,7 +75,7 @@ def with_labels(name: str, labels: Sequence[str]) -> str:
 
 
 def parsed(name: str) -> tuple[str, str, tuple[str, ...]]:
-    """Whose it is, the model, and the labels it is told to know.
+    """Split a name into its library, the model, and the labels it is to choose among.
 
     Raises:
         ClassifierNameError: the model's name looks like a path or an address.
@@ -90,7 +90,7 @@ def parsed(name: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 def titled(name: str) -> str:
-    """The name for people: 'clip-vit-base-patch32: juggling, yoga'."""
+    """Return the name for people: 'clip-vit-base-patch32: juggling, yoga'."""
     if is_own(name):
         return f"{name.split('/')[1]}, your own classes"
     if not is_foreign(name):

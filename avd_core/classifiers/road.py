@@ -43,7 +43,7 @@ _seeding = threading.Lock()  # the package draws its noise from torch's one gene
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Say how much the classifier depends on what a map calls important (ROAD).
+    """How much the classifier depends on what a map calls important (ROAD).
 
     Attributes:
         score: half of `least_first - most_first`, -1 to 1; the more, the truer the map.
@@ -71,7 +71,7 @@ def road(
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Faithfulness:
-    """How much the classifier depends on what a map calls important; the same every time for the same seed.
+    """Measure how much the classifier depends on what a map calls important; the same seed gives the same figures.
 
     Args:
         classifier: whose map it is.
@@ -79,7 +79,7 @@ def road(
         heat: (H,W), the hotter, the more important.
         target: the class's number.
         seed: of the noise, and of the order of equally hot pixels.
-        progress: told the share that is done, 0 to 1; what it raises stops the work.
+        progress: called with the share that is done, 0 to 1; what it raises stops the work.
     """
     height, width = heat.shape
     copies = [np.roll(heat, (round(down * height), round(across * width)), (0, 1)) for down, across in MOVED]
@@ -101,14 +101,14 @@ def road(
 
 
 def _ranked(heat: np.ndarray, seed: int) -> Tensor:
-    """Each pixel's place (H,W) in the order from cold to hot, from 0."""
+    """Return each pixel's place (H,W) in the order from cold to hot, from 0."""
     rank = np.empty(heat.size, np.int64)
     rank[np.lexsort((np.random.default_rng(seed).random(heat.size), heat.ravel()))] = np.arange(heat.size)
     return torch.from_numpy(rank.reshape(heat.shape))
 
 
 def _filled(image: Tensor, kept: Tensor, seed: int) -> Tensor:
-    """The image (1,3,H,W) with what is not kept made up from what is around it."""
+    """Fill what is not kept of an image (1,3,H,W) from what is around it."""
     from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 
     with _seeding, torch.random.fork_rng(devices=[]):

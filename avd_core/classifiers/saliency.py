@@ -13,14 +13,7 @@ The package is made for scripts; a page with many users needs more care, and get
 - A map comes at the resolution of the features and is enlarged once, smoothly, to the image. The classifiers see the
   whole image squashed to a square, so stretching the map back over the image puts every place where it belongs.
 - The package scales every map by itself. Its values before that are kept, so that maps of several frames can be scaled
-  together and then tell how much, too.
-
-Score-CAM and Ablation-CAM are rewritten on the package's frame. There the first keeps a masked image for each channel
-in memory (1.3 GB for MobileNetV2) and asks about all of them (89 s on one core); here about those that vary most. The
-second runs the whole network for each channel, though only what follows the target layer changes, and divides by the
-class's logit, which turns the map around where that is negative and leaves frames that do not compare. XGrad-CAM may
-turn around where features are negative. Eigen-CAM's sign is arbitrary there, and its singular value decomposition takes
-gigabytes on a large map.
+  together and show how much, too.
 
 Axes: B batch, C channels, K classes, H, W; h, w are the sides of a feature map.
 """
@@ -28,7 +21,6 @@ Axes: B batch, C channels, K classes, H, W; h, w are the sides of a feature map.
 from __future__ import annotations
 
 import copy
-import functools
 import math
 import threading
 import time
@@ -55,10 +47,7 @@ COSTS: dict[str, float] = {
 """Time of a map relative to Grad-CAM's, measured with MobileNetV2 on one core (Grad-CAM: 65 ms)."""
 
 SLOW = 3
-"""From this cost on a method is slow: it tells its progress, and the page asks before it runs one."""
-
-SCORED_CHANNELS = 256
-"""How many channels Score-CAM asks about, at most."""
+"""From this cost on a method is slow: it reports its progress, and the page asks before it runs one."""
 
 METHODS: dict[str, str] = {
     "gradcam": "Grad-CAM",
@@ -88,7 +77,7 @@ def saliency(
     method: str = "gradcam",
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Where the classifier finds evidence for a class.
+    """Map where the classifier finds evidence for a class.
 
     The map is scaled by itself, so two of them tell where, not how much; `saliencies` scales several together. A map
     without any evidence (or with the same everywhere, as of a blank image) is zero. Safe to call from many threads;
@@ -118,7 +107,7 @@ def saliencies(
     method: str = "gradcam",
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Where the classifier finds evidence for one class in each of several images, on one scale.
+    """Map where the classifier finds evidence for one class in each of several images, on one scale.
 
     The package's values are evidence in the class's own unit (of Grad-CAM, the logit's), so they compare from image to
     image: hot is the hottest place of all of them, and an image with little evidence stays cold. The lock is held for
@@ -150,13 +139,13 @@ def saliencies(
 
 
 def estimate(classifier: Classifier, method: str) -> float | None:
-    """Seconds that a map takes on this machine: as long as the last one, else judged by the last one of another method.
+    """Estimate the seconds of a map on this machine by the last one, else by the last one of another method.
 
     None before the classifier's first map.
     """
     seconds = {
         name: taken
-        for explainer in _explainers.get(classifier, {}).values()
+        for explainer in explainers.get(classifier, {}).values()
         for name, taken in explainer.seconds.items()
     }
     if method in seconds or not seconds:
@@ -170,7 +159,7 @@ def _nothing(_share: float) -> None:
 
 
 def _evidence(classifier: Classifier, image: Tensor, target: int | None, method: str, progress: Progress | None):
-    """A map (h,w) as the method's formula makes it, at least 0; raises as `saliency` does."""
+    """Return a map (h,w) as the method's formula makes it, at least 0; raise as `saliency` does."""
     if method not in METHODS:
         raise SaliencyError(f"There is no saliency method {method!r}; there are {', '.join(METHODS)}.")
     if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
@@ -184,11 +173,11 @@ def _evidence(classifier: Classifier, image: Tensor, target: int | None, method:
     with torch.inference_mode(False):  # also for callers inside inference mode, whose tensors carry no gradients
         with torch.no_grad():
             prepared = classifier.prepare(image.detach().clone())
-        return _explainer(classifier, method).explain(prepared, target, method, progress or _nothing)
+        return explainer_for(classifier, method).explain(prepared, target, method, progress or _nothing)
 
 
 def _scaled(maps: Sequence[Tensor], size: Sequence[int]) -> np.ndarray:
-    """Maps (h,w) on one scale, at the size of the image: (N,H,W) in [0, 1]."""
+    """Scale maps (h,w) together, to the size of the image: (N,H,W) in [0, 1]."""
     evidence = torch.stack(list(maps))[:, None]
     low, peak = evidence.min(), evidence.max()
     if peak - low <= 1e-5 * peak:  # the same everywhere, but for rounding
@@ -199,7 +188,7 @@ def _scaled(maps: Sequence[Tensor], size: Sequence[int]) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """Paints a map over an image: the hotter, the more; where it is cold the image stays as it is.
+    """Paint a map over an image: the hotter, the more; where it is cold the image stays as it is.
 
     Args:
         image: (H,W,3) uint8.
@@ -224,44 +213,52 @@ def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.nd
     return np.round(image * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
-class _Explainer:
-    """A private copy of a classifier's network, the lock before it, and the seconds that maps took with it."""
+class Explainer:
+    """A private copy of a classifier's network, a lock for its use, and the seconds that maps took with it.
+
+    Attributes:
+        network: the copy; None before the first map, while a map is computed, and after one that failed.
+        seconds: of the last map, by method.
+    """
 
     def __init__(self, classifier: Classifier) -> None:
         self._lock = threading.Lock()
-        self._network = classifier.network
+        self._original = classifier.network
         self._target_name = next(
             name for name, module in classifier.network.named_modules() if module is classifier.target_layer
         )
-        self._copy: nn.Module | None = None
+        self.network: nn.Module | None = None
         self.seconds: dict[str, float] = {}
 
     def explain(self, prepared: Tensor, target: int | None, method: str, progress: Progress) -> Tensor:
-        """A map (h,w), at least 0, on the CPU."""
-        warm_up()  # seconds of importing are no part of a map's
+        """Return a map (h,w), at least 0, on the CPU."""
+        from avd_core.classifiers import cam_methods  # takes seconds, which are no part of a map's
+
         with self._lock:
-            network, self._copy = self._copy or self._private_copy(), None
+            network, self.network = self.network or self._private_copy(), None
             begun = time.perf_counter()
-            heat = self._run(network, prepared, target, method, progress)
+            heat = self._run(cam_methods.METHODS[method], network, prepared, target, progress)
             self.seconds[method] = time.perf_counter() - begun
-            self._copy = network  # only now: what failed half-way is not used again
+            self.network = network  # only now: what failed half-way is not used again
         return heat
 
     def _private_copy(self) -> nn.Module:
         # Weights are frozen and large, so the copy holds the same ones.
-        shared = {id(tensor): tensor for tensor in self._network.parameters()}
-        network = copy.deepcopy(self._network, shared).eval()
+        shared = {id(tensor): tensor for tensor in self._original.parameters()}
+        network = copy.deepcopy(self._original, shared).eval()
         for module in network.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False
         return network
 
-    def _run(self, network: nn.Module, prepared: Tensor, target: int | None, method: str, progress: Progress) -> Tensor:
+    def _run(
+        self, method: Callable, network: nn.Module, prepared: Tensor, target: int | None, progress: Progress
+    ) -> Tensor:
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
         layer = network.get_submodule(self._target_name)
-        cam = _methods()[method](network, [layer], reshape_transform=_as_map)
-        cam.tell = progress
+        cam = method(network, [layer], reshape_transform=_as_map)
+        cam.report_progress = progress
         # Registered after the package's own hooks: these keep the original, what follows gets the clone.
         clone = layer.register_forward_hook(lambda _module, _inputs, output: output.clone())
         try:
@@ -274,118 +271,24 @@ class _Explainer:
         return torch.from_numpy(np.ascontiguousarray(cam.evidence[0], dtype=np.float32)).clamp(min=0)
 
 
-_explainers: weakref.WeakKeyDictionary[Classifier, dict[bool, _Explainer]] = weakref.WeakKeyDictionary()
+explainers: weakref.WeakKeyDictionary[Classifier, dict[bool, Explainer]] = weakref.WeakKeyDictionary()
 _explainers_lock = threading.Lock()
 
 
-def _explainer(classifier: Classifier, method: str) -> _Explainer:
+def explainer_for(classifier: Classifier, method: str) -> Explainer:
+    """Return the classifier's explainer for fast or for slow methods; both live as long as the classifier."""
     with _explainers_lock:
-        of_both_kinds = _explainers.setdefault(classifier, {})
+        of_both_kinds = explainers.setdefault(classifier, {})
         slow = COSTS[method] >= SLOW
         if slow not in of_both_kinds:
-            of_both_kinds[slow] = _Explainer(classifier)
+            of_both_kinds[slow] = Explainer(classifier)
         return of_both_kinds[slow]
 
 
 def _as_map(features: Tensor) -> Tensor:
-    """Tokens (B,1+h*w,C) of a vision transformer -> (B,C,h,w), without its class token; maps stay what they are."""
+    """Turn a vision transformer's tokens (B,1+h*w,C) into (B,C,h,w), without its class token; keep maps as they are."""
     if features.ndim == 4:
         return features
     side = math.isqrt(features.shape[1])
     tokens = features[:, features.shape[1] - side * side :]
     return tokens.transpose(1, 2).unflatten(2, (side, side))
-
-
-def _without(channels: Tensor, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-    """Forward hook: the output once for each of `channels`, with that one zero."""
-    copies = output.repeat(len(channels), *[1] * (output.ndim - 1))
-    by_channel = copies if output.ndim == 4 else copies.transpose(1, 2)
-    by_channel[torch.arange(len(channels)), channels] = 0
-    return copies
-
-
-def warm_up() -> None:
-    """Imports the package now (three seconds), so that the first map does not wait for it."""
-    _methods()
-
-
-@functools.cache
-def _methods() -> dict[str, Callable]:
-    """The package's classes by name, made safe; imported only here, because that takes three seconds."""
-    import pytorch_grad_cam as package
-
-    class _Finite:
-        """Non-finite places count as no evidence; the map keeps the resolution of the features, and its own scale."""
-
-        def get_cam_image(self, *args, **kwargs) -> np.ndarray:
-            self.evidence = np.nan_to_num(super().get_cam_image(*args, **kwargs), nan=0.0, posinf=0.0, neginf=0.0)
-            return self.evidence
-
-        def get_target_width_height(self, input_tensor: Tensor) -> None:
-            return None
-
-    class _EigenCAM(package.EigenCAM):
-        """First principal component of the features, with a thin SVD, and signed so that strong features are hot."""
-
-        def get_cam_image(self, input_tensor, layer, targets, activations, *_) -> np.ndarray:
-            _, channels, height, width = activations.shape
-            features = activations.reshape(channels, -1).T  # (h*w, C)
-            centred = features - features.mean(axis=0)
-            component = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-            if component @ centred.mean(axis=1) < 0:
-                component = -component
-            return component.reshape(1, height, width)
-
-    class _XGradCAM(package.XGradCAM):
-        """XGrad-CAM (arXiv 2008.02312); its normalisation by the features' sum assumes that none is negative."""
-
-        def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
-            return (grads * activations).sum(axis=(2, 3)) / (np.abs(activations).sum(axis=(2, 3)) + 1e-7)
-
-    class _ScoreCAM(package.ScoreCAM):
-        """Score-CAM (arXiv 1910.01279) of the `SCORED_CHANNELS` that vary most, a few masked images at a time."""
-
-        def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
-            maps = torch.from_numpy(activations[0]).to(self.device)  # (C,h,w)
-            busiest = maps.std(dim=(1, 2)).topk(min(SCORED_CHANNELS, len(maps))).indices
-            scores = []
-            with torch.no_grad():
-                for channels in busiest.split(4):  # larger batches take longer an image on a CPU
-                    masks = F.interpolate(
-                        maps[channels, None], input_tensor.shape[-2:], mode="bilinear", align_corners=False
-                    )
-                    low, high = masks.amin((1, 2, 3), keepdim=True), masks.amax((1, 2, 3), keepdim=True)
-                    masked = input_tensor * (masks - low) / (high - low + 1e-8)
-                    scores.append(torch.stack([targets[0](output) for output in self.model(masked)]))
-                    self.tell(4 * len(scores) / len(busiest))
-            weights = torch.zeros(1, len(maps))
-            weights[0, busiest.cpu()] = torch.cat(scores).softmax(dim=0).cpu()
-            return weights.numpy()
-
-    class _AblationCAM(package.AblationCAM):
-        """Ablation-CAM (WACV 2020): what the score loses without a channel."""
-
-        def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
-            score = targets[0](self.outputs[0]).item()
-            scores = []
-            for channels in torch.arange(activations.shape[1]).split(64):
-                handle = layer.register_forward_hook(functools.partial(_without, channels))
-                try:
-                    with torch.no_grad():  # one image goes in, as many come out as there are channels to leave out
-                        scores += [targets[0](output).item() for output in self.model(input_tensor)]
-                finally:
-                    handle.remove()
-                self.tell(len(scores) / activations.shape[1])
-            return (score - np.float32(scores))[None]
-
-    bases = {
-        "gradcam": package.GradCAM,
-        "gradcam++": package.GradCAMPlusPlus,
-        "hirescam": package.HiResCAM,
-        "layercam": package.LayerCAM,
-        "xgradcam": _XGradCAM,
-        "eigencam": _EigenCAM,
-        "ablationcam": _AblationCAM,
-        "scorecam": _ScoreCAM,
-    }
-    return {name: type(base.__name__, (_Finite, base), {}) for name, base in bases.items()}

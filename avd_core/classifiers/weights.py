@@ -59,7 +59,7 @@ _downloads: dict[Path, _Download] = {}
 
 
 def fetch(url: str, path: Path) -> Path:
-    """Returns `path`, downloading it from `url` first if it is not there and that takes no longer than `PATIENCE`.
+    """Return `path`, downloading it from `url` first if it is not there and that takes no longer than `PATIENCE`.
 
     A file that is there is taken as it is: its checksum is not looked at. A download that takes longer goes on in the
     background, and a later call finds the file.
@@ -90,7 +90,7 @@ def fetch(url: str, path: Path) -> Path:
 
 
 def _start(url: str, path: Path) -> _Download:
-    """Joins the download of `path` that is running, or starts one; raises where that makes no sense."""
+    """Join the download of `path` that is running, or start one; raise where that makes no sense."""
     address = urlparse(url)
     checksum = _CHECKSUM.search(address.path)
     if checksum is None:
@@ -139,7 +139,7 @@ def _run(download: _Download, url: str, handle: int, partial: Path, path: Path, 
 
 
 def _receive(download: _Download, url: str, file) -> str:
-    """Copies the answer of `url` into `file`; returns the SHA-256 of it."""
+    """Copy the answer of `url` into `file`; return the SHA-256 of it."""
     digest = hashlib.sha256()
     with urlopen(Request(url, headers={"User-Agent": "avd-explorer"}), timeout=SOCKET_TIMEOUT) as response:
         with _lock:
@@ -156,7 +156,7 @@ def _receive(download: _Download, url: str, file) -> str:
 
 
 def _sweep(path: Path) -> None:
-    """Removes what downloads of this file that died with their process left behind."""
+    """Delete what downloads of this file left behind that died with their process."""
     for partial in path.parent.glob(f".{path.name}.*.partial"):
         if time.time() - partial.stat().st_mtime > DEADLINE:
             partial.unlink(missing_ok=True)

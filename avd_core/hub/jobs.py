@@ -63,7 +63,7 @@ class Job:
 
     @classmethod
     def of(cls, run: Run) -> Self | None:
-        """The job of a run; None for a run that is none.
+        """Return the job of a run; None where it has none.
 
         Raises:
             RunError: when its `job.json` cannot be read.
@@ -83,7 +83,7 @@ def launch(
     run: Run, *, repo_id: str | None = None, flavor: str = FLAVOR, timeout: str = TIMEOUT, image: str = IMAGE,
     token: str | None = None,
 ) -> Job:  # fmt: skip
-    """Sends a run to Hugging Face Jobs. One that has begun, here or there, goes on from what was saved.
+    """Send a run to Hugging Face Jobs. One that has begun, here or there, goes on from what was saved.
 
     Args:
         run: a created run directory that nobody trains.
@@ -98,7 +98,7 @@ def launch(
         HubError: no token, no rights, no credit, no network, a repository that is not private or holds something else.
         DataError: clips that cannot be read.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+    from huggingface_hub import HfApi, get_token
 
     token = token or get_token()
     if not token:
@@ -115,18 +115,6 @@ def launch(
     repo_id = repo_id or (earlier.repo if earlier else f"{owner}/avd-run-{_slug(run.folder.name)}")
     check_repo(repo_id)
 
-    def upload() -> None:
-        api.create_repo(repo_id, private=True, exist_ok=True)
-        info = api.model_info(repo_id)
-        there = {entry.rfilename for entry in info.siblings or []}
-        if not info.private:
-            raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
-        if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
-            raise HubError(f"{repo_id} holds something else than a run: choose another name.")
-        changes = [CommitOperationAdd(path.as_posix(), package / path) for path in job_package.files_of(package)]
-        changes += [CommitOperationDelete(STOP)] if STOP in there else []
-        api.create_commit(repo_id, changes, commit_message="A run to train")
-
     settings = {"AVD_REPO": repo_id, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
     def start() -> Any:
@@ -137,12 +125,28 @@ def launch(
 
     with run.held(), tempfile.TemporaryDirectory(prefix="avd-", ignore_cleanup_errors=True) as name:
         package = job_package.make_package(run, Path(name))
-        ask(failing, upload, deadline=UPLOAD_DEADLINE)
+        ask(failing, lambda: _upload(api, repo_id, package), deadline=UPLOAD_DEADLINE)
         started = ask(failing, start)
         job = Job(started.id, owner, repo_id, flavor, started.url)
         job.keep(run)
         run.write_state("queued", step=run.state()["step"])
     return job
+
+
+def _upload(api: Any, repo_id: str, package: Path) -> None:
+    """Put a package into a private repository, made where there is none; raise HubError where it is another's place."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    api.create_repo(repo_id, private=True, exist_ok=True)
+    info = api.model_info(repo_id)
+    there = {entry.rfilename for entry in info.siblings or []}
+    if not info.private:
+        raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
+    if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
+        raise HubError(f"{repo_id} holds something else than a run: choose another name.")
+    changes = [CommitOperationAdd(path.as_posix(), package / path) for path in job_package.files_of(package)]
+    changes += [CommitOperationDelete(STOP)] if STOP in there else []
+    api.create_commit(repo_id, changes, commit_message="A run to train")
 
 
 def command() -> list[str]:
@@ -160,7 +164,7 @@ def command() -> list[str]:
 
 
 def stop(run: Run, *, token: str | None = None) -> None:
-    """Asks a job to stop; it saves, brings everything back, and ends within a minute or two.
+    """Ask a job to stop; it saves, uploads everything, and ends within a minute or two.
 
     Raises:
         RunError: the run is no job. HubError: the Hub did not do it.
@@ -190,7 +194,7 @@ def cancel(run: Run, *, token: str | None = None) -> None:
 
 
 def job_of(run: Run) -> Job:
-    """The job of a run; raises `RunError` when it is none."""
+    """Return the job of a run; raise `RunError` when it has none."""
     job = Job.of(run)
     if job is None:
         raise RunError(f"{run.folder.name} is not at Hugging Face Jobs.")
@@ -198,11 +202,11 @@ def job_of(run: Run) -> Job:
 
 
 def _slug(name: str) -> str:
-    """A run's name as part of a repository's."""
+    """Return a run's name as part of a repository's."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "run"
 
 
 def last_lines(lines: Sequence[str], count: int = 5) -> str:
-    """The end of a log, as one line of a sentence."""
+    """Return the end of a log as one line of a sentence."""
     kept = [" ".join(line.split()) for line in lines if line.strip()][-count:]
     return " | ".join(kept)[-600:]

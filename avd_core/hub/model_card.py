@@ -38,7 +38,7 @@ LIMITS = """\
 
 
 def run_of(folder: Path) -> Run | None:
-    """The run that a checkpoint folder lies in, if it lies in one."""
+    """Return the run that a checkpoint folder lies in; None where it lies in none."""
     run = Run(folder.parent)
     try:
         return run if folder.name == run.checkpoint.name and "train" in run.config() else None
@@ -47,7 +47,7 @@ def run_of(folder: Path) -> Run | None:
 
 
 def model_card(folder: str | Path, repo_id: str, *, about: str = "") -> ModelCard:
-    """The card of a checkpoint folder, with the training in it where that lies in a run directory.
+    """Write the card of a checkpoint folder, with its training where it lies in a run directory.
 
     Args:
         folder: `config.json` and `model.safetensors`.
@@ -111,7 +111,7 @@ def _data(asked: Mapping, words: str) -> str:
 
 
 def _count(specs: list[Mapping]) -> str:
-    """How many clips the sources hold; nothing where one of them has gone."""
+    """Say how many clips the sources hold; '' where one of them has gone."""
     total = 0
     for spec in specs:
         path = Path(spec["path"])

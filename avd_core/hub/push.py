@@ -21,7 +21,7 @@ def push(
     source: str | Path, repo_id: str, *, private: bool = False, revision: str | None = None, about: str = "",
     token: str | None = None, deadline: float = PUSH_DEADLINE,
 ) -> str:  # fmt: skip
-    """Puts a checkpoint on the Hub, with its card, in one commit; makes the repository where there is none.
+    """Put a checkpoint on the Hub, with its card, in one commit; make the repository where there is none.
 
     Args:
         source: a run directory, a checkpoint folder, or the name of a bundled checkpoint.
@@ -74,7 +74,7 @@ def push(
 
 
 def _card(folder: Path, repo_id: str, about: str) -> str:
-    """The card that lies there, unless a run, which knows more than any earlier card, has made the checkpoint."""
+    """Return the card in the folder, unless a run made the checkpoint: a run knows more than any earlier card."""
     made = model_card.model_card(
         folder, repo_id, about=about
     )  # reads the weights: what is broken is found before a push
@@ -84,7 +84,7 @@ def _card(folder: Path, repo_id: str, about: str) -> str:
 
 
 def _check_place(api, repo_id: str, private: bool) -> None:
-    """Nobody's BERT is overwritten, and what should be hidden does not go where everybody sees it."""
+    """Raise HubError where another kind of model would be overwritten, or a private push would go public."""
     info = api.model_info(repo_id)
     if private and not info.private:
         raise HubError(f"{repo_id} exists and is public: choose another name, or make it private on the Hub first.")
@@ -99,5 +99,5 @@ def _check_place(api, repo_id: str, private: bool) -> None:
 
 
 def _names(info) -> set[str]:
-    """The files of a repository."""
+    """Return the files of a repository."""
     return {entry.rfilename for entry in info.siblings or []}

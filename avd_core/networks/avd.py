@@ -51,11 +51,11 @@ class AVD(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that name these very weights; computed once for a model that was loaded."""
+        """Return twelve hex digits that name these very weights; computed once for a model that was loaded."""
         return self._fingerprint or checkpoint.fingerprint(self.state_dict())
 
     def encode(self, clip: Tensor) -> Tensor:
-        """Distils clips (B,3,T,H,W) into images (B,3,H,W) in [-1, 1], on the 8-bit grid if `config.rounding`.
+        """Distill clips (B,3,T,H,W) into images (B,3,H,W) in [-1, 1], on the 8-bit grid if `config.rounding`.
 
         Raises:
             ValueError: when the clip has another number of frames or sides that are no multiples of 8.
@@ -67,7 +67,7 @@ class AVD(nn.Module):
         return round_to_8_bits(image) if self.config.rounding else image.clamp(-1, 1)
 
     def decode(self, image: Tensor) -> Tensor:
-        """Restores clips (B,3,T,H,W) in [-1, 1] from images (B,3,H,W).
+        """Restore clips (B,3,T,H,W) in [-1, 1] from images (B,3,H,W).
 
         Raises:
             ValueError: when the image is no (B,3,H,W) with sides that are multiples of 8.
@@ -76,12 +76,12 @@ class AVD(nn.Module):
         return self.decoder(image).clamp(-1, 1)
 
     def realism_map(self, image: Tensor) -> Tensor:
-        """Logits (B,h,w) of the discriminator, place by place; higher looks more real."""
+        """Return the discriminator's logits (B,h,w), place by place; higher looks more real."""
         _check_image(image)
         return self.discriminator(image)
 
     def realism(self, image: Tensor) -> Tensor:
-        """Logits (B,): the mean of `realism_map`. Tell people `calibration.percentile_among_real`, never this."""
+        """Return logits (B,), the mean of `realism_map`; people are shown `calibration.percentile_among_real`."""
         return self.realism_map(image).flatten(1).mean(dim=1)
 
     @classmethod
@@ -89,7 +89,7 @@ class AVD(nn.Module):
         cls, name: str | Path, *, revision: str | None = None, device: str | torch.device = "cpu",
         token: str | bool | None = None,
     ) -> Self:  # fmt: skip
-        """Loads a bundled checkpoint, a folder, or a Hub repo `owner/name`, in eval mode.
+        """Load a bundled checkpoint, a folder, or a Hub repo `owner/name`, in eval mode.
 
         Args:
             name: what to look for, in that order.
@@ -154,21 +154,21 @@ def _check_image(image: Tensor) -> None:
 
 
 def to_tensor(frames: np.ndarray) -> Tensor:
-    """8-bit frames (T,H,W,3) -> clip (1,3,T,H,W) in [-1, 1]."""
+    """Convert 8-bit frames (T,H,W,3) to a clip (1,3,T,H,W) in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float().div(127.5).sub(1).unsqueeze(0)
 
 
 def to_frames(clip: Tensor) -> np.ndarray:
-    """Clip (1,3,T,H,W) in [-1, 1] -> 8-bit frames (T,H,W,3); values outside are clamped."""
+    """Convert a clip (1,3,T,H,W) in [-1, 1] to 8-bit frames (T,H,W,3); values outside are clamped."""
     levels = (clip.detach().squeeze(0).float().clamp(-1, 1) + 1).mul(127.5).round()
     return levels.to("cpu", torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
 
 
 def image_to_tensor(image: np.ndarray) -> Tensor:
-    """8-bit image (H,W,3) -> (1,3,H,W) in [-1, 1]."""
+    """Convert an 8-bit image (H,W,3) to (1,3,H,W) in [-1, 1]."""
     return to_tensor(image[None]).squeeze(2)
 
 
 def tensor_to_image(image: Tensor) -> np.ndarray:
-    """Image (1,3,H,W) in [-1, 1] -> 8-bit (H,W,3)."""
+    """Convert an image (1,3,H,W) in [-1, 1] to 8-bit (H,W,3)."""
     return to_frames(image.unsqueeze(2))[0]

@@ -1,8 +1,8 @@
 """Calibrated realism: where a discriminator's score stands among reference scores.
 
-A relativistic critic's logits have no absolute zero, so a raw number tells a person nothing. A checkpoint therefore
-carries the scores of real frames and of distilled images that it never trained on, and a score is told as a percentile.
-Scores depend on the size of the image, so the references do too.
+A relativistic critic's logits have no absolute zero, so a raw number says nothing to a person. A checkpoint therefore
+carries the scores of real frames and of distilled images that it never trained on, and a score is shown as a
+percentile. Scores depend on the size of the image, so the references do too.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Calibration:
 
     @classmethod
     def from_scores(cls, real: Iterable[float], distilled: Iterable[float]) -> Self:
-        """Keeps four decimals: enough for a percentile, small on disk."""
+        """Build from logits, kept to four decimals: enough for a percentile, small on disk."""
         return cls(tuple(round(float(x), 4) for x in real), tuple(round(float(x), 4) for x in distilled))
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
-        """Reads `calibration.json`; raises ValueError when it is not one."""
+        """Read `calibration.json`; raise ValueError when it is not one."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             sizes = {int(size): cls._parse(scores) for size, scores in values.get("sizes", {}).items()}

@@ -31,14 +31,14 @@ class CheckpointError(ValueError):
 
 
 def bundled() -> tuple[str, ...]:
-    """Names of the image-and-clip checkpoints that come with the project, `base` first."""
+    """List the names of the image-and-clip checkpoints that come with the project, `base` first."""
     names = sorted(path.parent.name for path in BUNDLED_FOLDER.glob(f"*/{CONFIG}") if (path.parent / WEIGHTS).exists())
     names = [name for name in names if name != "action"]
     return tuple(sorted(names, key=lambda name: (name != "base", name)))
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """First 12 hex digits of the SHA-256 of the weights as they are stored: names, shapes and fp16 values."""
+    """Return the first 12 hex digits of the SHA-256 of the weights as stored: names, shapes and fp16 values."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         stored = weights[name].detach().to("cpu", torch.float16).contiguous()
@@ -51,7 +51,7 @@ def locate(
     name: str | Path, *, revision: str | None = None, timeout: float = 10.0, deadline: float = DOWNLOAD_DEADLINE,
     token: str | bool | None = None,
 ) -> Path:  # fmt: skip
-    """Turns a bundled name, a folder, or a Hub repo id `owner/name` into a local checkpoint folder.
+    """Turn a bundled name, a folder, or a Hub repo id `owner/name` into a local checkpoint folder.
 
     Args:
         name: what to look for, in that order; `owner/name@revision` says the revision, too.
@@ -80,7 +80,7 @@ def locate(
 
 
 def shown_name(asked: str | Path, folder: Path) -> str:
-    """What people call a checkpoint: the Hub repo, the run, or the folder it came from."""
+    """Return what people call a checkpoint: the Hub repo, the run, or the folder it came from."""
     if not Path(asked).is_dir() and is_repo_id(str(asked).partition("@")[0]):
         return str(asked)
     folder = folder.resolve()
@@ -88,7 +88,7 @@ def shown_name(asked: str | Path, folder: Path) -> str:
 
 
 def _download(repo_id: str, revision: str | None, timeout: float, deadline: float, token: str | bool | None) -> Path:
-    """Fetches the three files, and no others, after their sizes and the configuration have been looked at."""
+    """Download the three files, and no others, once their sizes and the configuration have been checked."""
     from huggingface_hub import HfApi
 
     limits = {CONFIG: MAX_JSON_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES, CALIBRATION: MAX_JSON_BYTES}
@@ -119,7 +119,7 @@ def _download(repo_id: str, revision: str | None, timeout: float, deadline: floa
 
 
 def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Reads a safetensors file whose names and shapes are exactly those of `expected`; floats come back as fp32.
+    """Read a safetensors file whose names and shapes are exactly those of `expected`; floats come back as fp32.
 
     Raises:
         CheckpointError: for a file that is too large, not safetensors, of other names, shapes or types, or not finite.
@@ -154,7 +154,7 @@ def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Writes fp16 safetensors."""
+    """Write fp16 safetensors."""
     stored = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
     save_file(stored, path, metadata={"format": "pt"})
     path.chmod(0o644)  # safetensors makes it readable by its owner alone

@@ -63,7 +63,7 @@ class Encoder(nn.Module):
         return F.interpolate(weights, size=size, mode="bilinear", align_corners=False)
 
     def blend_weights(self, clip: Tensor) -> Tensor | None:
-        """Which frame each pixel draws on: (B,T,H,W), summing to 1 over T; None where the preset has no blend."""
+        """Return each frame's weight at each pixel, (B,T,H,W), summing to 1 over T; None where there is no blend."""
         return self._blend_weights(self._image_features(clip), clip.shape[-2:]) if self.to_blend is not None else None
 
     def forward(self, clip: Tensor) -> Tensor:

@@ -47,18 +47,18 @@ class Bands(nn.Module):
         self.register_buffer("synthesis", filters * usual, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B,3,H,W) -> (B,3*patch^2,H/patch,W/patch), in fp32 whatever the precision around it."""
+        """Turn (B,3,H,W) into (B,3*patch^2,H/patch,W/patch), in fp32 whatever the precision around it."""
         with torch.autocast(image.device.type, enabled=False):
             return F.conv2d(image.float(), self.analysis, stride=self.patch)
 
     def inverse(self, bands: Tensor) -> Tensor:
-        """(B,3*patch^2,h,w) -> (B,3,h*patch,w*patch), in fp32."""
+        """Turn (B,3*patch^2,h,w) into (B,3,h*patch,w*patch), in fp32."""
         with torch.autocast(bands.device.type, enabled=False):
             return F.conv_transpose2d(bands.float(), self.synthesis, stride=self.patch)
 
 
 def round_to_8_bits(image: Tensor) -> Tensor:
-    """Rounds values in [-1, 1] to the 256 levels of an 8-bit file; the gradient passes straight through.
+    """Round values in [-1, 1] to the 256 levels of an 8-bit file; the gradient passes straight through.
 
     Values outside the range are clamped. Their gradient passes too, so that a saturated pixel can come back.
     """
@@ -67,7 +67,7 @@ def round_to_8_bits(image: Tensor) -> Tensor:
 
 
 def preserve_variance(conv: nn.Module, gain: float = 1.0) -> nn.Module:
-    """Starts a convolution so that its output is `gain` times as large as its input, without a bias.
+    """Initialise a convolution so that its output is `gain` times as large as its input, without a bias.
 
     torch's default makes each layer's output 0.58 times its input: through the dozen layers between the two ends of
     this model nothing is left, and the encoder finds out late that the decoder could read a code.
@@ -129,17 +129,17 @@ class ImageTrunk(nn.Module):
 
 
 def flatten_time(features: Tensor) -> Tensor:
-    """(B,C,T,H,W) -> (B*T,C,H,W), for a 2D convolution on every frame."""
+    """Reshape (B,C,T,H,W) to (B*T,C,H,W), for a 2D convolution on every frame."""
     return features.transpose(1, 2).flatten(0, 1)
 
 
 def unflatten_time(features: Tensor, batch: int) -> Tensor:
-    """(B*T,C,H,W) -> (B,C,T,H,W)."""
+    """Reshape (B*T,C,H,W) to (B,C,T,H,W)."""
     return features.unflatten(0, (batch, -1)).transpose(1, 2)
 
 
 def middle_bias(frames: int) -> Tensor:
-    """Starting logits of a temporal blend (T,): nearly all weight on the middle frame, T // 2."""
+    """Return the initial logits of a temporal blend (T,): nearly all weight on the middle frame, T // 2."""
     bias = torch.zeros(frames)
     bias[frames // 2] = 6.0
     return bias

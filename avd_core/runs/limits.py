@@ -10,7 +10,7 @@ from typing import Self
 
 
 class LimitError(ValueError):
-    """Something beyond the limits, or limits that make no sense; the sentence says which."""
+    """A request beyond the limits, or limits that make no sense, with a sentence saying which."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TuneLimits:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """The limits that the environment sets, the others by default.
+        """Read the limits that the environment sets; the others keep their defaults.
 
         Raises:
             LimitError: for a value that is no whole number in range: better no server than one without its limits.
@@ -64,5 +64,5 @@ class TuneLimits:
 
 
 def variable(name: str) -> str:
-    """The environment variable of a limit."""
+    """Return the name of a limit's environment variable."""
     return "AVD_TUNE" if name == "on" else f"AVD_TUNE_{name.upper()}"

@@ -9,7 +9,7 @@ MOST = 400  # points of a line that is drawn
 
 
 class Curve:
-    """Lines of a `metrics.jsonl`, kept up with.
+    """The lines of a `metrics.jsonl`, read on as it grows.
 
     Attributes:
         lines: every whole one, by rising step.
@@ -21,7 +21,7 @@ class Curve:
         self._place, self._inode = 0, None
 
     def read(self) -> list[dict[str, float]]:
-        """All lines, the new ones too; a resume rewrites the file, and then all of it is read again."""
+        """Return all lines, the new ones too; after a resume, which rewrites the file, read all of it again."""
         try:
             told = self.path.stat()
         except FileNotFoundError:
@@ -41,14 +41,14 @@ class Curve:
         return self.lines
 
     def points(self, name: str) -> list[tuple[int, float]]:
-        """(step, value) of one term, thinned to what a plot can show: each point is the mean of its neighbours."""
+        """Return (step, value) of one term, thinned to what a plot can show: each point is a mean of neighbours."""
         known = [(line["step"], line[name]) for line in self.lines if name in line]
         width = -(-len(known) // MOST) or 1
         groups = [known[i : i + width] for i in range(0, len(known), width)]
         return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
 
     def seconds_left(self, steps: int, most: float | None = None) -> float | None:
-        """Until the last of `steps`, judged by the recent ones; `most` bounds the training in all."""
+        """Estimate the seconds until the last of `steps` by the recent ones; `most` bounds the training in all."""
         if not self.lines:
             return None
         recent = [line["seconds"] for line in self.lines[-20:]]

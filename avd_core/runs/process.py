@@ -25,7 +25,7 @@ _children: list[subprocess.Popen] = []
 
 @dataclass(frozen=True)
 class Look:
-    """What a run directory tells.
+    """The state of a run and of its process.
 
     Attributes:
         status: one of `runs.STATUSES`; "failed" also where the process is gone and could not say so.
@@ -41,7 +41,7 @@ class Look:
 
 
 def start(run: Run, *, device: str, seconds: float | None = None) -> None:
-    """Starts the training of a created run on this machine, or goes on with it.
+    """Start the training of a created run on this machine, or resume it.
 
     Args:
         run: its `config.json` says what to train.
@@ -77,12 +77,12 @@ def _set_priority(pid: int) -> None:
 
 
 def reap() -> None:
-    """Lets go of children that have ended."""
+    """Collect the exit statuses of children that have ended."""
     _children[:] = [child for child in _children if child.poll() is None]
 
 
 def look(run: Run) -> Look:
-    """How a run is doing; one whose process has vanished is marked failed, with its last words.
+    """Return how a run is doing; mark it failed, with the end of its log, where its process has vanished.
 
     Raises:
         RunError: there is no run.
@@ -104,7 +104,7 @@ def look(run: Run) -> Look:
 
 
 def delete(run: Run, patience: float = 10.0) -> None:
-    """Ends a run's process, if there is one, and removes the directory.
+    """Kill a run's process, if there is one, and delete the directory.
 
     Raises:
         RunError: the process does not end.

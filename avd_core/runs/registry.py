@@ -1,7 +1,7 @@
-"""Where the runs of all people lie, and whose each is.
+"""Registry of everybody's runs: where they lie, and whose each is.
 
 `<home>/<key of the run>/<its name>/` is a run directory; `ticket.json` beside it says whose it is and when it was
-queued. A person is known by a secret that their browser keeps; tickets hold its digest, so that a copy of the folder
+queued. A person is known by a secret that their browser keeps; records hold its digest, so that a copy of the folder
 opens nobody's runs.
 
 Both the home and each folder in it carry a marker of this program. Nothing without its marker is ever deleted, and a
@@ -31,7 +31,7 @@ from avd_core.runs.process import AT_WORK, look
 from avd_core.runs.run import Run, RunError
 
 RUNS = "AVD_RUNS"  # the variable that names the home
-HOME_MARKER, RUN_MARKER, TICKET = ".avd-runs", ".avd-run", "ticket.json"
+HOME_MARKER, RUN_MARKER, RECORD = ".avd-runs", ".avd-run", "ticket.json"
 _OWN = {HOME_MARKER, ".lock", ".secret"}  # what this program puts into the home beside the runs
 _SYSTEM = {"lost+found", ".DS_Store"}  # what a file system or a desktop puts into any folder
 _SECRET = re.compile(r"[0-9a-f]{32,64}")
@@ -46,7 +46,7 @@ class RegistryError(ValueError):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Whose a run is, and how it stands in line.
+    """Registry record of a run: owner, device queue, queue times.
 
     Attributes:
         key: of the run; nobody can guess it.
@@ -70,25 +70,25 @@ class RunRecord:
 
 
 def owner_of(secret: object) -> str | None:
-    """The digest that stands for a person; None for what is no secret of ours."""
+    """Return the digest that stands for a person; None for what is no secret of ours."""
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         return None
     return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
 
 def new_secret() -> str:
-    """For a person who has none yet."""
+    """Make a secret for a person who has none yet."""
     return secrets.token_hex(16)
 
 
 def default_home() -> Path:
-    """The folder that `AVD_RUNS` names, else one below the user's own cache."""
+    """Return the folder that `AVD_RUNS` names, else one below the user's own cache."""
     named = os.environ.get(RUNS)
     return Path(named).expanduser() if named else Path.home() / ".cache" / "avd-explorer" / "runs"
 
 
 class RunRegistry:
-    """All runs of a server.
+    """The runs of a server.
 
     Args:
         folder: where they lie; made when the first one comes.
@@ -128,21 +128,21 @@ class RunRegistry:
         if path.is_symlink():
             return False
         if path.is_dir():
-            run = _is_key(path.name) and ((path / TICKET).exists() or not any(path.iterdir()))
+            run = _is_key(path.name) and ((path / RECORD).exists() or not any(path.iterdir()))
             return run or path.name in _SYSTEM
         # A write that was broken off leaves its staging file.
         return path.name in _OWN | _SYSTEM or any(path.name.startswith(f".{name}.") for name in _OWN)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One change to the queue at a time, of whichever server."""
+        """Hold the lock of the queue: one change at a time, of whichever server."""
         self.claim()
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def secret(self) -> str:
-        """What browsers' stores are locked with: made up once, so that they outlive a restart of the server."""
+        """Return the secret that browsers' stores are locked with, made once, so that they outlive a restart."""
         with self.locked():
             path = self.folder / ".secret"
             if not path.exists():
@@ -153,7 +153,7 @@ class RunRegistry:
     # Tickets --------------------------------------------------------------------------------------------------
 
     def reserve(self, owner: str, name: str, device: str, **values: Any) -> RunRecord:
-        """A ticket with its empty folder, still out of line: `write` puts it there once the run is created.
+        """Make a record and its empty folder, not queued yet: `write` queues it once the run is created.
 
         Raises:
             LimitError: fine-tuning is off, the person has too many runs, or the disk is full of them.
@@ -163,7 +163,7 @@ class RunRegistry:
             raise LimitError("Fine-tuning is turned off on this server; the command line does it on your own machine.")
         if len(mine) >= limits.runs:
             raise LimitError(f"You have {len(mine)} runs here, and no more are kept: delete one first.")
-        at_work = sum(self.status(ticket) in ("queued", *AT_WORK) for ticket in mine)
+        at_work = sum(self.status(record) in ("queued", *AT_WORK) for record in mine)
         if at_work >= limits.active:
             raise LimitError(f"{at_work} of your runs are waiting or running: wait for one, or stop it.")
         self.claim()
@@ -174,52 +174,52 @@ class RunRegistry:
         return RunRecord(key, owner, slug(name), device, queued=time.time(), **({"seconds": None} | values))
 
     def check_disk(self) -> None:
-        """Raises LimitError where everybody's runs, or all else, have filled the disk."""
+        """Raise LimitError where everybody's runs, or all else, have filled the disk."""
         taken = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         if taken > self.limits.disk * 1e9:
             raise LimitError(f"The runs on this server take {taken / 1e9:.1f} GB, which is all they may: delete some.")
         if self.folder.exists() and shutil.disk_usage(self.folder).free < 200e6:
             raise LimitError("The disk of this server is full: delete some runs.")
 
-    def write(self, ticket: RunRecord) -> None:
-        """Keeps a ticket."""
-        write_atomically(self.folder / ticket.key / TICKET, json.dumps(asdict(ticket)) + "\n")
+    def write(self, record: RunRecord) -> None:
+        """Write a record."""
+        write_atomically(self.folder / record.key / RECORD, json.dumps(asdict(record)) + "\n")
 
-    def tickets(self) -> list[RunRecord]:
-        """Everybody's, the oldest first; what is no ticket is passed over."""
-        found = [ticket for path in self.folder.glob("*/") if (ticket := _read_ticket(path))]
-        return sorted(found, key=lambda ticket: (ticket.queued, ticket.key))
+    def records(self) -> list[RunRecord]:
+        """List everybody's records, the oldest first; skip what is none."""
+        found = [record for path in self.folder.glob("*/") if (record := _read_record(path))]
+        return sorted(found, key=lambda record: (record.queued, record.key))
 
     def of(self, owner: str | None) -> list[RunRecord]:
-        """One person's, the latest first."""
-        return [ticket for ticket in reversed(self.tickets()) if owner and ticket.owner == owner]
+        """List one person's records, the latest first."""
+        return [record for record in reversed(self.records()) if owner and record.owner == owner]
 
     def find(self, owner: str | None, key: object) -> RunRecord:
-        """One of the person's own.
+        """Return one of the person's own records.
 
         Raises:
-            RunError: it is another's, or there is none; nobody is told which.
+            RunError: it is another's, or there is none; the sentence does not say which.
         """
-        ticket = next((t for t in self.of(owner) if t.key == key), None) if _is_key(key) else None
-        if ticket is None:
+        record = next((t for t in self.of(owner) if t.key == key), None) if _is_key(key) else None
+        if record is None:
             raise RunError("There is no such run of yours here; runs that are over are deleted after a while.")
-        return ticket
+        return record
 
-    def run(self, ticket: RunRecord) -> Run:
-        """The run directory of a ticket."""
-        return Run(self.folder / ticket.key / ticket.name)
+    def run(self, record: RunRecord) -> Run:
+        """Return the run directory of a record."""
+        return Run(self.folder / record.key / record.name)
 
-    def status(self, ticket: RunRecord) -> str:
-        """How its run is doing; "failed" where its directory is damaged."""
+    def status(self, record: RunRecord) -> str:
+        """Return the status of its run; "failed" where its directory is damaged."""
         try:
-            return look(self.run(ticket)).status
+            return look(self.run(record)).status
         except RunError:
             return "failed"
 
-    def forget(self, ticket: RunRecord) -> None:
-        """Removes a ticket with all that lies beside it; whoever trains must have been ended before."""
-        folder = self.folder / ticket.key
-        if _read_ticket(folder) == ticket or (folder / RUN_MARKER).is_file():
+    def forget(self, record: RunRecord) -> None:
+        """Delete a record with all that lies beside it; end its training process before."""
+        folder = self.folder / record.key
+        if _read_record(folder) == record or (folder / RUN_MARKER).is_file():
             self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
@@ -230,27 +230,27 @@ class RunRegistry:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> list[str]:
-        """Removes runs that have been over for too long, and folders that never became one; returns their keys.
+        """Delete runs that have been over for too long, and folders that never became one; return their keys.
 
-        A folder without this program's marker stays, and so does a run whose ticket cannot be read: it is logged.
+        A folder without this program's marker stays, and so does a run whose record cannot be read: it is logged.
         """
         if not self.folder.exists():
             return []
         self.claim()
         now, gone = time.time(), []
-        tickets = self.tickets()
-        known = {ticket.key for ticket in tickets}
+        records = self.records()
+        known = {record.key for record in records}
         for path in self.folder.glob("*/"):
             if path.name in known or path.name in _SYSTEM:
                 continue
-            if (path / TICKET).exists():
-                self._report(path, "its ticket cannot be read")
+            if (path / RECORD).exists():
+                self._report(path, "its ticket.json cannot be read")
             elif path.is_symlink() or not _is_key(path.name) or not (path / RUN_MARKER).is_file():
                 self._report(path, "AVD Explorer did not make it")
             elif now - path.stat().st_mtime > 3600:
                 self._remove(path)
-        for ticket in tickets:
-            status, run = self.status(ticket), self.run(ticket)
+        for record in records:
+            status, run = self.status(record), self.run(record)
             try:
                 run.state()
             except RunError as error:
@@ -258,8 +258,8 @@ class RunRegistry:
                 continue
             touched = (run.folder / "state.json").stat().st_mtime
             if status not in ("queued", *AT_WORK) and now - touched > self.limits.hours * 3600:
-                self.forget(ticket)
-                gone.append(ticket.key)
+                self.forget(record)
+                gone.append(record.key)
         return gone
 
     def _report(self, folder: Path, why: str) -> None:
@@ -269,23 +269,23 @@ class RunRegistry:
             log.warning("%s is kept: %s. Look into it, and delete it yourself.", folder, why)
 
 
-def _read_ticket(folder: Path) -> RunRecord | None:
-    """The ticket in a run's folder; None where there is none of that very folder."""
+def _read_record(folder: Path) -> RunRecord | None:
+    """Read the record in a run's folder; return None where there is none of that very folder."""
     with suppress(OSError, ValueError, TypeError):
-        ticket = RunRecord(**json.loads((folder / TICKET).read_text(encoding="utf-8")))
+        record = RunRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
         # A record that points elsewhere proves nothing about this folder.
-        if _is_key(ticket.key) and ticket.key == folder.name and slug(ticket.name) == ticket.name:
-            return ticket
+        if _is_key(record.key) and record.key == folder.name and slug(record.name) == record.name:
+            return record
     return None
 
 
-def in_line(ticket: RunRecord, **changes: Any) -> RunRecord:
-    """The ticket at the end of the line again."""
-    return replace(ticket, queued=time.time(), **changes)
+def in_line(record: RunRecord, **changes: Any) -> RunRecord:
+    """Return the record at the end of the queue again."""
+    return replace(record, queued=time.time(), **changes)
 
 
 def slug(name: str) -> str:
-    """A name that any file system takes, as near to the given one as may be."""
+    """Return a name that any file system takes, as near to the given one as may be."""
     kept = re.sub(r"[^\w-]+", "-", name.strip().casefold()).strip("-_")
     return kept[:40].strip("-_") or "my-clips"
 
@@ -295,7 +295,7 @@ def _is_key(key: object) -> bool:
 
 
 def head_of(checkpoint: str | Path) -> str | None:
-    """The name of the recognition head that belongs to a run's checkpoint, asked for by the run directory."""
+    """Return the name of the recognition head in a run directory; None where there is none, or it is no run here."""
     folder, home = Path(checkpoint), default_home().absolute()
     if not folder.is_relative_to(home):
         return None
@@ -304,6 +304,6 @@ def head_of(checkpoint: str | Path) -> str | None:
 
 
 def head_folder(name: str) -> Path:
-    """Where a head lies that `classifiers.names.is_own` recognises."""
+    """Return the folder of a head that `classifiers.names.is_own` recognises."""
     key, run, step = name.partition(":")[2].split("/")
     return default_home().absolute() / key / run / f"classifier-{step}"

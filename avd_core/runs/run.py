@@ -44,7 +44,7 @@ class Run:
         self.metrics_file = self.folder / "metrics.jsonl"
 
     def create(self, config: Mapping[str, Any]) -> None:
-        """Makes the folder and writes `config.json`.
+        """Make the folder and write `config.json`.
 
         Raises:
             RunError: when a run is there already.
@@ -57,7 +57,7 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps every other process from training in this directory; a lock that a kill, too, lets go.
+        """Keep every other process from training in this directory, by a lock that a kill, too, releases.
 
         Raises:
             RunError: when one is training there.
@@ -67,7 +67,7 @@ class Run:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[int]:
-        """Holds one of `LOCKS` and yields its descriptor: a child that inherits it goes on holding it.
+        """Hold one of `LOCKS` and yield its descriptor: a child that inherits it goes on holding it.
 
         Raises:
             RunError: when another process does.
@@ -87,7 +87,7 @@ class Run:
             yield file.fileno()
 
     def is_alive(self) -> bool:
-        """Whether a process trains here or is about to; a zombie, and a stranger of the same number, do not."""
+        """Return whether a process trains here or is about to; a zombie, and a stranger of the same number, do not."""
         for name in LOCKS:
             try:
                 with (self.folder / name).open() as file:
@@ -99,7 +99,7 @@ class Run:
         return False
 
     def config(self) -> dict[str, Any]:
-        """What was asked of this run; raises `RunError` where there is none."""
+        """Return `config.json`; raise `RunError` where there is none."""
         try:
             return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -108,25 +108,25 @@ class Run:
             raise RunError(f"config.json of {self.folder.name} cannot be read: {error}.") from error
 
     def write_state(self, status: str, *, step: int, error: str | None = None, **facts: Any) -> None:
-        """Replaces `state.json`; `facts` are further plain values, such as `memory` in bytes."""
+        """Replace `state.json`; `facts` are further plain values, such as `memory` in bytes."""
         assert status in STATUSES
         state = {"status": status, "step": step, "pid": os.getpid(), "error": error, "time": time.time(), **facts}
         write_atomically(self.folder / "state.json", json.dumps(state) + "\n")
 
     def state(self) -> dict[str, Any]:
-        """The last state written; raises `RunError` where there is none."""
+        """Return the last state written; raise `RunError` where there is none."""
         try:
             return json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{self.folder.name} has no readable state.json.") from error
 
     def append_metrics(self, metrics: Mapping[str, float | int]) -> None:
-        """Adds one step's line."""
+        """Append one step's line."""
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Every whole line of `metrics.jsonl`; a line cut short by a kill is left out."""
+        """Return every whole line of `metrics.jsonl`; a line cut short by a kill is left out."""
         if not self.metrics_file.exists():
             return []
         lines = []
@@ -138,17 +138,17 @@ class Run:
         return lines
 
     def forget_metrics_after(self, step: int) -> None:
-        """Drops lines of steps that the saved state has not seen, so that a resumed run holds each step once."""
+        """Drop the lines of steps after the saved one, so that a resumed run holds each step once."""
         kept = [line for line in self.metrics() if line["step"] <= step]
         write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def log(self, sentence: str) -> None:
-        """Adds a dated line to `log.txt`."""
+        """Append a dated line to `log.txt`."""
         with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
 
     def log_tail(self, count: int = 12) -> list[str]:
-        """The last lines of `log.txt`, as far as there are any."""
+        """Return the last lines of `log.txt`, as far as there are any."""
         try:
             with (self.folder / "log.txt").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 400 * count))

@@ -1,6 +1,6 @@
 """One line for each device: one run at a time, fair among people, and all of it in files.
 
-Nothing is remembered but tickets and run directories, so a server that is killed leaves the line as it stands, and the
+Nothing is remembered but records and run directories, so a server that is killed leaves the line as it stands, and the
 next one goes on with it. Of the people who wait, the one whose last start is longest ago comes first; each person's
 own runs come in the order in which they were queued.
 """
@@ -24,7 +24,7 @@ HERE: dict[str, Starter] = {"cpu": process.start, "cuda": process.start}
 
 
 class RunQueue:
-    """The lines of a server.
+    """The queues of a server, one for each device.
 
     Args:
         home: where the runs lie.
@@ -35,103 +35,103 @@ class RunQueue:
         self.home = home
         self.starters = dict(starters or HERE)
 
-    def add(self, ticket: RunRecord) -> None:
-        """Puts a created run at the end of its line.
+    def add(self, record: RunRecord) -> None:
+        """Put a created run at the end of its queue.
 
         Raises:
             LimitError: the line is full.
         """
         with self.home.locked():
-            self._check_room(ticket.device)
-            self.home.write(ticket)
+            self._check_room(record.device)
+            self.home.write(record)
 
-    def resume(self, ticket: RunRecord) -> None:
-        """Puts a run that is over in line again, to go on where it was saved.
+    def resume(self, record: RunRecord) -> None:
+        """Queue a run that is over again, to go on where it was saved.
 
         Raises:
             RunError: there is nothing to go on with.
             LimitError: the line is full, the person has too many in it, or the run's time is used up.
         """
-        run = self.home.run(ticket)
+        run = self.home.run(record)
         with self.home.locked():
             seen = process.look(run)
             if seen.status in ("queued", *AT_WORK):
-                raise RunError(f"{ticket.name} is {seen.status} already.")
+                raise RunError(f"{record.name} is {seen.status} already.")
             if seen.status == "done":
-                raise RunError(f"{ticket.name} has made all its steps; start a new run from its checkpoint.")
+                raise RunError(f"{record.name} has made all its steps; start a new run from its checkpoint.")
             if self._left(run) < 1:
-                raise LimitError(f"{ticket.name} has had its {self.home.limits.seconds} s of training.")
-            waiting = [t for t in self.home.of(ticket.owner) if self.home.status(t) in ("queued", *AT_WORK)]
+                raise LimitError(f"{record.name} has had its {self.home.limits.seconds} s of training.")
+            waiting = [t for t in self.home.of(record.owner) if self.home.status(t) in ("queued", *AT_WORK)]
             if len(waiting) >= self.home.limits.active:
                 raise LimitError(f"{len(waiting)} of your runs are waiting or running: wait for one, or stop it.")
-            self._check_room(ticket.device)
+            self._check_room(record.device)
             self.home.check_disk()
             run.write_state("queued", step=seen.step)
-            self.home.write(in_line(ticket))
+            self.home.write(in_line(record))
 
-    def stop(self, ticket: RunRecord) -> None:
-        """Stops a run, saved, or takes it out of the line."""
+    def stop(self, record: RunRecord) -> None:
+        """Stop a run, saved, or take it out of the queue."""
         with self.home.locked():
-            run = self.home.run(ticket)
+            run = self.home.run(record)
             seen = process.look(run)
             if seen.status == "queued":
                 run.write_state("stopped", step=seen.step)
             elif seen.status in AT_WORK:
                 run.request("stop")
 
-    def delete(self, ticket: RunRecord) -> None:
-        """Ends a run and removes all of it."""
+    def delete(self, record: RunRecord) -> None:
+        """Kill a run and delete all of it."""
         with self.home.locked():
-            if self.home.run(ticket).folder.exists():
-                process.delete(self.home.run(ticket))
-            self.home.forget(ticket)
+            if self.home.run(record).folder.exists():
+                process.delete(self.home.run(record))
+            self.home.forget(record)
 
     def line(self, device: str) -> list[RunRecord]:
-        """Who waits for a device, the next one first."""
-        tickets = [ticket for ticket in self.home.tickets() if ticket.device == device]
-        waiting = [ticket for ticket in tickets if self.home.status(ticket) == "queued"]
-        served = {t.owner: max(o.started for o in tickets if o.owner == t.owner) for t in waiting}
+        """List the records that wait for a device, the next one first."""
+        records = [record for record in self.home.records() if record.device == device]
+        waiting = [record for record in records if self.home.status(record) == "queued"]
+        served = {t.owner: max(o.started for o in records if o.owner == t.owner) for t in waiting}
         order, now = [], time.time()
         while waiting:
-            first = min(waiting, key=lambda ticket: (served[ticket.owner], ticket.queued))
+            first = min(waiting, key=lambda record: (served[record.owner], record.queued))
             waiting.remove(first)
             order.append(first)
             served[first.owner] = now = now + 1  # as if it had been started after all the others
         return order
 
-    def position(self, ticket: RunRecord) -> int:
-        """How many runs come before it, the one at work too; 0 when it is next."""
-        keys = [waiting.key for waiting in self.line(ticket.device)]
-        return (keys.index(ticket.key) if ticket.key in keys else 0) + len(self.at_work(ticket.device))
+    def position(self, record: RunRecord) -> int:
+        """Return how many runs come before it, the one at work too; 0 when it is next."""
+        keys = [waiting.key for waiting in self.line(record.device)]
+        return (keys.index(record.key) if record.key in keys else 0) + len(self.at_work(record.device))
 
     def at_work(self, device: str) -> list[RunRecord]:
-        """What occupies a device."""
-        tickets = (ticket for ticket in self.home.tickets() if ticket.device == device)
-        return [ticket for ticket in tickets if self.home.status(ticket) in AT_WORK]
+        """List the records whose runs occupy a device."""
+        records = (record for record in self.home.records() if record.device == device)
+        return [record for record in records if self.home.status(record) in AT_WORK]
 
     def advance(self) -> None:
-        """Starts the next run of every device that is free; called again and again."""
+        """Start the next run of every device that is free; to be called again and again."""
         process.reap()
         if not self.home.folder.exists():
             return
         with self.home.locked():
             for device, starter in self.starters.items():
                 line = [] if self.at_work(device) else self.line(device)
-                for ticket in line[:1]:
-                    if not self.home.run(ticket).is_alive():  # its last process may still be on its way out
-                        self._start(ticket, starter)
+                for record in line[:1]:
+                    if not self.home.run(record).is_alive():  # its last process may still be on its way out
+                        self._start(record, starter)
 
-    def _start(self, ticket: RunRecord, starter: Starter) -> None:
-        run = self.home.run(ticket)
-        self.home.write(replace(ticket, started=time.time()))
-        seconds = min(self._left(run), ticket.seconds or float("inf"))
+    def _start(self, record: RunRecord, starter: Starter) -> None:
+        run = self.home.run(record)
+        self.home.write(replace(record, started=time.time()))
+        seconds = min(self._left(run), record.seconds or float("inf"))
         try:
-            starter(run, device=ticket.device, seconds=seconds)
+            starter(run, device=record.device, seconds=seconds)
         except (RunError, OSError) as error:  # told, and the next one gets its turn
             run.write_state("failed", step=int(run.state()["step"]), error=str(error))
 
     def _left(self, run: Run) -> float:
-        """Seconds of training that a run may still have."""
+        """Return the seconds of training that a run may still have."""
         return self.home.limits.seconds - sum(line.get("seconds", 0.0) for line in run.metrics())
 
     def _check_room(self, device: str) -> None:

@@ -66,7 +66,7 @@ def test_a_job_needs_a_token_and_leaves_nothing_without(places: ComputeBackends,
     ticket = prepared(places, rendered_clip, JOBS)
     with pytest.raises(RunError, match="Sign this machine in"):
         places.start(ticket, None)
-    assert not places.tuning.home.tickets() and not list(places.tuning.home.folder.glob("*/"))
+    assert not places.tuning.home.records() and not list(places.tuning.home.folder.glob("*/"))
 
 
 def test_a_job_is_followed_and_does_not_outlive_its_run(

@@ -161,13 +161,13 @@ def test_what_cannot_be_started_is_told_and_leaves_nothing(tab: FinetuneTab, dra
         (form(tab, draft) | {tab.recipe.fields["steps"]: None}, "steps is empty"),
     ):
         assert words in told(tab, last(tab._on_start(values, visitor("a"))))
-    assert tab.tuning.home.tickets() == []
+    assert tab.tuning.home.records() == []
     tab.tuning.home.limits = dataclasses.replace(tab.tuning.home.limits, active=1)
     started(tab, draft)
     assert "1 of your runs" in told(tab, last(tab._on_start(form(tab, draft), visitor("a"))))
     tab.tuning.home.limits = dataclasses.replace(tab.tuning.home.limits, on=0)
     assert "turned off" in told(tab, last(tab._on_start(form(tab, draft), visitor("a"))))
-    assert len(tab.tuning.home.tickets()) == 1
+    assert len(tab.tuning.home.records()) == 1
 
 
 def test_a_checkpoint_becomes_a_choice_of_its_owner_and_of_nobody_else(

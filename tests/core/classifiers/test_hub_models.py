@@ -147,9 +147,9 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", transformers)
     monkeypatch.setitem(sys.modules, "timm", module("timm", create_model=create_model, data=data))
     monkeypatch.setitem(sys.modules, "timm.data", data)
-    hub_models._clip_backbone.cache_clear()
+    hub_models.clip_backbone.cache_clear()
     yield
-    hub_models._clip_backbone.cache_clear()
+    hub_models.clip_backbone.cache_clear()
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_zero_shot_knows_what_it_is_told(libraries, picture) -> None:
     classifier = load_classifier(name)
     assert classifier.labels == ("juggling", "yoga", "a dog")
     # The same as CLIP's own way from both networks to a logit.
-    model, processor = hub_models._clip_backbone("somebody/small-clip", "cpu")
+    model, processor = hub_models.clip_backbone("somebody/small-clip", "cpu")
     image = torch.rand(1, 3, 40, 56) * 2 - 1
     texts = processor.tokenizer([f"a photo of {label}" for label in classifier.labels], True, "pt")
     with torch.no_grad():

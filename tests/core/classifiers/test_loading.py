@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
-from avd_core.classifiers import loading
 from avd_core.classifiers import weights as weight_files
 from avd_core.classifiers.action_net import ActionClassifier, ActionConfig
 from avd_core.classifiers.loading import (
@@ -25,6 +24,7 @@ from avd_core.classifiers.loading import (
     ClassifierError,
     Preprocessing,
     classifier_names,
+    imagenet_weights,
     known_names,
     load_classifier,
 )
@@ -220,7 +220,7 @@ def test_a_gradient_reaches_the_image(bundled: Path) -> None:
 def test_every_name_has_imagenet_weights() -> None:
     assert {"mobilenet_v2", "squeezenet1_0", "vit_b_16", "vit_h_14", "regnet_y_128gf", "action"} <= set(known_names())
     for name in known_names()[:-1]:
-        weights = loading._weights(name)
+        weights = imagenet_weights(name)
         assert len(weights.meta["categories"]) == 1000
         assert weights.name.endswith("V1")
 

@@ -76,7 +76,7 @@ def small() -> Classifier:
 
 @pytest.fixture(autouse=True)
 def few_channels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(saliency_module, "SCORED_CHANNELS", 12)  # Score-CAM takes seconds with more
+    monkeypatch.setattr("avd_core.classifiers.cam_methods.SCORED_CHANNELS", 12)  # Score-CAM takes seconds with more
     yield
 
 
@@ -254,10 +254,10 @@ def test_a_slow_method_stops_when_told_and_holds_nobody_up(small: Classifier, me
 def test_the_private_copies_hold_the_same_weights(small: Classifier) -> None:
     for method in ("gradcam", "scorecam"):
         saliency(small, picture(), method=method)
-    explainers = saliency_module._explainers[small].values()
+    explainers = saliency_module.explainers[small].values()
     assert len(explainers) == 2
     for explainer in explainers:
-        for own, theirs in zip(explainer._copy.parameters(), small.network.parameters(), strict=True):
+        for own, theirs in zip(explainer.network.parameters(), small.network.parameters(), strict=True):
             assert own.data_ptr() == theirs.data_ptr()
 
 
@@ -268,7 +268,7 @@ def test_a_cost_is_what_the_last_run_took(small: Classifier) -> None:
     assert 0 < measured < 60
     assert estimate(small, "scorecam") == pytest.approx(measured * COSTS["scorecam"])
     saliency(small, picture(), method="scorecam")
-    assert estimate(small, "scorecam") == saliency_module._explainer(small, "scorecam").seconds["scorecam"]
+    assert estimate(small, "scorecam") == saliency_module.explainer_for(small, "scorecam").seconds["scorecam"]
 
 
 def test_four_threads_get_what_one_gets(classifier: Classifier) -> None:
@@ -307,8 +307,8 @@ def test_the_classifier_is_left_as_it_was(method: str) -> None:
 def test_a_failure_leaves_no_trace(small: Classifier, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = saliency(small, picture(), method=method)
     before = trace(small.network)
-    explainer = saliency_module._explainer(small, method)
-    network, calls = explainer._copy, []
+    explainer = saliency_module.explainer_for(small, method)
+    network, calls = explainer.network, []
     forward = network.head.forward
 
     def fail_later(features: Tensor) -> Tensor:
@@ -321,9 +321,9 @@ def test_a_failure_leaves_no_trace(small: Classifier, method: str, monkeypatch: 
     with pytest.raises(IndexError, match="out of luck"):  # the package's `with` block would swallow this one
         saliency(small, picture(), method=method)
     assert trace(small.network) == before
-    assert explainer._copy is None  # what failed half-way is not used again
+    assert explainer.network is None  # what failed half-way is not used again
     np.testing.assert_array_equal(saliency(small, picture(), method=method), expected)
-    assert all(not module._forward_hooks for module in explainer._copy.modules())
+    assert all(not module._forward_hooks for module in explainer.network.modules())
 
 
 def test_a_black_image_gives_a_finite_map_of_the_real_classifier_too(classifier: Classifier) -> None:
@@ -373,13 +373,13 @@ def test_an_unknown_method(small: Classifier) -> None:
 
 
 def test_a_classifier_that_is_dropped_takes_its_copy_along() -> None:
-    before = len(saliency_module._explainers)
+    before = len(saliency_module.explainers)
     classifier = classifier_of(InPlaceNet())
     saliency(classifier, picture())
-    assert len(saliency_module._explainers) == before + 1
+    assert len(saliency_module.explainers) == before + 1
     del classifier
     gc.collect()
-    assert len(saliency_module._explainers) <= before
+    assert len(saliency_module.explainers) <= before
 
 
 @pytest.mark.filterwarnings("error")

@@ -42,7 +42,7 @@ def clips(tmp_path, rendered_clip):
 def home(tmp_path):
     home = RunRegistry(tmp_path / "home", TuneLimits())
     yield home
-    for ticket in home.tickets():  # whatever the test did, no process of it stays
+    for ticket in home.records():  # whatever the test did, no process of it stays
         RunQueue(home).delete(ticket)
 
 
@@ -116,7 +116,7 @@ def test_a_run_is_deleted_while_it_trains(home, clips):
     queue, run = RunQueue(home), home.run(ticket)
     queue.advance()
     queue.delete(ticket)  # at once: it has not even imported its libraries
-    assert not run.folder.exists() and home.tickets() == []
+    assert not run.folder.exists() and home.records() == []
     queue.advance()
 
 

@@ -193,7 +193,7 @@ def test_old_runs_are_swept_and_those_at_work_are_not(tmp_path, clips, place):
         path = home.run(ticket).folder / "state.json"
         os.utime(path, (time.time() - 4000,) * 2)
     assert home.sweep() == [old.key]
-    assert {ticket.name for ticket in home.tickets()} == {"busy", "young"}
+    assert {ticket.name for ticket in home.records()} == {"busy", "young"}
 
 
 def test_a_damaged_ticket_holds_nobody_up(tmp_path, clips, place):

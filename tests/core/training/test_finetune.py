@@ -62,7 +62,7 @@ def test_a_corrupt_clip_among_good_ones_is_named_and_the_others_are_taken(tmp_pa
     assert np.abs(packed[0].astype(int) - original).mean() < 4
     (judged,) = ticket.about["judged"]
     assert judged["title"] == "two.mp4" and (run.folder / judged["file"]).read_bytes() == rendered_clip.read_bytes()
-    assert run.state()["status"] == "queued" and home.tickets() == [], "it is in no line before it is put there"
+    assert run.state()["status"] == "queued" and home.records() == [], "it is in no line before it is put there"
 
 
 def test_the_command_line_shown_describes_the_very_run(tmp_path, clips, home):
