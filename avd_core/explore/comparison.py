@@ -24,14 +24,13 @@ from avd_core.analysis.baselines import DISTILLERS
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import plain_json
-from avd_core.explore.models import read_for, sizes_of
+from avd_core.explore.models import distill_with, read_for, restore_with, sizes_of
 from avd_core.explore.realism import realism_percentile
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, check_size
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.video import Clip
 from avd_core.media.window import MOST_MOTION, Window
 from avd_core.networks.checkpoint import CheckpointError
-from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -274,10 +273,8 @@ def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> R
             f"Works on {model.config.frames} frames at {min(clip.frames.shape[1:3])} pixels of the same window; "
             "its restoration is measured there.",
         )
-    with loaded.lock:
-        image = distill(model, clip.frames)
-    with loaded.lock:
-        restored = restore(model, image)
+    image = distill_with(loaded, clip.frames)
+    restored = restore_with(loaded, image)
     count, height, width, _ = clip.frames.shape
     info = DistilledInfo(model.name, model.fingerprint, count, clip.fps, (height, width))
     row = Row(name, model.name, image, (), None, None, info=info, notes=notes)

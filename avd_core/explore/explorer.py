@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,16 @@ import numpy as np
 from avd_core.analysis.attribution import contributions
 from avd_core.analysis.baselines import middle_frame
 from avd_core.analysis.metrics import quality
-from avd_core.explore.models import Models, read_for
+from avd_core.explore.models import Models, distill_with, read_for, restore_with
 from avd_core.explore.realism import rate_realism
-from avd_core.explore.recognition import Progress, explain, explain_frames, measure_faithfulness, recognise
+from avd_core.explore.recognition import (
+    Progress,
+    explain,
+    explain_frames,
+    measure_faithfulness,
+    recognise,
+    saliency_seconds,
+)
 from avd_core.explore.requests import (
     DEFAULT_CHECKPOINT,
     DEFAULT_CLASSIFIER,
@@ -95,20 +103,13 @@ class Explorer:
             for module in ("avd_core.classifiers.saliency", "torchmetrics.functional.image"):  # seconds of importing
                 importlib.import_module(module)
 
-    def explore(self, request: ExploreRequest, progress: Callable[[float, str], None] | None = None) -> Exploration:
+    def explore(self, request: ExploreRequest) -> Exploration:
         """Explore a clip, to the end.
-
-        Args:
-            request: the clip, and how to look at it.
-            progress: receives, before each step, the share that is done (0 to 1) and what is being done now.
 
         Raises:
             ValueError: a subclass whose message a person can act on (`VideoError`, `CheckpointError`, ...).
         """
-        report = progress or (lambda share, doing: None)
-        report(0.0, "Reading the clip")
-        for exploration in self.explore_steps(request):
-            report(*_AFTER[exploration.stage])
+        *_, exploration = self.explore_steps(request)
         return exploration
 
     def explore_steps(self, request: ExploreRequest) -> Iterator[Exploration]:
@@ -238,12 +239,9 @@ class Explorer:
         """As `restore`, for an image (H, W, 3) that was read already, and what its file said of it."""
         picture, fitting = fit_to_model(picture, info)
         loaded, choice = self.models.decoder_for(info, checkpoint)
-        with loaded.lock:
-            frames = restore(loaded.model, picture)
-        if fps is None:
-            # Another decoder may restore more frames or fewer; the clip stays as long as it was.
-            seconds = info.frames / info.fps if info else PLAYBACK_SECONDS
-            fps = len(frames) / seconds
+        frames = restore_with(loaded, picture)
+        if fps is None:  # another decoder may restore more frames or fewer; the clip stays as long as it was
+            fps = len(frames) / (info.frames / info.fps if info else PLAYBACK_SECONDS)
         notes = (choice, *fitting) if choice else tuple(fitting)
         return Restoration(frames, fps, loaded.model.name, loaded.model.fingerprint, picture, info, notes)
 
@@ -263,8 +261,7 @@ class Explorer:
         loaded = self.models.by_fingerprint(DistilledInfo(*made, (height, width)))
         if loaded is None:
             raise RequestError(f"{restoration.checkpoint} is no longer loaded; drop the image in again.")
-        with loaded.lock:
-            return restore(loaded.model, image)
+        return restore_with(loaded, image)
 
     def recognise(
         self, image: np.ndarray, classifier: str = DEFAULT_CLASSIFIER, frame: np.ndarray | None = None
@@ -328,24 +325,14 @@ class Explorer:
 
     def saliency_seconds(self, classifier: str = DEFAULT_CLASSIFIER) -> dict[str, float]:
         """Estimate how long a map takes here by each method, from the last ones; empty before the first."""
-        from avd_core.classifiers.saliency import METHODS, estimate
-
-        model = self.models.classifier(classifier).model
-        seconds = {method: estimate(model, method) for method in METHODS}
-        return {method: value for method, value in seconds.items() if value is not None}
+        return saliency_seconds(self.models.classifier(classifier).model)
 
     def contributions(self, frames: np.ndarray, checkpoint: str = DEFAULT_CHECKPOINT) -> Iterator[np.ndarray]:
         """Yield for each of the frames (T, H, W, 3) how much it contributes to each pixel of the distilled image.
 
         See `analysis.attribution.contributions`; the model is free for others between two of them.
         """
-        loaded = self.models.checkpoint(checkpoint)
-
-        def image(frames: np.ndarray) -> np.ndarray:
-            with loaded.lock:
-                return distill(loaded.model, frames)
-
-        yield from contributions(image, frames)
+        yield from contributions(partial(distill_with, self.models.checkpoint(checkpoint)), frames)
 
 
 def refine_steps(
@@ -361,16 +348,6 @@ def refine_steps(
         if step is None:
             return
         yield step
-
-
-# The share that is done, and what comes next, after each stage.
-_AFTER = {
-    "clip": (0.2, "Making one image of it"),
-    "distilled": (0.4, "Getting the clip back from the image"),
-    "restored": (0.6, "Asking the image classifier"),
-    "recognised": (0.8, "Finding where it looks"),
-    "complete": (1.0, "Done"),
-}
 
 
 class _StepClock:

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from avd_core.config import SIZES
 from avd_core.devices import default_device
 from avd_core.explore.model_cache import LoadedModel, ModelCache
@@ -16,6 +18,7 @@ from avd_core.explore.requests import DEFAULT_CHECKPOINT
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.video import Clip, read_clip
 from avd_core.media.window import MOST_MOTION, Window
+from avd_core.networks.inference import distill, restore
 from avd_core.runs.registry import head_folder
 
 if TYPE_CHECKING:
@@ -138,6 +141,18 @@ def read_for(model: AVD, clip: str | Path, window: Window = MOST_MOTION, size: i
     Without a `size` the short side is the largest of `sizes_of` that is not above the file's own, or the smallest.
     """
     return read_clip(clip, frames=model.config.frames, size=size or sizes_of(model), **asdict(window))
+
+
+def distill_with(loaded: LoadedModel[AVD], frames: np.ndarray) -> np.ndarray:
+    """Distil frames, uint8 (T, H, W, 3), holding the model's lock meanwhile."""
+    with loaded.lock:
+        return distill(loaded.model, frames)
+
+
+def restore_with(loaded: LoadedModel[AVD], image: np.ndarray) -> np.ndarray:
+    """Restore the frames of an image, uint8 (H, W, 3), holding the model's lock meanwhile."""
+    with loaded.lock:
+        return restore(loaded.model, image)
 
 
 def _written_at(name: str) -> int | None:

@@ -79,3 +79,11 @@ def measure_faithfulness(
 
     target = classifier.index(saliency.label)
     return road(classifier, image_to_tensor(image), saliency.map, target, seed=seed, progress=progress)
+
+
+def saliency_seconds(classifier: Classifier) -> dict[str, float]:
+    """Estimate how long a map takes here by each method, from the last ones; empty before the first."""
+    from avd_core.classifiers.saliency import METHODS, estimate
+
+    seconds = {method: estimate(classifier, method) for method in METHODS}
+    return {method: value for method, value in seconds.items() if value is not None}

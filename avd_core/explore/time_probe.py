@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,12 @@ from avd_core.analysis.baselines import mean_frame
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import staged_folder, write_json
+from avd_core.explore.models import distill_with, restore_with
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, RequestError
 from avd_core.explore.results import Recognition
 from avd_core.media.distilled_png import DistilledInfo, save_distilled
 from avd_core.media.video import Clip
 from avd_core.media.writer import write_mp4
-from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer
@@ -285,19 +286,9 @@ def probe_time(
     if len(clip.frames) != model.config.frames:
         raise RequestError(f"{model.name} takes {model.config.frames} frames; these are {len(clip.frames)}.")
 
-    def distilled(frames: np.ndarray) -> np.ndarray:
-        with loaded.lock:
-            return distill(model, frames)
-
-    def restored(image: np.ndarray) -> np.ndarray:
-        with loaded.lock:
-            return restore(model, image)
-
-    def recognised(image: np.ndarray) -> Recognition:
-        return explorer.recognise(image, classifier)
-
     plays: tuple[Play, ...] = ()
-    for play in time_plays(clip.frames, distilled, restored, recognised, seed):
+    ways = partial(distill_with, loaded), partial(restore_with, loaded)
+    for play in time_plays(clip.frames, *ways, partial(explorer.recognise, classifier=classifier), seed):
         plays = (*plays, play)
         yield TimeProbe(clip, model.name, model.fingerprint, seed, plays)
 

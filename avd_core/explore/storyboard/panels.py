@@ -14,11 +14,10 @@ import numpy as np
 
 from avd_core.analysis.baselines import mean_frame
 from avd_core.analysis.metrics import psnr
-from avd_core.explore.models import sizes_of
+from avd_core.explore.models import distill_with, restore_with, sizes_of
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, check_size
 from avd_core.explore.storyboard.windows import SourceVideo, StoryboardError, Windows
 from avd_core.media.distilled_png import DistilledInfo
-from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer
@@ -137,10 +136,8 @@ class StoryboardMaker:
     def __iter__(self) -> Iterator[Panel]:
         for number, window in enumerate(self._windows, 1):
             frames = window.frames
-            with self._loaded.lock:
-                image = distill(self._loaded.model, frames)
-            with self._loaded.lock:
-                restored = restore(self._loaded.model, image)
+            image = distill_with(self._loaded, frames)
+            restored = restore_with(self._loaded, image)
             count, height, width, _ = frames.shape
             yield Panel(
                 number=number,

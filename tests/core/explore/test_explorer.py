@@ -91,14 +91,6 @@ def test_steps_come_in_order_and_hold_no_lock(explorer, rendered_clip, tiny_chec
     assert stages == ["clip", "distilled", "restored", "recognised", "complete"]
 
 
-def test_progress_is_told_before_each_step(explorer, rendered_clip, tiny_checkpoint):
-    told = []
-    explorer.explore(request_for(rendered_clip, tiny_checkpoint), lambda share, doing: told.append((share, doing)))
-    shares = [share for share, _ in told]
-    assert shares == sorted(shares) and (shares[0], shares[-1]) == (0.0, 1.0) and len(told) == 6
-    assert all(doing for _, doing in told)
-
-
 def test_realism_is_a_percentile_where_there_are_reference_scores(explorer, rendered_clip, calibrated, exploration):
     realism = explorer.explore(request_for(rendered_clip, calibrated)).realism
     model = AVD.from_pretrained(calibrated)
