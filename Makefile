@@ -1,6 +1,6 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test test-first test-second test-browser test-rest style format bench screenshot
+.PHONY: help app test test-first test-second test-browser test-rest style format bench screenshot space
 .PHONY: checkpoints ablations labelled evidence
 .DELETE_ON_ERROR:
 
@@ -66,6 +66,9 @@ bench: $(DEV)  ## time AVD against torchvision's networks and PyAV, and what peo
 
 screenshot: $(DEV)  ## take the README's picture of the page
 	$(BIN)/python -m scripts.screenshot
+
+space: $(DEV)  ## put what a Hugging Face Space gets into build/space, and say how large it is
+	@$(BIN)/python -m scripts.space
 
 $(PACKS)/train.pack: | $(APP)
 	$(needs_data)

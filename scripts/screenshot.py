@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,20 +37,27 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(environment: Mapping[str, str], log: Path) -> Iterator[str]:
+def served(
+    environment: Mapping[str, str],
+    log: Path,
+    command: Sequence[str] = (sys.executable, "app.py"),
+    folder: Path = ROOT,
+) -> Iterator[str]:
     """Runs `python app.py` in a process group of its own, which is ended whole; yields the page's address.
 
     Args:
         environment: of the process; `GRADIO_SERVER_PORT` in it says where.
         log: gets what the process prints.
+        command: another one that serves the page.
+        folder: where it is run.
     """
     url = f"http://127.0.0.1:{environment['GRADIO_SERVER_PORT']}/"
     # Not through a proxy that the environment may name.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
+            command,
+            cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,

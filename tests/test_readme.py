@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub import SpaceHardware
 
 from tests.repository import ROOT, files
 
@@ -23,6 +24,7 @@ MAP = [
 ]
 PAGES = [
     "docs/architecture.md",
+    "docs/spaces.md",
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -78,6 +80,10 @@ def test_the_space_header_launches_this_page():
     assert len(header["short_description"]) <= LONGEST_DESCRIPTION
     # Visitors sign in to push a checkpoint and to start a job, and give the page no right beyond these two.
     assert header["hf_oauth"] is True and set(header["hf_oauth_scopes"]) == {"contribute-repos", "jobs"}
+    # What whoever duplicates it is offered first. Nothing is to be fetched from the Hub beforehand: the checkpoints
+    # are in the repository, and the ImageNet weights lie elsewhere.
+    assert header["suggested_hardware"] in [hardware.value for hardware in SpaceHardware]
+    assert not {"models", "preload_from_hub"} & set(header)
 
 
 def commands() -> list[list[str]]:

@@ -1,15 +1,25 @@
 """Training on ZeroGPU, where a process has a GPU for a minute at most and only while somebody's request is open.
 
-So a run is trained in chunks, each in a forked process of its own, over the run directory: it resumes, trains, saves,
-and leaves the run `paused`. Whoever wants it to go on asks for the next chunk; when the page goes away nobody does, and
-nothing has to be put right. Where there is no ZeroGPU a chunk is a plain function call.
+So a run is trained in chunks over the run directory: each resumes, trains, saves, and leaves the run `paused`. Whoever
+wants it to go on asks for the next chunk; when the page goes away nobody does, and nothing has to be put right. Where
+there is no ZeroGPU a chunk is a plain function call.
+
+`spaces` forks the process that asks for a GPU, and the page's own must not be forked once it has computed anything:
+OpenMP hangs in a fork after it has used its threads, and the first backward pass on a CPU makes PyTorch count the GPUs,
+none, which a fork then believes. Hence each chunk is asked for by a fresh process, `python -m app.services.zerogpu`,
+which imports everything, computes nothing and then asks: the seconds of importing are not charged.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from avd_core.devices import default_device, on_zerogpu
@@ -19,6 +29,8 @@ DURATION = 60
 """Seconds of a GPU that a chunk asks for: what a visitor's quota is charged at most."""
 TRAINING = 40.0
 """Seconds of these that are for reading what was saved and for training; the others are for saving it again."""
+HEADERS = ("x-ip-token", "x-gradio-user")
+"""Of a visitor's request: whose quota is charged (Spaces adds that), and whether a page or a program asks."""
 
 
 def with_gpu(function: Callable[..., None]) -> Callable[..., None]:
@@ -30,7 +42,7 @@ def with_gpu(function: Callable[..., None]) -> Callable[..., None]:
     return spaces.GPU(duration=DURATION)(function)
 
 
-@with_gpu  # when the page starts: ZeroGPU looks for such functions then
+@with_gpu  # in the page's process too, which never calls it: a Space without such a function is refused at its start
 def chunk(folder: str, seconds: float) -> None:
     """Trains the run in `folder` for so many seconds, and saves it."""
     from avd_core.training.run_trainer import train_chunk
@@ -55,7 +67,7 @@ def chunks(folder: str | Path, *, seconds: float = TRAINING) -> Iterator[dict[st
         pass  # and not by another process
     while True:
         try:
-            chunk(str(run.folder), seconds)
+            (_call if on_zerogpu() else chunk)(str(run.folder), seconds)
             lost = None
         except Exception as error:  # of the training, whose state says so already, or of ZeroGPU
             lost = _sentence(error)
@@ -66,6 +78,29 @@ def chunks(folder: str | Path, *, seconds: float = TRAINING) -> Iterator[dict[st
         yield state
         if state["status"] != "paused":
             return
+
+
+def _call(folder: str, seconds: float) -> None:
+    """A chunk, asked for by a process of its own on behalf of the visitor whose request this thread serves.
+
+    Raises:
+        RunError: ZeroGPU gave no GPU or took it away, or the training failed, with its sentence.
+    """
+    asked = {"folder": folder, "seconds": seconds, "headers": _headers()}
+    done = subprocess.run(
+        [sys.executable, "-m", "app.services.zerogpu"], input=json.dumps(asked), stdout=subprocess.PIPE, text=True,
+        cwd=Path(__file__).resolve().parents[2], check=False,
+    )  # fmt: skip
+    why = json.loads(done.stdout)["error"] if done.returncode == 0 else "The process that asks for a GPU was ended."
+    if why:
+        raise RunError(why)
+
+
+def _headers() -> dict[str, str]:
+    from gradio.context import LocalContext
+
+    headers: Mapping[str, str] = getattr(LocalContext.request.get(None), "headers", None) or {}
+    return {name: headers[name] for name in HEADERS if name in headers}
 
 
 def _paused(run: Run, why: str) -> dict[str, Any]:
@@ -80,6 +115,31 @@ def _paused(run: Run, why: str) -> dict[str, Any]:
 
 
 def _sentence(error: Exception) -> str:
-    """What gradio's errors say, who quote themselves and write HTML."""
-    text = re.sub(r"<[^>]*>", "", str(getattr(error, "message", "") or error))
-    return " ".join(text.split()) or type(error).__name__
+    """What an error says; those of gradio, which `spaces` raises, have a title, quote themselves and hold HTML."""
+    title, text = getattr(error, "title", ""), str(getattr(error, "message", "") or error)
+    words = f"{title}: {text}" if title else text
+    return " ".join(re.sub(r"<[^>]*>", "", words).split()) or type(error).__name__
+
+
+class _Headers(dict):
+    """Headers as `spaces` takes them: a dict with attributes, which a plain one has not."""
+
+
+def main() -> None:
+    """Asks for a GPU for one chunk: JSON from standard input, the outcome as JSON to standard output."""
+    from gradio.context import LocalContext
+
+    asked, outcome = json.load(sys.stdin), None
+    with redirect_stdout(sys.stderr):  # where `spaces` prints
+        import avd_core.training.run_trainer  # noqa: F401 - before the GPU is there, while it costs nothing
+
+        LocalContext.request.set(SimpleNamespace(headers=_Headers(asked["headers"])))
+        try:
+            chunk(asked["folder"], asked["seconds"])
+        except Exception as error:
+            outcome = _sentence(error)
+    print(json.dumps({"error": outcome}))
+
+
+if __name__ == "__main__":
+    main()

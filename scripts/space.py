@@ -1,0 +1,72 @@
+"""What a Hugging Face Space gets, in a folder: `python -m scripts.space` (or `make space`).
+
+The code, the checkpoints, the README with the Space's header and what it shows; no tests, no benchmarks, nothing that
+git ignores. `docs/spaces.md` tells how to push it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from tests.repository import ROOT, files
+
+PUSHED = ("app.py", "app", "avd_core", "checkpoints", "docs", "requirements.txt", "README.md", "LICENSE")
+MAX_FILE = 10 * 2**20  # beyond it the Hub wants a file in its large-file storage
+
+
+class SpaceError(ValueError):
+    """A folder that cannot become a Space, with a sentence saying why."""
+
+
+def assemble(folder: Path) -> list[Path]:
+    """Fill `folder` with what is pushed; what this program put there before goes first, by the list beside the folder.
+
+    Returns:
+        The files, relative to it.
+
+    Raises:
+        SpaceError: it holds something that this program did not put there, or a file is too large for a Space.
+    """
+    listed = folder.with_name(f"{folder.name}.json")
+    if listed.is_file():
+        for name in json.loads(listed.read_text()):
+            (folder / name).unlink(missing_ok=True)
+    left = next((path for path in folder.rglob("*") if not path.is_dir()), None)
+    if left is not None:
+        raise SpaceError(f"{left} was not put there by this program: name a new or an empty folder.")
+    pushed = [path for path in files() if path.parts[0] in PUSHED]
+    for path in pushed:
+        if (ROOT / path).stat().st_size > MAX_FILE:
+            raise SpaceError(f"{path} is larger than {MAX_FILE / 2**20:.0f} MiB.")
+    folder.mkdir(parents=True, exist_ok=True)
+    listed.write_text(json.dumps([path.as_posix() for path in pushed], indent=1))
+    for path in pushed:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, folder / path)
+    return pushed
+
+
+def main() -> None:
+    """Assemble the folder and say how large it is."""
+    parser = argparse.ArgumentParser(description="Assemble what a Hugging Face Space gets.")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "space", help="default: %(default)s")
+    folder = parser.parse_args().out
+    try:
+        pushed = assemble(folder)
+    except SpaceError as error:
+        sys.exit(str(error))
+    sizes = {path: (folder / path).stat().st_size for path in pushed}
+    largest = max(sizes, key=lambda path: sizes[path])
+    print(
+        f"{folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB; "
+        f"the largest is {largest}, {sizes[largest] / 1e6:.1f} MB"
+    )
+    print(f"hf upload OWNER/NAME {folder} . --repo-type space")
+
+
+if __name__ == "__main__":
+    main()
