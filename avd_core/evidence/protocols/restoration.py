@@ -122,7 +122,7 @@ def _worst(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
-    """The table: for each checkpoint and file its means, its paired differences to what it is compared with, its groups.
+    """The table: for each checkpoint and file its means, its paired differences to what it stands beside, its groups.
 
     Returns:
         Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
