@@ -31,8 +31,9 @@ from avd_core.evidence import runner
 from avd_core.evidence.array_store import Disk
 from avd_core.evidence.clip_reader import Skipped, default_workers, entries_of
 from avd_core.evidence.feature_cache import Gallery
-from avd_core.evidence.representations import CODEC, codec_representation
+from avd_core.evidence.representations import codec_representation
 from avd_core.examples import scenes
+from avd_core.media.codec_image import CODEC
 from benchmarks.report_figures import NEAR, STILL, measure, wants
 
 if TYPE_CHECKING:

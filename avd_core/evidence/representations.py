@@ -18,14 +18,13 @@ import numpy as np
 from avd_core.analysis.baselines import DISTILLERS, Distiller
 from avd_core.data.clip_sets import EvidenceError
 from avd_core.evidence.clip_reader import Sampling
-from avd_core.media.codec_image import codec_frames, codec_image
+from avd_core.media.codec_image import CODEC, codec_frames, codec_image
 from avd_core.networks.inference import distiller, restore
 
 if TYPE_CHECKING:
     from avd_core.networks.avd import AVD
 
 ORDERED_FRAMES = 8  # pictures that the ceiling sees, in order
-CODEC = "codec"
 BASELINES: dict[str, Distiller] = {**DISTILLERS, CODEC: codec_image}
 
 

@@ -31,7 +31,7 @@ from avd_core.analysis.intervals import group_means, group_table, scoreboard, sc
 from avd_core.evidence.feature_cache import Picture
 from avd_core.evidence.protocols.linear_probe import group_folds
 from avd_core.evidence.report import NotMeasurable, Report, account
-from avd_core.evidence.representations import CODEC
+from avd_core.media.codec_image import CODEC
 from avd_core.networks.avd import to_tensor
 
 if TYPE_CHECKING:

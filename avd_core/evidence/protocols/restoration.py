@@ -16,7 +16,7 @@ from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
 from avd_core.analysis.metrics import quality
 from avd_core.evidence.report import MOST_FAILURES, Report, account
-from avd_core.evidence.representations import CODEC
+from avd_core.media.codec_image import CODEC
 
 if TYPE_CHECKING:
     from avd_core.evidence.feature_cache import Gallery
