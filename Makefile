@@ -1,7 +1,7 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
 .PHONY: help app test test-first test-second test-browser test-rest style format bench screenshot space
-.PHONY: checkpoints ablations labelled evidence
+.PHONY: checkpoints ablations labelled evidence report
 .DELETE_ON_ERROR:
 
 # The first of these that really runs is used (a version manager's shim may exist and still fail).
@@ -125,6 +125,10 @@ evidence: $(APP)  ## measure the bundled checkpoints (and trained ablations) on 
 	@test ! -d runs/ablations || $(BIN)/python -m avd_core evidence $(POOLED) \
 	  --checkpoints $$(ls -d runs/ablations/*/checkpoint) --representations mean dynamic --limit 6 \
 	  --protocols restoration realism --through --out runs/evidence/ablations
+
+report: $(APP)  ## what decides whether base ships: one table over all sets that report, beside the codec (hours)
+	$(needs_data)
+	@$(BIN)/python -m benchmarks.report --checkpoints base $(TODAY:%=--today %)
 
 POOLED = $(REPORTED_ON:%="$$AVD_DATA/%") --split $(REPORTED_ON:%=benchmarks/splits/%.json)
 

@@ -23,6 +23,7 @@ ABOUT = {
     "super": "all frames, tiled and scaled down",
     "chronophotograph": "each pixel from the frame that stands out there",
     "random": "noise: the floor under every figure",
+    "codec": "H.264 of the frames in the middle frame’s lowest bits",
 }
 CHECKPOINT = "distilled: a decoder plays the clip from it"
 ORDERS = [("As listed", None), ("Restoration", "restoration"), ("Realism", "realism"), ("Agreement", "agreement"),
@@ -62,6 +63,8 @@ def cancelled(comparison: Comparison, title: str) -> str:
 def notes(comparison: Comparison) -> str:
     """What a person should know about this very comparison."""
     told = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
+    if comparison.complete:
+        told += filter(None, [comparison.rival()])
     if comparison.classes < 100:
         told.append(f"{comparison.classifier} knows only {comparison.classes} classes: agreement comes by chance too.")
     return fragments.notes(told)
@@ -77,7 +80,7 @@ def grid(comparison: Comparison | None, addresses: Mapping[str, str], by: str | 
         waiting: whether what is missing is on its way.
     """
     if comparison is None:
-        return f'<div class="reps" style="--w:152;--h:112">{_place("", "") * 9}</div>'
+        return f'<div class="reps" style="--w:152;--h:112">{_place("", "") * 10}</div>'
     rows = comparison.ordered(by if comparison.complete or not waiting else None)
     ready = {row.name for row in rows}
     count, height, width, _ = comparison.clip.frames.shape

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"{args.clip.name} -> {args.out}",
         comparison.table(),
+        *filter(None, [comparison.rival()]),
         *(f"  note      {note}" for note in notes),
         sep="\n",
     )

@@ -7,7 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from avd_core.analysis.baselines import DISTILLERS
 from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.atomic_io import check_folder
 from avd_core.data.clip_sets import DATASETS, PARTS, Clips, select_official, select_sets
@@ -15,6 +14,7 @@ from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Skipped
 from avd_core.evidence.protocols.ablation import ablation_table
 from avd_core.evidence.report import NotMeasurable, Report
+from avd_core.evidence.representations import BASELINES
 from avd_core.evidence.runner import FITTING, PROTOCOLS, SCORERS, SCORING, EvidenceError, Plan, Request
 
 WORK = "work"  # in the output folder: what was made of the clips, so that a stopped run goes on
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoints", nargs="+", default=["base"], metavar="NAME", help="default: base")
     parser.add_argument("--size", type=int, metavar="PX", help="short side to measure at (default: 112, or less)")
     parser.add_argument(
-        "--representations", nargs="+", choices=DISTILLERS, default=list(DISTILLERS), metavar="NAME",
-        help=f"what checkpoints are compared with, of {', '.join(DISTILLERS)} (default: all)",
+        "--representations", nargs="+", choices=BASELINES, default=list(BASELINES), metavar="NAME",
+        help=f"what checkpoints are compared with, of {', '.join(BASELINES)} (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--protocols", nargs="+", choices=[*PROTOCOLS, "all"], default=["restoration"], metavar="NAME",

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from avd_core.analysis.baselines import DISTILLERS
 from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.evidence.array_store import Memory, Store
 from avd_core.evidence.clip_reader import Entry, Sampling, Skipped, read_entries
-from avd_core.evidence.representations import representations, samplings
+from avd_core.evidence.representations import BASELINES, representations, samplings
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
@@ -110,7 +109,7 @@ class Gallery:
         models: Mapping[str, AVD],
         reported: str,
         *,
-        baselines: Sequence[str] = tuple(DISTILLERS),
+        baselines: Sequence[str] = tuple(BASELINES),
         windows: int = 1,
         store: Store | None = None,
     ) -> None:

@@ -13,7 +13,7 @@ from avd_core.explore.batch import gather
 from avd_core.media.archives import ArchiveLimits
 
 PROTOCOLS = ("restoration", "agreement", "recognition")
-REPRESENTATIONS = ("middle", "mean", "dynamic", "motion-history", "random")
+REPRESENTATIONS = ("middle", "mean", "dynamic", "motion-history", "codec", "random")
 LIMITS = ArchiveLimits(max_files=120)
 CLIPS_FOLDER, WORK_FOLDER = "clips", "work"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +18,14 @@ import numpy as np
 from avd_core.analysis.baselines import DISTILLERS, Distiller
 from avd_core.data.clip_sets import EvidenceError
 from avd_core.evidence.clip_reader import Sampling
-from avd_core.networks.inference import distiller
+from avd_core.media.codec_image import CODEC, codec_frames, codec_image
+from avd_core.networks.inference import distiller, restore
 
 if TYPE_CHECKING:
     from avd_core.networks.avd import AVD
 
 ORDERED_FRAMES = 8  # pictures that the ceiling sees, in order
+BASELINES: dict[str, Distiller] = {**DISTILLERS, CODEC: codec_image}
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Representation:
         pictures: uint8 (T, H, W, 3) -> (K, H, W, 3), K mostly 1.
         directed: whether it may look at the direction of time at all. The middle frame may not: with an even number
             of frames, which frame is the middle one would give the direction away.
+        restore: uint8 (H, W, 3) -> (T, H, W, 3), for an image that plays.
         made_by: the fingerprint of the weights that make it, where there are any.
     """
 
@@ -41,6 +45,7 @@ class Representation:
     pictures: Callable[[np.ndarray], np.ndarray]
     directed: bool = True
     made_by: str = ""
+    restore: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def representations(models: Mapping[str, AVD]) -> dict[str, Representation]:
@@ -50,16 +55,20 @@ def representations(models: Mapping[str, AVD]) -> dict[str, Representation]:
         EvidenceError: a checkpoint is called like something else.
     """
     sampling = samplings(models)[0]
-    if set(models) & {*DISTILLERS, "adjacent", "ordered frames", "other real"}:
-        raise EvidenceError(f"A checkpoint may not be called like one of {', '.join(DISTILLERS)}.")
+    if set(models) & {*BASELINES, "adjacent", "ordered frames", "other real"}:
+        raise EvidenceError(f"A checkpoint may not be called like one of {', '.join(BASELINES)}.")
     return {
         **{
             name: Representation(
-                (m.config.frames, m.config.size), _one(distiller(m)), made_by=f"{m.fingerprint}:{m.config.size}"
+                (m.config.frames, m.config.size),
+                _one(distiller(m)),
+                made_by=f"{m.fingerprint}:{m.config.size}",
+                restore=partial(restore, m),
             )
             for name, m in models.items()
         },
         **{name: Representation(sampling, _one(make), directed=name != "middle") for name, make in DISTILLERS.items()},
+        CODEC: codec_representation(sampling),
         "adjacent": Representation(sampling, _one(adjacent_frame)),
         "ordered frames": Representation(sampling, ordered_frames),
         **{
@@ -68,6 +77,16 @@ def representations(models: Mapping[str, AVD]) -> dict[str, Representation]:
         },
         "other real": Representation(sampling, lambda frames: real_frames(frames)[1:]),
     }
+
+
+def codec_representation(sampling: Sampling, bits: int | None = None) -> Representation:
+    """The codec with so many lowest bits, or as many as its own rule takes. It looks like the middle frame."""
+    return Representation(
+        sampling,
+        _one(partial(codec_image, bits=bits)),
+        directed=False,
+        restore=lambda image: codec_frames(image, sampling[0]),
+    )
 
 
 def ordered_frames(frames: np.ndarray) -> np.ndarray:

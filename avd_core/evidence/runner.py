@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from avd_core import __version__
-from avd_core.analysis.baselines import DISTILLERS
 from avd_core.config import SIZES, ConfigError
 from avd_core.data.clip_sets import DATASETS, Clips, EvidenceError
 from avd_core.devices import default_device
@@ -24,6 +23,7 @@ from avd_core.evidence.clip_reader import Skipped, default_workers, entries_of
 from avd_core.evidence.feature_cache import Gallery
 from avd_core.evidence.protocols.ablation import ablation
 from avd_core.evidence.report import NotMeasurable, Report
+from avd_core.evidence.representations import BASELINES
 from avd_core.runs.registry import head_folder
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Plan:
         request: what all protocols are told.
         protocols: keys of `PROTOCOLS`.
         part: the one that is reported; "all" without a split.
-        representations: the baselines, keys of `DISTILLERS`.
+        representations: the baselines, keys of `BASELINES`.
         windows: of a clip, where a protocol averages over them.
         dataset: a key of `DATASETS`.
         split: its number or its files' names.
@@ -122,7 +122,7 @@ class Plan:
     request: Request
     protocols: Sequence[str]
     part: str
-    representations: Sequence[str] = tuple(DISTILLERS)
+    representations: Sequence[str] = tuple(BASELINES)
     windows: int = 1
     dataset: str = "folder"
     split: Sequence[str] | None = None

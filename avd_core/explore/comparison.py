@@ -5,6 +5,9 @@ noise, the floor. Every representation is looked at by the same judges: one imag
 checkpoint, whose percentile of real frames tells how much like a real frame an image looks *to it*. It was trained
 beside that checkpoint, so it describes and proves nothing.
 
+The codec is the honest rival of checkpoints: it too hides the clip in a picture, without any training. What comes back
+is therefore measured twice, from the image as it is and from a JPEG of it.
+
 Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
 
@@ -21,12 +24,14 @@ import numpy as np
 from avd_core import __version__
 from avd_core.analysis.agreement import TOP, hit
 from avd_core.analysis.baselines import DISTILLERS
+from avd_core.analysis.degradations import through_jpeg
 from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import plain_json
 from avd_core.explore.models import distill_with, read_for, restore_with, sizes_of
 from avd_core.explore.realism import realism_percentile
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, check_size
+from avd_core.media.codec_image import CODEC, codec_frames, codec_image
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.video import Clip
 from avd_core.media.window import MOST_MOTION, Window
@@ -47,9 +52,11 @@ TITLES = {
     "super": "Super image",
     "chronophotograph": "Chronophotograph",
     "random": "Random image",
+    CODEC: "Codec",
 }
 # Still pictures of the scene itself: shown T times over they are a restoration, and on a calm clip a good one.
 COPIED = ("first", "middle", "mean")
+JPEG = 90  # quality of the file that checkpoints' and the codec's images are restored from the second time
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Row:
     """One representation and what is known of it.
 
     Attributes:
-        name: a key of `distillers.DISTILLERS`, or the checkpoint as it was asked for.
+        name: a key of `TITLES`, or the checkpoint as it was asked for.
         title: what people call it.
         image: (H, W, 3).
         topk: what the classifier sees in it, likeliest first, five at most.
@@ -94,6 +101,7 @@ class Row:
         restored: (T, H, W, 3), decoded from `image`, or for `COPIED` the image T times; None for what does not restore.
         psnr: of `restored` against the frames, in dB over all frames.
         per_frame: of each frame; None where the two are identical.
+        psnr_jpeg: of what comes back once the image was a JPEG of quality `JPEG`; None for what is not decoded.
         info: what a PNG of a checkpoint's image must say; None for the others.
         notes: sentences for the person.
         seconds: what making, judging and restoring it took.
@@ -108,6 +116,7 @@ class Row:
     restored: np.ndarray | None = None
     psnr: float | None = None
     per_frame: tuple[float | None, ...] = ()
+    psnr_jpeg: float | None = None
     info: DistilledInfo | None = None
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -115,7 +124,7 @@ class Row:
     @property
     def copied(self) -> bool:
         """Whether `restored` is but the image, T times."""
-        return self.info is None and self.restored is not None
+        return self.info is None and self.name in COPIED
 
 
 # By what rows are sorted, the best first; what has no such figure comes last.
@@ -163,6 +172,18 @@ class Comparison:
         figure = ORDERS[by]
         return tuple(sorted(self.rows, key=lambda row: -np.inf if figure(row) is None else figure(row), reverse=True))
 
+    def rival(self) -> str | None:
+        """What the codec does better than the best checkpoint and what it does not, in two sentences; None without."""
+        codec = next((row for row in self.rows if row.info is None and row.name == CODEC), None)
+        best = max((row for row in self.rows if row.info), key=lambda row: row.psnr, default=None)
+        if codec is None or best is None:
+            return None
+        return (
+            f"A codec without any training, H.264 in the lowest bits of the middle frame, brings this clip back at "
+            f"{codec.psnr:.1f} dB, {best.title} at {best.psnr:.1f} dB. Once the image was a JPEG of quality {JPEG}, "
+            f"the codec leaves its middle frame, {codec.psnr_jpeg:.1f} dB, and {best.title} {best.psnr_jpeg:.1f} dB."
+        )
+
     def report(self) -> dict[str, Any]:
         """All figures, as plain JSON values."""
         clip, (count, height, width, _) = self.clip, self.clip.frames.shape
@@ -186,6 +207,7 @@ class Comparison:
                         "fingerprint": row.info and row.info.fingerprint,
                         "psnr": row.psnr,
                         "copied": row.copied,
+                        "psnr_jpeg": row.psnr_jpeg,
                         "per_frame": row.per_frame,
                         "realism": row.realism,
                         "agreeing": row.agreeing,
@@ -197,6 +219,7 @@ class Comparison:
                     for row in self.rows
                 ],
                 "notes": (*self.notes, *((self.notice,) if self.notice else ())),
+                "rival": self.rival(),
             }
         )
 
@@ -230,7 +253,7 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
     """
     judge, looker = explorer.models.checkpoint(request.judge), explorer.models.classifier(request.classifier)
     clip = read_for(judge.model, request.clip, request.window, request.size)
-    names = [(name, Path(name).name) for name in request.checkpoints] + [(name, TITLES[name]) for name in DISTILLERS]
+    names = [*((name, Path(name).name) for name in request.checkpoints), *TITLES.items()]
     comparison = Comparison(
         request, clip, tuple(names), looker.model.name, len(looker.model.labels), looker.model.notice, notes=clip.notes
     )
@@ -259,9 +282,15 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
 
 
 def _still(name: str, clip: Clip) -> Row:
-    image = np.array(DISTILLERS[name](clip.frames))  # a writable copy: torch warns of views
+    frames = clip.frames
+    if name == CODEC:
+        image = codec_image(frames)
+        worn = psnr(frames, codec_frames(through_jpeg(image, JPEG), len(frames)))
+        row = Row(name, TITLES[name], image, (), None, None, psnr_jpeg=worn)
+        return _with_restoration(row, frames, codec_frames(image, len(frames)))
+    image = np.array(DISTILLERS[name](frames))  # a writable copy: torch warns of views
     row = Row(name, TITLES[name], image, (), None, None)
-    return _with_restoration(row, clip.frames, np.broadcast_to(image, clip.frames.shape)) if name in COPIED else row
+    return _with_restoration(row, frames, np.broadcast_to(image, frames.shape)) if name in COPIED else row
 
 
 def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> Row:
@@ -275,9 +304,10 @@ def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> R
         )
     image = distill_with(loaded, clip.frames)
     restored = restore_with(loaded, image)
+    worn = psnr(clip.frames, restore_with(loaded, through_jpeg(image, JPEG)))
     count, height, width, _ = clip.frames.shape
     info = DistilledInfo(model.name, model.fingerprint, count, clip.fps, (height, width))
-    row = Row(name, model.name, image, (), None, None, info=info, notes=notes)
+    row = Row(name, model.name, image, (), None, None, psnr_jpeg=worn, info=info, notes=notes)
     return _with_restoration(row, clip.frames, restored)
 
 

@@ -17,7 +17,7 @@ PAPER, INK, SOFT, COPPER = "#faf8f5", "#1c1917", "#5c554d", "#b4531f"
 
 
 def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
-    """Write `sheet.png`, `comparison.json`, the images to `images/`, what checkpoints restored to `restored/`.
+    """Write `sheet.png`, `comparison.json`, the images to `images/`, what was decoded from them to `restored/`.
 
     Raises:
         OutputError: the folder cannot be written; it is left as it was.
@@ -29,8 +29,9 @@ def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
         for number, row in enumerate(comparison.rows, 1):
             stem = f"{number:02d}-{Path(row.name).name}"
             save_row(row, staging / "images" / f"{stem}.png")
-            if row.info:
-                write_mp4(staging / "restored" / f"{stem}.mp4", row.restored, row.info.fps)
+            if row.restored is not None and not row.copied:
+                fps = row.info.fps if row.info else comparison.clip.fps
+                write_mp4(staging / "restored" / f"{stem}.mp4", row.restored, fps)
         save_image(staging / "sheet.png", contact_sheet(comparison))
         write_json(staging / "comparison.json", comparison.report())
     return folder

@@ -23,6 +23,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
+CODEC = "codec"  # what it is called among the representations
 MOST_BITS = 3
 COARSEST = 51.0  # x264's constant rate factor, where it gives up all detail
 FIRST_GUESS, HALVES, CLOSE = 26.0, 6.0, 0.2  # rate factors: where the search begins, halve a stream, are near enough

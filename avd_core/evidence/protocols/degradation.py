@@ -80,7 +80,7 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -
                 accuracy.setdefault(name, {})[damage] = asdict(bootstrap(right, its_groups, seed=seed))
                 rows += _rows(gallery, reported, "accuracy, %", name, damage, right)
     curves["PSNR, dB"] = psnr = {}
-    for name in gallery.contenders:
+    for name in (*gallery.contenders, *restoration.rivals(gallery)):
         for damage in DAMAGED:
             found = [gallery.kept(Restored(name, damage), i)[0][2 + FIGURES.index("psnr")] for i in members]
             psnr.setdefault(name, {})[damage] = asdict(bootstrap(np.array(found), groups, seed=seed))

@@ -31,6 +31,7 @@ from avd_core.analysis.intervals import group_means, group_table, scoreboard, sc
 from avd_core.evidence.feature_cache import Picture
 from avd_core.evidence.protocols.linear_probe import group_folds
 from avd_core.evidence.report import NotMeasurable, Report, account
+from avd_core.media.codec_image import CODEC
 from avd_core.networks.avd import to_tensor
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Critic(nn.Module):
 
 def wants(gallery: Gallery) -> list[Picture]:
     """The pictures that are told apart."""
-    names = [*gallery.contenders, NOTHING, *FOUND[:2]]
+    names = [*gallery.contenders, *_rival(gallery), NOTHING, *FOUND[:2]]
     return [Picture(name) for name in dict.fromkeys([*names, *map(gallery.real_beside, names)])]
 
 
@@ -93,7 +94,7 @@ def measure(gallery: Gallery, *, steps: int = STEPS, seed: int = 0) -> Report:
     if len(set(groups)) < 2:
         raise NotMeasurable("the clips are all of one group, so none would be unseen")
     told = {}
-    for name in (*gallery.contenders, NOTHING, *FOUND):
+    for name in (*gallery.contenders, *_rival(gallery), NOTHING, *FOUND):
         fakes = Pictures(lambda i, name=name: _fake(gallery, name, i), members)
         real = Pictures(lambda i, name=name: gallery.image(gallery.real_beside(name), i), members)
         told[name] = tell_apart(real, fakes, groups, steps=steps, seed=seed)
@@ -134,6 +135,10 @@ class Pictures(Sequence[np.ndarray]):
 
     def __getitem__(self, place: int) -> np.ndarray:
         return self._picture(self._members[place])
+
+
+def _rival(gallery: Gallery) -> list[str]:
+    return [CODEC] if CODEC in gallery.baselines else []
 
 
 def _fake(gallery: Gallery, name: str, index: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Restoration: how much of a clip comes back from the bytes of its image, beside what a still picture would give back.
 
 Whole clips, before any video encoding. Through a JPEG file, blur or noise it is the image that is damaged; the clip's
-middle and mean frame, which a contender is compared with, never are.
+middle and mean frame, which a contender is compared with, never are. The codec's image, the honest rival, is.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
 from avd_core.analysis.metrics import quality
 from avd_core.evidence.report import MOST_FAILURES, Report, account
-from avd_core.networks.inference import restore
+from avd_core.media.codec_image import CODEC
 
 if TYPE_CHECKING:
     from avd_core.evidence.feature_cache import Gallery
 
 COPIES = {"middle_copy": "copying the middle frame", "mean_copy": "the mean frame"}
+AGAINST = {**COPIES, CODEC: "the codec"}
 FIGURES = ("psnr", "psnr_middle_copy", "psnr_mean_copy", "ssim", "ssim_middle_copy", "ssim_mean_copy")
 METRICS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4)}  # what it is called, its unit, digits worth printing
 QUESTION = "How much of the clip comes back from one image of it?"
 HOW = (
     "Whole clips at the checkpoint's size, from the bytes of an 8-bit image file and before any video encoding; PSNR "
     "over all pixels of a clip's frames, SSIM frame by frame. Beside it what two still pictures give back without any "
-    "motion: the clip's middle frame and its mean frame, copied."
+    "motion: the clip's middle frame and its mean frame, copied. The codec is H.264 of the same frames, as much as "
+    "fits, in the lowest bits of the middle frame."
 )
 SHOWN_GROUPS = 12  # in the printed table; evidence.json has all
 
@@ -70,14 +72,20 @@ class Restored:
     def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
         original = gallery.frames(index, gallery.representations[self.name].sampling)
         image = DEGRADATIONS[self.through](gallery.image(self.name, index))
-        figures = quality(original, restore(gallery.models[self.name], image))
+        figures = quality(original, gallery.representations[self.name].restore(image))
         values = [*original.shape[1:3], *(getattr(figures, figure) for figure in FIGURES)]
         return {self.keys(gallery)[0]: np.array(values, np.float64)}
 
 
 def wants(gallery: Gallery, *, damages: Sequence[str]) -> list[Restored]:
     """What is made of every clip."""
-    return [Restored(name, through) for through in dict.fromkeys(["png", *damages]) for name in gallery.models]
+    names = [*gallery.models, *rivals(gallery)]
+    return [Restored(name, through) for through in dict.fromkeys(["png", *damages]) for name in names]
+
+
+def rivals(gallery: Gallery) -> list[str]:
+    """The baselines whose images play."""
+    return [name for name in gallery.baselines if gallery.representations[name].restore]
 
 
 def measure(gallery: Gallery, *, damages: Sequence[str] = ("jpeg-90",), seed: int = 0) -> Report:
@@ -114,7 +122,7 @@ def _worst(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
-    """The table: for each checkpoint and file its means, its paired differences to the two copies, its groups.
+    """The table: for each checkpoint and file its means, its paired differences to what it stands beside, its groups.
 
     Returns:
         Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
@@ -123,7 +131,8 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
     by_checkpoint: dict[str, list[Row]] = {}
     for row in rows:
         by_checkpoint.setdefault(row.contender, []).append(row)
-    comparisons = len(by_checkpoint) * len(METRICS) * len(COPIES)
+    beside = {name: _compared_with(members, rows) for name, members in by_checkpoint.items()}
+    comparisons = len(METRICS) * sum(map(len, beside.values()))
     corrected = 1 - (1 - LEVEL) / comparisons
 
     def one(name: str, members: list[Row]) -> dict[str, Any]:
@@ -131,17 +140,17 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
         values = {figure: np.array([getattr(row, figure) for row in members]) for figure in FIGURES}
         differences = []
         for metric, (called, unit, digits) in METRICS.items():
-            for copy, meaning in COPIES.items():
-                paired = values[metric] - values[f"{metric}_{copy}"]
+            for other, reference in beside[name].items():
+                paired = values[metric] - reference[metric]
                 judged = bootstrap(paired, groups, level=corrected, seed=seed)
                 sentence = (
-                    f"{name} {verdict(judged)} {meaning} in {called}: {judged.mean:+.{digits}f}{unit} "
+                    f"{name} {verdict(judged)} {AGAINST[other]} in {called}: {judged.mean:+.{digits}f}{unit} "
                     f"[{judged.low:+.{digits}f}, {judged.high:+.{digits}f}]."
                 )
                 differences.append(
                     {
                         "metric": metric,
-                        "against": copy,
+                        "against": other,
                         "interval": asdict(bootstrap(paired, groups, seed=seed)),
                         "corrected": asdict(judged),
                         "verdict": verdict(judged),
@@ -173,6 +182,27 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
     }
 
 
+def _compared_with(members: Sequence[Row], rows: Sequence[Row]) -> dict[str, dict[str, np.ndarray]]:
+    """By what a contender is compared with the figures of that, (N,) by metric: the copies, and the codec's own image.
+
+    The codec only where it was measured on the same frames, through the same file.
+    """
+    found = {
+        copy: {metric: np.array([getattr(row, f"{metric}_{copy}") for row in members]) for metric in METRICS}
+        for copy in COPIES
+    }
+    same = {_place(row): row for row in rows if row.checkpoint == CODEC}
+    rival = [same.get(_place(row)) for row in members if row.checkpoint != CODEC]
+    if rival and all(rival):
+        found[CODEC] = {metric: np.array([getattr(row, metric) for row in rival]) for metric in METRICS}
+    return found
+
+
+def _place(row: Row) -> tuple[str, str, float, float]:
+    # Two checkpoints of one size may take different numbers of frames: then their middle frames' copies differ.
+    return row.clip, row.through, row.psnr_middle_copy, row.psnr_mean_copy
+
+
 def _as_board(checkpoints: Mapping[str, Any]) -> dict[str, Any]:
     """The same figures in the shape that every other protocol has: columns, rows, differences."""
     figures: dict[str, dict[str, Any]] = {}
@@ -186,7 +216,7 @@ def _as_board(checkpoints: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "measured": column,
                 "of": name,
-                "against": COPIES[one["against"]],
+                "against": AGAINST[one["against"]],
                 "interval": one["interval"],
                 "corrected": one["corrected"],
                 "verdict": one["verdict"],
@@ -211,7 +241,7 @@ def table(summary: Mapping[str, Any]) -> str:
         for difference in result["differences"]:
             digits = METRICS[difference["metric"]][2]
             column = list(METRICS).index(difference["metric"]) + 1
-            label = f"{name} - {COPIES[difference['against']]}"
+            label = f"{name} - {AGAINST[difference['against']]}"
             line = next((line for line in body if line[0] == label), None)
             if line is None:
                 body.append(line := [label, *[""] * len(METRICS)])

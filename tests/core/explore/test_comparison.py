@@ -13,16 +13,19 @@ import torch
 from PIL import Image
 
 from avd_core.analysis.baselines import DISTILLERS, mean_frame
-from avd_core.analysis.metrics import quality
+from avd_core.analysis.degradations import through_jpeg
+from avd_core.analysis.metrics import psnr, quality
 from avd_core.cli.main import main
 from avd_core.config import PRESETS
 from avd_core.explore.comparison import COPIED, ORDERS, TITLES, CompareRequest, Comparison, compare
 from avd_core.explore.explorer import Explorer
+from avd_core.media.codec_image import CODEC, codec_frames, codec_image
 from avd_core.media.distilled_png import read_distilled
 from avd_core.media.video import VideoError
 from avd_core.media.window import Window
 from avd_core.networks.avd import AVD, image_to_tensor
 from avd_core.networks.calibration import Calibration
+from avd_core.networks.inference import restore
 
 CLASSIFIER = "mobilenet_v2" if os.environ.get("TORCH_HOME") else "action"
 
@@ -75,7 +78,7 @@ def row_of(comparison: Comparison, title: str):
 def test_rows_come_one_by_one_as_they_were_planned(steps: list[Comparison]):
     assert [len(step.rows) for step in steps] == list(range(len(steps))) and steps[-1].complete
     planned = [title for _, title in steps[0].planned]
-    assert planned == ["tiny", "judge", "longer", *TITLES.values()] and len(TITLES) == len(DISTILLERS)
+    assert planned == ["tiny", "judge", "longer", *TITLES.values()] and set(TITLES) == {*DISTILLERS, CODEC}
     assert [row.title for row in steps[-1].rows] == planned
     assert not any(step.complete for step in steps[:-1])
 
@@ -99,6 +102,25 @@ def test_restoration_is_that_of_the_main_job(comparison: Comparison):
     assert all(row.copied for row in comparison.rows if row.name in COPIED)
     silent = {row.title for row in comparison.rows if row.psnr is None}
     assert silent == {TITLES[name] for name in DISTILLERS if name not in COPIED}
+
+
+def test_the_codec_is_the_rival_of_checkpoints(explorer: Explorer, comparison: Comparison, tiny_checkpoint: Path):
+    frames, row = comparison.clip.frames, row_of(comparison, "Codec")
+    assert np.array_equal(row.image, codec_image(frames)) and not row.copied
+    assert np.array_equal(row.restored, codec_frames(row.image, len(frames)))
+    middle = row_of(comparison, "Middle frame")
+    assert row.psnr > middle.psnr and row.psnr_jpeg == pytest.approx(middle.psnr, abs=1), "a JPEG leaves the carrier"
+    tiny = row_of(comparison, "tiny")
+    worn = explorer.models.checkpoint(str(tiny_checkpoint)).model
+    assert tiny.psnr_jpeg == psnr(frames, restore(worn, through_jpeg(tiny.image, 90)))
+    best = max((one for one in comparison.rows if one.info), key=lambda one: one.psnr)
+    said = comparison.rival()
+    assert f"{row.psnr:.1f} dB" in said and f"{best.title} at {best.psnr:.1f} dB" in said
+    assert f"{best.title} {best.psnr_jpeg:.1f} dB" in said
+
+
+def test_there_is_no_rival_before_its_row_is_there(steps: list[Comparison]):
+    assert steps[3].rival() is None and len(steps[3].rows) == 3
 
 
 def test_agreement_counts_the_frames_whose_first_class_is_in_the_top_five(explorer: Explorer, comparison: Comparison):
@@ -144,7 +166,7 @@ def test_order_is_a_choice_and_what_has_no_figure_comes_last(comparison: Compari
 
 def test_missing_checkpoint_is_left_out_with_a_note(explorer: Explorer, request_for, judge: Path):
     *_, last = compare(explorer, request_for(checkpoints=("no-such-checkpoint", str(judge))))
-    assert last.complete and last.rows[0].title == "judge" and len(last.rows) == 1 + len(DISTILLERS)
+    assert last.complete and last.rows[0].title == "judge" and len(last.rows) == 1 + len(TITLES)
     assert "no-such-checkpoint" in last.notes[-1]
 
 
@@ -183,7 +205,9 @@ def test_command_writes_images_sheet_and_figures(tmp_path: Path, rendered_clip: 
     assert len(images) == len(report["rows"]) and images[0].name == "01-tiny.png"
     _, info = read_distilled(images[0])
     assert info.fingerprint == report["rows"][0]["fingerprint"], "a checkpoint's image still plays"
-    assert [path.name for path in (tmp_path / "out" / "restored").iterdir()] == ["01-tiny.mp4"]
+    restored = sorted(path.name for path in (tmp_path / "out" / "restored").iterdir())
+    assert restored == ["01-tiny.mp4", "10-codec.mp4"]
+    assert report["rival"] in printed.out and "JPEG of quality 90" in report["rival"]
     sheet = np.asarray(Image.open(tmp_path / "out" / "sheet.png"))
     assert sheet.shape[1] > 1000 and sheet.std() > 20
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from avd_core.analysis.intervals import bootstrap, verdict
-from avd_core.evidence.protocols.restoration import Row, summarise, table
+from avd_core.evidence.feature_cache import Gallery
+from avd_core.evidence.protocols.restoration import Row, measure, summarise, table
 
 
 def row(name: str, difference: float, group: str | None = None, noise: float = 0.0) -> Row:
@@ -71,3 +72,29 @@ def test_the_table_is_aligned_and_ends_in_the_verdicts():
         assert len({len(line) for line in block.splitlines()}) == 1
     assert [line.split()[0] for line in blocks[1].splitlines()] == ["group", "0", "1", "2"]
     assert blocks[-1].count("planted ") == 4 and "beats" in blocks[-1] and "over 4 comparisons" in blocks[-1]
+
+
+def test_a_checkpoint_is_compared_with_the_codec_on_the_same_frames_through_the_same_file():
+    rng = np.random.default_rng(0)
+    ours = [row(str(i), 3 + d) for i, d in enumerate(rng.normal(0, 0.2, 30))]
+    codec = [dataclasses.replace(entry, checkpoint="codec", psnr=entry.psnr + 1) for entry in ours]
+    worn = [dataclasses.replace(entry, through="jpeg-90") for entry in ours]
+    fewer_frames = [dataclasses.replace(entry, checkpoint="other", psnr_mean_copy=24.0) for entry in ours]
+    summary = summarise([*ours, *codec, *worn, *fewer_frames])
+    against = {name: {one["against"] for one in two["differences"]} for name, two in summary["checkpoints"].items()}
+    copies = {"middle_copy", "mean_copy"}
+    assert against.pop("planted") == copies | {"codec"} and set(map(frozenset, against.values())) == {frozenset(copies)}
+    assert summary["comparisons"] == 2 * (3 + 3 * 2)
+    said = [one["sentence"] for one in summary["checkpoints"]["planted"]["differences"] if one["against"] == "codec"]
+    assert said[0].startswith("planted loses to the codec in PSNR: -1.00 dB [-1.00, -1.00].")
+    assert "planted - the codec" in table(summary)
+
+
+def test_the_codec_is_measured_beside_the_checkpoints(gallery: Gallery):
+    summary = measure(gallery, damages=["jpeg-90"]).summary
+    assert set(summary["checkpoints"]) == {"tiny", "codec", "tiny through jpeg-90", "codec through jpeg-90"}
+    whole, worn = (summary["checkpoints"][name]["figures"] for name in ("codec", "codec through jpeg-90"))
+    assert whole["psnr"]["mean"] > whole["psnr_mean_copy"]["mean"] + 1
+    assert worn["psnr"]["mean"] == pytest.approx(worn["psnr_middle_copy"]["mean"], abs=0.5), "a middle frame is left"
+    gallery.baselines = ("middle",)
+    assert set(measure(gallery, damages=[]).summary["checkpoints"]) == {"tiny"}

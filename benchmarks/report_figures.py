@@ -1,0 +1,118 @@
+"""The figures of the report: one row a representation, out of the evidence's protocols and an image's own distance.
+
+How much comes back, how near the image stays to its middle frame, how far it lies from real frames in a classifier's
+features (KID), and whether a classifier sees in it what it sees in the middle frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from avd_core.analysis.baselines import middle_frame, motion_history_image
+from avd_core.analysis.metrics import psnr
+from avd_core.evidence import runner
+from avd_core.evidence.feature_cache import Gallery, Look, Want
+from avd_core.evidence.report import Report
+
+PROTOCOLS = ("restoration", "kernel-distance", "agreement")
+STILL = {"mean": "mean frame", "middle": "middle frame"}
+NEAR = 8  # pixels around what moves
+
+
+def wants(gallery: Gallery, request: runner.Request) -> list[Look | Want]:
+    """What is made of every clip."""
+    found = [want for name in PROTOCOLS for want in runner.PROTOCOLS[name].wants(gallery, request)]
+    return [*found, *(Nearness(name) for name in (*gallery.contenders, *gallery.baselines))]
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """The figures of `nearness` of a representation's image; a `Want` of the gallery."""
+
+    name: str
+    fits: ClassVar[bool] = False
+
+    def keys(self, gallery: Gallery) -> tuple[str, ...]:
+        return (f"nearness|{gallery.made(self.name)}",)
+
+    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
+        frames = gallery.frames(index, gallery.representations[self.name].sampling)
+        return {self.keys(gallery)[0]: np.array(nearness(frames, gallery.image(self.name, index)))}
+
+
+def nearness(frames: np.ndarray, image: np.ndarray) -> tuple[float, float, float]:
+    """How far an image is from the middle frame of its clip.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        image: uint8 (H, W, 3).
+
+    Returns:
+        PSNR in dB; the largest change of a value in levels; the 99.9th percentile of the changes within `NEAR` pixels
+        of where the motion history image is not black, NaN where nothing moves.
+    """
+    middle = middle_frame(frames)
+    change = np.abs(image.astype(np.int16) - middle)
+    moving = Image.fromarray(motion_history_image(frames)[..., 0]).filter(ImageFilter.MaxFilter(2 * NEAR + 1))
+    near = change[np.asarray(moving) > 0]
+    return psnr(middle, image), float(change.max()), float(np.percentile(near, 99.9)) if near.size else float("nan")
+
+
+def measure(gallery: Gallery, request: runner.Request) -> list[dict[str, Any]]:
+    """The rows of the reported clips of a gallery, one a representation, plain JSON values."""
+    reports = runner.measured(gallery, request, PROTOCOLS)
+    found = {name: report.summary for name, report in reports.items() if isinstance(report, Report)}
+    restored = found["restoration"]["checkpoints"]
+    copies = next(iter(restored.values()))["figures"]
+    members = gallery.members()
+    rows = []
+    for name in (*gallery.contenders, *gallery.baselines):
+        own = restored[name]["figures"] if name in restored else copies
+        came_back, alike = (own[one if name in restored else f"{one}_{name}_copy"]["mean"] for one in ("psnr", "ssim"))
+        near = np.stack([gallery.kept(Nearness(name), i)[0] for i in members])
+        moving = near[~np.isnan(near[:, 2]), 2]
+        model = gallery.models.get(name)
+        rows.append(
+            {
+                "name": STILL.get(name, name),
+                "fingerprint": model.fingerprint if model else None,
+                "clips": len(members),
+                "restored": came_back,
+                "over_mean": came_back - own["psnr_mean_copy"]["mean"],
+                "over_middle": came_back - own["psnr_middle_copy"]["mean"],
+                "ssim": alike,
+                "image": float(near[:, 0].mean()),
+                "image_p10": float(np.percentile(near[:, 0], 10)),
+                "largest_p95": float(np.percentile(near[:, 1], 95)),
+                "near_motion": float(moving.mean()) if len(moving) else None,
+                "kid": _kid(found.get("kernel-distance"), name),
+                "agreement": _agreement(found.get("agreement"), name),
+            }
+        )
+    return rows
+
+
+def _kid(summary: Mapping[str, Any] | None, name: str) -> dict[str, dict[str, float]]:
+    """By classifier the kernel distance, and its floor: real frames against others of the same clips."""
+    figures = summary["figures"] if summary else {}
+    return {scorer: {"value": one[name]["mean"], "floor": one["other real"]["mean"]} for scorer, one in figures.items()}
+
+
+def _agreement(summary: Mapping[str, Any] | None, name: str) -> dict[str, dict[str, Any]]:
+    """By classifier the share of clips, that of the next frame, and what may be said of the two."""
+    if not summary:
+        return {}
+    said = {
+        one["measured"]: one["verdict"]
+        for one in summary["differences"]
+        if one["of"] == name and one["against"] == "adjacent"
+    }
+    return {
+        scorer: {"value": one[name]["mean"], "next_frame": one["adjacent"]["mean"], "verdict": said.get(scorer)}
+        for scorer, one in summary["figures"].items()
+    }
