@@ -31,7 +31,7 @@ def guide_target(clip: Tensor, name: str, strength: float) -> Tensor:
         (B,3,H,W) in [-1, 1].
     """
     if name == "middle":
-        return _middle(clip)
+        return _middle(clip).detach()  # a view of a leaf has its gradient even here
     with torch.autocast(clip.device.type, enabled=False):
         # Whole levels come out whole, so that ties are broken and thresholds passed as in the 8-bit pictures.
         levels = ((clip.float() + 1) * 127.5).round(decimals=2)
