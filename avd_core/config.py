@@ -15,6 +15,8 @@ from typing import Any, Self
 
 MIN_SIZE, MAX_SIZE = 64, 224
 SIDE_MULTIPLE = 8
+# What the distilled image may be drawn to; the pictures of the movement are made in `analysis/motion_pictures.py`.
+GUIDE_TARGETS = ("middle", "multiple-exposure", "plate", "history-overlay", "fading-strobe", "strobe")
 
 
 class ConfigError(ValueError):
@@ -153,16 +155,18 @@ class TrainConfig(_Config):
         critic_learning_rate: of the discriminator, constant.
         recon_weight: mean absolute error of the restored clip; 0 is the ablation without reconstruction.
         adv_weight: relativistic adversarial loss; 0 is the ablation without a discriminator.
-        guide_weight: mean squared difference of the distilled image to the middle frame (an anchor; 0 as published).
+        guide_weight: mean squared difference of the distilled image to its target (an anchor; 0 as published).
+        guide_target: that target: the clip's "middle" frame, or a picture of its movement, one of `GUIDE_TARGETS`.
+        guide_strength: of the picture of the movement, above 0 and up to 1.
         penalty_weight: gamma of the zero-centred gradient penalties R1 and R2 on the discriminator.
         penalty_every: the penalties are computed every so many steps, scaled to match.
         adv_start: steps before the discriminator joins.
         warmup: steps over which the learning rate rises.
         ema_decay: of the averaged encoder and decoder that ship.
         max_grad_norm: gradients of encoder and decoder are clipped to this norm.
-        spectrum_weight: FFT loss of the distilled image beside the middle frame.
+        spectrum_weight: FFT loss of the distilled image beside its target.
         psnr_weight: half the logarithm of each restored clip's mean squared error, so that every clip counts alike.
-        peak_weight: mean squared excess of what the image changes of the middle frame, anywhere, over `peak_levels`.
+        peak_weight: mean squared excess of what the image changes of its target, anywhere, over `peak_levels`.
         peak_levels: how many of 255 levels are no excess.
         optimizer: of encoder and decoder, "adamw", or "muon" for their wide convolutions and AdamW for the rest.
         label_weight: cross-entropy of a still-image classifier that is trained along; wants clips in folders of
@@ -193,6 +197,8 @@ class TrainConfig(_Config):
     recon_weight: float = 1.0
     adv_weight: float = 0.005
     guide_weight: float = 5.0
+    guide_target: str = "middle"
+    guide_strength: float = 0.5
     penalty_weight: float = 0.02
     penalty_every: int = 8
     adv_start: int = 100
@@ -240,6 +246,11 @@ class TrainConfig(_Config):
             any(getattr(self, name) > 0 for name in losses),
             f"TrainConfig needs at least one loss: {', '.join(losses[:-1])} or {losses[-1]} above 0.",
         )
+        _check(
+            self.guide_target in GUIDE_TARGETS,
+            f"TrainConfig.guide_target is {self.guide_target!r}; choose one of {', '.join(GUIDE_TARGETS)}.",
+        )
+        _check(0 < self.guide_strength <= 1, "TrainConfig.guide_strength must be above 0 and at most 1.")
         _check(
             set(self.augment_kinds) <= {"colour", "shift", "cutout"},
             f"TrainConfig.augment is {self.augment!r}; expected '' or some of 'colour,shift,cutout'.",

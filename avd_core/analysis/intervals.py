@@ -15,6 +15,7 @@ import numpy as np
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+UNSEEN = "The {clips} clips of people, films or videos that were not fitted on, by themselves"
 FEWEST = 5  # units that an interval needs: fewer clips allow no verdict, fewer groups are shown one by one
 
 
@@ -89,6 +90,7 @@ def scoreboard(
     lower_is_better: bool = False,
     seed: int = 0,
     among: int = 1,
+    unseen: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Compute every representation's mean, and what may be said of each contender against every other one.
 
@@ -99,10 +101,12 @@ def scoreboard(
         lower_is_better: whether a smaller figure wins.
         seed: of the bootstrap.
         among: how many boards of this size pass verdicts together.
+        unseen: bool (N,), which clips are of no group that was fitted on, where not all are.
 
     Returns:
         Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
-        `corrected_level`, so that all of them together are wrong with 5 % probability at most.
+        `corrected_level`, so that all of them together are wrong with 5 % probability at most. `unseen`, where not all
+        clips are, holds the figures of those that are.
     """
     pairs = [
         (column, one, other)
@@ -134,13 +138,30 @@ def scoreboard(
         "corrected_level": corrected,
         "seed": seed,
         "resamples": RESAMPLES,
-        "figures": {
-            column: {name: asdict(bootstrap(values, groups, seed=seed)) for name, values in rows.items()}
-            for column, rows in columns.items()
-        },
+        "figures": figures_of(columns, groups, seed=seed),
         "differences": differences,
         "groups": group_means(columns, groups),
+        **({} if unseen is None else {"unseen": figures_of_unseen(columns, groups, unseen, seed=seed)}),
     }
+
+
+def figures_of(
+    columns: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[str] | None, *, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """The mean of every representation in every column, with its interval, as plain values."""
+    return {
+        column: {name: asdict(bootstrap(values, groups, seed=seed)) for name, values in rows.items()}
+        for column, rows in columns.items()
+    }
+
+
+def figures_of_unseen(
+    columns: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[str] | None, unseen: np.ndarray, *, seed: int = 0
+) -> dict[str, Any]:
+    """How many clips are of groups that were not fitted on, and their `figures_of`."""
+    kept = {column: {name: values[unseen] for name, values in rows.items()} for column, rows in columns.items()}
+    of = None if groups is None else [group for group, inside in zip(groups, unseen, strict=True) if inside]
+    return {"clips": int(unseen.sum()), "figures": figures_of(kept, of, seed=seed)}
 
 
 def group_means(
@@ -170,15 +191,9 @@ def group_table(groups: Mapping[str, Any], column: str, *, scale: float = 100, d
 
 def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: int = 1) -> str:
     """Format the figures as aligned text (per cent by default), one line a representation, ending in the verdicts."""
-    columns = list(board["figures"])
-    names = list(dict.fromkeys(name for rows in board["figures"].values() for name in rows))
-    body = [["", *columns]]
-    for name in names:
-        found = [board["figures"][column].get(name) for column in columns]
-        body.append([name, *("" if one is None else cell(one, digits, scale=scale) for one in found)])
     any_row = next(iter(next(iter(board["figures"].values())).values()))
     lines = [
-        *aligned(body),
+        *figures_table(board["figures"], scale=scale, digits=digits),
         "",
         f"In brackets {board['level']:.0%} bootstrap intervals over {any_row['units']} {any_row['over']}. Verdicts, "
         f"from intervals of the paired difference at {board['corrected_level']:.2%} ({board['level']:.0%} over "
@@ -191,10 +206,39 @@ def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: in
     for (one, column), verdicts in said.items():
         sentence = "; ".join(f"{word} {', '.join(others)}" for word, others in verdicts.items())
         lines.append(f"  {column}: {one} {sentence}.")
+    lines += [resolution(board, scale=scale, digits=digits)] if board["differences"] else []
+    if board.get("unseen"):
+        lines += ["", f"{UNSEEN.format(clips=board['unseen']['clips'])}:", ""]
+        lines += figures_table(board["unseen"]["figures"], scale=scale, digits=digits)
     if 1 < len(board["groups"]) < FEWEST:  # too few to be resampled, so each is told
         lines[-1] += "\n"
-        lines.append(group_table(board["groups"], columns[0], scale=scale, digits=digits))
+        lines.append(group_table(board["groups"], next(iter(board["figures"])), scale=scale, digits=digits))
     return "\n".join(lines)
+
+
+def figures_table(figures: Mapping[str, Any], *, scale: float, digits: int) -> list[str]:
+    """Figures as aligned lines, one for each representation."""
+    names = dict.fromkeys(name for rows in figures.values() for name in rows)
+    body = [["", *figures]]
+    for name in names:
+        found = [rows.get(name) for rows in figures.values()]
+        body.append([name, *("" if one is None else cell(one, digits, scale=scale) for one in found)])
+    return aligned(body)
+
+
+def resolution(board: Mapping[str, Any], *, scale: float, digits: int) -> str:
+    """One sentence: the smallest differences that could have been told from nothing, by column.
+
+    Half the width of the corrected interval of each difference: a mean nearer to 0 than that allows no verdict.
+    """
+    halves: dict[str, list[float]] = {}
+    for one in board["differences"]:
+        halves.setdefault(one["measured"], []).append((one["corrected"]["high"] - one["corrected"]["low"]) / 2 * scale)
+    told = []
+    for column, found in halves.items():
+        least, most = f"{min(found):.{digits}f}", f"{max(found):.{digits}f}"
+        told.append(f"{column} {least if least == most else f'{least} to {most}'}")
+    return f"The smallest difference that these clips could have shown: {', '.join(told)}."
 
 
 def sentences(board: Mapping[str, Any]) -> list[str]:

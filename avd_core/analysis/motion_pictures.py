@@ -69,8 +69,7 @@ def fading_strobe(frames: np.ndarray, strength: float) -> np.ndarray:
 
     The last frame is opaque, the first one has the opacity `strength`; those between follow a geometric series.
     """
-    last = max(1, len(frames) - 1)
-    return _painted(frames, range(len(frames)), [strength ** ((last - t) / last) for t in range(len(frames))])
+    return _painted(frames, *fading_moments(len(frames), strength))
 
 
 def strobe(frames: np.ndarray, strength: float) -> np.ndarray:
@@ -78,10 +77,21 @@ def strobe(frames: np.ndarray, strength: float) -> np.ndarray:
 
     The moments are evenly spaced and the middle frame is the last to be painted, so that one pose is always whole.
     """
-    count, middle = len(frames), len(frames) // 2
+    return _painted(frames, *strobe_moments(len(frames), strength))
+
+
+def fading_moments(count: int, strength: float) -> tuple[list[int], list[float]]:
+    """The frames that `fading_strobe` paints of `count`, in order, and how opaque each is."""
+    last = max(1, count - 1)
+    return list(range(count)), [strength ** ((last - t) / last) for t in range(count)]
+
+
+def strobe_moments(count: int, strength: float) -> tuple[list[int], list[float]]:
+    """The frames that `strobe` paints of `count`, in order, and how opaque each is."""
+    middle = count // 2
     moments = np.unique(np.rint(np.linspace(0, count - 1, MOMENTS)).astype(int))
-    others = moments[moments != moments[np.abs(moments - middle).argmin()]].tolist()
-    return _painted(frames, [*others, middle], [*[strength] * len(others), 1.0])
+    others = np.delete(moments, np.abs(moments - middle).argmin()).tolist()
+    return [*others, middle], [*[strength] * len(others), 1.0]
 
 
 MOTION_PICTURES: dict[str, MotionPicture] = {
@@ -93,10 +103,10 @@ MOTION_PICTURES: dict[str, MotionPicture] = {
 }
 
 
-def _painted(frames: np.ndarray, order: list[int] | range, opacities: list[float]) -> np.ndarray:
+def _painted(frames: np.ndarray, moments: list[int], opacities: list[float]) -> np.ndarray:
     """The median with frames painted over it, one after the other, where they depart from it."""
     apart, picture = departure(frames)
-    for t, opacity in zip(order, opacities, strict=True):
+    for t, opacity in zip(moments, opacities, strict=True):
         cover = np.float32(opacity) * ((apart[t] - MOVED_FROM) / (MOVED_TO - MOVED_FROM)).clip(0, 1)[..., None]
         picture = picture + cover * (frames[t] - picture)
     return _rounded(picture)

@@ -25,21 +25,20 @@ def log_error_loss(restored: Tensor, clip: Tensor) -> Tensor:
     return 0.5 * (error + 1e-5).log().mean()
 
 
-def guide_loss(image: Tensor, clip: Tensor) -> Tensor:
-    """Mean squared difference of the distilled image (B,3,H,W) to the middle frame, T // 2, of its clip.
+def guide_loss(image: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of the distilled image to its guide target, both (B,3,H,W).
 
     Squared, so that a code is spread thin: the absolute difference prefers a few strong dots, which the eye finds.
     """
-    return F.mse_loss(image, clip[:, :, clip.shape[2] // 2])
+    return F.mse_loss(image, target)
 
 
-def peak_loss(image: Tensor, clip: Tensor, levels: float) -> Tensor:
-    """Mean squared excess of the image (B,3,H,W) over `levels` of 255 of change to its clip's middle frame.
+def peak_loss(image: Tensor, target: Tensor, levels: float) -> Tensor:
+    """Mean squared excess of the image over `levels` of 255 of change to its guide target, both (B,3,H,W).
 
     `guide_loss` keeps the change small on average; this keeps any single place from standing out.
     """
-    change = (image - clip[:, :, clip.shape[2] // 2]).abs()
-    return (change - levels / 127.5).relu().square().mean()
+    return ((image - target).abs() - levels / 127.5).relu().square().mean()
 
 
 def adversarial_loss_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -61,12 +60,11 @@ def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(dim=1).mean()
 
 
-def spectrum_loss(image: Tensor, clip: Tensor) -> Tensor:
-    """Mean absolute difference of the amplitude spectra of the image (B,3,H,W) and its clip's middle frame.
+def spectrum_loss(image: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the amplitude spectra of the image and its guide target, both (B,3,H,W).
 
-    After IICNet (ICCV 2021). Amplitudes only: it asks for as much of every frequency as a frame has, hidden code in
+    After IICNet (ICCV 2021). Amplitudes only: it asks for as much of every frequency as the target has, hidden code in
     the finest ones included, and leaves where things are to `guide_loss`. The transform is orthonormal.
     """
-    frame = clip[:, :, clip.shape[2] // 2]
-    ours, theirs = (torch.fft.rfft2(values.float(), norm="ortho").abs() for values in (image, frame))
+    ours, theirs = (torch.fft.rfft2(values.float(), norm="ortho").abs() for values in (image, target))
     return F.l1_loss(ours, theirs)

@@ -36,6 +36,7 @@ from avd_core.training import distributed, losses, muon
 from avd_core.training.augmentation import augment
 from avd_core.training.distortions import disturb
 from avd_core.training.divergence import DivergenceDetector
+from avd_core.training.guide_targets import guide_target
 
 CALIBRATION_CLIPS = 200
 GOOD_EVERY = 50  # steps between the states that a diverged training may fall back on
@@ -240,16 +241,17 @@ class Trainer:
             seeds = self._seeds(part, DISTURBANCE_STREAM)
             image, restored, logits = self._generator(clip, seeds, self._jpeg_share)
         terms["recon_loss"] = losses.reconstruction_loss(restored, clip)
-        terms["guide_loss"] = losses.guide_loss(image, clip)
+        target = guide_target(clip, config.guide_target, config.guide_strength)
+        terms["guide_loss"] = losses.guide_loss(image, target)
         total = config.recon_weight * terms["recon_loss"] + config.guide_weight * terms["guide_loss"]
         if config.psnr_weight > 0:
             terms["psnr_loss"] = losses.log_error_loss(restored, clip)
             total = total + config.psnr_weight * terms["psnr_loss"]
         if config.peak_weight > 0:
-            terms["peak_loss"] = losses.peak_loss(image, clip, config.peak_levels)
+            terms["peak_loss"] = losses.peak_loss(image, target, config.peak_levels)
             total = total + config.peak_weight * terms["peak_loss"]
         if config.spectrum_weight > 0:
-            terms["spectrum_loss"] = losses.spectrum_loss(image, clip)
+            terms["spectrum_loss"] = losses.spectrum_loss(image, target)
             total = total + config.spectrum_weight * terms["spectrum_loss"]
         if self.label_head is not None:
             names = self.sampler.classes(self.step)[part]
@@ -263,7 +265,7 @@ class Trainer:
             real_logits, fake_logits = (self.model.discriminator(self._seen(seen, part)) for seen in (real, image))
             terms["adv_loss_g"] = losses.adversarial_loss_g(real_logits, fake_logits)
             total = total + config.adv_weight * terms["adv_loss_g"]
-        return image, total, terms | _watched(image, restored, clip)
+        return image, total, terms | _watched(image, restored, clip, target)
 
     def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The gradient of the discriminator on real and fake images (b,3,H,W); returns the terms, detached."""
@@ -365,17 +367,17 @@ def _label_head(classes: Sequence[str], device: str | torch.device) -> ActionCla
 
 
 @torch.no_grad()
-def _watched(image: Tensor, restored: Tensor, clip: Tensor) -> dict[str, Tensor]:
+def _watched(image: Tensor, restored: Tensor, clip: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Figures that no player is trained by, each a mean over clips.
 
     Returns:
         gain_over_mean: PSNR of the restored clip over that of its mean frame, in dB: what a still image cannot do.
-        image_psnr: of the distilled image to the middle frame, in dB.
-        image_peak: the largest change of a value from middle frame to image, in levels of 255.
+        image_psnr: of the distilled image to its guide target, in dB.
+        image_peak: the largest change of a value from guide target to image, in levels of 255.
     """
     error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
     spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
-    change = (image - clip[:, :, clip.shape[2] // 2]).flatten(1)
+    change = (image - target).flatten(1)
     return {
         "gain_over_mean": 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean(),
         "image_psnr": 10 * torch.log10(4 / (change.square().mean(dim=1) + 1e-9)).mean(),

@@ -67,6 +67,8 @@ def test_a_wrong_model_config_is_refused_by_name(values, named):
         ({"psnr_weight": -1.0}, "psnr_weight"),
         ({"peak_weight": float("inf")}, "peak_weight"),
         ({"peak_levels": -1.0}, "peak_levels"),
+        ({"guide_target": "dynamic"}, "guide_target.*strobe"),
+        ({"guide_strength": 0.0}, "guide_strength"),
         ({"seed": -1}, "seed"),
         ({"ema_decay": 1.0}, "ema_decay"),
     ],

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avd_core.analysis.intervals import bootstrap, listed, scoreboard, scoreboard_table, sentences, verdict
+from avd_core.analysis.intervals import (
+    bootstrap,
+    listed,
+    resolution,
+    scoreboard,
+    scoreboard_table,
+    sentences,
+    verdict,
+)
 
 
 def test_the_interval_agrees_with_the_textbook():
@@ -109,3 +117,32 @@ def test_a_sentence_names_each_verdict_with_the_interval_it_follows_from():
     judged = next(d["corrected"] for d in board["differences"] if d["against"] == "worse")
     assert f"[{100 * judged['low']:+.1f}, {100 * judged['high']:+.1f}]" in one
     assert [listed(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+
+
+def test_the_clips_of_unseen_groups_stand_beside_all_of_them():
+    values = {"ours": np.array([1.0, 1, 1, 0, 1, 0, 0, 1]), "theirs": np.zeros(8)}
+    unseen = np.array([True] * 6 + [False] * 2)
+    board = scoreboard({"x": values}, ["ours"], list("abcdefgg"), unseen=unseen)
+    alone = scoreboard({"x": {name: one[:6] for name, one in values.items()}}, ["ours"], list("abcdef"))
+    assert board["unseen"] == {"clips": 6, "figures": alone["figures"]}
+    assert board["figures"]["x"]["ours"]["mean"] == pytest.approx(5 / 8)
+    said, _, table = scoreboard_table(board).partition("The 6 clips of people, films or videos")
+    assert "62.5 [" in said and "66.7 [" in table
+    assert "unseen" not in alone and "fitted on" not in scoreboard_table(alone)
+
+
+def test_the_smallest_difference_that_could_have_been_shown_is_half_the_corrected_interval():
+    board = planted_board()
+    (worse,) = [d for d in board["differences"] if (d["measured"], d["against"]) == ("one", "worse")]
+    half = (worse["corrected"]["high"] - worse["corrected"]["low"]) / 2
+    told = resolution(board, scale=1, digits=3)
+    assert f"{half:.3f}" in told and "0.000" in told, "to a constant difference the board is exact"
+    assert told in scoreboard_table(board, scale=1, digits=3)
+    # A difference of that size is just told from nothing, a smaller one is not.
+    noise = np.random.default_rng(1).normal(0, 0.5, 100)
+    for factor, words in ((1.2, "beats"), (0.8, "cannot be told from")):
+        shifted = noise - noise.mean()
+        probed = scoreboard({"x": {"ours": shifted, "theirs": np.zeros(100)}}, ["ours"])
+        smallest = np.diff([probed["differences"][0]["corrected"][end] for end in ("low", "high")])[0] / 2
+        moved = scoreboard({"x": {"ours": shifted + factor * smallest, "theirs": np.zeros(100)}}, ["ours"])
+        assert moved["differences"][0]["verdict"] == words

@@ -24,20 +24,19 @@ def test_the_log_error_is_minus_psnr_in_nepers_clip_by_clip():
     assert not restored.grad.any()  # nothing to mend: finite, and zero
 
 
-def test_a_peak_is_what_exceeds_the_levels_beside_the_middle_frame():
-    clip = torch.zeros(1, 3, 4, 2, 2)
-    clip[:, :, 2] = 0.5
-    image = clip[:, :, 2].clone()
+def test_a_peak_is_what_exceeds_the_levels_beside_the_target():
+    target = torch.full((1, 3, 2, 2), 0.5)
+    image = target.clone()
     image[0, 0, 0, 0] += 12 / 127.5  # allowed
-    assert losses.peak_loss(image, clip, 12.0).item() == pytest.approx(0, abs=1e-12)
+    assert losses.peak_loss(image, target, 12.0).item() == pytest.approx(0, abs=1e-12)
     image[0, 1, 1, 1] -= 22 / 127.5  # ten levels too many, in one of twelve values
-    assert losses.peak_loss(image, clip, 12.0).item() == pytest.approx((10 / 127.5) ** 2 / 12, rel=1e-4)
+    assert losses.peak_loss(image, target, 12.0).item() == pytest.approx((10 / 127.5) ** 2 / 12, rel=1e-4)
 
 
-def test_the_guide_is_frame_t_halved():
-    clip = torch.stack([torch.full((1, 3, 4, 4), float(t)) for t in range(6)], dim=2)
-    assert losses.guide_loss(torch.full((1, 3, 4, 4), 3.0), clip) == 0
-    assert losses.guide_loss(torch.full((1, 3, 4, 4), 2.0), clip) == 1
+def test_the_guide_is_the_squared_distance_to_the_target():
+    target = torch.full((1, 3, 4, 4), 3.0)
+    assert losses.guide_loss(target, target) == 0
+    assert losses.guide_loss(target - 1, target) == 1
 
 
 def test_adversarial_losses_mirror_each_other():
@@ -57,13 +56,12 @@ def test_gradient_penalty_of_a_linear_critic_is_its_squared_slope():
 
 def test_the_spectrum_loss_counts_frequencies_and_not_places():
     generator = torch.Generator().manual_seed(0)
-    clip = torch.rand(2, 3, 4, 8, 8, generator=generator)
-    frame = clip[:, :, 2]
-    assert losses.spectrum_loss(frame, clip).item() == pytest.approx(0, abs=1e-6)
-    assert losses.spectrum_loss(frame.roll((3, 1), dims=(2, 3)), clip).item() == pytest.approx(0, abs=1e-6)
+    frame = torch.rand(2, 3, 8, 8, generator=generator)
+    assert losses.spectrum_loss(frame, frame).item() == pytest.approx(0, abs=1e-6)
+    assert losses.spectrum_loss(frame.roll((3, 1), dims=(2, 3)), frame).item() == pytest.approx(0, abs=1e-6)
     # A checkerboard of amplitude a is one coefficient, a * sqrt(8 * 8), of the 8 x 5 that a real transform has.
     board = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
-    constant = torch.zeros(2, 3, 4, 8, 8)
+    constant = torch.zeros(2, 3, 8, 8)
     assert losses.spectrum_loss(0.1 * board.expand(2, 3, 8, 8), constant).item() == pytest.approx(
         0.1 * 8 / 40, rel=1e-4
     )

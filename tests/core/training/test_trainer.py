@@ -12,6 +12,7 @@ from avd_core.config import PRESETS, TrainConfig
 from avd_core.networks.layers import round_to_8_bits
 from avd_core.training import divergence, losses
 from avd_core.training import trainer as training_steps
+from avd_core.training.guide_targets import guide_target
 from avd_core.training.trainer import TrainingError, in_bf16
 from tests.squares import QUICK, WIDE, NamedSquares, make_trainer
 
@@ -20,6 +21,7 @@ TINY = PRESETS["tiny"]
 BUSY = {
     "augment": "colour,shift,cutout", "noise_levels": 2.0, "jpeg_share": 0.5, "spectrum_weight": 0.1,
     "label_weight": 0.1, "psnr_weight": 0.1, "peak_weight": 1.0, "peak_levels": 2.0,
+    "guide_target": "multiple-exposure",
 }  # fmt: skip
 
 
@@ -85,13 +87,15 @@ def test_without_reconstruction_the_adversarial_loss_alone_trains():
     assert moved == {"encoder", "discriminator"}
 
 
-def test_the_change_of_the_image_is_watched():
-    trainer = make_trainer()
+@pytest.mark.parametrize("name", ["middle", "strobe"])
+def test_the_change_of_the_target_is_watched(name: str):
+    trainer = make_trainer(dataclasses.replace(QUICK, guide_target=name, guide_strength=0.7))
     clip = trainer.sampler.batch(0)
     image, terms = trainer.generator_step(clip, clip[:, :, 4])
-    change = (image - clip[:, :, 4]).flatten(1)
+    change = (image - guide_target(clip, name, 0.7)).flatten(1)
     psnr = 10 * torch.log10(4 / change.square().mean(dim=1))
     assert terms["image_psnr"].item() == pytest.approx(psnr.mean().item(), rel=1e-4)
+    assert terms["guide_loss"].item() == pytest.approx(change.square().mean().item(), rel=1e-4)
     assert terms["image_peak"].item() == pytest.approx(127.5 * change.abs().amax(dim=1).mean().item(), rel=1e-5)
 
 
@@ -103,6 +107,13 @@ def test_a_weight_alone_trains_what_its_loss_depends_on(field, reached):
     clip = trainer.sampler.batch(0)
     trainer.generator_step(clip, clip[:, :, 4])
     assert {part for part in ("encoder", "decoder") if any(touched(getattr(trainer.model, part)))} == reached
+
+
+def test_the_image_learns_to_show_the_movement():
+    config = dataclasses.replace(QUICK, steps=30, adv_weight=0.0, guide_target="multiple-exposure", guide_strength=1.0)
+    events = list(make_trainer(dataclasses.replace(config, learning_rate=3e-3)).steps())
+    first, last = (np.mean([event.losses["guide_loss"] for event in part]) for part in (events[:6], events[-6:]))
+    assert last < 0.7 * first
 
 
 def test_muon_trains_as_well():
