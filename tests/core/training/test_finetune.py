@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from avd_core.config import PRESET_OVERRIDES, ConfigError, TrainConfig
+from avd_core.data.clip_files import Source, gather
 from avd_core.data.datasets import STORED_FRAMES, STORED_SIZE
 from avd_core.data.packs import PackedClips
-from avd_core.explore.batch import Source, gather
 from avd_core.media.video import read_clip
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.registry import RunRegistry
