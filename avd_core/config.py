@@ -274,6 +274,11 @@ PRESET_OVERRIDES: dict[str, dict[str, Any]] = {
 FROM_NOTHING: dict[str, Any] = {"steps": 4800, "adv_start": 500, "jpeg_start": 2400}
 
 
-def usual(preset: str, *, from_nothing: bool) -> dict[str, Any]:
-    """The fields of `TrainConfig` that `avd train` takes for a preset, from nothing or on, where told no other."""
+def preset_overrides(preset: str, *, from_nothing: bool) -> dict[str, Any]:
+    """Return the fields of `TrainConfig` in which the default of `avd train` for a preset is not that of the dataclass.
+
+    Args:
+        preset: of the model.
+        from_nothing: whether it starts from no checkpoint.
+    """
     return (FROM_NOTHING if from_nothing else {}) | PRESET_OVERRIDES.get(preset, {})
