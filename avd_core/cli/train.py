@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import signal
 import sys
+import textwrap
 from contextlib import nullcontext
 from pathlib import Path
 
-from avd_core.config import PRESETS
+from avd_core.config import PRESETS, TrainConfig
 from avd_core.data.clip_sets import DATASETS
 from avd_core.data.datasets import STORED_SIZE
 from avd_core.runs.run import Run, RunError
@@ -19,6 +21,7 @@ from avd_core.training.run_trainer import RunningTrainer, in_plain_words
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `avd train`."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _fields()
     parser.add_argument(
         "--run", dest="folder", required=True, type=Path, metavar="DIR", help="the run directory to write"
     )
@@ -51,10 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
     parser.add_argument("--prepare", action="store_true", help="write DIR and train nothing: something else will")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field of the train config"
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field below, such as batch_size=4"
     )
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar; the run directory tells how far it is")
+
+
+def _fields() -> str:
+    """Return a line or more for each field that --set takes."""
+    lines = ["fields of --set, with their defaults (a preset may have its own):"]
+    for field in dataclasses.fields(TrainConfig):
+        about = f"{field.name}={field.default}: {field.metadata['help'].replace('`', '')}"
+        lines += textwrap.wrap(about, 78, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def _create(args: argparse.Namespace) -> None:

@@ -246,20 +246,6 @@ def parse_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def field_notes() -> dict[str, str]:
-    """What the docstring of `TrainConfig` says of each field."""
-    text = (TrainConfig.__doc__ or "").partition("Attributes:")[2]
-    notes: dict[str, str] = {}
-    names, current = {field.name for field in dataclasses.fields(TrainConfig)}, ""
-    for line in text.splitlines():
-        name, colon, rest = line.strip().partition(": ")
-        if colon and name in names:
-            current, notes[name] = name, rest
-        elif current and line.strip():
-            notes[current] += f" {line.strip()}"
-    return notes
-
-
 def presets() -> list[str]:
     """What can be trained from nothing."""
     return [f"{SCRATCH}{name}" for name in sorted(PRESETS)]

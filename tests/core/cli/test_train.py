@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from avd_core.config import FROM_NOTHING, PRESETS, ConfigError
+from avd_core.config import FROM_NOTHING, PRESETS, ConfigError, TrainConfig
 from avd_core.networks.avd import AVD
 from avd_core.runs.run import Run, RunError
 from tests.squares import train, write_pack
@@ -76,3 +76,11 @@ def test_from_nothing_a_code_is_found_before_it_has_to_last(tmp_path):
     config = {name: Run(tmp_path / "runs" / name).config()["train"] for name in described}
     assert config["nothing"]["jpeg_start"] == FROM_NOTHING["jpeg_start"] > config["start"]["jpeg_start"] == 0
     assert config["nothing"]["steps"] > config["start"]["steps"]
+
+
+def test_help_says_what_every_field_means(capsys):
+    with pytest.raises(SystemExit):
+        train("--help")
+    words = " ".join(capsys.readouterr().out.split())
+    for name, about in TrainConfig.descriptions().items():
+        assert f"{name}={getattr(TrainConfig(), name)}: {about.replace('`', '')}" in words
