@@ -28,8 +28,18 @@ def _check(condition: bool, sentence: str) -> None:
         raise ConfigError(sentence)
 
 
+def _field(default: Any, about: str) -> Any:
+    """A field with its one description: for forms, for `avd train --help`, for whoever reads this file."""
+    return dataclasses.field(default=default, metadata={"help": about})
+
+
 class _Config:
     """What both configurations share: JSON in, JSON out, unknown fields refused."""
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """Return what each field means, in field order."""
+        return {field.name: field.metadata["help"] for field in dataclasses.fields(cls)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -71,38 +81,29 @@ SIZES = (112, 160, 224)  # short sides in pixels that people choose among
 
 @dataclass(frozen=True)
 class ModelConfig(_Config):
-    """The shape of encoder, decoder and discriminator.
+    """The shape of encoder, decoder and discriminator."""
 
-    Attributes:
-        preset: the name this shape goes by.
-        frames: T, fixed per checkpoint, 8 to 32.
-        size: short side in pixels the checkpoint was trained for; 64 to 224 are allowed at run time.
-        patch: side of the pixel block folded into channels before the first convolution.
-        clip_channels: width of each 3D stage; time is halved between stages.
-        clip_blocks: residual 3D blocks in each stage.
-        image_channels: width of the 2D trunk, at `1/patch` of the image's sides.
-        image_blocks: residual 2D blocks before, and again after, the deep part of the trunk.
-        deep_channels: width of the trunk's deep part, at half of that resolution.
-        deep_blocks: residual 2D blocks there.
-        residual: the image is a learned temporal blend of the frames plus a residual, and the restored frames are the
-            image plus residuals; off, both are made from nothing, as published.
-        rounding: the distilled image is rounded to 8 bits (straight-through gradient) before anyone sees it.
-        discriminator_channels: width of each stage of the discriminator; sides are halved between stages.
-    """
-
-    preset: str = "base"
-    frames: int = 16
-    size: int = 112
-    patch: int = 4
-    clip_channels: tuple[int, ...] = (32, 48, 64)
-    clip_blocks: tuple[int, ...] = (1, 2, 2)
-    image_channels: int = 128
-    image_blocks: int = 1
-    deep_channels: int = 160
-    deep_blocks: int = 2
-    residual: bool = True
-    rounding: bool = True
-    discriminator_channels: tuple[int, ...] = (32, 64, 96)
+    preset: str = _field("base", "the name this shape goes by")
+    frames: int = _field(16, "T, fixed per checkpoint, 8 to 32")
+    size: int = _field(112, "short side in pixels that it is trained for; 64 to 224 are allowed at run time")
+    patch: int = _field(4, "side of the pixel block folded into channels before the first convolution, 2 or 4")
+    clip_channels: tuple[int, ...] = _field((32, 48, 64), "width of each 3D stage; time is halved between stages")
+    clip_blocks: tuple[int, ...] = _field((1, 2, 2), "residual 3D blocks in each stage")
+    image_channels: int = _field(128, "width of the 2D trunk, at `1/patch` of the image's sides")
+    image_blocks: int = _field(1, "residual 2D blocks before, and again after, the deep part of the trunk")
+    deep_channels: int = _field(160, "width of the trunk's deep part, at half of that resolution")
+    deep_blocks: int = _field(2, "residual 2D blocks there")
+    residual: bool = _field(
+        True,
+        "the image is a learned temporal blend of the frames plus a residual, the restored frames are the image plus "
+        "residuals; off, both are made from nothing, as published",
+    )
+    rounding: bool = _field(
+        True, "the distilled image is rounded to 8 bits (straight-through gradient) before anything reads it"
+    )
+    discriminator_channels: tuple[int, ...] = _field(
+        (32, 64, 96), "width of each stage of the discriminator; sides are halved between stages"
+    )
 
     def __post_init__(self) -> None:
         _check(0 < len(self.preset) <= 40, "ModelConfig.preset is a name of 1 to 40 characters.")
@@ -145,86 +146,82 @@ PRESETS: dict[str, ModelConfig] = {
 
 @dataclass(frozen=True)
 class TrainConfig(_Config):
-    """How a network is trained. Losses are means over pixels of values in [-1, 1].
+    """How a network is trained. Losses are means over pixels of values in [-1, 1]."""
 
-    Attributes:
-        steps: full updates of both players.
-        batch_size: clips a step.
-        crop: side in pixels of the square training crop.
-        learning_rate: of encoder and decoder, after `warmup` steps; falls to a twentieth along a cosine.
-        critic_learning_rate: of the discriminator, constant.
-        recon_weight: mean absolute error of the restored clip; 0 is the ablation without reconstruction.
-        adv_weight: relativistic adversarial loss; 0 is the ablation without a discriminator.
-        guide_weight: mean squared difference of the distilled image to its target (an anchor; 0 as published).
-        guide_target: that target: the clip's "middle" frame, or a picture of its movement, one of `GUIDE_TARGETS`.
-        guide_strength: of the picture of the movement, above 0 and up to 1.
-        penalty_weight: gamma of the zero-centred gradient penalties R1 and R2 on the discriminator.
-        penalty_every: the penalties are computed every so many steps, scaled to match.
-        adv_start: steps before the discriminator joins.
-        warmup: steps over which the learning rate rises.
-        ema_decay: of the averaged encoder and decoder that ship.
-        max_grad_norm: gradients of encoder and decoder are clipped to this norm.
-        spectrum_weight: FFT loss of the distilled image beside its target.
-        psnr_weight: half the logarithm of each restored clip's mean squared error, so that every clip counts alike.
-        peak_weight: mean squared excess of what the image changes of its target, anywhere, over `peak_levels`.
-        peak_levels: how many of 255 levels are no excess.
-        optimizer: of encoder and decoder, "adamw", or "muon" for their wide convolutions and AdamW for the rest.
-        label_weight: cross-entropy of a still-image classifier that is trained along; wants clips in folders of
-            classes. At 0 no label is looked at.
-        augment: what is changed, differentiably, in every image the discriminator sees: "" or some of
-            "colour,shift,cutout".
-        noise_levels: the decoder sees the image under uniform noise of up to so many of 255 levels.
-        jpeg_share: share of the images that the decoder sees through JPEG (4:2:0).
-        jpeg_start: steps before that begins: a code must be found before it can be made to last.
-        jpeg_quality: the lowest quality of those, 1 to 95; the highest is 95.
-        photo_share: share of photographs among the discriminator's real images, in a run that names a folder of them;
-            the others, and all in other runs, are frames.
-        accumulate: a batch is worked off in so many equal parts, whose gradients add up: less memory, the same update.
-        divergence_factor: a reconstruction loss above so many times its running median is far off.
-        divergence_patience: so many steps far off in a row end the training, rolled back; 0 never does.
-        synthetic_share: share of each batch rendered as it is needed (a pack may hold synthetic scenes as well).
-        precision: "bf16" (autocast), "fp32", or "auto": bf16 where the device computes in it, else fp32.
-        preview_every: steps between previews.
-        save_every_seconds: wall-clock seconds between checkpoints.
-        seed: of everything random; a step's batch depends on the seed and the step alone.
-    """
-
-    steps: int = 2400
-    batch_size: int = 8
-    crop: int = 80
-    learning_rate: float = 1.2e-3
-    critic_learning_rate: float = 2e-4
-    recon_weight: float = 1.0
-    adv_weight: float = 0.005
-    guide_weight: float = 5.0
-    guide_target: str = "middle"
-    guide_strength: float = 0.5
-    penalty_weight: float = 0.02
-    penalty_every: int = 8
-    adv_start: int = 100
-    warmup: int = 100
-    ema_decay: float = 0.998
-    max_grad_norm: float = 1.0
-    spectrum_weight: float = 0.0
-    psnr_weight: float = 0.0
-    peak_weight: float = 0.0
-    peak_levels: float = 12.0
-    optimizer: str = "adamw"
-    label_weight: float = 0.0
-    augment: str = ""
-    noise_levels: float = 0.0
-    jpeg_share: float = 0.7
-    jpeg_start: int = 0
-    jpeg_quality: int = 85
-    photo_share: float = 0.5
-    accumulate: int = 1
-    divergence_factor: float = 4.0
-    divergence_patience: int = 50
-    synthetic_share: float = 0.0
-    precision: str = "auto"
-    preview_every: int = 200
-    save_every_seconds: float = 120.0
-    seed: int = 0
+    steps: int = _field(2400, "full updates of generator and discriminator")
+    batch_size: int = _field(8, "clips a step")
+    crop: int = _field(80, "side in pixels of the square training crop")
+    learning_rate: float = _field(
+        1.2e-3, "of encoder and decoder, after `warmup` steps; falls to a twentieth along a cosine"
+    )
+    critic_learning_rate: float = _field(2e-4, "of the discriminator, constant")
+    recon_weight: float = _field(
+        1.0, "weight of the mean absolute error of the restored clip; 0 is the ablation without reconstruction"
+    )
+    adv_weight: float = _field(
+        0.005, "weight of the relativistic adversarial loss; 0 is the ablation without a discriminator"
+    )
+    guide_weight: float = _field(
+        5.0, "weight of the mean squared difference of the distilled image to its target; 0 as published"
+    )
+    guide_target: str = _field(
+        "middle", 'that target: the clip\'s "middle" frame, or a picture of its movement, one of `GUIDE_TARGETS`'
+    )
+    guide_strength: float = _field(0.5, "of the picture of the movement, above 0 and up to 1")
+    penalty_weight: float = _field(0.02, "gamma of the zero-centred gradient penalties R1 and R2 on the discriminator")
+    penalty_every: int = _field(8, "the penalties are computed every so many steps, scaled to match")
+    adv_start: int = _field(100, "steps before the discriminator joins")
+    warmup: int = _field(100, "steps over which the learning rate rises")
+    ema_decay: float = _field(0.998, "of the averaged encoder and decoder that ship")
+    max_grad_norm: float = _field(1.0, "gradients of encoder and decoder are clipped to this norm")
+    spectrum_weight: float = _field(
+        0.0, "weight of the difference in spectrum (FFT) of the distilled image to its target"
+    )
+    psnr_weight: float = _field(
+        0.0, "weight of half the logarithm of each restored clip's mean squared error, which counts every clip alike"
+    )
+    peak_weight: float = _field(
+        0.0,
+        "weight of the mean squared excess over `peak_levels` of the image's difference to its target",
+    )
+    peak_levels: float = _field(12.0, "how many of 255 levels are no excess")
+    optimizer: str = _field(
+        "adamw", 'of encoder and decoder: "adamw", or "muon" for their wide convolutions and AdamW for the rest'
+    )
+    label_weight: float = _field(
+        0.0,
+        "weight of the cross-entropy of a still-image classifier that is trained along; it needs clips in folders of "
+        "classes. At 0 no label is read",
+    )
+    augment: str = _field(
+        "",
+        'what is changed, differentiably, in every image the discriminator sees: "" or some of "colour,shift,cutout"',
+    )
+    noise_levels: float = _field(0.0, "the decoder sees the image under uniform noise of up to so many of 255 levels")
+    jpeg_share: float = _field(0.7, "share of the images that the decoder sees through JPEG (4:2:0)")
+    jpeg_start: int = _field(0, "steps before that begins: a code must be found before it can be made to last")
+    jpeg_quality: int = _field(85, "the lowest quality of those, 1 to 95; the highest is 95")
+    photo_share: float = _field(
+        0.5,
+        "share of photographs among the discriminator's real images, in a run that names a folder of them; the others, "
+        "and all in other runs, are frames",
+    )
+    accumulate: int = _field(
+        1, "a batch is computed in so many equal parts, whose gradients add up: less memory, the same update"
+    )
+    divergence_factor: float = _field(
+        4.0, "a reconstruction loss above so many times its running median counts as far off"
+    )
+    divergence_patience: int = _field(50, "so many steps far off in a row end the training, rolled back; 0 never does")
+    synthetic_share: float = _field(
+        0.0, "share of each batch rendered as it is needed (a pack may hold synthetic scenes as well)"
+    )
+    precision: str = _field(
+        "auto", '"bf16" (autocast), "fp32", or "auto": bf16 where the device computes in it, else fp32'
+    )
+    preview_every: int = _field(200, "steps between previews")
+    save_every_seconds: float = _field(120.0, "wall-clock seconds between checkpoints")
+    seed: int = _field(0, "of everything random; a step's batch depends on the seed and the step alone")
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "penalty_every", "preview_every"):
@@ -285,6 +282,11 @@ PRESET_OVERRIDES: dict[str, dict[str, Any]] = {
 FROM_NOTHING: dict[str, Any] = {"steps": 4800, "adv_start": 500, "jpeg_start": 2400}
 
 
-def usual(preset: str, *, from_nothing: bool) -> dict[str, Any]:
-    """The fields of `TrainConfig` that `avd train` takes for a preset, from nothing or on, where told no other."""
+def preset_overrides(preset: str, *, from_nothing: bool) -> dict[str, Any]:
+    """Return the fields of `TrainConfig` in which the default of `avd train` for a preset is not that of the dataclass.
+
+    Args:
+        preset: of the model.
+        from_nothing: whether it starts from no checkpoint.
+    """
     return (FROM_NOTHING if from_nothing else {}) | PRESET_OVERRIDES.get(preset, {})

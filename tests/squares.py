@@ -1,19 +1,21 @@
-"""Four quick clips of a moving square, in memory or packed, and the smallest trainer, for tests that train."""
+"""Four quick clips of a moving square, in memory or packed, the smallest trainer, and `avd train` in this process."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import json
-import zipfile
+import signal
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from avd_core.cli import train as command
 from avd_core.config import ModelConfig, TrainConfig
 from avd_core.data import packs
 from avd_core.data.sampling import ClipSampler
 from avd_core.networks.avd import AVD
+from avd_core.training.run_config import RunConfig
 from avd_core.training.trainer import Trainer
 
 
@@ -42,10 +44,8 @@ class NamedSquares(Squares):
 
 def write_pack(path: Path) -> Path:
     """Packs them into `path`."""
-    index: list[dict] = []
-    with zipfile.ZipFile(path, "w") as archive:
-        assert packs.pack(Squares(), archive, index) == 0
-        archive.writestr("index.json", json.dumps(index))
+    with packs.new_pack(path) as pack:
+        pack.add_all(Squares())
     return path
 
 
@@ -72,3 +72,22 @@ def make_trainer(
         seed=config.seed,
     )
     return Trainer(AVD(model_config), config, sampler, **extra)
+
+
+def described(arguments: list[str]) -> RunConfig:
+    """The run that arguments of `avd train` describe."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return RunConfig.from_arguments(parser.parse_args(arguments))
+
+
+def train(*arguments: str) -> int:
+    """Carry out `avd train`; the signal handlers that it sets are taken back."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    saved = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return command.run(parser.parse_args(list(arguments)))
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)

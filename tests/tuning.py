@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from avd_core.data.clip_files import Source
 from avd_core.data.packs import encode_frames
-from avd_core.explore.batch import Source
 from avd_core.runs.process import AT_WORK, look
 from avd_core.runs.registry import new_secret, owner_of
 from avd_core.runs.run import Run

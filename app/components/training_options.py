@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import gradio as gr
 from app.context import Updates
 from app.render import finetune as render
 from avd_core.config import ConfigError, TrainConfig
-from avd_core.training.finetune import field_notes, parse_fields, recipe
+from avd_core.training.finetune import parse_fields, recipe
 
 LARGEST = 2**16  # bytes of a config file
 
@@ -29,7 +28,7 @@ class RecipePanel:
     """
 
     def __init__(self) -> None:
-        notes, start = field_notes(), TrainConfig.from_dict(recipe(200))
+        start = TrainConfig.from_dict(recipe(200))
         self.fields: dict[str, gr.components.Component] = {}
         with gr.Accordion("Advanced: every choice of the training, the command line, a config file", open=False):
             self.command = gr.HTML(render.command(""), elem_id="tune-command", apply_default_css=False)
@@ -39,9 +38,8 @@ class RecipePanel:
                     "Load a config", file_types=[".json"], size="sm", elem_id="tune-load-config"
                 )
             with gr.Row(elem_classes="tune-fields"):
-                for field in dataclasses.fields(TrainConfig):
-                    note = _sentence(notes.get(field.name, ""))
-                    self.fields[field.name] = _control(field.name, getattr(start, field.name), note)
+                for name, about in TrainConfig.descriptions().items():
+                    self.fields[name] = _control(name, getattr(start, name), _sentence(about))
 
     def values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         """The fields as they were filled in, checked.

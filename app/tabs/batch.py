@@ -12,8 +12,9 @@ from app.context import LONG, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, 
 from app.render import batch as render
 from app.render import fragments
 from app.services.batches import Batch, carry_out
+from avd_core.data.clip_files import Gathered, Source, gather
 from avd_core.examples import scenes
-from avd_core.explore.batch import BatchRequest, Gathered, Source, gather
+from avd_core.explore.batch import BatchRequest
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 from avd_core.media.archives import CLIP_SUFFIXES
 from avd_core.media.window import Window

@@ -17,8 +17,8 @@ from app.render import finetune as render
 from app.render import fragments
 from app.services import auth
 from app.services.drafts import Draft
+from avd_core.data.clip_files import Gathered, Source, gather
 from avd_core.examples import scenes
-from avd_core.explore.batch import Gathered, Source, gather
 from avd_core.media.archives import CLIP_SUFFIXES, ArchiveLimits
 from avd_core.runs.limits import LimitError
 from avd_core.runs.registry import new_secret, owner_of

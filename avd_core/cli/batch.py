@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import check_folder, staged_folder
-    from avd_core.explore.batch import BatchRequest, gather, inspect, write_csv
+    from avd_core.data.clip_files import gather
+    from avd_core.explore.batch import BatchRequest, inspect, write_csv
     from avd_core.explore.explorer import Explorer
     from avd_core.media.archives import ArchiveLimits
     from avd_core.media.distilled_png import save_distilled

@@ -81,9 +81,9 @@ COMMANDS = {
     "storyboard": Command("make a strip of images of a long video, and back", "avd_core.cli.storyboard"),
     "evidence": Command("measure what one image of a clip is worth", "avd_core.cli.evidence"),
     "sounds": Command("try sounds, as slices of their spectrograms", "avd_core.cli.sounds"),
-    "train": Command("train a checkpoint", "avd_core.training.run_trainer"),
-    "pack": Command("pack clips into one file to train on", "avd_core.data.packs"),
+    "train": Command("train a checkpoint", "avd_core.cli.train"),
+    "pack": Command("pack clips into one file to train on", "avd_core.cli.pack"),
     "push": Command("put a checkpoint on the Hugging Face Hub", "avd_core.cli.push"),
     "job": Command("train a run on Hugging Face Jobs", "avd_core.cli.job"),
-    "train-action": Command("train the bundled action classifier", "avd_core.classifiers.action_training"),
+    "train-action": Command("train the bundled action classifier", "avd_core.cli.train_action"),
 }

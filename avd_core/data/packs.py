@@ -1,4 +1,4 @@
-"""Packs: a thousand clips in some 20 MB, read without a video decoder, and `python -m avd_core pack`.
+"""Packs: a thousand clips in some 20 MB, read without a video decoder.
 
 A pack is a zip archive with `index.json` (name, file, frames, height and width of each clip) and one image file a clip,
 which Pillow reads. New packs hold animated AVIF, whose frames are compressed one from the other as in a video; older
@@ -11,30 +11,22 @@ The sheets, of WebP quality 88, took 62 kB at 41.3 dB and 182 kB at 39.9 dB. All
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
-import sys
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
 
-from avd_core.config import MIN_SIZE, SIDE_MULTIPLE
-from avd_core.data.clip_sets import DATASETS, official_videos
-from avd_core.data.datasets import (
-    STORED_FRAMES,
-    STORED_SIZE,
-    DataError,
-    FolderClips,
-    ReadableClips,
-    SyntheticClips,
-    read_split,
-)
+from avd_core.atomic_io import atomic_file
+from avd_core.data.datasets import DataError, ReadableClips
 
 QUALITY = 75
 SPEED = 6  # of the encoder, 0 to 10; 8 takes a fifth of the time and, for the same PSNR, half as much space again
@@ -131,85 +123,79 @@ def _cut_sheet(sheet: np.ndarray, count: int, height: int, width: int) -> np.nda
     return cut.reshape(rows * columns, height, width, 3)[:count]
 
 
-def pack(clips: ReadableClips, archive: zipfile.ZipFile, index: list[dict], *, quality: int = QUALITY) -> int:
-    """Adds every readable clip of a source to an open pack; returns how many were skipped."""
+class PackWriter:
+    """A pack that is being written, see `new_pack`.
 
-    def encoded(number: int) -> tuple[bytes, tuple[int, ...]] | ValueError:
+    Attributes:
+        count: clips it holds so far.
+        skipped: clips that could not be read.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._index: list[dict[str, Any]] = []
+        self.skipped = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._index)
+
+    def add(self, name: str, encoded: bytes, shape: Sequence[int]) -> None:
+        """Add one clip, `encoded` by `encode_frames` from frames of this shape, (T,H,W) or (T,H,W,3)."""
+        file, (frames, height, width) = f"{self.count:06d}.avif", shape[:3]
+        self._archive.writestr(file, encoded)
+        self._index.append({"name": name, "file": file, "frames": frames, "height": height, "width": width})
+
+    def add_all(
+        self, clips: ReadableClips, *, quality: int = QUALITY, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Add every clip of a source, in its order; warn of those that cannot be read, and count them.
+
+        Args:
+            clips: read and encoded on as many threads as there are cores.
+            quality: of AVIF, 0 to 100.
+            progress: called after each clip with `count`.
+        """
+
+        def encoded(number: int) -> tuple[bytes, tuple[int, ...]] | ValueError:
+            try:
+                frames = clips.read(number)
+            except ValueError as error:
+                return error  # warned of below: warnings are not for threads
+            return encode_frames(frames, quality), frames.shape
+
+        pool = ThreadPoolExecutor(os.cpu_count())
         try:
-            frames = clips.read(number)
-        except ValueError as error:
-            return error  # warned of below: warnings are not for threads
-        return encode_frames(frames, quality), frames.shape
-
-    skipped, pool = 0, ThreadPoolExecutor(os.cpu_count())
-    try:
-        for name, result in zip(clips.names, pool.map(encoded, range(len(clips.names))), strict=True):
-            if isinstance(result, ValueError):
-                skipped += 1
-                warnings.warn(f"Skipped {name}: {result}", stacklevel=2)
-                continue
-            image, (count, height, width, _) = result
-            file = f"{len(index):06d}.avif"
-            archive.writestr(file, image)
-            index.append({"name": name, "file": file, "frames": count, "height": height, "width": width})
-            if sys.stderr.isatty() or len(index) % 100 == 0:
-                print(f"\rpacked {len(index)} clips", end="", file=sys.stderr, flush=True)
-    finally:
-        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for every clip
-    return skipped
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m avd_core pack`."""
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="folders of clips")
-    parser.add_argument("--out", required=True, type=Path, metavar="PACK", help="the pack to write")
-    parser.add_argument("--dataset", choices=DATASETS, default="folder", help="how the clips lie (default: folder)")
-    parser.add_argument(
-        "--split", nargs="+", metavar="1|2|3|FILE", help="official split of UCF101 or HMDB51, or the CSV of Kinetics"
-    )
-    parser.add_argument("--lists", type=Path, metavar="DIR", help="the official lists, if not in or beside the videos")
-    parser.add_argument("--splits", type=Path, metavar="DIR", help="folder with a split file <folder name>.json each")
-    parser.add_argument("--parts", nargs="+", default=["train"], help="parts of the splits to pack (default: train)")
-    parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="add N synthetic scenes")
-    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photographs to build synthetic scenes of")
-    parser.add_argument("--frames", type=int, default=STORED_FRAMES, help="frames kept of each clip")
-    parser.add_argument("--size", type=int, default=STORED_SIZE, help="short side in pixels")
-    parser.add_argument("--quality", type=int, default=QUALITY, help="AVIF quality, 0 to 100")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Carries out `python -m avd_core pack`."""
-    if args.size < MIN_SIZE or args.size % SIDE_MULTIPLE:
-        raise DataError(f"--size must be a multiple of {SIDE_MULTIPLE} from {MIN_SIZE} up.")
-    if not 0 <= args.quality <= 100:
-        raise DataError("--quality must be from 0 to 100.")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    staging = args.out.with_name(f".{args.out.name}")
-    index: list[dict] = []
-    skipped = 0
-    try:
-        with zipfile.ZipFile(staging, "w", zipfile.ZIP_STORED) as archive:
-            for folder in args.folders if args.dataset != "folder" else ():
-                videos = official_videos(args.dataset, folder, args.split or (), args.parts, lists=args.lists)
-                for dataset in videos.values():
-                    dataset.frames, dataset.size = args.frames, args.size
-                    skipped += pack(dataset, archive, index, quality=args.quality)
-            for folder in args.folders if args.dataset == "folder" else ():
-                file = args.splits / f"{folder.name}.json" if args.splits else None
-                patterns = read_split(file, args.parts) if file is not None and file.exists() else None
-                if patterns == []:
+            for name, result in zip(clips.names, pool.map(encoded, range(len(clips.names))), strict=True):
+                if isinstance(result, ValueError):
+                    self.skipped += 1
+                    warnings.warn(f"Skipped {name}: {result}", stacklevel=2)
                     continue
-                clips = FolderClips(folder, patterns, frames=args.frames, size=args.size)
-                skipped += pack(clips, archive, index, quality=args.quality)
-            if args.synthetic:
-                scenes = SyntheticClips(args.synthetic, frames=args.frames, size=args.size, photos=args.photos)
-                skipped += pack(scenes, archive, index, quality=args.quality)
-            archive.writestr(_INDEX, json.dumps(index))
-        if not index:
-            raise DataError(f"There is nothing to pack: {skipped} clips were skipped, and none could be read.")
-        staging.replace(args.out)
-    finally:
-        staging.unlink(missing_ok=True)
-    size = args.out.stat().st_size / 1e6
-    print(f"\rpacked {len(index)} clips in {size:.1f} MB, skipped {skipped}", file=sys.stderr)
-    return 0
+                self.add(name, *result)
+                if progress is not None:
+                    progress(self.count)
+        finally:
+            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for every clip
+
+    def write_index(self) -> None:
+        """Write the table of contents, which makes it a pack.
+
+        Raises:
+            DataError: it holds no clip.
+        """
+        if not self._index:
+            raise DataError(f"There is nothing to pack: {self.skipped} clips were skipped, and none could be read.")
+        self._archive.writestr(_INDEX, json.dumps(self._index))
+
+
+@contextmanager
+def new_pack(path: Path) -> Iterator[PackWriter]:
+    """Yield an empty pack to add clips to; it appears at `path`, in a folder that exists, whole or not at all.
+
+    Raises:
+        DataError: no clip was added.
+    """
+    with atomic_file(path) as staging, zipfile.ZipFile(staging, "w", zipfile.ZIP_STORED) as archive:
+        writer = PackWriter(archive)
+        yield writer
+        writer.write_index()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from avd_core.data.clip_files import gather
 from avd_core.data.clip_sets import Clips
 from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Skipped
 from avd_core.evidence.runner import EvidenceError, Outcome, Plan, Request, Tell
-from avd_core.explore.batch import gather
 from avd_core.media.archives import ArchiveLimits
 
 PROTOCOLS = ("restoration", "agreement", "recognition")

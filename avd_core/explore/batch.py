@@ -10,48 +10,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avd_core.data.clip_files import Source
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
-from avd_core.media.archives import CLIP_SUFFIXES, DEFAULT_LIMITS, ArchiveError, ArchiveLimits, unpack_clips
-from avd_core.media.container import shown_name
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.window import MOST_MOTION, Window
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Prediction
     from avd_core.explore.explorer import Explorer
-
-
-class BatchError(ValueError):
-    """Nothing to inspect, with a sentence saying why."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A clip to look at.
-
-    Attributes:
-        clip: the file.
-        title: its name for people.
-        label: the folder it came in, which names its class; empty where there is none.
-    """
-
-    clip: Path
-    title: str
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """The clips found, and a sentence for each file that was left out."""
-
-    sources: tuple[Source, ...]
-    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,40 +88,6 @@ def ordered(rows: Iterable[Inspected], by: str | None) -> list[Inspected]:
     return sorted(seen, key=ORDERS[by]) if by else seen
 
 
-def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> Gathered:
-    """Finds the clips among files, folders (looked through to the bottom) and zips, which are unpacked into `folder`.
-
-    Raises:
-        InspectionError: there is no clip, or there are more than `limits.max_files`.
-    """
-    sources: list[Source] = []
-    skipped: list[str] = []
-    left = limits  # of which all zips together may use up the bytes
-    for number, path in enumerate(map(Path, paths)):
-        if path.is_dir():
-            found = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in CLIP_SUFFIXES)
-            sources += [Source(file, file.name, _class(file, path)) for file in found if _is_visible(file, path)]
-        elif path.suffix.lower() == ".zip":
-            place = Path(folder) / f"zip-{number}"
-            place.mkdir()
-            try:
-                unpacked = unpack_clips(path, place, left)
-            except ArchiveError as error:
-                skipped.append(str(error))
-                continue
-            used = sum(member.path.stat().st_size for member in unpacked.members)
-            left = replace(left, max_bytes=left.max_bytes - used)
-            sources += [Source(member.path, member.title, member.label) for member in unpacked.members]
-            skipped += [f"{left.title} {left.reason}." for left in unpacked.skipped]
-        else:
-            sources.append(Source(path, shown_name(path)))
-    if not sources:
-        raise BatchError(" ".join(skipped) or "There is no clip in what was given.")
-    if len(sources) > limits.max_files:
-        raise BatchError(f"These are {len(sources)} clips; at most {limits.max_files} are taken at once.")
-    return Gathered(tuple(sources), tuple(skipped))
-
-
 def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
     """Looks at one clip after the other, yielding each as it is ready, in their order.
 
@@ -211,11 +149,3 @@ def write_csv(path: Path, rows: Iterable[Inspected]) -> Path:
 def _cell(text: str) -> str:
     # A spreadsheet takes what begins like this for a formula and runs it; the name is a stranger's.
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def _class(file: Path, root: Path) -> str:
-    return "" if file.parent == root else shown_name(file.parent)
-
-
-def _is_visible(file: Path, root: Path) -> bool:
-    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)

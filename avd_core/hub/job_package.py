@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from avd_core.data import packs
-from avd_core.data.datasets import DataError, FolderClips, find_photos
+from avd_core.data.clip_spec import ClipSpec
+from avd_core.data.datasets import STORED_SIZE, find_photos
+from avd_core.data.packs import PackedClips, new_pack
 from avd_core.hub.job_worker import CODE, RUN
 from avd_core.networks import checkpoint
 from avd_core.runs.run import Run, RunError
@@ -43,8 +44,10 @@ def make_package(run: Run, folder: Path) -> Path:
         raise RunError(f"config.json of {run.folder.name} describes no training.")
     (folder / RUN).mkdir(parents=True, exist_ok=True)
     for part in PARTS:
-        config[part] = [_packed(spec, folder / part / f"{number}.pack", folder)
-                       for number, spec in enumerate(config.get(part, ()))]  # fmt: skip
+        size, specs = config.get("stored_size", STORED_SIZE), map(ClipSpec.from_dict, config.get(part, ()))
+        config[part] = [
+            _packed(spec, size, folder / part / f"{number}.pack", folder) for number, spec in enumerate(specs)
+        ]
     start = config.get("init")
     begun = run.training_state.exists()
     if start and Path(start).is_dir() and start not in checkpoint.bundled():
@@ -63,25 +66,16 @@ def make_package(run: Run, folder: Path) -> Path:
     return folder
 
 
-def _packed(spec: Mapping[str, Any], target: Path, folder: Path) -> dict[str, Any]:
-    """Write one source of clips as a pack to `target`; return its entry for the packaged config."""
+def _packed(spec: ClipSpec, stored_size: int, target: Path, folder: Path) -> dict[str, Any]:
+    """Make a pack of one source of clips at `target`; return how the config names it there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    path = Path(spec["path"])
-    if path.is_file():
-        packs.PackedClips(path)  # refuse what is no pack here, not on a machine that costs money
-        shutil.copy(path, target)
+    clips = spec.open(stored_size)  # what is no pack fails now, not on a machine that costs money
+    if isinstance(clips, PackedClips):
+        shutil.copy(clips.path, target)
     else:
-        _pack(FolderClips(path, spec.get("patterns")), target)
-    return {"path": target.relative_to(folder).as_posix(), "patterns": None}
-
-
-def _pack(clips: FolderClips, target: Path) -> None:
-    index: list[dict] = []
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        skipped = packs.pack(clips, archive, index)
-        archive.writestr("index.json", json.dumps(index))
-    if not index:
-        raise DataError(f"None of the {skipped} clips could be read.")
+        with new_pack(target) as pack:
+            pack.add_all(clips)
+    return ClipSpec(target.relative_to(folder).as_posix()).to_dict()
 
 
 def _copy_checkpoint(source: Path, target: Path) -> None:

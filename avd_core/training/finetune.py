@@ -1,26 +1,28 @@
 """A fine-tune on somebody's own clips: from their files to a run directory that needs nothing else.
 
-`prepare` writes the clips as packs into the run directory, beside the files of those that are held out, and a config
-that is exactly what the command line shown (`command`) would write.
+`prepare` writes the clips as packs into the run directory, beside the files of those that are held out, and the same
+config as the command line that is shown (`command`) would write.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import shlex
 import shutil
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from avd_core.config import PRESET_OVERRIDES, PRESETS, TrainConfig, usual
+from avd_core.config import PRESET_OVERRIDES, PRESETS, ModelConfig, TrainConfig
+from avd_core.data.clip_spec import ClipSpec
+from avd_core.data.packs import new_pack
+from avd_core.networks.avd import AVD
+from avd_core.networks.checkpoint import bundled
 from avd_core.runs.registry import RunRecord, RunRegistry, slug
 from avd_core.training.finetune_clips import TakenClip
+from avd_core.training.run_config import RunConfig, resolved_init
 
 JOBS = "jobs"  # the device of a run that goes to Hugging Face Jobs
 SCRATCH = "preset:"  # before the name of a preset to train from nothing
@@ -89,54 +91,61 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         "preview_every": max(1, steps // 6),
         "save_every_seconds": 30.0,
         "precision": "fp32",
-    } | PRESET_OVERRIDES.get(_preset(init), {})  # fmt: skip
+    } | PRESET_OVERRIDES.get(_known_model(init).preset if init else "", {})  # fmt: skip
 
 
 def _defaults() -> dict[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 
-@lru_cache(maxsize=64)
-def _preset(init: str) -> str:
-    """The preset that a start is of; of no start, none."""
-    if not init or init.startswith(SCRATCH):
-        return init.removeprefix(SCRATCH)
-    from avd_core.networks.avd import AVD
+def _model(init: str) -> ModelConfig:
+    """Return the shape of what a training starts from."""
+    if not init.startswith(SCRATCH):
+        return AVD.from_pretrained(init).config
+    if (preset := init.removeprefix(SCRATCH)) not in PRESETS:
+        raise FineTuneError(f"There is no preset {preset!r}; there are {', '.join(sorted(PRESETS))}.")
+    return PRESETS[preset]
 
-    return AVD.from_pretrained(init).config.preset
+
+_known_model = lru_cache(maxsize=64)(_model)  # for a form, which asks again with every change
 
 
-def arguments(ask: FineTune, folder: str | Path, *, init: str | None = None) -> list[str]:
-    """Arguments of `avd train` that describe this run, its packs lying in `folder`.
+def run_config(ask: FineTune, folder: Path, model: ModelConfig, init: str) -> RunConfig:
+    """Return the config of a run whose packs lie in `folder`.
 
     Args:
         ask: the run.
         folder: where it lies.
-        init: what the start is called there, where that is not the asked name.
+        model: of its start.
+        init: what a start that is a checkpoint is called there.
 
     Raises:
-        ValueError: the checkpoint cannot be had.
+        ConfigError: a field is out of range.
     """
-    folder, scratch = Path(folder), ask.init.startswith(SCRATCH)
-    words = ["--run", str(folder), "--data", str(folder / PACK)]
-    words += ["--held-out", str(folder / HELD_OUT_PACK)] if ask.held_out else []
-    words += ["--preset", _preset(ask.init)] if scratch else ["--init", init or ask.init]
     classes = {clip.source.label for number, clip in enumerate(ask.clips) if number not in ask.held_out} - {""}
-    words += ["--classifier"] if len(classes) > 1 else []
-    # What the command takes by itself need not be said; all else must be, be it a default of the dataclass.
-    taken = _defaults() | usual(_preset(ask.init), from_nothing=scratch)
-    values = {name: value for name, value in (_defaults() | ask.train).items() if value != taken.get(name)}
-    values.pop("steps", None)
-    words += ["--steps", str(ask.train["steps"])] if "steps" in ask.train else []
-    return words + [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    return RunConfig(
+        model=model,
+        train=TrainConfig.from_dict(dict(ask.train)),
+        init=None if ask.init.startswith(SCRATCH) else init,
+        clips=(ClipSpec(str(folder / PACK)),),
+        held_out=(ClipSpec(str(folder / HELD_OUT_PACK)),) if ask.held_out else (),
+        classifier=len(classes) > 1,
+    )
 
 
 def command(ask: FineTune) -> str:
-    """The command line that does the same, for a shell in the folder that holds the run's own; no path of a server."""
-    words = arguments(ask, Path(slug(ask.name)), init=_shown(ask.init))
+    """Return the command line that does the same, for a shell in the folder that holds the run's own.
+
+    No path of a server is in it.
+
+    Raises:
+        ValueError: the checkpoint cannot be had, or a field is out of range.
+    """
+    name = slug(ask.name)
+    words = run_config(ask, Path(name), _known_model(ask.init), _shown(ask.init)).to_argv(name)
     if ask.device == JOBS:
         return shlex.join(["python", "-m", "avd_core", "train", *words, "--prepare"]) + (
-            f" && python -m avd_core job {shlex.quote(slug(ask.name))}"
+            f" && python -m avd_core job {shlex.quote(name)}"
         )
     words += ["--device", ask.device] if ask.device in ("cpu", "cuda") else []
     words += ["--seconds", f"{ask.seconds:g}"] if ask.seconds is not None else []
@@ -144,23 +153,8 @@ def command(ask: FineTune) -> str:
 
 
 def _shown(init: str) -> str:
-    from avd_core.networks.checkpoint import bundled
-
     folder = Path(init)
     return init if init in bundled() or not folder.is_dir() else folder.name
-
-
-def described(ask: FineTune, folder: Path) -> dict[str, Any]:
-    """The config of the run, by the very code that reads the command line.
-
-    Raises:
-        ValueError: the checkpoint cannot be had, or a field is out of range.
-    """
-    from avd_core.training import run_trainer
-
-    parser = argparse.ArgumentParser()
-    run_trainer.add_arguments(parser)
-    return run_trainer.asked(parser.parse_args(arguments(ask, folder)))
 
 
 def check(ask: FineTune, home: RunRegistry) -> None:
@@ -210,7 +204,8 @@ def prepare(ask: FineTune, home: RunRegistry, owner: str) -> RunRecord:
             place = run.folder / _place(ask, number)
             place.parent.mkdir(parents=True)
             shutil.copyfile(ask.clips[number].source.clip, place)
-        run.create(described(dataclasses.replace(ask, name=ticket.name), run.folder))
+        config = run_config(ask, run.folder.resolve(), _model(ask.init), resolved_init(ask.init))
+        run.create(config.to_dict())
     except BaseException as error:
         home.forget(ticket)
         if isinstance(error, OSError):
@@ -226,14 +221,10 @@ def _place(ask: FineTune, number: int) -> str:
 
 
 def _write_pack(path: Path, clips: Sequence[TakenClip]) -> None:
-    index = []
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    with new_pack(path) as pack:
         for number, clip in enumerate(clips):
-            file, (count, height, width) = f"{number:06d}.avif", clip.shape
-            archive.write(clip.stored, file)
             name = f"clips/{clip.source.label or '-'}/{number:04d}-{clip.source.title}"
-            index.append({"name": name, "file": file, "frames": count, "height": height, "width": width})
-        archive.writestr("index.json", json.dumps(index))
+            pack.add(name, clip.stored.read_bytes(), clip.shape)
 
 
 def parse_fields(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,20 +244,6 @@ def parse_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         plain[name] = value
     TrainConfig.from_dict(plain)
     return plain
-
-
-def field_notes() -> dict[str, str]:
-    """What the docstring of `TrainConfig` says of each field."""
-    text = (TrainConfig.__doc__ or "").partition("Attributes:")[2]
-    notes: dict[str, str] = {}
-    names, current = {field.name for field in dataclasses.fields(TrainConfig)}, ""
-    for line in text.splitlines():
-        name, colon, rest = line.strip().partition(": ")
-        if colon and name in names:
-            current, notes[name] = name, rest
-        elif current and line.strip():
-            notes[current] += f" {line.strip()}"
-    return notes
 
 
 def presets() -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from avd_core.explore.batch import Source
+from avd_core.data.clip_files import Source
 
 THUMBNAIL = 120  # pixels of its short side
 

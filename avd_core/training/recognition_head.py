@@ -22,7 +22,7 @@ from avd_core.classifiers.loading import squash
 from avd_core.data.datasets import ClipSource, class_of
 from avd_core.networks.avd import AVD
 from avd_core.runs.run import Run
-from avd_core.training.trainer import whole_clip
+from avd_core.training.preview import whole_clip
 
 SIZE = 112
 WINDOWS = ((0.0, 1.0), (0.0, 0.75), (0.25, 1.0))  # parts of each clip; the first is what it is judged by

@@ -19,26 +19,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avd_core.classifiers.action_net import ActionClassifier, for_classes
 from avd_core.classifiers.loading import squash
-from avd_core.config import ModelConfig, TrainConfig
-from avd_core.data.datasets import ClipSource
+from avd_core.config import TrainConfig
 from avd_core.data.real_images import RealImages
 from avd_core.data.sampling import ClipSampler
-from avd_core.networks.avd import AVD, to_frames, to_tensor
-from avd_core.networks.calibration import Calibration
+from avd_core.networks.avd import AVD
 from avd_core.training import distributed, losses, muon
 from avd_core.training.augmentation import augment
 from avd_core.training.distortions import disturb
 from avd_core.training.divergence import DivergenceDetector
 from avd_core.training.guide_targets import guide_target
 
-CALIBRATION_CLIPS = 200
 GOOD_EVERY = 50  # steps between the states that a diverged training may fall back on
 AUGMENT_STREAM, DISTURBANCE_STREAM = 1, 2  # keep the draws of one sample apart, and from its clip's
 NO_CLASS = -100
@@ -396,44 +392,3 @@ def in_bf16(precision: str, device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
-def calibrate(model: AVD, clips: ClipSource, *, limit: int = CALIBRATION_CLIPS, device: str = "cpu") -> Calibration:
-    """Reference scores from up to `limit` clips: of one frame of each, and of its distilled image.
-
-    Clips are taken evenly from the source and sampled over their whole length, at the model's size.
-    """
-    real, distilled = [], []
-    for number, index in enumerate(np.linspace(0, len(clips) - 1, min(limit, len(clips))).astype(int)):
-        clip = whole_clip(clips[int(index)], model.config).to(device)
-        frame = clip[:, :, number % model.config.frames]
-        real.append(model.realism(frame).item())
-        distilled.append(model.realism(model.encode(clip)).item())
-    return Calibration.from_scores(real, distilled)
-
-
-def whole_clip(stored: np.ndarray, config: ModelConfig) -> Tensor:
-    """Stored frames (T',H,W,3) -> the clip (1,3,T,h,w) a checkpoint sees: bin centres, its own size, sides of 8."""
-    picks = ((np.arange(config.frames) + 0.5) * len(stored) / config.frames).astype(int)
-    height, width = stored.shape[1:3]
-    scale = config.size / min(height, width)
-    clip = to_tensor(stored[picks])
-    size = (config.frames, *(max(8, round(side * scale / 8) * 8) for side in (height, width)))
-    if clip.shape[2:] != size:
-        clip = nn.functional.interpolate(
-            clip.squeeze(0).transpose(0, 1), size=size[1:], mode="bilinear", antialias=True, align_corners=False
-        )
-        clip = clip.transpose(0, 1).unsqueeze(0)
-    return clip
-
-
-@torch.inference_mode()
-def preview(model: AVD, clip: Tensor) -> tuple[np.ndarray, float]:
-    """A picture (first, middle, last frame | image | the same restored) and the restoration's PSNR in dB."""
-    image = model.encode(clip)
-    restored = to_frames(model.decode(image))
-    original = to_frames(clip)
-    picks = [0, len(original) // 2, len(original) - 1]
-    row = [*original[picks], to_frames(image.unsqueeze(2))[0], *restored[picks]]
-    error = np.mean((original.astype(np.float64) - restored) ** 2)
-    return np.concatenate(row, axis=1), float(10 * np.log10(255**2 / max(error, 1e-9)))

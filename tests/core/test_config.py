@@ -78,6 +78,12 @@ def test_a_wrong_train_config_is_refused_by_name(values, named):
         TrainConfig.from_dict(values)
 
 
+@pytest.mark.parametrize("config", [ModelConfig, TrainConfig])
+def test_every_field_says_what_it_is(config):
+    assert list(config.descriptions()) == [field.name for field in dataclasses.fields(config)]
+    assert all(len(about) > 10 and about[-1] != "." for about in config.descriptions().values())
+
+
 def test_whole_numbers_pass_for_real_ones():
     assert TrainConfig.from_dict({"adv_weight": 0}).adv_weight == 0
 

@@ -19,8 +19,9 @@ from app.context import PageContext
 from app.render import batch as render
 from app.services.explorations import Explorations
 from app.tabs.batch import GalleryTab
+from avd_core.data.clip_files import Source
 from avd_core.examples import scenes
-from avd_core.explore.batch import BatchRequest, Source
+from avd_core.explore.batch import BatchRequest
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import read_distilled
 from tests.app.conftest import visitor

@@ -1,17 +1,15 @@
-"""Training of the action classifier: honest parts, the window a person gets, learning, and the whole command."""
+"""Training of the action classifier: honest parts, the window a person gets, learning."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from avd_core.classifiers import action_data, action_training
 from avd_core.classifiers.action_data import SETS, Example, distill, gather
-from avd_core.classifiers.action_net import ActionClassifier, ActionConfig, ClassifierError
+from avd_core.classifiers.action_net import ActionClassifier, ActionConfig
 from avd_core.classifiers.action_training import Recipe, augment, class_logits, epochs, fit_temperature, score
 from avd_core.data.datasets import DataError
 from avd_core.networks.avd import AVD
@@ -29,23 +27,6 @@ def discs(count: int, rng: np.random.Generator, size: int = 32) -> tuple[np.ndar
         inside = (distance < 9) & ((distance > 5) | (target == 0))
         image[0] = np.where(inside[..., None], rng.integers(150, 256, 3), rng.integers(0, 100, 3))
     return images, targets
-
-
-@pytest.fixture(scope="session")
-def falls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with one set: seven rendered clips, one of them damaged."""
-    from avd_core.data import synthetic
-    from avd_core.media import writer
-
-    data = tmp_path_factory.mktemp("data")
-    for number, (label, person) in enumerate(
-        (label, person) for label in ("fall", "adl") for person in ("Subject_1__x", "Subject_2__x", "Subject_3__x")
-    ):
-        frames = synthetic.random_scene(number, frames=10, size=(72, 96))
-        (data / "falls" / label).mkdir(parents=True, exist_ok=True)
-        writer.write_mp4(data / "falls" / label / f"{person}__01.mp4", frames, 10)
-    (data / "falls" / "fall" / "Subject_4__x__02.mp4").write_bytes(b"no video")
-    return data
 
 
 def test_it_learns_what_can_be_learnt() -> None:
@@ -147,43 +128,3 @@ def test_the_first_view_is_what_a_person_gets(falls: Path, tiny_checkpoint: Path
     expected = tensor_to_image(squash(image_to_tensor(distilled), 112))
     assert np.abs(images[0, 0].astype(int) - expected).max() <= 1
     assert (images[0, 0] != images[0, 1]).any()
-
-
-def arguments(*options: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    action_training.add_arguments(parser)
-    return parser.parse_args(options)
-
-
-def test_the_command_makes_a_classifier_and_its_card(
-    falls: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = [
-        *("--data", str(falls), "--checkpoint", str(tiny_checkpoint), "--out", str(tmp_path / "action")),
-        *("--cache", str(tmp_path / "cache"), "--views", "2", "--epochs", "2", "--batch-size", "2", "--no-mirror"),
-    ]
-    with pytest.warns(UserWarning, match="Skipped Subject_4"):
-        assert action_training.run(arguments(*options)) == 0
-    printed = capsys.readouterr().out
-    assert "choose  falls:" in printed
-    assert "report  falls:" in printed
-    network = ActionClassifier.from_pretrained(tmp_path / "action")
-    assert network.config.labels == ("a fall", "daily life, no fall")
-    card = (tmp_path / "action" / "README.md").read_text(encoding="utf-8")
-    assert "8 images of 4 clips" in card
-    assert AVD.from_pretrained(tiny_checkpoint).fingerprint in card
-    assert "mirror False" in card
-    assert str(falls) not in card
-    assert "All sets state a licence." in card
-    # The second time nothing is decoded, and the same comes out.
-    weights = (tmp_path / "action" / "model.safetensors").read_bytes()
-    monkeypatch.setattr(action_data, "_views", lambda *_args: pytest.fail("distilled again"))
-    assert action_training.run(arguments(*options)) == 0
-    assert (tmp_path / "action" / "model.safetensors").read_bytes() == weights
-
-
-def test_senseless_options_are_refused(falls: Path) -> None:
-    with pytest.raises(ClassifierError, match="--views"):
-        action_training.run(arguments("--data", str(falls), "--views", "0"))
-    with pytest.raises(ClassifierError, match="at least one epoch"):
-        action_training.run(arguments("--data", str(falls), "--epochs", "0"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import shutil
-import warnings
 import zipfile
 
 import numpy as np
@@ -15,7 +13,7 @@ from PIL import Image, features
 
 from avd_core.analysis.metrics import psnr
 from avd_core.data import packs
-from avd_core.data.datasets import DataError, FolderClips, SyntheticClips
+from avd_core.data.datasets import DataError, SyntheticClips
 from avd_core.data.packs import PackedClips
 from benchmarks import packs as benchmark
 
@@ -29,27 +27,6 @@ def clips(tmp_path_factory, rendered_clip):
         shutil.copy(rendered_clip, folder / name)
     (folder / "jump" / "broken.mp4").write_bytes(b"not a video")
     return folder
-
-
-def run_pack(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    packs.add_arguments(parser)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return packs.run(parser.parse_args(list(arguments)))
-
-
-def test_a_pack_holds_what_the_folder_holds(clips, tmp_path):
-    split = {"train": ["wave/*.mp4", "jump/*.mp4"], "choose": [], "test": []}
-    (tmp_path / "moves.json").write_text(json.dumps(split))
-    out = tmp_path / "clips.pack"
-    assert run_pack(str(clips), "--splits", str(tmp_path), "--out", str(out), "--frames", "12", "--size", "64",
-                "--synthetic", "2", "--quality", "90") == 0  # fmt: skip
-    packed, source = PackedClips(out), FolderClips(clips, ["jump/c.mp4"], frames=12, size=64)
-    assert packed.names == [*["moves/jump/c.mp4", "moves/wave/a.mp4", "moves/wave/b.mp4"], *SyntheticClips(2).names]
-    assert packed[0].shape == source[0].shape
-    assert np.abs(packed[0].astype(int) - source[0]).mean() < 4
-    assert packed[3].shape == (12, 64, 64, 3)
 
 
 def test_a_file_that_is_no_pack_is_refused(tmp_path):
@@ -77,11 +54,9 @@ def scenes():
 
 
 def write(path, source) -> int:
-    index: list[dict] = []
-    with zipfile.ZipFile(path, "w") as archive:
-        skipped = packs.pack(source, archive, index)
-        archive.writestr("index.json", json.dumps(index))
-    return skipped
+    with packs.new_pack(path) as pack:
+        pack.add_all(source)
+    return pack.skipped
 
 
 def test_a_pack_keeps_order_counts_what_it_skips_and_is_small_and_true(scenes, tmp_path):
@@ -151,25 +126,10 @@ def test_an_index_of_impossible_sizes_is_refused(tmp_path, change):
         PackedClips(tmp_path / "x.pack")
 
 
-def test_nothing_to_pack_leaves_no_pack(tmp_path):
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "broken.mp4").write_bytes(b"")
-    with pytest.raises(DataError, match="nothing to pack: 1 clips were skipped"):
-        run_pack(str(tmp_path / "set"), "--out", str(tmp_path / "out" / "x.pack"))
-    assert not list((tmp_path / "out").iterdir())
-
-
 def test_a_pillow_without_avif_says_so(scenes, monkeypatch):
     monkeypatch.setattr(features, "check", lambda name: name != "avif")
     with pytest.raises(DataError, match="Pillow that writes AVIF"):
         packs.encode_frames(scenes[2])
-
-
-@pytest.mark.parametrize("quality", ["101", "-1"])
-def test_an_impossible_quality_is_refused_before_anything_is_written(clips, tmp_path, quality):
-    with pytest.raises(DataError, match="--quality"):
-        run_pack(str(clips), "--out", str(tmp_path / "new" / "x.pack"), f"--quality={quality}")
-    assert not (tmp_path / "new").exists()
 
 
 def test_a_full_disk_ends_the_packing_at_once(scenes):
@@ -180,7 +140,7 @@ def test_a_full_disk_ends_the_packing_at_once(scenes):
     source = Stored(*scenes[1:2] * 500)
     read, source.read = [], lambda index, read_one=source.read: read.append(index) or read_one(index)
     with pytest.raises(OSError, match="No space"):
-        packs.pack(source, Disk(), [])
+        packs.PackWriter(Disk()).add_all(source)
     assert len(read) < 100
 
 

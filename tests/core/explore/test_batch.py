@@ -12,18 +12,15 @@ import pytest
 
 from avd_core.classifiers.loading import Prediction
 from avd_core.cli.main import main
+from avd_core.data.clip_files import Source, gather
 from avd_core.explore.batch import (
-    BatchError,
     BatchRequest,
     Inspected,
-    Source,
-    gather,
     inspect,
     ordered,
     write_csv,
 )
 from avd_core.explore.explorer import Explorer, ExploreRequest
-from avd_core.media.archives import ArchiveLimits
 from avd_core.media.distilled_png import read_distilled
 
 CLASSIFIER = "mobilenet_v2" if os.environ.get("TORCH_HOME") else "action"
@@ -78,34 +75,6 @@ def test_rows_are_ready_one_by_one(rendered_clip: Path, tiny_checkpoint: Path, m
 def test_what_cannot_be_had_at_all_is_no_row(rendered_clip: Path):
     with pytest.raises(ValueError, match="no-such"):
         next(inspect(Explorer("cpu"), BatchRequest((Source(rendered_clip, "one"),), "no-such")))
-
-
-def test_clips_are_found_in_files_folders_and_zips(tmp_path: Path, zipped: Path, rendered_clip: Path):
-    folder = tmp_path / "mine"
-    for name in ("top.mp4", "wave/deep/x.AVI", ".trash/y.mp4", "wave/notes.txt"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
-    (tmp_path / "unpacked").mkdir()
-    found = gather([rendered_clip, folder, zipped, zipped], tmp_path / "unpacked")
-    told = [(source.title, source.label) for source in found.sources]
-    assert told[:3] == [(rendered_clip.name, ""), ("top.mp4", ""), ("x.AVI", "deep")] and len(told) == 9
-    assert len({source.clip for source in found.sources}) == 9
-
-
-def test_nothing_or_too_much_is_one_sentence(tmp_path: Path, zipped: Path):
-    letter = tmp_path / "letter.zip"
-    letter.write_text("hello")
-    with pytest.raises(BatchError, match=r"letter\.zip is no zip file"):
-        gather([letter], tmp_path)
-    with pytest.raises(BatchError, match="no clip"):
-        gather([], tmp_path)
-    (tmp_path / "again").mkdir()
-    with pytest.raises(BatchError, match="6 clips; at most 5"):
-        gather([zipped, zipped], tmp_path / "again", ArchiveLimits(max_files=5))
-    (tmp_path / "bytes").mkdir()
-    one = sum(entry.file_size for entry in zipfile.ZipFile(zipped).infolist())
-    found = gather([zipped, zipped], tmp_path / "bytes", ArchiveLimits(max_bytes=int(1.5 * one)))
-    assert len(found.sources) == 3 and "split it" in found.skipped[-1], "the second zip is one too many"
 
 
 def made_up(title: str, label: str, gain: float, realism: float | None, sure: float) -> Inspected:

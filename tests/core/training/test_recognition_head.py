@@ -18,7 +18,7 @@ from avd_core.explore.requests import ExploreRequest
 from avd_core.runs.registry import head_folder, head_of
 from avd_core.runs.run import Run
 from avd_core.training.export import write_parcel
-from tests.core.training.test_run_trainer import train
+from tests.squares import train
 
 KEY = "a-key-that-nobody-can-guess"
 

@@ -1,8 +1,7 @@
-"""A training as a run: what the directory holds, stop, resume, `kill -9`, and bad arguments."""
+"""A training as a run: what the directory holds, stop, resume, `kill -9`."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import errno
 import json
@@ -18,15 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
-from avd_core.config import FROM_NOTHING, PRESETS, ConfigError
 from avd_core.data.sampling import ClipSampler
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import fingerprint
 from avd_core.runs.run import Run, RunError
-from avd_core.training import run_trainer
 from avd_core.training.run_trainer import RunningTrainer
 from avd_core.training.trainer import TrainingError
-from tests.squares import MINI, QUICK, Squares, write_pack
+from tests.squares import MINI, QUICK, Squares, train, write_pack
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +36,6 @@ def arguments(folder, squares, *extra) -> list[str]:
     overrides["synthetic_share"] = 0
     settings = [f"--set={name}={value}" for name, value in overrides.items()]
     return ["--run", str(folder), "--data", str(squares), "--preset", "tiny", "--steps", "6", *settings, *extra]
-
-
-def train(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    run_trainer.add_arguments(parser)
-    saved = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return run_trainer.run(parser.parse_args(list(arguments)))
-    finally:
-        for number, handler in saved.items():
-            signal.signal(number, handler)
 
 
 def test_a_preview_appears_whole(tmp_path, squares, monkeypatch):
@@ -83,18 +69,6 @@ def test_a_run_directory_holds_everything(tmp_path, squares):
         train("--run", str(tmp_path / "other"), "--resume")
 
 
-def test_a_split_in_which_nobody_chooses_holds_no_clip_out(tmp_path, rendered_clip):
-    folder, split = tmp_path / "clips", tmp_path / "split.json"
-    (folder / "a").mkdir(parents=True)
-    shutil.copy(rendered_clip, folder / "a" / "one.mp4")
-    run = ["--data", str(folder), "--split", str(split), "--preset", "tiny", "--prepare"]
-    for choose in ([], ["a/*.mp4"]):
-        split.write_text(json.dumps({"train": ["a/*.mp4"], "choose": choose, "test": []}))
-        assert train("--run", str(tmp_path / f"run{len(choose)}"), *run) == 0
-        config = json.loads((tmp_path / f"run{len(choose)}" / "config.json").read_text())
-        assert [source["patterns"] for source in config["held_out"]] == ([choose] if choose else [])
-
-
 def test_a_fine_tune_starts_from_a_checkpoint(tmp_path, squares, tiny_checkpoint):
     train("--run", str(tmp_path / "r"), "--data", str(squares), "--init", str(tiny_checkpoint), "--steps", "1",
           "--set", "crop=64", "--set", "batch_size=1")  # fmt: skip
@@ -103,13 +77,6 @@ def test_a_fine_tune_starts_from_a_checkpoint(tmp_path, squares, tiny_checkpoint
     assert start.fingerprint != end.fingerprint
     distance = max((a - b).abs().max() for a, b in zip(start.parameters(), end.parameters(), strict=True))
     assert distance < 0.01
-
-
-@pytest.mark.parametrize("pair", ["nothing=1", "steps=many", "crop=99"])
-def test_a_wrong_override_is_refused(tmp_path, pair):
-    with pytest.raises(ConfigError):
-        train("--run", str(tmp_path / "r"), "--preset", "tiny", "--set", pair)
-    assert not (tmp_path / "r").exists()
 
 
 def test_a_failed_run_says_why_and_keeps_the_last_good_state(tmp_path, squares, monkeypatch):
@@ -234,17 +201,6 @@ def test_a_run_alone_takes_its_config_and_ctrl_c_stops_it_saved(tmp_path, square
     assert AVD.from_pretrained(folder).calibration is not None
 
 
-def test_resume_goes_on_to_the_steps_of_the_config(tmp_path, squares):
-    folder = tmp_path / "r"
-    same = arguments(folder, squares)
-    train(*same, "--seconds=0")
-    assert Run(folder).state()["status"] == "stopped"
-    with pytest.raises(RunError, match="goes on to step 6"):
-        train("--run", str(folder), "--resume", "--steps", "9")
-    train(*same, "--resume")  # the command of the start, with --resume
-    assert (Run(folder).state()["status"], Run(folder).state()["step"]) == ("done", 6)
-
-
 def test_a_resumed_fine_tune_needs_its_start_no_more(tmp_path, squares, tiny_checkpoint):
     start, folder = tmp_path / "start", tmp_path / "r"
     shutil.copytree(tiny_checkpoint, start)
@@ -271,39 +227,6 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, squares):
     train(*arguments(folder, squares, "--seconds=0"))
     with Run(folder).held(), pytest.raises(RunError, match="by another process"):
         train("--run", str(folder), "--resume")
-
-
-def test_a_run_alone_needs_a_config_with_a_model(tmp_path):
-    with pytest.raises(RunError, match=r"holds no config\.json"):
-        train("--run", str(tmp_path / "none"))
-    Run(tmp_path / "r").create({"train": {}})
-    with pytest.raises(RunError, match="says nothing about model"):
-        train("--run", str(tmp_path / "r"))
-
-
-@pytest.mark.parametrize(
-    ("described", "weight"), [(["--preset", "paper"], 0.0), (["--preset", "paper", "--set", "guide_weight=0.1"], 0.1)]
-)
-def test_the_paper_preset_trains_by_what_was_published(tmp_path, described, weight):
-    parser = argparse.ArgumentParser()
-    run_trainer.add_arguments(parser)
-    run_trainer._create(parser.parse_args(["--run", str(tmp_path / "r"), *described]))
-    config = Run(tmp_path / "r").config()["train"]
-    assert config["guide_weight"] == weight
-    assert config["recon_weight"] > 0 and config["adv_weight"] > 0
-    assert config["noise_levels"] == config["jpeg_share"] == config["spectrum_weight"] == 0
-
-
-def test_from_nothing_a_code_is_found_before_it_has_to_last(tmp_path):
-    parser = argparse.ArgumentParser()
-    run_trainer.add_arguments(parser)
-    start = AVD(PRESETS["tiny"]).save_pretrained(tmp_path / "start")
-    described = {"nothing": ["--preset", "tiny"], "start": ["--init", str(start)]}
-    for name, words in described.items():
-        run_trainer._create(parser.parse_args(["--run", str(tmp_path / "runs" / name), *words]))
-    config = {name: Run(tmp_path / "runs" / name).config()["train"] for name in described}
-    assert config["nothing"]["jpeg_start"] == FROM_NOTHING["jpeg_start"] > config["start"]["jpeg_start"] == 0
-    assert config["nothing"]["steps"] > config["start"]["steps"]
 
 
 def test_a_run_stopped_early_is_saved_and_goes_on(tmp_path, squares):

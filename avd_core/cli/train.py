@@ -1,0 +1,145 @@
+"""avd train: train a checkpoint, in a run directory."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import signal
+import sys
+import textwrap
+from contextlib import nullcontext
+from pathlib import Path
+
+from avd_core.config import PRESETS, TrainConfig
+from avd_core.data.clip_sets import DATASETS
+from avd_core.data.datasets import STORED_SIZE
+from avd_core.runs.run import Run, RunError
+from avd_core.training import distributed
+from avd_core.training.run_config import RunConfig
+from avd_core.training.run_trainer import RunningTrainer, in_plain_words
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `avd train`."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _fields()
+    parser.add_argument(
+        "--run", dest="folder", required=True, type=Path, metavar="DIR", help="the run directory to write"
+    )
+    parser.add_argument("--data", type=Path, nargs="+", metavar="CLIPS", help="folders of clips, or packs of them")
+    parser.add_argument("--dataset", choices=DATASETS, default="folder", help="how the clips lie (default: folder)")
+    parser.add_argument(
+        "--split", type=Path, metavar="1|2|3|FILE",
+        help="split of that folder: trains on `train`; of UCF101 and HMDB51 its number, of Kinetics its CSV",
+    )  # fmt: skip
+    parser.add_argument("--lists", type=Path, metavar="DIR", help="the official lists, if not in or beside the videos")
+    parser.add_argument("--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview and calibrate on")
+    parser.add_argument(
+        "--classifier", action="store_true",
+        help="also train a small classifier of the clips' folders on the distilled images, at the end",
+    )  # fmt: skip
+    parser.add_argument(
+        "--photos", type=Path, metavar="FOLDER",
+        help="photographs: real images for the discriminator beside frames (--set photo_share=...), and what synthetic "
+        "scenes are made of",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stored-size", type=int, metavar="N",
+        help=f"short side in pixels that clips of folders are read at, a multiple of 8 (default: {STORED_SIZE})",
+    )  # fmt: skip
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--preset", choices=sorted(PRESETS), help="train from nothing (default: base)")
+    start.add_argument("--init", metavar="CHECKPOINT", help="start from a checkpoint")
+    parser.add_argument("--steps", type=int, help="steps in all")
+    parser.add_argument("--seconds", type=float, help="stop and save after so many seconds")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument("--prepare", action="store_true", help="write DIR and train nothing: something else will")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field below, such as batch_size=4"
+    )
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; the run directory tells how far it is")
+
+
+def _fields() -> str:
+    """Return a line or more for each field that --set takes."""
+    lines = ["fields of --set, with their defaults (a preset may have its own):"]
+    for field in dataclasses.fields(TrainConfig):
+        about = f"{field.name}={field.default}: {field.metadata['help'].replace('`', '')}"
+        lines += textwrap.wrap(about, 78, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _create(args: argparse.Namespace) -> None:
+    """Make the run that the arguments describe, unless they go on with one.
+
+    Raises:
+        RunError: when there is a run and another is described, or none and it should go on.
+    """
+    run = Run(args.folder)
+    exists = (run.folder / "config.json").exists()
+    named = (
+        *(args.data, args.split, args.held_out, args.photos, args.preset, args.init),
+        *(args.steps, args.stored_size),
+    )
+    described = bool(args.set) or args.classifier or any(value is not None for value in named)
+    if args.resume and not exists:
+        raise RunError(f"{run.folder.name} holds no run to resume.")
+    if args.resume and described:
+        config = RunConfig.of(run)
+        if RunConfig.from_arguments(args) != config:
+            raise RunError(
+                f"--resume goes on to step {config.train.steps} with the config of {run.folder.name}, and the "
+                "other arguments describe another run: leave them out, or start a new one with --init."
+            )
+    elif described:
+        run.create(RunConfig.from_arguments(args).to_dict())
+    elif not exists:
+        raise RunError(f"{run.folder.name} holds no config.json: name --data, --preset or --init for a new run.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out `avd train`; Ctrl-C and SIGTERM stop it cleanly, saved."""
+    with distributed.joined(args.device) as device:
+        distributed.on_first_rank(lambda: _create(args))
+        if args.prepare:
+            return 0
+        leads = distributed.rank() == 0
+        with Run(args.folder).held() if leads else nullcontext():
+            try:
+                running = RunningTrainer(Run(args.folder), device=device)
+                running.resume()
+            except Exception as error:  # nobody may be there to read standard error
+                if leads:
+                    before = Run(args.folder).state()["step"]
+                    Run(args.folder).write_state("failed", step=before, error=in_plain_words(error))
+                raise
+            return _train(running, args.seconds, quiet=args.quiet)
+
+
+def _train(running: RunningTrainer, seconds: float | None, *, quiet: bool) -> int:
+    from tqdm import tqdm
+
+    if running.trainer.step and running.leads:
+        print(f"resumed at step {running.trainer.step}", file=sys.stderr)
+
+    def ask_to_stop(*_: object) -> None:
+        running.stop_asked = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask_to_stop)
+    total, done = running.trainer.config.steps, running.trainer.step
+    with tqdm(
+        total=total,
+        initial=done,
+        unit="step",
+        file=sys.stderr,
+        mininterval=2.0,
+        disable=quiet or not running.leads,
+    ) as bar:
+        for event in running.go(seconds=seconds):
+            bar.update()
+            bar.set_postfix({name: f"{value:.4g}" for name, value in event.losses.items()}, refresh=False)
+    if running.leads and not quiet:
+        state = running.run.state()
+        print(f"{state['status']} at step {state['step']}: {running.run.checkpoint}")
+    return 0

@@ -1,0 +1,66 @@
+"""Where the clips of a run lie, as its `config.json` names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avd_core.data.clip_sets import official_videos
+from avd_core.data.datasets import STORED_SIZE, DataError, FolderClips, UnlabelledClips
+from avd_core.data.packs import PackedClips
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """One source of clips.
+
+    Attributes:
+        path: a pack, or a folder of videos.
+        patterns: globs of the files to take of a folder; None is all.
+        dataset: "ucf101", "hmdb51" or "kinetics" where its official lists pick the training videos of the folder.
+        splits: of that set, as `official_videos` takes them.
+        lists: the folder of its lists, where it lies neither in nor beside the videos' folder.
+    """
+
+    path: str
+    patterns: tuple[str, ...] | None = None
+    dataset: str | None = None
+    splits: tuple[str, ...] = ()
+    lists: str | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClipSpec:
+        """Read what `to_dict` made; all but the path may be missing."""
+        patterns = values.get("patterns")
+        return cls(
+            path=str(values["path"]),
+            patterns=None if patterns is None else tuple(patterns),
+            dataset=values.get("dataset"),
+            splits=tuple(values.get("splits", ())),
+            lists=values.get("lists"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        if self.dataset:
+            return {"path": self.path, "dataset": self.dataset, "splits": list(self.splits), "lists": self.lists}
+        return {"path": self.path, "patterns": None if self.patterns is None else list(self.patterns)}
+
+    def open(self, stored_size: int = STORED_SIZE) -> UnlabelledClips | PackedClips:
+        """Return the clips; those of a folder have a short side of `stored_size` pixels, those of a pack their own.
+
+        Raises:
+            ValueError: there are none, or a pack comes with patterns.
+        """
+        path = Path(self.path)
+        if self.dataset:
+            found = official_videos(self.dataset, path, self.splits, ["train"], lists=self.lists)
+            found["train"].size = stored_size
+            return UnlabelledClips(found["train"])
+        if not path.is_file():
+            return FolderClips(path, self.patterns, size=stored_size)
+        if self.patterns:
+            raise DataError(f"A split names files of a folder, and {path.name} is a pack: leave --split out.")
+        return PackedClips(path)

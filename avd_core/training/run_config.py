@@ -1,0 +1,191 @@
+"""What a run trains on what: `config.json` as a dataclass, and the command line that describes the same."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avd_core.config import MIN_SIZE, PRESETS, SIDE_MULTIPLE, ConfigError, ModelConfig, TrainConfig, preset_overrides
+from avd_core.data.clip_spec import ClipSpec
+from avd_core.data.datasets import STORED_SIZE, read_split
+from avd_core.networks.avd import AVD
+from avd_core.runs.run import Run, RunError
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides how a run goes, but for its device and how long it may take.
+
+    Attributes:
+        model: the networks.
+        train: how they are trained.
+        init: the checkpoint to start from; None is from nothing.
+        clips: what to train on; without any, on synthetic scenes.
+        held_out: clips to preview and calibrate on.
+        photos: a folder of photographs for the discriminator and for synthetic scenes.
+        classifier: whether a classifier of the clips' folders is trained on the distilled images at the end.
+        stored_size: short side in pixels that clips of folders are read at, before a crop is taken of them.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    init: str | None = None
+    clips: tuple[ClipSpec, ...] = ()
+    held_out: tuple[ClipSpec, ...] = ()
+    photos: str | None = None
+    classifier: bool = False
+    stored_size: int = STORED_SIZE
+
+    def __post_init__(self) -> None:
+        if type(self.stored_size) is not int or self.stored_size < MIN_SIZE or self.stored_size % SIDE_MULTIPLE:
+            raise ConfigError(
+                f"stored_size is {self.stored_size}; it must be a multiple of {SIDE_MULTIPLE} from {MIN_SIZE} up."
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Read what `to_dict` made, of an older version too: all but `model` and `train` may be missing.
+
+        Raises:
+            ConfigError: one of those is, or something is out of range.
+        """
+        missing = [name for name in ("model", "train") if name not in values]
+        if missing:
+            raise ConfigError(f"it says nothing about {' and '.join(missing)}.")
+        return cls(
+            model=ModelConfig.from_dict(values["model"]),
+            train=TrainConfig.from_dict(values["train"]),
+            init=values.get("init"),
+            clips=tuple(map(ClipSpec.from_dict, values.get("clips", ()))),
+            held_out=tuple(map(ClipSpec.from_dict, values.get("held_out", ()))),
+            photos=values.get("photos"),
+            classifier=bool(values.get("classifier")),
+            stored_size=values.get("stored_size", STORED_SIZE),
+        )
+
+    @classmethod
+    def of(cls, run: Run) -> RunConfig:
+        """Read the config of a run directory.
+
+        Raises:
+            RunError: there is none, or it describes no training.
+        """
+        try:
+            return cls.from_dict(run.config())
+        except ConfigError as error:
+            raise RunError(f"config.json of {run.folder.name} cannot be used: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "model": self.model.to_dict(),
+            "train": self.train.to_dict(),
+            "init": self.init,
+            "clips": [spec.to_dict() for spec in self.clips],
+            "held_out": [spec.to_dict() for spec in self.held_out],
+            "photos": self.photos,
+            "classifier": self.classifier,
+            "stored_size": self.stored_size,
+        }
+
+    # The command line ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> RunConfig:
+        """Build the config that the arguments of `avd train` (`avd_core.cli.train`) describe.
+
+        Raises:
+            ValueError: a checkpoint or a split that cannot be had, an unknown field or one out of range.
+        """
+        model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
+        overrides = preset_overrides(model.preset, from_nothing=not args.init) | _overrides(args.set)
+        if args.steps is not None:
+            overrides["steps"] = args.steps
+        in_folders = args.dataset == "folder"
+        held_out = _specs(args.held_out, None, "")
+        if not held_out and args.split and in_folders and read_split(args.split, ["choose"]):
+            held_out = _specs(args.data, args.split, "choose")
+        return cls(
+            model=model,
+            train=TrainConfig.from_dict(overrides),
+            init=resolved_init(args.init),
+            clips=_specs(args.data, args.split, "train") if in_folders else _official_specs(args),
+            held_out=held_out,
+            photos=str(args.photos.resolve()) if args.photos else None,
+            classifier=args.classifier,
+            stored_size=STORED_SIZE if args.stored_size is None else args.stored_size,
+        )
+
+    def to_argv(self, folder: str | Path) -> list[str]:
+        """Return arguments of `avd train` that make this run in `folder`.
+
+        Raises:
+            ConfigError: no arguments do, since a split picked the clips, or the model from nothing is no preset.
+        """
+        if self.init is None and PRESETS.get(self.model.preset) != self.model:
+            raise ConfigError(
+                f"The model {self.model.preset!r} is no preset, so no command line starts it from nothing."
+            )
+        words = ["--run", str(folder), *_clip_words(self.clips, self.held_out)]
+        words += ["--preset", self.model.preset] if self.init is None else ["--init", self.init]
+        words += ["--classifier"] if self.classifier else []
+        words += ["--photos", self.photos] if self.photos else []
+        words += ["--stored-size", str(self.stored_size)] if self.stored_size != STORED_SIZE else []
+        # What the command sets by itself need not be said; all else must be, be it a default of the dataclass.
+        taken = TrainConfig.from_dict(preset_overrides(self.model.preset, from_nothing=self.init is None)).to_dict()
+        fields = {name: value for name, value in self.train.to_dict().items() if value != taken[name]}
+        fields.pop("steps", None)  # has an option of its own
+        words += ["--steps", str(self.train.steps)]
+        return words + [word for name, value in fields.items() for word in ("--set", f"{name}={value}")]
+
+
+def resolved_init(init: str | None) -> str | None:
+    """Make the path of a checkpoint folder absolute; leave other names as they are."""
+    return str(Path(init).resolve()) if init and Path(init).is_dir() else init
+
+
+def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read `FIELD=VALUE` words."""
+    types = {field.name: type(field.default) for field in dataclasses.fields(TrainConfig)}
+    values = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in types:
+            raise ConfigError(f"TrainConfig has no field {name!r}; it has {', '.join(types)}.")
+        try:
+            values[name] = types[name](text)
+        except ValueError:
+            raise ConfigError(f"--set {pair}: {text!r} is no {types[name].__name__}.") from None
+    return values
+
+
+def _specs(paths: Sequence[Path] | None, split: Path | None, part: str) -> tuple[ClipSpec, ...]:
+    patterns = tuple(read_split(split, [part])) if split is not None else None
+    return tuple(ClipSpec(str(path.resolve()), patterns) for path in paths or ())
+
+
+def _official_specs(args: argparse.Namespace) -> tuple[ClipSpec, ...]:
+    """The training part of UCF101, HMDB51 or Kinetics."""
+    tables = args.dataset == "kinetics"
+    splits = (str(Path(args.split).resolve() if tables else args.split),) if args.split else ()
+    lists = str(args.lists.resolve()) if args.lists else None
+    return tuple(
+        ClipSpec(str(path.resolve()), dataset=args.dataset, splits=splits, lists=lists) for path in args.data or ()
+    )
+
+
+def _clip_words(clips: Sequence[ClipSpec], held_out: Sequence[ClipSpec]) -> list[str]:
+    words = ["--data", *(spec.path for spec in clips)] if clips else []
+    for spec in clips[:1]:
+        words += ["--dataset", spec.dataset] if spec.dataset else []
+        words += ["--split", *spec.splits] if spec.splits else []
+        words += ["--lists", spec.lists] if spec.lists else []
+    one_kind = len({dataclasses.replace(spec, path="") for spec in clips}) <= 1
+    by_split = [spec for spec in (*clips, *held_out) if spec.patterns is not None]
+    if by_split or not one_kind or any(spec.dataset for spec in held_out):
+        raise ConfigError("A command line names a split by its file, which the config of a run does not keep.")
+    return words + (["--held-out", *(spec.path for spec in held_out)] if held_out else [])

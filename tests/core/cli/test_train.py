@@ -1,0 +1,86 @@
+"""`avd train`: which run the arguments describe, and which make no sense."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from avd_core.config import FROM_NOTHING, PRESETS, ConfigError, TrainConfig
+from avd_core.networks.avd import AVD
+from avd_core.runs.run import Run, RunError
+from tests.squares import train, write_pack
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    return write_pack(tmp_path_factory.mktemp("packs") / "squares.pack")
+
+
+def test_a_split_in_which_nobody_chooses_holds_no_clip_out(tmp_path, rendered_clip):
+    folder, split = tmp_path / "clips", tmp_path / "split.json"
+    (folder / "a").mkdir(parents=True)
+    shutil.copy(rendered_clip, folder / "a" / "one.mp4")
+    run = ["--data", str(folder), "--split", str(split), "--preset", "tiny", "--prepare"]
+    for choose in ([], ["a/*.mp4"]):
+        split.write_text(json.dumps({"train": ["a/*.mp4"], "choose": choose, "test": []}))
+        assert train("--run", str(tmp_path / f"run{len(choose)}"), *run) == 0
+        config = json.loads((tmp_path / f"run{len(choose)}" / "config.json").read_text())
+        assert [source["patterns"] for source in config["held_out"]] == ([choose] if choose else [])
+
+
+@pytest.mark.parametrize("pair", ["nothing=1", "steps=many", "crop=99"])
+def test_a_wrong_override_is_refused(tmp_path, pair):
+    with pytest.raises(ConfigError):
+        train("--run", str(tmp_path / "r"), "--preset", "tiny", "--set", pair)
+    assert not (tmp_path / "r").exists()
+
+
+def test_resume_goes_on_to_the_steps_of_the_config(tmp_path, squares):
+    folder = tmp_path / "r"
+    same = ["--run", str(folder), "--data", str(squares), "--preset", "tiny", "--steps", "6", "--set=batch_size=2",
+            "--set=crop=64"]  # fmt: skip
+    train(*same, "--seconds=0")
+    assert Run(folder).state()["status"] == "stopped"
+    with pytest.raises(RunError, match="goes on to step 6"):
+        train("--run", str(folder), "--resume", "--steps", "9")
+    train(*same, "--resume")  # the command of the start, with --resume
+    assert (Run(folder).state()["status"], Run(folder).state()["step"]) == ("done", 6)
+
+
+def test_a_run_alone_needs_a_config_with_a_model(tmp_path):
+    with pytest.raises(RunError, match=r"holds no config\.json"):
+        train("--run", str(tmp_path / "none"))
+    Run(tmp_path / "r").create({"train": {}})
+    with pytest.raises(RunError, match="says nothing about model"):
+        train("--run", str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    ("described", "weight"), [(["--preset", "paper"], 0.0), (["--preset", "paper", "--set", "guide_weight=0.1"], 0.1)]
+)
+def test_the_paper_preset_trains_by_what_was_published(tmp_path, described, weight):
+    train("--run", str(tmp_path / "r"), *described, "--prepare")
+    config = Run(tmp_path / "r").config()["train"]
+    assert config["guide_weight"] == weight
+    assert config["recon_weight"] > 0 and config["adv_weight"] > 0
+    assert config["noise_levels"] == config["jpeg_share"] == config["spectrum_weight"] == 0
+
+
+def test_from_nothing_a_code_is_found_before_it_has_to_last(tmp_path):
+    start = AVD(PRESETS["tiny"]).save_pretrained(tmp_path / "start")
+    described = {"nothing": ["--preset", "tiny"], "start": ["--init", str(start)]}
+    for name, words in described.items():
+        train("--run", str(tmp_path / "runs" / name), *words, "--prepare")
+    config = {name: Run(tmp_path / "runs" / name).config()["train"] for name in described}
+    assert config["nothing"]["jpeg_start"] == FROM_NOTHING["jpeg_start"] > config["start"]["jpeg_start"] == 0
+    assert config["nothing"]["steps"] > config["start"]["steps"]
+
+
+def test_help_says_what_every_field_means(capsys):
+    with pytest.raises(SystemExit):
+        train("--help")
+    words = " ".join(capsys.readouterr().out.split())
+    for name, about in TrainConfig.descriptions().items():
+        assert f"{name}={getattr(TrainConfig(), name)}: {about.replace('`', '')}" in words
