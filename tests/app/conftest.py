@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import expect
 
+from app.services.explorations import Explorations, ExplorationView
+from avd_core.explore.explorer import Explorer, ExploreRequest
 from scripts.screenshot import free_port, served
 from tests.repository import ROOT
 
@@ -113,13 +115,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(scope="module")
-def explorations(folder: Path):
-    """What visitors of one module look at."""
-    from app.services.explorations import Explorations
-    from avd_core.explore.explorer import Explorer
+@pytest.fixture(scope="session")
+def explorer() -> Explorer:
+    """One explorer for all modules: models are loaded once."""
+    return Explorer("cpu")
 
-    return Explorations(Explorer("cpu"))
+
+@pytest.fixture(scope="module")
+def explorations(folder: Path, explorer: Explorer) -> Explorations:
+    """What visitors of one module explore."""
+    return Explorations(explorer)
+
+
+@pytest.fixture(scope="module")
+def view(explorations: Explorations, rendered_clip: Path, tiny_checkpoint: Path) -> ExplorationView:
+    """The rendered clip, explored."""
+    *_, view = explorations.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint)))
+    return view
 
 
 def visitor(session: str = "a", **query: str) -> SimpleNamespace:
