@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app.services.explorations import Explorations, ExplorationView
+from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer, ExploreRequest
 from scripts.screenshot import free_port, served
 from tests.repository import ROOT
@@ -39,9 +43,26 @@ def checkpoint(tiny_checkpoint: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def films() -> Path:
+    """The example clips, rendered once for all test runs on this machine: that takes 23 s of one core."""
+    folder = Path(tempfile.gettempdir()) / f"avd-test-films-{os.getuid()}-{scenes.renderer_version()[:12]}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        scenes.write_examples(folder)
+    return folder
+
+
+def link_films(films: Path, folder: Path) -> None:
+    """Give a server's temporary folder the rendered example clips."""
+    shutil.copytree(films, folder / "avd-examples", copy_function=os.link, ignore=shutil.ignore_patterns(".lock"))
+
+
+@pytest.fixture(scope="session")
+def environment(checkpoint: str, films: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of the page's process: a port and a temporary folder of its own."""
     folder, spy = tmp_path_factory.mktemp("gradio"), tmp_path_factory.mktemp("spy")
+    link_films(films, folder)
     (spy / "sitecustomize.py").write_text(SPY)
     (spy / "calls.txt").write_text("")
     own = {"GRADIO_SERVER_PORT": str(free_port()), "GRADIO_TEMP_DIR": str(folder), "AVD_CHECKPOINT": checkpoint}
