@@ -1,8 +1,8 @@
 """The endpoints for programs: what the page does, by name and type, for `gradio_client` or plain HTTP.
 
-They stand on hidden components rather than on `gr.api`: that one hands a file's path through as it came, while a
-`gr.File` takes only what was uploaded to this server (gradio 6.31). A checkpoint or a classifier is one that the page
-offers too, never a path and never a download. Everything takes its turn beside the visitors of the page.
+They use hidden components rather than `gr.api`, which passes a file's path through as it came, while a `gr.File` takes
+only what was uploaded to this server (gradio 6.31). Checkpoints and classifiers are those that the page offers, never a
+path and never a download. Calls wait in the same queue as the page's visitors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAULT = "Something broke here, and it was not your file. Please try again."
 
 
 class Api:
-    """Called by programs; every answer's files lie on the shelf, and go when the page's do."""
+    """The endpoints; the files of their answers lie in the store, and are deleted when the page's are."""
 
     def __init__(self, context: PageContext) -> None:
         self.explorations, self.checkpoint = context.explorations, context.checkpoint
@@ -43,19 +43,19 @@ class Api:
         target = gr.Textbox(label="the class to look for; by default the likeliest", visible=False)
         window = [checkpoint, start, seconds, whole]
 
-        def answer(*files: str, said: str) -> list[Any]:
-            return [*(gr.File(label=name, visible=False) for name in files), gr.JSON(label=said, visible=False)]
+        def answer(*files: str, figures: str) -> list[Any]:
+            return [*(gr.File(label=name, visible=False) for name in files), gr.JSON(label=figures, visible=False)]
 
-        everything = answer("distilled", "restored", "comparison", "overlay", said="report")
+        everything = answer("distilled", "restored", "comparison", "overlay", figures="report")
         self._open(self.explore, [clip, *window, classifier, cam, target], everything)
-        self._open(self.distill, [clip, *window], answer("distilled", said="facts"))
-        self._open(self.restore, [image, decoder, fps], answer("restored", said="facts"))
-        judged = [checkpoints, checkpoint, *window[1:], classifier]
-        self._open(self.compare, [clip, *judged], answer("sheet", "everything", said="report"))
+        self._open(self.distill, [clip, *window], answer("distilled", figures="facts"))
+        self._open(self.restore, [image, decoder, fps], answer("restored", figures="facts"))
+        compared = [checkpoints, checkpoint, *window[1:], classifier]
+        self._open(self.compare, [clip, *compared], answer("sheet", "everything", figures="report"))
 
     def _open(self, handler: Callable, inputs: list[Any], outputs: list[Any]) -> None:
         public = FIRST | {"api_visibility": "public", "api_name": handler.__name__}
-        gr.on([], _told(handler), inputs, outputs, **public)
+        gr.on([], _with_sentences(handler), inputs, outputs, **public)
 
     def explore(
         self,
@@ -68,7 +68,7 @@ class Api:
         cam: str = DEFAULT_METHOD,
         target: str | None = None,
     ) -> tuple[str, str, str, str, dict[str, Any]]:
-        """Everything about one clip: its one image, the clip restored from it, and what both are worth.
+        """Explore one clip: its one image, the clip restored from it, and figures about both.
 
         Returns:
             The distilled image (PNG), the restored clip and the original beside it (MP4), the heat map laid over the
@@ -92,7 +92,7 @@ class Api:
         seconds: float | None = None,
         whole: bool = False,
     ) -> tuple[str, dict[str, Any]]:
-        """One image of a clip.
+        """Distill a clip into one image.
 
         Returns:
             The PNG that /restore plays, and the facts: checkpoint, fingerprint, frames, size, fps, window, notes.
@@ -100,15 +100,15 @@ class Api:
         window = Window(start, seconds, whole)
         made = self.explorations.explorer.distill(clip, checkpoint=self._checkpoint(checkpoint), window=window)
         path = made.save(self.explorations.store.folder() / "distilled.png")
-        said = _said(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
-        return str(path), said | {
+        facts = _facts(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
+        return str(path), facts | {
             "window": {"start": made.clip.start, "seconds": made.clip.seconds}, "notes": list(made.clip.notes)
         }  # fmt: skip
 
     def restore(
         self, image: str, checkpoint: str | None = None, fps: float | None = None
     ) -> tuple[str, dict[str, Any]]:
-        """The clip back from its distilled image alone; any other picture plays too, and the notes say so.
+        """Restore the clip from its distilled image alone; any other picture plays too, and the notes say so.
 
         Returns:
             The clip (MP4), and the facts: checkpoint, fingerprint, frames, size, fps, notes.
@@ -116,8 +116,8 @@ class Api:
         chosen = self._checkpoint(checkpoint) if checkpoint else None
         played = self.explorations.explorer.restore(Path(image), checkpoint=chosen, fps=fps)
         path = write_mp4(self.explorations.store.folder() / "restored.mp4", played.frames, played.fps)
-        said = _said(played.checkpoint, played.fingerprint, played.frames.shape, played.fps)
-        return str(path), said | {"notes": list(played.notes)}
+        facts = _facts(played.checkpoint, played.fingerprint, played.frames.shape, played.fps)
+        return str(path), facts | {"notes": list(played.notes)}
 
     def compare(
         self,
@@ -129,7 +129,7 @@ class Api:
         whole: bool = False,
         classifier: str = DEFAULT_CLASSIFIER,
     ) -> tuple[str, str, dict[str, Any]]:
-        """One clip as one image in every way there is, looked at by the same judges.
+        """Compare one clip as one image in every way there is, by the same critic and classifier.
 
         Returns:
             All of them as one picture (PNG); the images and the clips that come back from them (ZIP); and the figures:
@@ -141,8 +141,9 @@ class Api:
         explorer = self.explorations.explorer
         self._known("classifier", classifier, explorer.classifiers())
         names = [name.strip() for name in (checkpoints or "").split(",") if name.strip()] or explorer.checkpoints()
-        asked = tuple(self._checkpoint(name) for name in names)
-        request = CompareRequest(Path(clip), asked, Window(start, seconds, whole), classifier, self._checkpoint(judge))
+        chosen = tuple(self._checkpoint(name) for name in names)
+        window = Window(start, seconds, whole)
+        request = CompareRequest(Path(clip), chosen, window, classifier, self._checkpoint(judge))
         *_, comparison = compare(explorer, request)
         folder = save_comparison(comparison, self.explorations.store.folder() / "comparison")
         everything = shutil.make_archive(str(folder.with_name("everything")), "zip", folder)
@@ -158,14 +159,14 @@ class Api:
             raise RequestError(f"There is no {what} {name!r} here; there are {', '.join(dict.fromkeys(known))}.")
 
 
-def _said(checkpoint: str, fingerprint: str, shape: tuple[int, ...], fps: float) -> dict[str, Any]:
+def _facts(checkpoint: str, fingerprint: str, shape: tuple[int, ...], fps: float) -> dict[str, Any]:
     count, height, width, _ = shape
     names = {"checkpoint": checkpoint, "fingerprint": fingerprint}
     return names | {"frames": count, "size": [height, width], "fps": fps}
 
 
-def _told(handler: Callable) -> Callable:
-    """What a caller can act on is a sentence of the core; all else is our fault, and logged."""
+def _with_sentences(handler: Callable) -> Callable:
+    """Answer a ValueError with its sentence, which a caller can act on; anything else is our fault, and logged."""
 
     @wraps(handler)
     def answer(*inputs: Any) -> Any:

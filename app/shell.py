@@ -1,8 +1,8 @@
-"""The door: how a visitor comes in (a link, remembered settings), comes back (recent results), and leaves (a zip).
+"""What stands around the tabs: links and remembered settings, recent results, everything about a clip as one zip.
 
-It stands around the tabs and is wired from outside; `static/door.js` is its half in the browser. Settings are kept by
-that script in plain localStorage rather than in a `gr.BrowserState`: theme, strength and measure are the browser's own
-business and must be there before the first paint, and there is no secret here that encryption could keep.
+It is wired from outside the tabs; `static/shell.js` is its part in the browser. That script keeps the settings in plain
+localStorage rather than in a `gr.BrowserState`: theme, strength and measure concern the browser alone and must be there
+before the first paint, and none of them is a secret.
 """
 
 from __future__ import annotations
@@ -12,95 +12,96 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, Updates, message
+from app.context import (
+    QUIET,
+    RESULT_KEPT,
+    SESSION_EXPIRED,
+    UNLIMITED,
+    PageContext,
+    Updates,
+    message,
+    on_click_js,
+)
 from app.render import shell
 from app.services.deep_links import DeepLink
 from app.services.explorations import ExplorationView
 from app.services.result_store import ResultStore
 
-# One click anywhere on the page, told to the server; the pieces clicked on come and go.
-TOLD = """document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-WHAT]");
-  if (button) trigger("click", { what: button.dataset.WHAT });
-});"""
 SETTINGS = ("checkpoint", "classifier", "method")
-PACK = QUIET | {"concurrency_id": "pack", "concurrency_limit": 2, "trigger_mode": "once"}
+EXPORT = QUIET | {"concurrency_id": "export", "concurrency_limit": 2, "trigger_mode": "once"}
 
 
 class PageShell:
     """Wires what stands around the tabs of a page that is laid out.
 
     Args:
-        desk: what the tabs share.
-        explore: the Explore tab.
-        frames: of the tabs, in the order of `desk.names`.
+        context: What the tabs share.
+        explore: The Explore tab.
+        frames: Of the tabs, in the order of `context.names`.
     """
 
     def __init__(self, context: PageContext, explore: Any, frames: Sequence[gr.Tab]) -> None:
         self.context, self.explore = context, explore
-        self.message, self.recent = explore.slots["message"], explore.slots["recent"]
-        with gr.Column(elem_id="door"):
+        self.message, self.history = explore.slots["message"], explore.slots["history"]
+        with gr.Column(elem_id="shell"):
             self.address = gr.HTML(elem_id="address")
-            self.parcel = gr.HTML(elem_id="parcel")
-            packer = gr.HTML(js_on_load=TOLD.replace("WHAT", "pack"))
-            reopener = gr.HTML(js_on_load=TOLD.replace("WHAT", "recent"))
+            self.bundle = gr.HTML(elem_id="bundle")
+            export = gr.HTML(js_on_load=on_click_js("export", listener="document"))
+            reopen = gr.HTML(js_on_load=on_click_js("recent", listener="document"))
         gr.HTML(shell.privacy(context.explorations.store.seconds / 3600), elem_id="privacy", apply_default_css=False)
 
-        followed = [self.address, self.recent, context.tabs, context.landing]
-        context.view.change(self._on_visit, [context.view, context.landing], followed, **QUIET, concurrency_limit=None)
-        reopener.click(self._on_reopen, None, explore.reopened, **QUIET, concurrency_limit=None)
-        packer.click(self._on_pack, context.view, [self.parcel, self.message], **PACK)
-        for name, choice in zip(SETTINGS, (explore.model, explore.look.classifier, explore.look.method), strict=True):
-            choice.input(None, choice, js=f"(value) => {{ window.door.keep('{name}', value); }}")
+        outputs = [self.address, self.history, context.tabs, context.landing_tab]
+        context.view.change(self.on_view, [context.view, context.landing_tab], outputs, **UNLIMITED)
+        reopen.click(self.on_reopen, None, explore.reopen_outputs, **UNLIMITED)
+        export.click(self.on_export, context.view, [self.bundle, self.message], **EXPORT)
+        panel = explore.classifier_panel
+        for name, choice in zip(SETTINGS, (explore.model, panel.classifier, panel.method), strict=True):
+            choice.input(None, choice, js=f"(value) => {{ window.shell.keep('{name}', value); }}")
         for frame in frames:
-            frame.select(None, js="() => { window.door.follow(); }")
+            frame.select(None, js="() => { window.shell.follow(); }")
 
-    def _on_visit(self, view: ExplorationView | None, tab: str | None, request: gr.Request) -> Updates:
+    def on_view(self, view: ExplorationView | None, tab: str | None, request: gr.Request) -> Updates:
+        """Put a finished exploration into the history and the address bar; open the tab that the link asks for."""
         if view is None or not view.result.complete:
             return {self.address: gr.skip()}
-        self.context.recents.keep(str(request.session_hash), view)
-        asked = view.result.request
-        example = self.context.explorations.example_of(asked.clip)
-        arrival = DeepLink(example, asked.checkpoint, asked.window)
+        self.context.history.add(str(request.session_hash), view)
+        shown = view.result.request
+        example = self.context.explorations.example_of(shown.clip)
+        link = DeepLink(example, shown.checkpoint, shown.window)
         updates = {
-            self.address: shell.address(arrival.query(self.context.offer()), own=example is None),
-            self.recent: self._strip(request, view),
+            self.address: shell.address(link.query(self.context.link_choices()), own=example is None),
+            self.history: self._strip(request, view),
         }
-        return updates | ({self.context.tabs: gr.Tabs(selected=tab), self.context.landing: None} if tab else {})
+        return updates | ({self.context.tabs: gr.Tabs(selected=tab), self.context.landing_tab: None} if tab else {})
 
     def _strip(self, request: gr.Request, shown: ExplorationView | None = None) -> str:
-        return shell.recents(
+        return shell.history(
             [
-                (
-                    recent.key,
-                    recent.view.title,
-                    _line(recent.view),
-                    recent.view.result.distilled,
-                    recent.view is shown,
-                )
-                for recent in self.context.recents.of(str(request.session_hash))
+                (entry.key, entry.view.title, _window(entry.view), entry.view.result.distilled, entry.view is shown)
+                for entry in self.context.history.of(str(request.session_hash))
             ]
         )
 
-    def _on_reopen(self, clicked: gr.EventData, request: gr.Request) -> Updates:
-        view = self.context.recents.find(str(request.session_hash), clicked.what)
+    def on_reopen(self, clicked: gr.EventData, request: gr.Request) -> Updates:
+        view = self.context.history.find(str(request.session_hash), clicked.value)
         if view is None:
-            return {self.message: SESSION_EXPIRED, self.recent: self._strip(request)}
+            return {self.message: SESSION_EXPIRED, self.history: self._strip(request)}
         return self.explore.reopen(view, request)
 
-    def _on_pack(self, view: ExplorationView | None) -> Updates:
+    def on_export(self, view: ExplorationView | None) -> Updates:
+        """Write everything about the clip into one zip, which the page's script saves."""
         from avd_core.explore.report_page import write_bundle
 
         if view is None:
-            return {self.message: SESSION_EXPIRED, self.parcel: ""}
+            return {self.message: SESSION_EXPIRED, self.bundle: ""}
         try:
             name = f"{view.result.request.clip.stem[:80]}-everything.zip"
             path = write_bundle(view.result, self.context.explorations.store.folder() / name)
         except Exception as error:
-            return {self.message: message(error, RESULT_KEPT), self.parcel: ""}
-        return {self.parcel: shell.parcel(ResultStore.address(path), name)}
+            return {self.message: message(error, RESULT_KEPT), self.bundle: ""}
+        return {self.bundle: shell.bundle_link(ResultStore.address(path), name)}
 
 
-def _line(view: ExplorationView) -> str:
+def _window(view: ExplorationView) -> str:
     clip = view.result.clip
     return f"{clip.start:.1f}–{clip.start + clip.seconds:.1f} s, {view.result.checkpoint}"

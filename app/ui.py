@@ -19,17 +19,17 @@ from app.tabs import batch, compare, evidence, explore, finetune, probe, restore
 from avd_core.explore.explorer import DEFAULT_CHECKPOINT, Explorer
 from avd_core.runs.registry import default_home
 
-# In the order of the page. Each has an ID, a TITLE and build(desk, its frame).
+# In the order of the page. Each has an ID, a TITLE and build(context, its frame).
 TABS = (explore, compare, restore, probe, storyboard, evidence, batch, finetune)
 MAX_UPLOAD = "300mb"
 
 
 def build_app(explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> gr.Blocks:
-    """The page around one explorer, which all visitors share.
+    """Build the page around one explorer, which all visitors share.
 
     Args:
-        explorer: what computes; used only from event handlers, so it may still be on its way.
-        keep: seconds after which clips and results are deleted.
+        explorer: Does the computing; used by event handlers alone, so that a page is built before anything is loaded.
+        keep: Seconds after which clips and results are deleted.
     """
     built = []
     sweep = min(SWEEP_SECONDS, keep)
@@ -53,21 +53,21 @@ def build_app(explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> gr.Blocks:
 
 
 def launch(page: gr.Blocks, port: int) -> None:
-    """Serves the page until it is interrupted, and meanwhile prepares what its tabs show first.
+    """Serve the page until it is interrupted, and prepare what its tabs show first.
 
     Raises:
-        OSError: something else listens on `port`; left to itself, gradio would take the next one.
+        OSError: Something else listens on `port`; by itself gradio would take the next one.
     """
     name = os.environ.get("GRADIO_SERVER_NAME")
     page.launch(server_name=name, server_port=port, prevent_thread_lock=True, **launch_options())
     for prepare in page.preparations:
-        # A daemon: whoever stops the server does not wait for films to be rendered.
+        # Daemons: stopping the server does not wait for films to be rendered.
         threading.Thread(target=prepare, daemon=True).start()
     page.block_thread()
 
 
 def launch_options() -> dict[str, object]:
-    """Arguments of ``launch()``: the look, nothing recorded, nothing served but results."""
+    """Return the arguments of ``launch()``: the look, nothing recorded, nothing served but results."""
     return {
         "theme": theme.theme(),
         "css_paths": theme.CSS_PATHS,
@@ -80,6 +80,6 @@ def launch_options() -> dict[str, object]:
         "max_file_size": MAX_UPLOAD,
         # A session keeps its last result, about 3 MB, until an hour after its tab was closed.
         "state_session_capacity": 500,
-        # Results live in the temporary folder; nothing beside the code is for the browser.
+        # Results live in the temporary folder; nothing beside the code may be served.
         "blocked_paths": [str(Path(__file__).resolve().parent.parent), str(default_home())],
     }

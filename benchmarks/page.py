@@ -39,7 +39,7 @@ WATCH = """(name) => {
     const passed = performance.now() - waits.begun;
     if (image()?.complete && image().src !== before) waits.picture ??= passed;
     const finished = document.querySelector("#status .status:not(.busy) b")?.textContent === name;
-    const waiting = document.querySelector("#results .pending, #results .waiting:not(.contribution *)");
+    const waiting = document.querySelector("#results .pending, #results .waiting:not(.attribution *)");
     if (finished && !waiting && document.querySelector(".strip img")) waits.panels ??= passed;
     if (waits.panels && document.querySelector(".preview b")?.textContent === name) {
       waits.preview = passed;

@@ -1,4 +1,4 @@
-"""A visitor's fine-tuning runs: the list of them, one as it goes, and what can be done to it."""
+"""A visitor's fine-tuning runs: the list of them, the chosen one as it goes, and what can be done to it."""
 
 from __future__ import annotations
 
@@ -8,42 +8,38 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import QUIET, OpenRequest, PageContext, Updates, message
+from app.context import UNLIMITED, UNQUEUED, PageContext, Updates, message, on_click_js
 from app.render import finetune as render
 from app.render import fragments
 from app.services import auth
 from app.services.compute import ComputeBackends
+from app.services.explorations import OpenRequest
 from app.services.finetuning import RunView
 from avd_core.media.window import Window
 from avd_core.runs.registry import RunRecord, owner_of
 
-TICK = 1.5  # seconds between two looks at a run
-REMEMBERED = 1000  # sessions of which is known what they were told last
-CHOOSE = """element.addEventListener("click", (event) => {
-  const card = event.target.closest("[data-run]");
-  if (card) trigger("click", { key: card.dataset.run });
-});"""
-SLOTS = ("status", "failure", "losses", "previews", "verdict", "log", "links")
+POLL_SECONDS = 1.5  # between two states of a run
+MAX_SESSIONS = 1000  # whose last state is remembered
+SLOTS = ("status", "failure", "losses", "previews", "before-after", "log", "links")
 ACTIONS = {
     "use": "Open in Explore with it", "stop": "Stop", "save": "Save now", "preview": "Preview now",
     "resume": "Resume", "delete": "Delete",
 }  # fmt: skip
-EACH = QUIET | {"concurrency_limit": None}
-AT_ONCE = QUIET | {"queue": False}
 
 
 class RunsPanel:
     """Laid out in the current context, for all visitors; a visitor's runs are known by the secret of their browser.
 
     Args:
-        desk: with everybody's runs.
-        told: where what went wrong is said.
+        context: With everybody's runs.
+        message_slot: Where errors are shown.
     """
 
-    def __init__(self, context: PageContext, told: gr.HTML) -> None:
-        self.context, self.tuning, self.secret, self.message = context, context.tuning, context.secret, told
-        self.places = ComputeBackends(context.tuning)
-        self.told: OrderedDict[str, dict[str, str]] = OrderedDict()  # of each session what it shows
+    def __init__(self, context: PageContext, message_slot: gr.HTML) -> None:
+        self.context, self.finetuning, self.secret = context, context.finetuning, context.secret
+        self.message = message_slot
+        self.backends = ComputeBackends(context.finetuning)
+        self.last_sent: OrderedDict[str, dict[str, str]] = OrderedDict()  # to each session, by slot
         self.chosen = gr.State(None)
         self._lay_out()
 
@@ -53,7 +49,7 @@ class RunsPanel:
         def slot(name: str, value: str = "", **options: Any) -> None:
             self.slots[name] = gr.HTML(value, elem_id=f"tune-{name}", apply_default_css=False, **options)
 
-        slot("runs", render.NO_RUNS, js_on_load=CHOOSE)
+        slot("runs", render.NO_RUNS, js_on_load=on_click_js("run"))
         with gr.Column(visible=False, elem_id="tune-run") as self.panel:
             slot("status")
             with gr.Row(elem_id="tune-actions"):
@@ -68,7 +64,7 @@ class RunsPanel:
                     for name, words in ACTIONS.items()
                 }
             slot("failure")
-            slot("verdict")
+            slot("before-after")
             slot("links")
             with gr.Accordion("Share it on the Hugging Face Hub", open=False, visible=False) as self.sharing:
                 with gr.Row(elem_id="tune-share"):
@@ -84,141 +80,155 @@ class RunsPanel:
                 with gr.Column(scale=5, min_width=280):
                     slot("previews")
             slot("log")
-        self.timer = gr.Timer(TICK, active=False)
-        self.seen = [*(self.slots[name] for name in (*SLOTS, "runs")), self.panel, self.chosen, self.timer]
-        self.seen += [*self.actions.values(), self.sharing, self.message]
+        self.timer = gr.Timer(POLL_SECONDS, active=False)
+        self.outputs = [*(self.slots[name] for name in (*SLOTS, "runs")), self.panel, self.chosen, self.timer]
+        self.outputs += [*self.actions.values(), self.sharing, self.message]
 
     def wire(self) -> None:
-        """Connects what is laid out; after everything else of the tab is."""
-        known = [self.secret, self.chosen]
-        self.context.page.unload(self._leave)
-        self.timer.tick(self._on_tick, known, self.seen, **AT_ONCE)
-        self.slots["runs"].click(self._on_choose, self.secret, self.seen, **EACH)
-        for name in ("stop", "save", "preview"):
+        """Connect what is laid out; after everything else of the tab is."""
+        run = [self.secret, self.chosen]
+        self.context.page.unload(self.leave)
+        self.timer.tick(self.on_tick, run, self.outputs, **UNQUEUED)
+        self.slots["runs"].click(self.on_choose, self.secret, self.outputs, **UNLIMITED)
+        opened = [*self.context.open_outputs, self.context.own_checkpoints, self.message]
+        handlers = {
+            "use": (self.on_use, opened, UNLIMITED),
             # Never in a queue: a Stop that waits for its turn is none.
-            self.actions[name].click(getattr(self, f"_on_{name}"), known, self.seen, **AT_ONCE)
-        for name in ("resume", "delete"):  # these may have to ask the Hub
-            self.actions[name].click(getattr(self, f"_on_{name}"), known, self.seen, **EACH)
-        opened = [*self.context.opened, self.context.mine, self.message]
-        self.actions["use"].click(self._on_use, known, opened, **EACH)
-        self.push.click(self._on_push, [*known, self.repo, self.private], self.slots["pushed"], **EACH)
+            "stop": (self.on_stop, self.outputs, UNQUEUED),
+            "save": (self.on_save, self.outputs, UNQUEUED),
+            "preview": (self.on_preview, self.outputs, UNQUEUED),
+            # These may have to ask the Hub.
+            "resume": (self.on_resume, self.outputs, UNLIMITED),
+            "delete": (self.on_delete, self.outputs, UNLIMITED),
+        }
+        for name, (handler, outputs, options) in handlers.items():
+            self.actions[name].click(handler, run, outputs, **options)
+        self.push.click(self.on_push, [*run, self.repo, self.private], self.slots["pushed"], **UNLIMITED)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _on_tick(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self.shown(owner_of(secret), chosen, request)
+    def on_tick(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self.updates(owner_of(secret), chosen, request)
 
-    def _on_choose(self, secret: Any, card: gr.EventData, request: gr.Request) -> Updates:
-        return self.shown(owner_of(secret), str(card.key), request, anew=True)
+    def on_choose(self, secret: Any, card: gr.EventData, request: gr.Request) -> Updates:
+        return self.updates(owner_of(secret), str(card.value), request, everything=True)
 
-    def _on_stop(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, self.tuning.queue.stop)
+    def on_stop(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._apply(self.finetuning.queue.stop, secret, chosen, request)
 
-    def _on_save(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).request("save"))
+    def on_save(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._apply(lambda record: self.finetuning.registry.run(record).request("save"), secret, chosen, request)
 
-    def _on_preview(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        return self._done(secret, chosen, request, lambda ticket: self.tuning.home.run(ticket).request("preview"))
+    def on_preview(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        return self._apply(
+            lambda record: self.finetuning.registry.run(record).request("preview"), secret, chosen, request
+        )
 
-    def _on_resume(
+    def on_resume(
         self, secret: Any, chosen: str | None, request: gr.Request, signed_in: gr.OAuthToken | None = None
     ) -> Iterator[Updates]:
         owner = owner_of(secret)
         try:
-            ticket = self.tuning.home.find(owner, chosen)
-            steps = self.places.resume(ticket, auth.token_of(signed_in))
+            record = self.finetuning.registry.find(owner, chosen)
+            steps = self.backends.resume(record, auth.token_of(signed_in))
         except Exception as error:
-            yield self.shown(owner, chosen, request, anew=True) | {self.message: message(error, "")}
+            yield self.updates(owner, chosen, request, everything=True) | {self.message: message(error, "")}
             return
-        yield from self.going(steps, owner, chosen, request)
+        yield from self.follow(steps, owner, chosen, request)
 
-    def _on_delete(
+    def on_delete(
         self, secret: Any, chosen: str | None, request: gr.Request, signed_in: gr.OAuthToken | None = None
     ) -> Updates:
         token = auth.token_of(signed_in)
-        return self._done(secret, chosen, request, lambda ticket: self.places.delete(ticket, token))
+        return self._apply(lambda record: self.backends.delete(record, token), secret, chosen, request)
 
-    def _on_use(self, secret: Any, chosen: str | None) -> Updates:
-        """The checkpoint is there in every tab, and Explore opens the held-out clip with it."""
+    def on_use(self, secret: Any, chosen: str | None) -> Updates:
+        """Offer the checkpoint in every tab, and have Explore open the held-out clip with it."""
+        finetuning = self.finetuning
         try:
-            ticket = self.tuning.home.find(owner_of(secret), chosen)
-            name, clip = self.tuning.offer(ticket), self.tuning.judged_clips(ticket)[0]
+            record = finetuning.registry.find(owner_of(secret), chosen)
+            name, held_out = finetuning.offer(record), finetuning.held_out_clips(record)[0]
         except Exception as error:
             return {self.message: message(error, "")}
-        opening = OpenRequest(clip.clip, clip.title, Window(whole=True), name, self.tuning.head(ticket))
-        mine = self.tuning.checkpoints(owner_of(secret))
-        return self.context.open(opening) | {self.context.mine: mine, self.message: ""}
+        whole = Window(whole=True)
+        request = OpenRequest(held_out.clip, held_out.title, whole, name, finetuning.head(record))
+        own = finetuning.checkpoints(owner_of(secret))
+        return self.context.open(request) | {self.context.own_checkpoints: own, self.message: ""}
 
-    def _on_push(
+    def on_push(
         self, secret: Any, chosen: str | None, repo: str, private: bool, signed_in: gr.OAuthToken | None = None
     ) -> Iterator[Updates]:
         yield {self.slots["pushed"]: fragments.progress("Pushing the checkpoint", 0.3)}
         try:
-            ticket = self.tuning.home.find(owner_of(secret), chosen)
-            address = self.places.push(ticket, repo.strip(), private=private, token=auth.token_of(signed_in))
+            record = self.finetuning.registry.find(owner_of(secret), chosen)
+            address = self.backends.push(record, repo.strip(), private=private, token=auth.token_of(signed_in))
         except Exception as error:
             yield {self.slots["pushed"]: message(error, "The checkpoint is still here.")}
             return
         yield {self.slots["pushed"]: render.pushed(address, repo.strip())}
 
+    def leave(self, request: gr.Request) -> None:
+        """Forget a visitor who has gone."""
+        self.last_sent.pop(str(request.session_hash), None)
+
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def going(
+    def follow(
         self, steps: Iterator[None], owner: str | None, chosen: str | None, request: gr.Request
     ) -> Iterator[Updates]:
-        """Shows a run after each piece of work that only goes on while somebody watches."""
+        """Show a run after each step of a backend that goes on only while the page is open."""
         try:
             for _ in steps:
-                yield self.shown(owner, chosen, request) | {self.message: ""}
+                yield self.updates(owner, chosen, request) | {self.message: ""}
         except Exception as error:
-            yield self.shown(owner, chosen, request, anew=True) | {self.message: message(error, "")}
+            yield self.updates(owner, chosen, request, everything=True) | {self.message: message(error, "")}
             return
-        yield self.shown(owner, chosen, request, anew=True) | {self.message: ""}
+        yield self.updates(owner, chosen, request, everything=True) | {self.message: ""}
 
-    def shown(self, owner: str | None, chosen: str | None, request: gr.Request, anew: bool = False) -> Updates:
-        """The visitor's runs, and the one chosen, or else the latest; of what has not changed nothing."""
-        tickets = self.tuning.home.of(owner)
-        ticket = next((one for one in tickets if one.key == chosen), tickets[0] if tickets else None)
-        watch = self.tuning.watch(ticket) if ticket else None
-        pieces = {"runs": self.tuning.runs(owner, ticket.key if ticket else None)}
-        pieces |= watch.pieces if watch else dict.fromkeys(SLOTS, "")
-        before = {} if anew else self.told.get(str(request.session_hash), {})
-        self.told[str(request.session_hash)] = pieces
-        while len(self.told) > REMEMBERED:
-            self.told.popitem(last=False)
-        updates: Updates = {self.slots[name]: piece for name, piece in pieces.items() if before.get(name) != piece}
-        updates[self.chosen] = ticket.key if ticket else None
-        active = any(self.tuning.changes(one) for one in tickets)  # after the watch, which may have begun to judge
-        pieces["state"] = f"{watch.look.status if watch else ''} {active}"  # what the buttons hang on
-        if before.get("state") != pieces["state"]:
-            updates |= {self.panel: gr.Column(visible=watch is not None), self.timer: gr.Timer(active=active)}
-            updates |= self._buttons(watch)
+    def updates(self, owner: str | None, chosen: str | None, request: gr.Request, everything: bool = False) -> Updates:
+        """Show the visitor's runs, and the chosen one, or else the latest; only what changed, unless `everything`."""
+        records = self.finetuning.registry.of(owner)
+        record = next((one for one in records if one.key == chosen), records[0] if records else None)
+        view = self.finetuning.view(record) if record else None
+        pieces = {"runs": self.finetuning.runs(owner, record.key if record else None)}
+        pieces |= view.pieces if view else dict.fromkeys(SLOTS, "")
+        sent = {} if everything else self.last_sent.get(str(request.session_hash), {})
+        self.last_sent[str(request.session_hash)] = pieces
+        while len(self.last_sent) > MAX_SESSIONS:
+            self.last_sent.popitem(last=False)
+        updates: Updates = {self.slots[name]: piece for name, piece in pieces.items() if sent.get(name) != piece}
+        updates[self.chosen] = record.key if record else None
+        # After the view, which may have begun to compare before and after.
+        active = any(self.finetuning.is_changing(one) for one in records)
+        pieces["state"] = f"{view.look.status if view else ''} {active}"  # what the buttons depend on
+        if sent.get("state") != pieces["state"]:
+            updates |= {self.panel: gr.Column(visible=view is not None), self.timer: gr.Timer(active=active)}
+            updates |= self._buttons(view)
         return updates
 
-    def _buttons(self, watch: RunView | None) -> Updates:
-        """Only what can be done is there to be clicked."""
-        status = watch.look.status if watch else ""
-        over = watch is not None and watch.over
-        here = watch is not None and self.places.answers(watch.ticket)
+    def _buttons(self, view: RunView | None) -> Updates:
+        """Show the buttons of what can be done, and no others."""
+        status = view.look.status if view else ""
+        over = view is not None and view.over
+        takes_requests = view is not None and self.backends.takes_requests(view.record)
         visible = {
-            "use": over and watch.has_checkpoint,
+            "use": over and view.has_checkpoint,
             "stop": status in ("queued", "running"),
-            "save": status == "running" and here,
-            "preview": status == "running" and here,
+            "save": status == "running" and takes_requests,
+            "preview": status == "running" and takes_requests,
             "resume": over and status != "done",
-            "delete": watch is not None,
+            "delete": view is not None,
         }
         updates: Updates = {button: gr.Button(visible=bool(visible[name])) for name, button in self.actions.items()}
         return updates | {self.sharing: gr.Accordion(visible=bool(visible["use"]))}
 
-    def _done(self, secret: Any, chosen: str | None, request: gr.Request, act: Callable[[RunRecord], None]) -> Updates:
-        """Does something to one of the visitor's own runs; another's is none."""
+    def _apply(
+        self, action: Callable[[RunRecord], None], secret: Any, chosen: str | None, request: gr.Request
+    ) -> Updates:
+        """Do something to one of the visitor's own runs; another's is not found."""
+        sentence = ""
         try:
-            act(self.tuning.home.find(owner_of(secret), chosen))
-            told = ""
+            action(self.finetuning.registry.find(owner_of(secret), chosen))
         except Exception as error:
-            told = message(error, "")
-        return self.shown(owner_of(secret), chosen, request, anew=True) | {self.message: told}
-
-    def _leave(self, request: gr.Request) -> None:
-        self.told.pop(str(request.session_hash), None)
+            sentence = message(error, "")
+        return self.updates(owner_of(secret), chosen, request, everything=True) | {self.message: sentence}

@@ -1,4 +1,4 @@
-"""The recipe of a training: every field of `TrainConfig`, made from the dataclass itself, the command, a file."""
+"""The options of a training: a control for every field of `TrainConfig`, the command line, a config file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from app.render import finetune as render
 from avd_core.config import ConfigError, TrainConfig
 from avd_core.training.finetune import parse_fields, recipe
 
-LARGEST = 2**16  # bytes of a config file
+MAX_BYTES = 2**16  # of a config file
 
 
-class RecipePanel:
-    """The Advanced drawer; constructed where it is to stand.
+class TrainingOptions:
+    """The Advanced drawer, laid out where it is constructed.
 
     Attributes:
-        fields: the controls, by the name of their field.
-        command: where the command line is shown.
-        load: takes a config file.
-        save: gives one.
+        fields: The controls, by the name of their field.
+        command: Shows the command line.
+        load: Takes a config file.
+        save: Gives one.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,10 @@ class RecipePanel:
                     self.fields[name] = _control(name, getattr(start, name), _sentence(about))
 
     def values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        """The fields as they were filled in, checked.
+        """Check and return the fields as they were filled in.
 
         Raises:
-            ConfigError: one is empty or out of range; the sentence names it.
+            ConfigError: One is empty or out of range; the sentence names it.
         """
         filled = {name: values[control] for name, control in self.fields.items()}
         empty = [name for name, value in filled.items() if value is None]
@@ -53,25 +53,25 @@ class RecipePanel:
             raise ConfigError(f"TrainConfig.{empty[0]} is empty: give it a value.")
         return parse_fields(filled)
 
-    def shown(self, train: Mapping[str, Any]) -> Updates:
-        """The controls with these values; fields that are not named keep theirs."""
+    def updates(self, train: Mapping[str, Any]) -> Updates:
+        """Set the controls to these values; fields that are not named keep theirs."""
         return {self.fields[name]: value for name, value in train.items() if name in self.fields}
 
     @staticmethod
     def write(train: Mapping[str, Any], path: Path) -> Path:
-        """Writes a config file that `read` takes."""
+        """Write a config file that `read` takes."""
         path.write_text(json.dumps(dict(train), indent=1) + "\n", encoding="utf-8")
         return path
 
     @staticmethod
     def read(path: str | Path) -> dict[str, Any]:
-        """Fields of a config file, or of the `run.json` that comes with a checkpoint.
+        """Read the fields of a config file, or of the `run.json` that comes with a checkpoint.
 
         Raises:
-            ConfigError: it is no such file, or a field is unknown or out of range.
+            ConfigError: It is no such file, or a field is unknown or out of range.
         """
         path = Path(path)
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path.name} is too large for a config.")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

@@ -10,7 +10,8 @@ from html import escape
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from app.render.fragments import card, hint, percent
+from app.render import fragments
+from app.render.fragments import hint, percent
 
 TITLE = "Which frame each pixel draws on"
 # From the first frame to the last; even steps of hue, light enough for both themes.
@@ -18,24 +19,24 @@ RAMP = ((112, 88, 214), (48, 150, 214), (44, 176, 132), (196, 190, 50), (240, 15
 
 
 def colours(count: int) -> np.ndarray:
-    """The colour of each frame, uint8 (T, 3)."""
+    """Return the colour of each frame, uint8 (T, 3)."""
     at, stops = np.linspace(0, 1, count), np.linspace(0, 1, len(RAMP))
     return np.stack([np.interp(at, stops, channel) for channel in zip(*RAMP, strict=True)], axis=-1).astype(np.uint8)
 
 
 def leading(maps: np.ndarray) -> int | None:
-    """The frame (from 0) that leads in more than half of the pixels, if there is one."""
+    """Return the frame (from 0) that contributes most to over half of the pixels, or None."""
     counts = np.bincount(maps.argmax(axis=0)[maps.max(axis=0) > 0], minlength=len(maps))
     return int(counts.argmax()) if 2 * counts.max() > maps[0].size else None
 
 
 def paint(maps: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """The image in grey, coloured where frames contribute, by the time of the one that does most.
+    """Paint the image grey, coloured where frames contribute, by the time of the frame that contributes most.
 
-    A frame that leads nearly everywhere would paint all in its one colour, so the others are shown then.
+    A frame that leads nearly everywhere would paint everything in one colour, so it is left out then.
 
     Args:
-        maps: (T, H, W), how much each frame contributes.
+        maps: Contribution of each frame, float (T, H, W).
         image: uint8 (H, W, 3).
 
     Returns:
@@ -51,37 +52,37 @@ def paint(maps: np.ndarray, image: np.ndarray) -> np.ndarray:
     return np.rint(grey * (1 - strength) + colour * strength).astype(np.uint8)
 
 
-def offered(frames: int, picture: str, size: tuple[int, int]) -> str:
-    """The card before anybody asked: the image in grey, with a button that has it coloured.
+def offer_card(frames: int, picture: str, size: tuple[int, int]) -> str:
+    """Draw the image in grey, with a button that starts the attribution.
 
     Args:
-        frames: T.
-        picture: address of the distilled image.
-        size: (H, W) of it.
+        frames: Number of frames T.
+        picture: Address of the distilled image.
+        size: Its (H, W).
     """
-    return card("contribution", TITLE, hint(
+    return fragments.card("attribution", TITLE, hint(
         f"Takes each of the {frames} frames away in turn and watches where the image changes."
     ) + f"""
 <div class="grey"><img src="{escape(picture)}" alt="" style="--w:{size[1]};--h:{size[0]}">
-  <button type="button" class="ghost" data-contribution>Show it <small>a few seconds</small></button></div>
+  <button type="button" class="ghost" data-attribution="1">Show it <small>a few seconds</small></button></div>
 """)  # fmt: skip
 
 
-def asked(share: float, picture: str, size: tuple[int, int]) -> str:
-    """The same while the frames are taken away; `share` of them (0 to 1) are through."""
-    return card("contribution", TITLE, f"""
+def progress_card(share: float, picture: str, size: tuple[int, int]) -> str:
+    """Draw the same card while frames are taken away; `share` (0 to 1) of them are done."""
+    return fragments.card("attribution", TITLE, f"""
 <p class="status busy" role="status">Taking the frames away, one by one<span class="bar">
   <i style="width:{100 * max(share, 0.03):.0f}%"></i></span></p>
 <div class="grey"><img src="{escape(picture)}" alt="" style="--w:{size[1]};--h:{size[0]}"></div>""")  # fmt: skip
 
 
-def show(maps: np.ndarray, picture: str, size: tuple[int, int]) -> str:
-    """The coloured image, over the share of every frame in its frame's colour.
+def card(maps: np.ndarray, picture: str, size: tuple[int, int]) -> str:
+    """Draw the coloured image above a bar chart of each frame's share of all contributions.
 
     Args:
-        maps: (T, H, W), how much each frame contributes.
-        picture: address of the image as `paint` colours it.
-        size: (H, W).
+        maps: Contribution of each frame, float (T, H, W).
+        picture: Address of the image as `paint` colours it.
+        size: Its (H, W).
     """
     sums = maps.sum(axis=(1, 2), dtype=np.float64)
     shares = sums / max(sums.sum(), 1e-9)
@@ -99,7 +100,7 @@ def show(maps: np.ndarray, picture: str, size: tuple[int, int]) -> str:
   alt="The distilled image, coloured by the time of the frames it draws on">
   <div class="shares" role="img" aria-label="{words}"><div class="bars-up">{bars}</div>
   <p><span>first frame</span><span>last</span></p></div></div>"""
-    return card("contribution", TITLE, body + hint(
+    return fragments.card("attribution", TITLE, body + hint(
         "Each frame was taken away in turn (the mean of the others in its place): colour says which one the image "
         f"then changed for most, brightness how much. The bars are the frames’ shares of all change.{others}"
     ))  # fmt: skip

@@ -1,4 +1,4 @@
-"""A gallery of distilled images, one for each clip."""
+"""A batch: a grid of distilled images, one for each clip."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ EMPTY = (
 )
 
 
-def doing(done: int, total: int, left: float | None) -> str:
-    """The line above the gallery while it grows; `left` in seconds, None while nobody can tell."""
-    told = "" if left is None else f", about {seconds(max(round(left), 1)).replace('.0 s', ' s')} left"
-    return progress(f"{done} of {total} clips{told}", done / total)
+def status_line(done: int, total: int, left: float | None) -> str:
+    """Say how many clips are done; `left` in seconds, None while it cannot be estimated."""
+    remaining = "" if left is None else f", about {seconds(max(round(left), 1)).replace('.0 s', ' s')} left"
+    return progress(f"{done} of {total} clips{remaining}", done / total)
 
 
-def done(rows: Sequence[Inspected], total: int) -> str:
-    """The same line when it is finished or was stopped."""
-    seen = [row for row in rows if row.problem is None]
-    by = f"<span>classes by <b>{escape(titled(seen[-1].classifier))}</b></span>" if seen else ""
+def summary(rows: Sequence[Inspected], total: int) -> str:
+    """Say what a finished or a cancelled batch holds."""
+    explored = [row for row in rows if row.problem is None]
+    by = f"<span>classes by <b>{escape(titled(explored[-1].classifier))}</b></span>" if explored else ""
     words = "" if len(rows) == total else f"<span>cancelled: {len(rows)} of {total} looked at</span>"
-    return f'<p class="status"><b>{len(seen)} clip{"" if len(seen) == 1 else "s"}</b>{words}{by}</p>'
+    return f'<p class="status"><b>{len(explored)} clip{"" if len(explored) == 1 else "s"}</b>{words}{by}</p>'
 
 
-def gallery(rows: Sequence[Inspected], addresses: Mapping[int, str], by: str | None, coming: int = 0) -> str:
-    """The images as cards; those to come keep their places.
+def grid(rows: Sequence[Inspected], addresses: Mapping[int, str], by: str | None, coming: int = 0) -> str:
+    """Draw the images as cards; those to come keep their places.
 
     Args:
-        rows: what is ready; those with a problem are told in the notes.
-        addresses: of the images, by the row's place in `rows`.
-        by: a key of `inspection.ORDERS`; None leaves them as they came.
-        coming: how many more are on their way.
+        rows: What is ready; rows with a problem appear in `notes` alone.
+        addresses: Of the images, by the row's place in `rows`.
+        by: A key of `batch.ORDERS` in the core; None: in order of arrival.
+        coming: How many more are on their way.
     """
     places = {id(row): number for number, row in enumerate(rows)}
 
@@ -65,7 +65,7 @@ def gallery(rows: Sequence[Inspected], addresses: Mapping[int, str], by: str | N
     else:
         body = cards(sorted_rows)
     body += '<div class="thumb coming"><div class="picture waiting"></div></div>' * coming
-    return f'<div class="gallery">{body}</div>'
+    return f'<div class="batch">{body}</div>'
 
 
 def _card(row: Inspected, number: int, address: str) -> str:
@@ -83,10 +83,10 @@ def _card(row: Inspected, number: int, address: str) -> str:
 
 
 def notes(skipped: Sequence[str], rows: Sequence[Inspected], most: int = 12) -> str:
-    """What was left out, by name; and which classifier stood in for another."""
-    told = [*skipped, *(row.problem for row in rows if row.problem is not None)]
-    more = [f"And {len(told) - most} more files; the CSV names them."] if len(told) > most else []
+    """List what was left out, by name, and the classifier that stands in for another."""
+    sentences = [*skipped, *(row.problem for row in rows if row.problem is not None)]
+    more = [f"And {len(sentences) - most} more files; the CSV names them."] if len(sentences) > most else []
     notice = next((row.notice for row in rows if row.notice), None)
-    lines = [*told[:most], *more, *([notice] if notice else [])]
+    lines = [*sentences[:most], *more, *([notice] if notice else [])]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f'<ul class="notes">{items}</ul>' if items else ""

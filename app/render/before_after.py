@@ -8,34 +8,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from app.render import reels
-from app.render.fragments import card, hint, ordinal, percent, progress, signed
+from app.render import fragments, reels
+from app.render.fragments import hint, ordinal, percent, progress, signed
 from app.render.sprites import SpriteSheet
 from avd_core.explore.before_after import Judgement
 
 
-def verdict(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, SpriteSheet | str]], held_out: bool) -> str:
-    """Before and after, clip by clip.
+def card(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, SpriteSheet | str]], held_out: bool) -> str:
+    """Draw the clips before and after the training, one below the other.
 
     Args:
-        judgements: of the clips.
-        sheets: of each clip the addresses "before" and "after" of the images, and the sheets "original",
+        judgements: Of the clips.
+        sheets: Of each clip the addresses "before" and "after" of the images, and the sheets "original",
             "restored-before" and "restored-after".
-        held_out: whether the clips were kept out of the training.
+        held_out: Whether the clips were kept out of the training.
     """
     body = ""
     for number, (judgement, pictures) in enumerate(zip(judgements, sheets, strict=True)):
-        body += _judged(number, judgement, pictures)
-    told = (
+        body += _clip(number, judgement, pictures)
+    explanation = (
         "Gain: how much closer the clip comes back from its image than its mean frame repeated would be. Realism: the "
         "percentile among real frames, to the critic from before the training."
     )
     if not held_out:
-        told = "These are clips that were trained on, since there was no other: expect less of new ones. " + told
-    return card("tune-verdict", "Before and after", body + hint(told))
+        explanation = (
+            "These are clips that were trained on, since there was no other: expect less of new ones. " + explanation
+        )
+    return fragments.card("tune-before-after", "Before and after", body + hint(explanation))
 
 
-def _judged(number: int, judgement: Judgement, pictures: Mapping[str, SpriteSheet | str]) -> str:
+def _clip(number: int, judgement: Judgement, pictures: Mapping[str, SpriteSheet | str]) -> str:
     count, height, width, _ = judgement.before.restored.shape
     original = pictures["original"]
 
@@ -70,6 +72,6 @@ def _judged(number: int, judgement: Judgement, pictures: Mapping[str, SpriteShee
     )  # fmt: skip
 
 
-def judging() -> str:
-    """While it is being found out."""
-    return card("tune-verdict", "Before and after", progress("Judging on the held-out clip", 0.5))
+def progress_card() -> str:
+    """Draw the card while the clips are being explored by both checkpoints."""
+    return fragments.card("tune-before-after", "Before and after", progress("Judging on the held-out clip", 0.5))

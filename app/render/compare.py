@@ -42,8 +42,8 @@ TERMS = f"""<dl class="terms">
 EMPTY = '<p class="status">Nothing to compare yet: Explore is still at its first clip.</p>'
 
 
-def status(comparison: Comparison, title: str) -> str:
-    """Which clip is compared, and by whom it is judged."""
+def summary(comparison: Comparison, title: str) -> str:
+    """Say which clip is compared, and which classifier names the classes."""
     clip = comparison.clip
     return (
         f'<p class="status"><b>{escape(title)}</b><span>{len(clip.frames)} frames from '
@@ -52,8 +52,8 @@ def status(comparison: Comparison, title: str) -> str:
     )
 
 
-def cancelled(comparison: Comparison, title: str) -> str:
-    """The same line when somebody stopped it."""
+def cancelled_summary(comparison: Comparison, title: str) -> str:
+    """Say how much of a cancelled comparison there is."""
     return (
         f'<p class="status"><b>{escape(title)}</b><span>cancelled: {len(comparison.rows)} of '
         f"{len(comparison.planned)} are there</span></p>"
@@ -61,17 +61,19 @@ def cancelled(comparison: Comparison, title: str) -> str:
 
 
 def notes(comparison: Comparison) -> str:
-    """What a person should know about this very comparison."""
-    told = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
+    """List what a person should know about this comparison."""
+    sentences = [*comparison.notes, *([comparison.notice] if comparison.notice else [])]
     if comparison.complete:
-        told += filter(None, [comparison.rival()])
+        sentences += filter(None, [comparison.rival()])
     if comparison.classes < 100:
-        told.append(f"{comparison.classifier} knows only {comparison.classes} classes: agreement comes by chance too.")
-    return fragments.notes(told)
+        sentences.append(
+            f"{comparison.classifier} knows only {comparison.classes} classes: agreement comes by chance too."
+        )
+    return fragments.notes(sentences)
 
 
 def grid(comparison: Comparison | None, addresses: Mapping[str, str], by: str | None, waiting: bool = True) -> str:
-    """Every representation as a card; those still at work keep their places.
+    """Draw every representation as a card; those to come keep their places.
 
     Args:
         comparison: what is ready; None draws empty places.
@@ -124,7 +126,7 @@ def _card(row: Row, address: str, count: int) -> str:
 
 
 def duel(first: Row, second: Row, *, frames: int, fps: float, size: tuple[int, int], files: Mapping[str, str]) -> str:
-    """Two representations side by side, with what differs.
+    """Draw two representations side by side, with their difference.
 
     Args:
         first, second: they have `restored`.
@@ -150,10 +152,10 @@ def duel(first: Row, second: Row, *, frames: int, fps: float, size: tuple[int, i
     names = (f"<b>A</b> {escape(first.title)}", f"<b>B</b> {escape(second.title)}")
     if "difference.png" in files:
         apart = picture("difference.png", f"Difference ×{DIFFERENCE}", "Where the two pictures differ", "apart")
-        said = f"Difference: what A and B put in different levels, times {DIFFERENCE}; black is equal."
+        explanation = f"Difference: what A and B put in different levels, times {DIFFERENCE}; black is equal."
     else:
         apart = '<figure class="apart"><figcaption>Difference</figcaption><p class="none">of two sizes</p></figure>'
-        said = "A and B work at different sizes, so their pixels cannot be subtracted."
+        explanation = "A and B work at different sizes, so their pixels cannot be subtracted."
     body = f"""
 <div class="duel" style="--w:{size[1]};--h:{size[0]}" data-frames="{frames}" data-fps="{fps:.4f}">
   <div class="three">{picture("a.png", names[0], f"Picture A, {first.title}", "a")}{apart}
@@ -164,7 +166,7 @@ def duel(first: Row, second: Row, *, frames: int, fps: float, size: tuple[int, i
   <div class="transport"><button type="button" class="play" data-duel="play" aria-label="Pause"><i></i></button>
     <input type="range" class="scrub" data-duel="scrub" min="0" max="{frames - 1}" step="1" value="0"
       aria-label="Frame of the three clips"><output>1 / {frames}</output></div>
-  {_plot(first, second)}{hint(f"{said} The three clips play in step.")}</div>"""
+  {_plot(first, second)}{hint(f"{explanation} The three clips play in step.")}</div>"""
     return card("duelling", DUEL, body)
 
 
@@ -200,7 +202,7 @@ def _plot(first: Row, second: Row) -> str:
 
 
 def _frames(first: Row, second: Row) -> str:
-    """The frames' numbers; where the two have not equally many, only which way time goes."""
+    """Number the frames; where the two clips differ in length, only name the direction of time."""
     count = len(first.per_frame)
     if count != len(second.per_frame):
         return '<p class="axis">time in the clip →</p>'
@@ -212,6 +214,6 @@ def _frames(first: Row, second: Row) -> str:
 
 
 def choices(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """What can stand side by side: (words, name), checkpoints first."""
+    """List the rows that can stand side by side as (words, name), checkpoints first."""
     playing = sorted((row for row in rows if row.restored is not None), key=lambda row: row.info is None)
     return [(f"{row.title}, repeated" if row.copied else row.title, row.name) for row in playing]

@@ -16,23 +16,23 @@ ABLATION = "ablation"
 
 
 def title(evidence: Mapping[str, Any]) -> str:
-    """What a report is called in a list."""
+    """Name a report for a list."""
     return f"{', '.join(evidence['checkpoints'])} on {', '.join(evidence['folders'])}"
 
 
 def questions(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a report answers, as choices: (the question, the protocol)."""
-    asked = [(one.get("question", f"{name} (not run)"), name) for name, one in evidence["protocols"].items()]
-    return [*asked, ("What does each part of the training do?", ABLATION)] if evidence.get("ablation") else asked
+    """List what a report answers, as choices: (the question, the protocol)."""
+    choices = [(one.get("question", f"{name} (not run)"), name) for name, one in evidence["protocols"].items()]
+    return [*choices, ("What does each part of the training do?", ABLATION)] if evidence.get("ablation") else choices
 
 
 def overview(evidence: Mapping[str, Any]) -> str:
-    """What was measured on what, and what it is not."""
+    """Say what was measured on which clips, and what it is not."""
     return f'<div class="evidence-report">{head(evidence, title(evidence), "h2")}</div>'
 
 
 def answer(evidence: Mapping[str, Any], name: str, opens: Callable[[str], bool]) -> str:
-    """One protocol; `opens` tells of which clips the footage is here: those are buttons."""
+    """Draw one protocol; clips whose footage is here (`opens`) become buttons."""
     if name == ABLATION:
         return f'<div class="evidence-report">{ablation_section(evidence["ablation"])}</div>'
 
@@ -42,17 +42,17 @@ def answer(evidence: Mapping[str, Any], name: str, opens: Callable[[str], bool])
             return text
         return f'<button type="button" class="ev-open" data-clip="{text}" title="Open in Explore">{text}</button>'
 
-    told = section(name, evidence["protocols"][name], list(evidence["checkpoints"]), clip)
-    return f'<div class="evidence-report">{told}</div>'
+    body = section(name, evidence["protocols"][name], list(evidence["checkpoints"]), clip)
+    return f'<div class="evidence-report">{body}</div>'
 
 
 def confused(evidence: Mapping[str, Any], name: str) -> list[str]:
-    """The representations of which a protocol knows what is taken for what."""
+    """List the representations for which a protocol has a confusion matrix."""
     return list(evidence["protocols"].get(name, {}).get("confusion", {}))
 
 
 def confusion(evidence: Mapping[str, Any], name: str, representation: str) -> str:
-    """What is taken for what in one representation's images."""
+    """Draw one representation's confusion matrix."""
     protocol = evidence["protocols"][name]
     words = f"{representation}: what is taken for what"
     drawn = svg(lambda: confusion_plot(protocol, representation), words, f"chosen-{name}-{representation}")
@@ -63,11 +63,11 @@ def confusion(evidence: Mapping[str, Any], name: str, representation: str) -> st
 
 
 def left_out(skipped: Sequence[Mapping[str, str]]) -> str:
-    """The clips that could not be read."""
+    """List the clips that could not be read."""
     return f'<div class="evidence-report">{skipped_section(skipped)}</div>' if skipped else ""
 
 
-def doing(words: str, share: float, left: float | None) -> str:
-    """The line above a run that goes on."""
-    told = "" if left is None else f", about {fragments.seconds(max(round(left), 1)).replace('.0 s', ' s')} left"
-    return fragments.progress(f"{words}{told}", share)
+def status_line(words: str, share: float, left: float | None) -> str:
+    """Say how far a run is; `left` in seconds, None while it cannot be estimated."""
+    remaining = "" if left is None else f", about {fragments.seconds(max(round(left), 1)).replace('.0 s', ' s')} left"
+    return fragments.progress(f"{words}{remaining}", share)

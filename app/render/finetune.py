@@ -31,9 +31,9 @@ ELSEWHERE = {
 }
 SHARING = """<p class="hint">Weights, config, the figures behind the percentile and a card that tells the training; no
 clips. With your own token: signed in here on a Space, or that of this machine (<code>hf auth login</code>).</p>"""
-# Terms that are drawn, with the class of their line; the others are told as numbers.
+# Terms that are drawn, with the class of their line; the others are given as numbers.
 DRAWN = {"recon_loss": ("made", "Restoration"), "guide_loss": ("real", "Distance to the middle frame")}
-TOLD = {
+AS_NUMBERS = {
     "gain_over_mean": "dB over the mean frame, in training",
     "adv_loss_g": "adversarial loss",
     "critic_gap": "critic’s gap",
@@ -85,16 +85,16 @@ def estimate(step: float | None, batch: int, steps: int, device: str, length: fl
     """
     if step is None:
         return hint("How fast it is here is measured once there are clips.")
-    told = "under 0.1 s" if step < 0.1 else seconds(step)
+    step_words = "under 0.1 s" if step < 0.1 else seconds(step)
     where = "this machine’s GPU" if device == "cuda" else "this machine’s CPU"
     return hint(
-        f"Measured on {where}: <b>{told}</b> a step of {batch} clips, so <b>{steps} steps</b> in about "
+        f"Measured on {where}: <b>{step_words}</b> a step of {batch} clips, so <b>{steps} steps</b> in about "
         f"<b>{seconds(round(length))}</b>, and some seconds to start and to calibrate. {ELSEWHERE.get(place, '')}"
     )
 
 
 def pushed(address: str, repo: str) -> str:
-    """Where a checkpoint can be seen now, and how others load it."""
+    """Say where a pushed checkpoint is, and how others load it."""
     return hint(
         f'<b>Pushed.</b> <a href="{escape(address)}" target="_blank" rel="noopener">{escape(repo)}</a> loads by that '
         f"name: <code>AVD_CHECKPOINT={escape(repo)}</code>, or <code>--checkpoint {escape(repo)}</code>."
@@ -131,7 +131,7 @@ def runs(items: Sequence[tuple[str, str, Look, int]], chosen: str | None, steps:
     return f'<div class="tune-runs" role="group" aria-label="Your runs">{cards}</div>'
 
 
-def status(name: str, look: Look, steps: int, left: float | None, before: int) -> str:
+def status_line(name: str, look: Look, steps: int, left: float | None, before: int) -> str:
     """The line above a run."""
     if look.status == "queued":
         words = f"{name} waits for its turn: {before} before it" if before else f"{name} is next"
@@ -175,11 +175,11 @@ def losses(lines: Mapping[str, Sequence[tuple[int, float]]], latest: Mapping[str
         f'<li class="{DRAWN[name][0]}">{DRAWN[name][1]} <b class="mono">{points[-1][1]:.4f}</b></li>'
         for name, points in known.items()
     )
-    told = " · ".join(
-        f"<b>{signed(latest[name] + 0.0, 2)}</b> {words}" for name, words in TOLD.items() if name in latest
+    numbers = " · ".join(
+        f"<b>{signed(latest[name] + 0.0, 2)}</b> {words}" for name, words in AS_NUMBERS.items() if name in latest
     )
     body = f'<ul class="legend">{legend}</ul>{_plot(known, False)}{_plot(known, True)}'
-    return card("tune-losses", "Loss", switch + body + hint(told))
+    return card("tune-losses", "Loss", switch + body + hint(numbers))
 
 
 def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], log: bool) -> str:

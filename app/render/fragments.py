@@ -26,7 +26,7 @@ HEADER = """
 
 
 def ordinal(percentile: float) -> str:
-    """63.2 -> '63rd'; the ends are not rounded to 0 or 100 unless they are."""
+    """Write a percentile: 63.2 -> '63rd'; only 0 and 100 themselves are written so."""
     if 0 < percentile < 1:
         return "<1st"
     if 99 < percentile < 100:
@@ -37,7 +37,7 @@ def ordinal(percentile: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds as a person says them: '0.04 s', '2.1 s', '1 min 5 s'."""
+    """Write seconds as a person says them: '0.04 s', '2.1 s', '1 min 5 s'."""
     if value >= 60:
         minutes, rest = divmod(round(value), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
@@ -57,7 +57,7 @@ def card(kind: str, title: str, body: str) -> str:
 
 
 def waiting(kind: str, title: str) -> str:
-    """A card whose figures are still being computed; its place is kept."""
+    """Hold the place of a card whose figures are still being computed."""
     return card(f"{kind} pending", title, '<div class="waiting"></div>')
 
 
@@ -66,7 +66,7 @@ def hint(text: str) -> str:
 
 
 def progress(words: str, share: float) -> str:
-    """The line above the pictures while something is being done; `share` of it (0 to 1) is through."""
+    """Draw a status line with a bar; `share` (0 to 1) of the work is done."""
     return (
         f'<p class="status busy" role="status">{escape(words)}'
         f'<span class="bar"><i style="width:{100 * min(max(share, 0.03), 1):.0f}%"></i></span></p>'
@@ -74,12 +74,12 @@ def progress(words: str, share: float) -> str:
 
 
 def nothing() -> str:
-    """The same line when there is no result."""
+    """Draw the status line when there is no result."""
     return '<p class="status">Nothing to show yet: drop in a clip, or try an example.</p>'
 
 
-def facts(name: str, *, frames: int, start: float, length: float, total: float, checkpoint: str) -> str:
-    """The same line for a finished result: which clip, which window of it in seconds, which checkpoint."""
+def summary(name: str, *, frames: int, start: float, length: float, total: float, checkpoint: str) -> str:
+    """Say which clip, which window of it in seconds and which checkpoint a finished result shows."""
     window = f"{start:.1f}–{start + length:.1f} s of {seconds(total)}"
     if length >= total - 0.05:
         window = f"all {seconds(total)}"
@@ -90,7 +90,7 @@ def facts(name: str, *, frames: int, start: float, length: float, total: float, 
 
 
 def problem(sentence: str, advice: str) -> str:
-    """A message that stays until it is closed: what went wrong and what to do next."""
+    """Draw a message that stays until it is closed: what went wrong and what to do next."""
     return (
         f'<div class="problem" role="alert"><p><b>{escape(sentence)}</b> {escape(advice)}</p>'
         '<button type="button" data-act="dismiss" aria-label="Close this message">×</button></div>'
@@ -98,17 +98,17 @@ def problem(sentence: str, advice: str) -> str:
 
 
 def notes(sentences: Sequence[str]) -> str:
-    """What a person should know about the clip: cropped, damaged, shortened."""
+    """List what a person should know about the clip: cropped, damaged, shortened."""
     lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     return f'<ul class="notes">{lines}</ul>' if lines else ""
 
 
 def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
-    """Links that save files.
+    """Draw links that save files.
 
     Args:
         links: (title, address, name to save under).
-        also: what stands behind them, as HTML.
+        also: HTML that stands behind them.
     """
     items = "".join(
         f'<a href="{escape(address)}" download="{escape(name)}">{escape(title)}</a>' for title, address, name in links
@@ -117,7 +117,7 @@ def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
 
 
 def details(timings: Mapping[str, float], fingerprint: str) -> str:
-    """How long each step took, and which weights did it."""
+    """List how long each step took, and the weights' fingerprint."""
     # What was loaded already took no time, and needs no place.
     steps = " · ".join(f"{escape(n)} <b>{seconds(value)}</b>" for n, value in timings.items() if value >= 0.005)
     return (

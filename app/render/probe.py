@@ -40,8 +40,8 @@ class Pictures:
     restored: SpriteSheet
 
 
-def show(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
-    """Every variant; those not yet played keep their places.
+def panel(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
+    """Draw every variant; those not yet played keep their places.
 
     Args:
         probe: what is known so far.
@@ -63,32 +63,32 @@ def show(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
         size=(height, width),
         words="The clip in six orders, each with its image and the clip restored from it",
     )
-    seen = probe.plays[0].recognition
+    recognition = probe.plays[0].recognition
     terms = "".join(
-        f"<div><dt>{term}</dt><dd>{told.format(classifier=f'<b>{escape(titled(seen.classifier))}</b>')}</dd></div>"
-        for term, told in WORDS.items()
+        f"<div><dt>{term}</dt><dd>{meaning.format(classifier=f'<b>{escape(titled(recognition.classifier))}</b>')}</dd></div>"
+        for term, meaning in WORDS.items()
     )
-    notice = f'<p class="notice">{escape(seen.notice)}</p>' if seen.notice else ""
+    notice = f'<p class="notice">{escape(recognition.notice)}</p>' if recognition.notice else ""
     psnr = "Closeness is PSNR, in dB: 3 dB more halve the squared error, 30 dB look clean, 60 is the most shown."
     return (
-        f'<p class="told" role="status">{lead}</p>{group}'
+        f'<p class="finding" role="status">{lead}</p>{group}'
         f'<div class="glossary"><p>{psnr}</p><dl>{terms}</dl>{notice}</div>'
     )  # fmt: skip
 
 
 def nothing(words: str) -> str:
-    """What stands there while there is no clip."""
-    return f'<p class="told">{escape(words)}</p>'
+    """Say why there is nothing to see yet."""
+    return f'<p class="finding">{escape(words)}</p>'
 
 
 def difference(play: Play, forward: Play) -> np.ndarray:
-    """An image less the forward clip's image, amplified, on grey: (H, W, 3) uint8."""
+    """Subtract the forward clip's image, amplify and draw on grey: uint8 (H, W, 3)."""
     return (128 + AMPLIFIED * (play.image.astype(np.int16) - forward.image)).clip(0, 255).astype(np.uint8)
 
 
 def _variant(play: Play, forward: Play, pictures: Pictures) -> str:
     title = VARIANTS[play.variant].title.lower()
-    seen = play.recognition.topk[0]
+    first = play.recognition.topk[0]
     if play.variant == "forward":
         closeness = "<b>reference</b>"  # what the others are compared with
     elif np.array_equal(play.image, forward.image):
@@ -101,7 +101,7 @@ def _variant(play: Play, forward: Play, pictures: Pictures) -> str:
         "Forwards": f"<b>{play.psnr_forward:.1f} dB</b>",
         "Rearranged": f"<b>{play.psnr_rearranged:.1f} dB</b>",
         "Mean frame": f"<b>{play.psnr_still:.1f} dB</b>",
-        "Seen as": f"<b>{escape(seen.label)}</b> {percent(seen.probability)}",
+        "Seen as": f"<b>{escape(first.label)}</b> {percent(first.probability)}",
     }
     figures = "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in rows.items())
     height, width = play.image.shape[:2]

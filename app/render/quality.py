@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from html import escape
 
-from app.render.fragments import card, hint, signed, ticks
+from app.render import fragments
+from app.render.fragments import hint, signed, ticks
 from avd_core.analysis.metrics import Quality
 
 TITLE = "Restoration"
@@ -18,8 +19,8 @@ _SERIES = {
 }
 
 
-def show(quality: Quality, fps: float) -> str:
-    """PSNR or SSIM of every frame, beside the two still pictures that cost nothing; a switch shows one or the other."""
+def card(quality: Quality, fps: float) -> str:
+    """Draw PSNR and SSIM of every frame beside two still pictures; a switch shows one or the other."""
     switch = "".join(
         f'<button type="button" data-act="metric" value="{metric}" aria-pressed="false">{metric.upper()}</button>'
         for metric in ("psnr", "ssim")
@@ -34,7 +35,8 @@ def show(quality: Quality, fps: float) -> str:
         f"{hint(f'{hints[metric]} {below}')}</div>"
         for metric, unit in (("psnr", (" dB", 1)), ("ssim", ("", 3)))
     )
-    return card("restoration", TITLE, f'<div class="switch" role="group" aria-label="Measure">{switch}</div>{body}')
+    switch = f'<div class="switch" role="group" aria-label="Measure">{switch}</div>'
+    return fragments.card("restoration", TITLE, switch + body)
 
 
 def _lead(quality: Quality, metric: str, unit: str, digits: int) -> str:

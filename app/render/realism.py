@@ -14,19 +14,20 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from app.render.fragments import card, hint, ordinal, percent
+from app.render import fragments
+from app.render.fragments import hint, ordinal, percent
 from avd_core.explore.results import Realism
 from avd_core.networks.calibration import Calibration
 
 TITLE = "Realism"
 
 
-def _said(percentile: float) -> str:
+def _share(percentile: float) -> str:
     return percent(percentile / 100) if percentile < 99.5 or percentile == 100 else "over 99 %"
 
 
 def patch_map(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Tints an image by the critic's score of each patch, against the image's own mean: blue above, copper below.
+    """Tint an image by the critic's score of each patch, against the image's own mean: blue above, copper below.
 
     Args:
         image: uint8 (H, W, 3).
@@ -44,40 +45,40 @@ def patch_map(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return (grey * (1 - strength) + colour * strength).clip(0, 255).astype(np.uint8)
 
 
-def show(told: Realism, calibration: Calibration | None, patches: str, size: tuple[int, int]) -> str:
-    """Where the image stands among real frames, by the checkpoint's own critic.
+def card(realism: Realism, calibration: Calibration | None, patches: str, size: tuple[int, int]) -> str:
+    """Draw where the image stands among real frames, by the checkpoint's own critic.
 
     Args:
-        told: the critic's scores; only their places on the axis are shown, never the numbers.
-        calibration: the reference scores; None where the checkpoint has none.
-        patches: address of the image tinted by `patch_map`.
+        realism: The critic's scores; only their places on the axis are shown, never the numbers.
+        calibration: The reference scores; None where the checkpoint has none.
+        patches: Address of the image tinted by `patch_map`.
         size: (H, W) of that picture.
     """
     picture = f"""
 <figure class="patches" style="--w:{size[1]};--h:{size[0]}"><img src="{escape(patches)}"
   alt="The distilled image, tinted by how real the critic finds each part of it against the rest">
   <figcaption><i class="more">more</i> / <i class="less">less real</i></figcaption></figure>"""
-    percentile = told.percentile_among_real
+    percentile = realism.percentile_among_real
     if calibration is None or percentile is None:
-        return card("realism", TITLE, picture + hint(
-            "This checkpoint carries no reference scores, so its critic’s score of the whole image cannot be told in "
+        return fragments.card("realism", TITLE, picture + hint(
+            "This checkpoint carries no reference scores, so its critic’s score of the whole image cannot be given in "
             "a way that means something. The small picture compares its parts with each other."
         ))  # fmt: skip
-    own = "–".join(dict.fromkeys(ordinal(share) for share in (min(told.own_frames), max(told.own_frames))))
+    own = "–".join(dict.fromkeys(ordinal(share) for share in (min(realism.own_frames), max(realism.own_frames))))
     lead = f"""{picture}
 <p class="figure"><b>{ordinal(percentile)}</b> percentile of real frames</p>
 <p class="versus">this clip’s own frames: <b class="mono">{own}</b></p>"""
     below = hint(
-        f"To the critic trained beside this model the image looks more real than {_said(percentile)} of real video "
+        f"To the critic trained beside this model the image looks more real than {_share(percentile)} of real video "
         "frames. The clip’s own frames are the fair comparison: it also reacts to content. A hint, not proof."
     )
-    return card("realism", TITLE, lead + _plot(told, calibration) + below)
+    return fragments.card("realism", TITLE, lead + _plot(realism, calibration) + below)
 
 
-def _plot(told: Realism, calibration: Calibration) -> str:
+def _plot(realism: Realism, calibration: Calibration) -> str:
     real, distilled = np.asarray(calibration.real), np.asarray(calibration.distilled)
-    scores = [told.logit, *told.own_logits]
-    # The axis is the critic's score, told as percentiles of real frames: its ends hold all but the rarest references.
+    scores = [realism.logit, *realism.own_logits]
+    # The axis is the critic's score, labelled with percentiles of real frames; it leaves out the rarest references.
     ends = np.concatenate([np.quantile(real, [0.005, 0.995]), np.quantile(distilled, [0.02, 0.98]), scores])
     low, high = float(ends.min()), float(ends.max())
     low, high = low - 0.04 * (high - low or 1), high + 0.04 * (high - low or 1)
@@ -100,11 +101,11 @@ def _plot(told: Realism, calibration: Calibration) -> str:
         x = at(float(np.quantile(real, share / 100)))
         if x - last > 8:
             ticks, last = ticks + f'<span style="left:{x:.1f}%">{share}</span>', x
-    own = "".join(f'<i class="own" style="left:{at(score):.2f}%"></i>' for score in told.own_logits)
-    x = at(told.logit)
+    own = "".join(f'<i class="own" style="left:{at(score):.2f}%"></i>' for score in realism.own_logits)
+    x = at(realism.logit)
     side = "left" if x > 70 else "right"
     words = (
-        f"The image stands at the {ordinal(told.percentile_among_real)} percentile of {len(real)} real frames; "
+        f"The image stands at the {ordinal(realism.percentile_among_real)} percentile of {len(real)} real frames; "
         f"for comparison the scores of {len(distilled)} distilled images"
     )
     return f"""
@@ -117,7 +118,7 @@ def _plot(told: Realism, calibration: Calibration) -> str:
 
 
 def _density(scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density with Silverman's bandwidth, at the grid's points, up to a factor."""
+    """Return the Gaussian kernel density with Silverman's bandwidth, at the grid's points, up to a factor."""
     spread = min(scores.std(), (np.quantile(scores, 0.75) - np.quantile(scores, 0.25)) / 1.34) or scores.std()
     width = max(0.9 * spread * len(scores) ** -0.2, 0.01 * (grid[-1] - grid[0]))
     return np.exp(-0.5 * ((grid[:, None] - scores) / width) ** 2).sum(axis=1)

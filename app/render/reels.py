@@ -11,12 +11,12 @@ from app.render.sprites import SpriteSheet
 
 
 def reel(key: str, sheet: SpriteSheet, words: str) -> str:
-    """A clip that plays with its group.
+    """Draw a clip that plays with its group.
 
     Args:
-        key: names its place in the group: when the place gets another clip, the old one stands until that is there.
-        sheet: its frames.
-        words: what it shows, for who cannot see it.
+        key: Names its place in the group; a new clip there replaces the old one only once it is loaded.
+        sheet: Its frames.
+        words: A description for screen readers.
     """
     height, width = sheet.size
     return (
@@ -26,15 +26,15 @@ def reel(key: str, sheet: SpriteSheet, words: str) -> str:
 
 
 def group(name: str, body: str, *, frames: int, fps: float, size: tuple[int, int], words: str) -> str:
-    """Reels and what goes with them, with the transport below.
+    """Draw reels and what goes with them, with the transport below.
 
     Args:
-        name: of the group; where it stands outlives the replacement of this piece.
+        name: Of the group; its current frame survives the replacement of this piece.
         body: HTML with reels of one length.
-        frames: T.
-        fps: the rate at which they play.
+        frames: Number of frames T.
+        fps: The rate at which they play.
         size: (H, W) of the frames.
-        words: what is to be seen, for who cannot see it.
+        words: A description for screen readers.
     """
     height, width = size
     return f"""

@@ -30,8 +30,8 @@ ALONE = hint("Each curve is one damage alone, done to the image as it was before
 _GLOW = np.array([[20, 17, 15], [120, 48, 20], [222, 128, 66], [255, 240, 214]], np.float32)
 
 
-def facts(title: str, restoration: Restoration, known: bool) -> str:
-    """The line that says what is shown."""
+def summary(title: str, restoration: Restoration, known: bool) -> str:
+    """Say which image is shown, and by which checkpoint it was restored."""
     count = len(restoration.frames)
     height, width = restoration.image.shape[:2]
     clip = "its clip is here to compare with" if known else "its clip is not here to compare with"
@@ -42,8 +42,8 @@ def facts(title: str, restoration: Restoration, known: bool) -> str:
     )
 
 
-def kind(restoration: Restoration) -> str:
-    """Says plainly when the picture is no distilled image, and what had to be guessed."""
+def notice(restoration: Restoration) -> str:
+    """Say plainly when the picture is no distilled image, and what had to be guessed."""
     lead = ""
     if restoration.info is None:
         lead = (
@@ -58,7 +58,7 @@ def kind(restoration: Restoration) -> str:
 
 
 def easel(address: str, size: tuple[int, int], moving: tuple[int, int, int, int]) -> str:
-    """The image to paint on, with brushes; static/restore.js paints.
+    """Draw the image to paint on, with brushes; static/restore.js paints.
 
     Args:
         address: of the image, exact.
@@ -97,7 +97,7 @@ def easel(address: str, size: tuple[int, int], moving: tuple[int, int, int, int]
 def played(
     *, before: SpriteSheet, after: SpriteSheet, heat: SpriteSheet, change: Change, fps: float, fed: str, touched: bool
 ) -> str:
-    """The clip before and after, and where and when it changed.
+    """Draw the clip before and after, and where and when it changed.
 
     Args:
         before: of the untouched image; an empty address keeps the one that the browser has.
@@ -110,8 +110,8 @@ def played(
     """
     most = f"by up to {change.most:.0f} of 255" if touched else "nothing yet"
     panes = "".join(
-        f"<figure><figcaption><b>{title}</b><span>{told}</span></figcaption>{reels.reel(key, sheet, words)}</figure>"
-        for key, sheet, title, told, words in (
+        f"<figure><figcaption><b>{title}</b><span>{caption}</span></figcaption>{reels.reel(key, sheet, words)}</figure>"
+        for key, sheet, title, caption, words in (
             ("before", before, "Restored before", "image untouched", "The clip restored from the untouched image"),
             ("after", after, "Restored now", "image changed" if touched else "the same", "The clip restored now"),
             ("heat", heat, "What changed", most, "Where the restored clip changed; bright is much"),
@@ -133,12 +133,12 @@ def _moments(change: Change, touched: bool) -> str:
     columns = "".join(
         f'<span style="left:{100 * (k + 0.5) / count:.2f}%">{k + 1}</span>' for k in range(0, count, step)
     )
-    told = "Nothing is changed yet: paint on the image, try a button below it, or pull a slider."
+    sentence = "Nothing is changed yet: paint on the image, try a button below it, or pull a slider."
     if touched and max(values) == 0:
-        told = "Not one pixel of the restored clip changed."
+        sentence = "Not one pixel of the restored clip changed."
     elif touched:
         most, least = int(np.argmax(values)), int(np.argmin(values))
-        told = (
+        sentence = (
             f"Frame <b>{most + 1}</b> changes most (by <b>{values[most]:.1f}</b> of 255 levels on average), frame "
             f"<b>{least + 1}</b> least (<b>{values[least]:.1f}</b>)."
         )
@@ -146,11 +146,11 @@ def _moments(change: Change, touched: bool) -> str:
   <div class="moments" role="img" aria-label="Mean change of each frame" title="Click to go to a frame">{bars}
     <b class="head"></b></div><div class="x" aria-hidden="true">{columns}</div>
   <p class="axis">frame →</p><p class="axis up">mean change, levels of 255</p></div>
-  <p class="hint" role="status">{told}</p>"""
+  <p class="hint" role="status">{sentence}</p>"""
 
 
 def figures(survived: DegradedQuality, intact: float | None, still: float | None, touched: bool) -> str:
-    """How much of the clip is left, as numbers.
+    """List how much of the clip is left, as numbers.
 
     Args:
         survived: what came back now.
@@ -158,7 +158,7 @@ def figures(survived: DegradedQuality, intact: float | None, still: float | None
         still: of the clip's mean frame.
         touched: whether anything was done to the image.
     """
-    wear, now = survived.degradation, survived.psnr_undamaged
+    degradation, now = survived.degradation, survived.psnr_undamaged
     near = "unchanged" if now >= PSNR_CAP else f"{now:.1f} dB"
     rows = [("the untouched restoration", near, "")]
     shown = now
@@ -169,7 +169,9 @@ def figures(survived: DegradedQuality, intact: float | None, still: float | None
         rows = [("the clip itself", f"{shown:.1f} dB{loss}", fate), *rows]
         rows.append(("(its mean frame, repeated, is at", f"{still:.1f} dB)", ""))
     items = "".join(f'<div><dt>{term}</dt><dd class="{fate}">{value}</dd></div>' for term, value, fate in rows)
-    strengths = f'data-jpeg="{wear.jpeg or 100}" data-blur="{wear.blur:g}" data-noise="{wear.noise:g}"'
+    strengths = (
+        f'data-jpeg="{degradation.jpeg or 100}" data-blur="{degradation.blur:g}" data-noise="{degradation.noise:g}"'
+    )
     words = "PSNR: 3 dB more halve the squared error; 30 dB look clean."
     if still is not None:
         words += " Below its mean frame, one blurred still picture would do as well."
@@ -180,7 +182,7 @@ def figures(survived: DegradedQuality, intact: float | None, still: float | None
 def curves(
     points: Mapping[str, Sequence[tuple[float, DegradedQuality]]], intact: float | None, still: float | None
 ) -> str:
-    """What survives each damage alone, over its strength; where the sliders stand is marked by static/restore.js.
+    """Plot what survives each degradation alone, over its strength; static/restore.js marks where the sliders stand.
 
     Args:
         points: of each kind, the mildest first, as far as they are known.
@@ -228,7 +230,7 @@ def curves(
 
 
 def heat(change: Change) -> np.ndarray:
-    """The change in glowing colours, scaled to its own maximum: (T, H, W, 3) uint8."""
+    """Paint the change in glowing colours, scaled to its own maximum: (T, H, W, 3) uint8."""
     place = change.map / max(change.most, 1e-6) * (len(_GLOW) - 1)
     lower = np.minimum(place.astype(int), len(_GLOW) - 2)
     share = (place - lower)[..., None]

@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 SIDE = 96  # pixels of a thumbnail's short side, at most
-# Behind the downloads: what is made only once it is asked for.
-WAYS_OUT = """<button type="button" data-pack="1">Everything, ZIP</button>
+# Behind the downloads: what is made only on request.
+EXPORT_BUTTONS = """<button type="button" data-export="1">Everything, ZIP</button>
 <button type="button" data-act="copy-link"
   title="Opens the same example, part, checkpoint and tab; a clip of your own is not in it">Copy link</button>"""
 
 
-def recents(items: Sequence[tuple[str, str, str, np.ndarray, bool]]) -> str:
-    """Results to go back to; nothing where there is only the one that is shown.
+def history(items: Sequence[tuple[str, str, str, np.ndarray, bool]]) -> str:
+    """Draw results to go back to; nothing where there is only the one that is shown.
 
     Args:
         items: (key, title, one line, distilled image, whether it is the one that is shown), the latest first.
@@ -31,21 +31,21 @@ def recents(items: Sequence[tuple[str, str, str, np.ndarray, bool]]) -> str:
         f"<small>{escape(line)}</small></button>"
         for key, title, line, image, shown in items
     )
-    return f'<div class="recents" role="group" aria-label="Recent results"><p>Recent</p>{tiles}</div>'
+    return f'<div class="history" role="group" aria-label="Recent results"><p>Recent</p>{tiles}</div>'
 
 
-def parcel(address: str, name: str) -> str:
-    """A file that is ready to be saved; the script does that at once."""
+def bundle_link(address: str, name: str) -> str:
+    """Link a file that is ready; the page's script saves it at once."""
     return f'<a href="{escape(address)}" download="{escape(name)}" data-number="{escape(address)}">{escape(name)}</a>'
 
 
 def address(query: str, own: bool = False) -> str:
-    """What the address bar is to say; `own` if it leaves out the visitor's own clip."""
+    """Carry the query for the address bar; `own`: it leaves out the visitor's own clip."""
     return f'<i data-query="{escape(query)}"{" data-own" if own else ""}></i>'
 
 
 def privacy(hours: float) -> str:
-    """The page's last line."""
+    """Write the page's last line: what is kept, and for how long."""
     return (
         '<p class="privacy"><b>Privacy.</b> Your clips stay on the machine that serves this page, are shown to no '
         f"other visitor, and are deleted after {hours:g} hours, those of a fine-tuning run with the run. No accounts, "

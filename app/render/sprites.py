@@ -38,12 +38,12 @@ class SpriteSheet:
 
 
 def data_address(data: bytes, kind: str = "jpeg") -> str:
-    """An address that holds the whole file."""
+    """Return an address that holds the whole file."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def sheet(frames: np.ndarray, address: Callable[[bytes], str] = data_address) -> SpriteSheet:
-    """Lays out a clip (T, H, W, 3); places left over are black.
+    """Lay out a clip (T, H, W, 3); places left over are black.
 
     Args:
         frames: the clip.
@@ -59,12 +59,12 @@ def sheet(frames: np.ndarray, address: Callable[[bytes], str] = data_address) ->
 
 
 def jpeg(image: np.ndarray) -> bytes:
-    """A picture (H, W, 3) as a JPEG file, colours at full resolution."""
+    """Encode a picture (H, W, 3) as a JPEG file, colours at full resolution."""
     return _file(image, format="JPEG", quality=QUALITY, subsampling=0)
 
 
 def png(image: np.ndarray) -> bytes:
-    """A picture (H, W, 3) as a PNG file: every pixel is kept."""
+    """Encode a picture (H, W, 3) as a PNG file: every pixel is kept."""
     return _file(image, format="PNG")
 
 

@@ -22,7 +22,7 @@ def stage(
     restored: str | None = None,
     error: str | None = None,
 ) -> str:
-    """The four pictures with one transport; an address that is None is drawn as a pane still at work.
+    """Draw the four pictures with one transport; an address that is None is drawn as a pane still at work.
 
     Args:
         size: (H, W) of the pictures in pixels.
@@ -72,7 +72,7 @@ def stage(
 
 
 def tiles(examples: Sequence[tuple[str, str, str, str | None]]) -> str:
-    """Example clips as buttons that move when pointed at.
+    """Draw example clips as buttons that move when pointed at.
 
     Args:
         examples: (name, title, one line, address of the clip or None while it is being rendered).
@@ -94,7 +94,7 @@ def tiles(examples: Sequence[tuple[str, str, str, str | None]]) -> str:
 
 
 def preview(address: str, name: str, total: float, shown: float) -> str:
-    """The visitor's own clip, playable whatever its format was.
+    """Draw the visitor's own clip, playable whatever its format was.
 
     Args:
         address: of the transcoded clip.

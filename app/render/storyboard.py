@@ -14,12 +14,12 @@ PSNR = (
     "PSNR: closeness to the original pixels; 3 dB more halve the squared error, 30 dB look clean. A mean frame is a "
     "still picture that costs nothing: only what lies above it is motion brought back."
 )
-AS_TOLD = "The video is not here: these figures are those that the strip brought with it."
+AS_CLAIMED = "The video is not here: these figures are those that the strip brought with it."
 Address = Callable[[str], str]  # where the browser finds a file of the strip
 
 
 def empty() -> str:
-    """The place of the strip before there is one."""
+    """Explain the tab before there is a strip."""
     return """
 <section class="cinema nothing"><ol>
   <li><b>A long video</b> is cut where its scenes change, into windows of a few seconds.</li>
@@ -28,7 +28,7 @@ def empty() -> str:
 
 
 def films(board: Board | None, address: Address, name: str) -> str:
-    """The restored film, beside the same frames of the video where those are known; None: still being made."""
+    """Draw the restored film beside the same frames of the video, where those are known; None: still being made."""
     height, width = board.size if board else (112, 152)
     shape = f'style="--w:{width};--h:{height}"'
     if board is None or not board.complete:
@@ -59,7 +59,7 @@ def films(board: Board | None, address: Address, name: str) -> str:
 
 
 def strip(board: Board, address: Address, opens: bool) -> str:
-    """The images in order; `opens`: the video is here, so that each window can be opened in Explore."""
+    """Draw the images in order; `opens`: the video is here, so that each window can be opened in Explore."""
     tiles = "".join(_tile(number, entry, address, opens) for number, entry in enumerate(board.entries, 1))
     height, width = board.size
     cuts = sum(entry.cut for entry in board.entries) - 1
@@ -91,7 +91,7 @@ def _tile(number: int, entry: TableEntry, address: Address, opens: bool) -> str:
 
 
 def cost(board: Board) -> str:
-    """Bytes of the images beside bytes of the video, in plain words whichever way it went."""
+    """Draw bytes of the images beside bytes of the video, in plain words whichever is smaller."""
     source, (height, width) = board.source, board.size
     images, video = board.image_bytes, board.video_bytes
     smaller = images <= video
@@ -119,7 +119,7 @@ def cost(board: Board) -> str:
     if not smaller:
         fair = f"As a way to save space this strip fails: keep the video. {fair}"
     if not board.original_bytes:
-        fair = f"{AS_TOLD} {fair}"
+        fair = f"{AS_CLAIMED} {fair}"
     else:
         fair += " The last bar is the fair rival: those very frames as an ordinary H.264 film of high quality (CRF 16)."
     lead = f'<p class="figure"><b>{size(images)}</b> of images</p><p class="versus">{verdict} {whole}</p>'
@@ -127,7 +127,7 @@ def cost(board: Board) -> str:
 
 
 def loss(board: Board) -> str:
-    """PSNR of every window beside what its mean frame, standing still, would reach."""
+    """Draw PSNR of every window beside what its mean frame, standing still, would reach."""
     if board.psnr is None:
         return card("loss", LOSS, hint("Nobody can tell: the video is not here, and the strip was restored by others."))
     gain = board.psnr - board.psnr_mean_copy
@@ -164,12 +164,12 @@ def loss(board: Board) -> str:
 <div class="plot" role="img" aria-label="PSNR of each window: {words}"><div class="y">{rows}</div><div class="area">
   <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true"><g class="rules">{rules}</g>{lines}</svg>
   <i class="playhead"></i></div><div class="x">{columns}</div></div>
-{hint(PSNR if board.original_bytes else f"{AS_TOLD} {PSNR}")}"""
+{hint(PSNR if board.original_bytes else f"{AS_CLAIMED} {PSNR}")}"""
     return card("loss", LOSS, body)
 
 
-def progress(board: Board, elapsed: float) -> str:
-    """How far the work is, and how long it will still take."""
+def progress_words(board: Board, elapsed: float) -> str:
+    """Say how far the work is, and how long it will still take."""
     left = elapsed * (1 - board.share) / board.share
     words = f"{_counted(len(board.entries), 'image')}, {clock(board.end)} of {clock(board.source.covered)}"
     return f"{words}, about {_wait(left)} left" if elapsed > 2 else words
@@ -183,8 +183,8 @@ def _wait(left: float) -> str:
     return f"{max(1, round(left))} s" if left < 90 else f"{round(left / 60)} min"
 
 
-def facts(board: Board, title: str) -> str:
-    """The line that says what is shown."""
+def summary(board: Board, title: str) -> str:
+    """Say which video a strip shows, and how much of it."""
     part = "all" if board.whole else f"the first {seconds(board.end)} of"
     return (
         f'<p class="status"><b>{escape(title)}</b><span>{_counted(len(board.entries), "image")} for {part} '
@@ -193,7 +193,7 @@ def facts(board: Board, title: str) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as a person says them: 812 bytes, 64 kB, 1.2 MB."""
+    """Write bytes as a person says them: 812 bytes, 64 kB, 1.2 MB."""
     if count < 1000:
         return f"{count} bytes"
     return f"{count / 1e3:.0f} kB" if count < 999_500 else f"{count / 1e6:.1f} MB"

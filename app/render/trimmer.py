@@ -20,20 +20,20 @@ MOST_MARKS = 9
 
 
 def waiting() -> str:
-    """The strip's place, while its pictures are being read."""
+    """Hold the strip's place while its pictures are being read."""
     return (
         '<section class="trim" aria-label="Part of the clip"><div class="strip waiting"></div>'
         '<div class="x"><span></span></div></section>'
     )
 
 
-def show(film: Filmstrip, start: float, seconds: float) -> str:
-    """A filmstrip with its time marks, and on it the window in use.
+def panel(film: Filmstrip, start: float, seconds: float) -> str:
+    """Draw a filmstrip with its time marks, and on it the window in use.
 
     Args:
-        film: the pictures.
-        start: where the window begins, in seconds.
-        seconds: its length.
+        film: The pictures.
+        start: Where the window begins, in seconds.
+        seconds: Its length.
     """
     total = film.seconds
     end = min(start + seconds, total)
@@ -77,7 +77,7 @@ def show(film: Filmstrip, start: float, seconds: float) -> str:
       {handle("from", "Start of the part", start)}{handle("to", "End of the part", end)}</div></div>
   <div class="x" aria-hidden="true">{marks}</div>
   <div class="bounds">{number("from", "From", start)}{number("to", "to", end)}<span>s</span></div>
-  <button type="button" class="go" data-act="distil" disabled>Distil this part</button>
+  <button type="button" class="go" data-act="distill" disabled>Distil this part</button>
   <div class="presets">{liveliest}<button type="button" data-window="0 {total:.1f}">Whole clip</button></div>
 </section>"""
 

@@ -1,4 +1,4 @@
-"""Long work beside a handler: the handler tells how far it is, and when the visitor cancels, the work really stops."""
+"""Long work beside a handler: it reports its progress, and stops when the visitor cancels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
-PATIENCE = 0.25  # seconds between two looks at how far it is
+Progress = Callable[[float], None]  # takes the share that is done, 0 to 1
+POLL_SECONDS = 0.25
 
 
 class TaskCancelled(Exception):
-    """Raised inside the work, by telling how far it is after it was stopped."""
+    """Raised inside the work by its first report of progress after `stop`."""
 
 
 class BackgroundTask(Generic[Result]):
-    """Runs `work(tell)` on a thread of its own; `tell` takes the share that is done, 0 to 1.
+    """Run `work(progress)` on a thread of its own.
 
-    The handler, a generator, goes through `shares`, asks for the `result`, and stops the work in its `finally`, which
+    The handler, a generator, iterates over `shares`, then reads `result`, and calls `stop` in its `finally`, which
     Gradio also reaches when the event is cancelled or the visitor leaves.
     """
 
-    def __init__(self, work: Callable[[Callable[[float], None]], Result]) -> None:
+    def __init__(self, work: Callable[[Progress], Result]) -> None:
         self._work, self._share = work, 0.0
         self._stopped, self._over = threading.Event(), threading.Event()
         self._result: Result | None = None
@@ -29,30 +30,30 @@ class BackgroundTask(Generic[Result]):
         threading.Thread(target=self._run, daemon=True).start()
 
     def shares(self) -> Iterator[float]:
-        """The share that is done, now and then, until the work is over."""
-        while not self._over.wait(PATIENCE):
+        """Yield the share that is done, a few times a second, until the work is over."""
+        while not self._over.wait(POLL_SECONDS):
             yield self._share
 
     def result(self) -> Result:
-        """What the work gave; what it raised is raised here."""
+        """Wait for the work and return what it returned; raise what it raised."""
         self._over.wait()
         if self._error:
             raise self._error
         return self._result
 
     def stop(self) -> None:
-        """Ends the work when it next tells how far it is; later than its end it does nothing."""
+        """End the work at its next report of progress; do nothing once it is over."""
         self._stopped.set()
 
     def _run(self) -> None:
         try:
-            self._result = self._work(self._tell)
+            self._result = self._work(self._report)
         except Exception as error:
             self._error = error
         finally:
             self._over.set()
 
-    def _tell(self, share: float) -> None:
+    def _report(self, share: float) -> None:
         if self._stopped.is_set():
             raise TaskCancelled
         self._share = share

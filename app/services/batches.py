@@ -1,4 +1,4 @@
-"""Many clips on their way to the browser: their images as files, and the gallery as pieces of the page."""
+"""Many clips at once: their images as files, and the grid of them as pieces of the page."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.context import OpenRequest
 from app.render import batch as render
 from app.render import fragments
+from app.services.explorations import OpenRequest
 from app.services.result_store import ResultStore
 from avd_core.explore.batch import BatchRequest, Inspected, inspect, write_csv
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import save_distilled
 
-EVERY = 0.4  # seconds between two looks at a growing gallery: each sends all of it
+UPDATE_SECONDS = 0.4  # between two states of a growing grid: each sends all of it
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one visitor's gallery shows.
+    """One visitor's batch.
 
     Attributes:
-        request: the clips, and how they are looked at.
-        skipped: sentences about files that are no clips to look at.
-        folder: where its files are.
-        rows: those that are ready, without their images, which are files by now.
-        addresses: of the images, by the row's place in `rows`.
-        left: seconds that the rest will take, as far as one can tell.
+        request: The clips, and how they are explored.
+        skipped: Sentences about files that are no clips.
+        folder: Where its files are.
+        rows: Those that are ready, without their images, which are files by now.
+        addresses: Of the images, by the row's place in `rows`.
+        left: Seconds that the rest will take; None while that cannot be estimated.
     """
 
     request: BatchRequest
@@ -40,55 +40,55 @@ class Batch:
 
     @property
     def complete(self) -> bool:
-        """Whether every clip was looked at."""
+        """Whether every clip was explored."""
         return len(self.rows) == len(self.request.sources)
 
-    def status(self, running: bool) -> str:
-        """The line above the gallery."""
+    def status_line(self, running: bool) -> str:
+        """Say how far the batch is, or what it holds."""
         total = len(self.request.sources)
         if running and not self.complete:
-            return render.doing(len(self.rows), total, self.left)
-        return render.done(self.rows, total)
+            return render.status_line(len(self.rows), total, self.left)
+        return render.summary(self.rows, total)
 
-    def gallery(self, by: str, running: bool = False) -> str:
-        """The cards; while some are still to come they stay where they are."""
+    def grid(self, by: str, running: bool = False) -> str:
+        """Draw the cards; while some are still to come they keep their order."""
         coming = len(self.request.sources) - len(self.rows) if running else 0
-        return render.gallery(self.rows, dict(self.addresses), None if coming else by or None, coming)
+        return render.grid(self.rows, dict(self.addresses), None if coming else by or None, coming)
 
     def notes(self) -> str:
-        """What was left out, and why."""
+        """List what was left out, and why."""
         return render.notes(self.skipped, self.rows)
 
     def links(self) -> str:
-        """What can be saved."""
+        """Write the figures as CSV and link them."""
         path = write_csv(self.folder / "inspection.csv", self.rows)
         return fragments.downloads([("Figures, CSV", ResultStore.address(path), path.name)])
 
-    def opening(self, number: int) -> OpenRequest:
-        """The clip of a row, the same window of it, for Explore.
+    def open_request(self, number: int) -> OpenRequest:
+        """Have Explore open a row's clip, at the same window.
 
         Raises:
-            ValueError: there is no such row.
+            ValueError: There is no such row.
         """
         if not 0 <= number < len(self.rows) or self.rows[number].problem is not None:
-            raise ValueError("There is no such clip in this gallery.")
+            raise ValueError("There is no such clip in this batch.")
         source, request = self.rows[number].source, self.request
         return OpenRequest(source.clip, source.title, request.window, request.checkpoint)
 
 
-def carry_out(explorer: Explorer, request: BatchRequest, skipped: tuple[str, ...], folder: Path) -> Iterator[Batch]:
-    """The gallery as it grows, a few times a second at most; the first is empty and the last complete."""
-    inspection = Batch(request, skipped, folder)
-    yield inspection
-    begun = told = time.monotonic()
+def run_batch(explorer: Explorer, request: BatchRequest, skipped: tuple[str, ...], folder: Path) -> Iterator[Batch]:
+    """Explore the clips; yield the growing batch a few times a second at most, first empty and last complete."""
+    batch = Batch(request, skipped, folder)
+    yield batch
+    begun = shown = time.monotonic()
     for number, row in enumerate(inspect(explorer, request)):
-        addresses = inspection.addresses
+        addresses = batch.addresses
         if row.problem is None:
             picture = save_distilled(folder / f"{number:04d}.png", row.image, row.info)
             addresses = (*addresses, (number, ResultStore.address(picture)))
-        rows, now = (*inspection.rows, replace(row, image=None)), time.monotonic()
+        rows, now = (*batch.rows, replace(row, image=None)), time.monotonic()
         left = (now - begun) / len(rows) * (len(request.sources) - len(rows))
-        inspection = replace(inspection, rows=rows, addresses=addresses, left=left)
-        if now - told > EVERY or inspection.complete:
-            told = now
-            yield inspection
+        batch = replace(batch, rows=rows, addresses=addresses, left=left)
+        if now - shown > UPDATE_SECONDS or batch.complete:
+            shown = now
+            yield batch

@@ -1,4 +1,4 @@
-"""A comparison on its way to the browser: its pictures and clips as files, and as pieces of the page."""
+"""A comparison as files, and as pieces of the page."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from avd_core.media.writer import write_mp4
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonView:
     """What one visitor's Compare tab shows.
 
     Attributes:
-        title: the clip's name for people.
-        comparison: what is ready of it.
-        folder: where its files are.
-        addresses: of the pictures, by the rows' names.
+        title: The clip's name for people.
+        comparison: What is ready of it.
+        folder: Where its files are.
+        addresses: Of the pictures, by the rows' names.
     """
 
     title: str
@@ -37,20 +37,20 @@ class Compared:
     addresses: dict[str, str]
 
     @property
-    def status(self) -> str:
-        """The line that says what is shown, or how far it is."""
+    def status_line(self) -> str:
+        """Say what is shown, or how far it is."""
         if self.comparison.complete:
-            return render.status(self.comparison, self.title)
+            return render.summary(self.comparison, self.title)
         done, all_of_them = len(self.comparison.rows), len(self.comparison.planned)
         words = f"Comparing {self.title}: {done} of {all_of_them}"
         return fragments.progress(words, (done + 0.5) / (all_of_them + 0.5))
 
     def grid(self, by: str | None, waiting: bool = True) -> str:
-        """The cards."""
+        """Draw the cards."""
         return render.grid(self.comparison, self.addresses, by, waiting)
 
     def links(self) -> str:
-        """What can be saved of a finished comparison."""
+        """Write and link what can be saved of a finished comparison."""
         sheet, figures = self.folder / f"{self._stem}-compared.png", self.folder / f"{self._stem}-compared.json"
         save_image(sheet, contact_sheet(self.comparison))
         write_json(figures, self.comparison.report())
@@ -58,7 +58,7 @@ class Compared:
         return fragments.downloads([(title, ResultStore.address(path), path.name) for title, path in titles])
 
     def duel(self, first: str, second: str) -> str:
-        """Two of the rows side by side; files that are there already are not written again."""
+        """Draw two of the rows side by side; write only those files that are missing."""
         rows = {row.name: row for row in self.comparison.rows}
         numbers = {row.name: number for number, row in enumerate(self.comparison.rows)}
         pair, clip = (rows[first], rows[second]), self.comparison.clip
@@ -86,19 +86,19 @@ class Compared:
         return self.comparison.request.clip.stem[:80]
 
 
-def wanted(view: ExplorationView, explorer: Explorer, classifier: str, mine: Sequence[str] = ()) -> CompareRequest:
-    """The comparison of what Explore shows: its clip and window, and every checkpoint at hand, `mine` too."""
+def request_for(view: ExplorationView, explorer: Explorer, classifier: str, own: Sequence[str] = ()) -> CompareRequest:
+    """Request a comparison of the clip and window that Explore shows, by every checkpoint at hand and `own` ones."""
     shown = view.result.request
-    checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints(), *mine])
+    checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints(), *own])
     return CompareRequest(shown.clip, tuple(checkpoints), shown.window, classifier)
 
 
-def carry_out(explorer: Explorer, request: CompareRequest, title: str, folder: Path) -> Iterator[Compared]:
-    """Each row's picture as soon as there is one; raises as `compare` does."""
+def run_comparison(explorer: Explorer, request: CompareRequest, title: str, folder: Path) -> Iterator[ComparisonView]:
+    """Compare; yield a view after each row. Raises as `compare` does."""
     addresses: dict[str, str] = {}
     for comparison in compare(explorer, request):
         for number, row in enumerate(comparison.rows):
             if row.name not in addresses:
                 picture = save_row(row, folder / f"{request.clip.stem[:80]}-{number:02d}.png")
                 addresses = addresses | {row.name: ResultStore.address(picture)}
-        yield Compared(title, comparison, folder, addresses)
+        yield ComparisonView(title, comparison, folder, addresses)

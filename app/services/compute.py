@@ -1,7 +1,7 @@
 """Where a training can run: this machine in its queue, ZeroGPU a minute at a time, or a machine rented by the hour.
 
-Every place fills a run directory, so whoever watches need not know which it is. What differs is how a run gets there,
-and what it needs to go on: a queue that the server moves, somebody who watches, or somebody's token.
+Every backend fills a run directory, so a watcher need not know which it is. They differ in how a run gets there and in
+what it needs to go on: a queue that the server moves, an open page, or a token.
 """
 
 from __future__ import annotations
@@ -26,122 +26,122 @@ TITLES = {"cpu": "CPU", "cuda": "GPU", ZERO: "ZeroGPU", JOBS: "Hugging Face Jobs
 
 
 class ComputeBackends:
-    """The places of one server.
+    """The backends of one server.
 
     Args:
-        tuning: its runs and queues.
+        finetuning: Its runs and queues.
     """
 
-    def __init__(self, tuning: FinetuneService) -> None:
-        self.tuning = tuning
+    def __init__(self, finetuning: FinetuneService) -> None:
+        self.finetuning = finetuning
 
     def choices(self) -> list[tuple[str, str]]:
-        """Titles and keys, the best first."""
-        found = [ZERO] * on_zerogpu() + self.tuning.devices() + [JOBS]
-        return [(TITLES[place], place) for place in found]
+        """List titles and keys, the best first."""
+        available = [ZERO] * on_zerogpu() + self.finetuning.devices() + [JOBS]
+        return [(TITLES[backend], backend) for backend in available]
 
-    def measured(self, place: str) -> str:
-        """The device here on which the pace is measured for a place."""
-        devices = self.tuning.devices()
-        return place if place in devices else devices[0]
+    def local_device(self, backend: str) -> str:
+        """Return the device here on which step times are measured for a backend."""
+        devices = self.finetuning.devices()
+        return backend if backend in devices else devices[0]
 
-    def answers(self, ticket: RunRecord) -> bool:
-        """Whether a run there saves and previews when it is asked to."""
-        return ticket.device != JOBS
+    def takes_requests(self, record: RunRecord) -> bool:
+        """Return whether a run there saves and previews on request."""
+        return record.device != JOBS
 
-    def start(self, ticket: RunRecord, token: str | None) -> Iterator[None]:
-        """Sends a prepared run on its way, and yields as long as it needs somebody who watches.
+    def start(self, record: RunRecord, token: str | None) -> Iterator[None]:
+        """Start a prepared run; yield as long as it needs an open page.
 
         Args:
-            ticket: not in any line yet.
-            token: of the visitor, where one is needed; None where they have none.
+            record: Not in any queue yet.
+            token: The visitor's, where one is needed; None where they have none.
 
         Raises:
-            ValueError: it cannot start; the run is gone again.
+            ValueError: It cannot start; the run is removed again.
         """
-        home = self.tuning.home
+        registry = self.finetuning.registry
         try:
-            if ticket.device == JOBS:
-                self._need(token)
-            if ticket.device in self.tuning.queue.starters:
-                self.tuning.queue.add(ticket)
+            if record.device == JOBS:
+                self._require(token)
+            if record.device in self.finetuning.queue.starters:
+                self.finetuning.queue.add(record)
             else:
-                home.write(ticket)
-            if ticket.device == JOBS:
-                jobs.launch(home.run(ticket), token=token)
+                registry.write(record)
+            if record.device == JOBS:
+                jobs.launch(registry.run(record), token=token)
         except BaseException:
-            home.forget(ticket)
+            registry.forget(record)
             raise
-        return self._going(ticket, token)
+        return self._followed(record, token)
 
-    def resume(self, ticket: RunRecord, token: str | None) -> Iterator[None]:
-        """Goes on with a run that is over, where it was; yields as `start` does.
+    def resume(self, record: RunRecord, token: str | None) -> Iterator[None]:
+        """Resume a run that is over; yield as `start` does.
 
         Raises:
-            ValueError: it cannot go on.
+            ValueError: It cannot go on.
         """
-        run = self.tuning.home.run(ticket)
-        if ticket.device in self.tuning.queue.starters:
-            self.tuning.queue.resume(ticket)
-        elif ticket.device == JOBS:
-            self._need(token)
+        run = self.finetuning.registry.run(record)
+        if record.device in self.finetuning.queue.starters:
+            self.finetuning.queue.resume(record)
+        elif record.device == JOBS:
+            self._require(token)
             job = jobs.Job.of(run)
             if job is None or job.over:
                 jobs.launch(run, token=token)
-        elif self.tuning.home.status(ticket) in ("queued", *AT_WORK):
-            raise RunError(f"{ticket.name} is at work already.")
-        return self._going(ticket, token)
+        elif self.finetuning.registry.status(record) in ("queued", *AT_WORK):
+            raise RunError(f"{record.name} is at work already.")
+        return self._followed(record, token)
 
-    def delete(self, ticket: RunRecord, token: str | None) -> None:
-        """Ends a run wherever it is, and removes it; what costs money does not go on unseen.
+    def delete(self, record: RunRecord, token: str | None) -> None:
+        """End a run wherever it is, and remove it; a rented machine never goes on unseen.
 
         Raises:
-            ValueError: it could not be ended.
+            ValueError: It could not be ended.
         """
-        run = self.tuning.home.run(ticket)
-        job = jobs.Job.of(run) if ticket.device == JOBS else None
+        run = self.finetuning.registry.run(record)
+        job = jobs.Job.of(run) if record.device == JOBS else None
         if job is not None and not job.over:
-            self._need(token)
+            self._require(token)
             jobs.cancel(run, token=token)
-        self.tuning.queue.delete(ticket)
+        self.finetuning.queue.delete(record)
 
-    def push(self, ticket: RunRecord, repo: str, *, private: bool, token: str | None) -> str:
-        """Puts a run's checkpoint on the Hub; returns where it can be seen.
+    def push(self, record: RunRecord, repo: str, *, private: bool, token: str | None) -> str:
+        """Push a run's checkpoint to the Hub; return its address.
 
         Raises:
-            ValueError: it could not be.
+            ValueError: It could not be pushed.
         """
         from avd_core.hub import push
 
-        self._need(token)
-        clips = (ticket.about or {}).get("clips", 0)
+        self._require(token)
+        clips = (record.about or {}).get("clips", 0)
         return push.push(
-            self.tuning.home.run(ticket).folder, repo, private=private, token=token,
+            self.finetuning.registry.run(record).folder, repo, private=private, token=token,
             about=f"{clips} clips of its owner's own.",
         )  # fmt: skip
 
-    def _going(self, ticket: RunRecord, token: str | None) -> Iterator[None]:
-        run = self.tuning.home.run(ticket)
-        if ticket.device == JOBS:
+    def _followed(self, record: RunRecord, token: str | None) -> Iterator[None]:
+        run = self.finetuning.registry.run(record)
+        if record.device == JOBS:
             _follow(run, token)
-        elif ticket.device == ZERO:
+        elif record.device == ZERO:
             yield
             for _ in zerogpu.chunks(run.folder):
                 yield
         else:
-            self.tuning.queue.advance()
+            self.finetuning.queue.advance()
         yield
 
-    def _need(self, token: str | None) -> None:
+    def _require(self, token: str | None) -> None:
         if not token:
             raise RunError(auth.how_to_sign_in())
 
 
 def _follow(run: Run, token: str) -> None:
-    """Follows a job in a process of its own, which outlives the page; the token is in its environment alone."""
-    with (run.folder / "follower.txt").open("ab") as said:
+    """Follow a job in a process of its own, which outlives the page; the token is in its environment alone."""
+    with (run.folder / "follower.txt").open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "avd_core", "job", str(run.folder), "--follow"], start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=os.environ | {"HF_TOKEN": token},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | {"HF_TOKEN": token},
             cwd=Path(__file__).resolve().parents[2],
         )  # fmt: skip

@@ -1,8 +1,8 @@
-"""What a visitor arrives with: a link that asks for a state, and what this browser remembers of the last visit.
+"""What to show first: read from a link's query and from what the browser remembers of the last visit.
 
-Both come from strangers. A name that is not among ours is passed over: a link's with a sentence, for somebody hoped for
-something; a remembered one's in silence, for it is outdated. Neither is ever taken for a path or an address, and no
-link carries a clip: one's own is not to be had from anybody's address bar.
+Both come from strangers. An unknown name is ignored: with a sentence where a link asks for it, without one where the
+browser remembers it, since it is only outdated. Neither is ever used as a path or an address, and no link carries a
+visitor's own clip.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD
 from avd_core.media.window import MOST_MOTION, Window
 
-LONGEST = 60  # characters of a stranger's word that are said back
+MAX_QUOTED = 60  # characters of a stranger's word that are repeated in a sentence
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What there is to ask for; of each the first is what a visitor gets who asks for nothing."""
+    """What a link can ask for; the first of each is the default."""
 
     examples: Collection[str]
     checkpoints: Collection[str]
@@ -34,13 +34,13 @@ class DeepLink:
     """What to show a visitor first.
 
     Attributes:
-        example: the example clip; None is the visitor's own.
-        checkpoint: the weights.
-        window: the part of the clip.
-        tab: the tab that is open.
-        classifier: remembered.
-        method: remembered, a key of `saliency.METHODS`.
-        regrets: sentences about what the link asked for in vain.
+        example: The example clip; None: the visitor's own.
+        checkpoint: The weights.
+        window: The part of the clip.
+        tab: The tab that is open.
+        classifier: The remembered classifier.
+        method: The remembered method, a key of `saliency.METHODS`.
+        problems: Sentences about what the link asks for and cannot have.
     """
 
     example: str | None
@@ -49,57 +49,57 @@ class DeepLink:
     tab: str = ""
     classifier: str = DEFAULT_CLASSIFIER
     method: str = DEFAULT_METHOD
-    regrets: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
-    def query(self, offer: Choices) -> str:
-        """The link's query: what differs from a first visit; of one's own clip neither name nor window."""
-        asked: dict[str, Any] = {}
+    def query(self, choices: Choices) -> str:
+        """Write the link's query: what differs from the defaults; of the visitor's own clip neither name nor window."""
+        parameters: dict[str, Any] = {}
         if self.example is not None:
             start, seconds = self.window.start, self.window.seconds
             window = {"whole": 1} if self.window.whole else {"start": start, "seconds": seconds}
-            asked = {"example": self.example, **window}
-            if self.example == _first(offer.examples) and not any(window.values()):
-                asked = {}
-        # A folder that is not on offer to everybody is nobody's business.
-        if self.checkpoint != _first(offer.checkpoints) and self.checkpoint in offer.checkpoints:
-            asked["checkpoint"] = self.checkpoint
-        return urlencode({key: value for key, value in asked.items() if value is not None})
+            parameters = {"example": self.example, **window}
+            if self.example == _first(choices.examples) and not any(window.values()):
+                parameters = {}
+        # The path of a checkpoint that is not offered to everybody stays private.
+        if self.checkpoint != _first(choices.checkpoints) and self.checkpoint in choices.checkpoints:
+            parameters["checkpoint"] = self.checkpoint
+        return urlencode({key: value for key, value in parameters.items() if value is not None})
 
 
-def arrive(query: Mapping[str, str], remembered: Any, offer: Choices) -> DeepLink:
-    """Reads a link's query and what a browser remembers.
+def resolve(query: Mapping[str, str], remembered: Any, choices: Choices) -> DeepLink:
+    """Read a link's query and what a browser remembers.
 
     Args:
-        query: the address's parameters: example, checkpoint, start, seconds, whole, tab; others are not ours.
-        remembered: checkpoint, classifier and method; anything at all may come instead.
-        offer: what there is.
+        query: The address's parameters: example, checkpoint, start, seconds, whole, tab; others are ignored.
+        remembered: Checkpoint, classifier and method; may be anything at all.
+        choices: What there is.
     """
     remembered = remembered if isinstance(remembered, Mapping) else {}
-    regrets: list[str] = []
+    problems: list[str] = []
 
     def linked(key: str, known: Collection[str]) -> str | None:
         value = query.get(key)
         if value is None or value in known:
             return value
-        regrets.append(f"The link asks for the {key} “{_short(value)}”, which is not here.")
+        problems.append(f"The link asks for the {key} “{_short(value)}”, which is not here.")
         return None
 
     def kept(key: str, known: Collection[str]) -> str:
         value = remembered.get(key)
         return value if isinstance(value, str) and value in known else _first(known)
 
-    arrival = DeepLink(
-        example=linked("example", offer.examples) or _first(offer.examples),
-        checkpoint=linked("checkpoint", offer.checkpoints) or kept("checkpoint", offer.checkpoints),
-        tab=linked("tab", offer.tabs) or _first(offer.tabs),
-        classifier=kept("classifier", offer.classifiers),
-        method=kept("method", offer.methods),
+    link = DeepLink(
+        example=linked("example", choices.examples) or _first(choices.examples),
+        checkpoint=linked("checkpoint", choices.checkpoints) or kept("checkpoint", choices.checkpoints),
+        tab=linked("tab", choices.tabs) or _first(choices.tabs),
+        classifier=kept("classifier", choices.classifiers),
+        method=kept("method", choices.methods),
     )
     try:
-        arrival = replace(arrival, window=_window(query))
+        link = replace(link, window=_window(query))
     except ValueError:
-        regrets.append("The link asks for a part of the clip that cannot be.")
-    return replace(arrival, regrets=tuple(regrets))
+        problems.append("The link asks for a part of the clip that cannot be.")
+    return replace(link, problems=tuple(problems))
 
 
 def _window(query: Mapping[str, str]) -> Window:
@@ -112,4 +112,4 @@ def _first(known: Collection[str]) -> str:
 
 
 def _short(value: str) -> str:
-    return value if len(value) <= LONGEST else value[: LONGEST - 1] + "…"
+    return value if len(value) <= MAX_QUOTED else value[: MAX_QUOTED - 1] + "…"

@@ -1,7 +1,8 @@
-"""What visitors look at: clips on their way through the explorer, with the pieces of the page that show them."""
+"""Clips on their way through the explorer, with the pieces of the page that show them."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
@@ -9,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from avd_core.explore.results import Exploration
 from avd_core.media import writer
 from avd_core.media.thumbnails import Filmstrip
 from avd_core.media.thumbnails import filmstrip as read_filmstrip
+from avd_core.media.window import MOST_MOTION, Window
 
 PREVIEW_SECONDS, PREVIEW_SIDE = 60.0, 240
 MEMORY = 32  # finished examples, about 3 MB each
-# The share that is done, and what is being done now, once an exploration is at that stage.
-DOING = {
+# The share that is done, and what comes next, once an exploration has reached that stage.
+STAGES = {
     None: (0.05, "Reading the clip"),
     "clip": (0.25, "Distilling it into one image"),
     "distilled": (0.45, "Restoring the clip from the image"),
@@ -37,16 +39,42 @@ DOING = {
 }
 
 
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """Ask Explore to open a clip.
+
+    Attributes:
+        clip: A video file that stays where it is.
+        title: Its name for people.
+        window: The part of it.
+        checkpoint: None: the one chosen in Explore.
+        classifier: None: the one chosen in Explore.
+        method: A key of `saliency.METHODS`; None: the one chosen in Explore.
+        number: Makes two requests for the same clip unequal, so that gradio sees the second one too.
+    """
+
+    clip: Path
+    title: str
+    window: Window = MOST_MOTION
+    checkpoint: str | None = None
+    classifier: str | None = None
+    method: str | None = None
+    number: int = field(default_factory=lambda: next(_numbers))
+
+
 @dataclass(frozen=True, eq=False)  # compared by identity, also by gradio, which asks whether it has changed
 class ExplorationView:
     """One clip, what is known of it so far, and that as pieces of the page.
 
     Attributes:
-        title: the clip's name for people.
-        result: how far its exploration is.
-        folder: where its files lie.
-        playable: the clip as a browser plays it; None while it is being made, or where it cannot be.
-        film: likewise its filmstrip.
+        title: The clip's name for people.
+        result: The exploration so far.
+        folder: Where its files lie.
+        playable: The clip as a browser plays it; None while it is being made, or where it cannot be.
+        filmstrip: Its thumbnails; None while they are being read, or where they cannot be.
         pieces: HTML by slot.
     """
 
@@ -54,17 +82,17 @@ class ExplorationView:
     result: Exploration
     folder: Path
     playable: Path | None
-    film: Filmstrip | None
+    filmstrip: Filmstrip | None
     pieces: dict[str, str]
 
 
 class Explorations:
-    """Makes visits with one explorer; frozen visits, so that any number of people can share it and them."""
+    """Explore clips with one explorer; views are frozen, so that any number of visitors can share them."""
 
     def __init__(self, explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> None:
         self.explorer, self.store = explorer, ResultStore(keep)
-        self._workers = ThreadPoolExecutor(4, thread_name_prefix="visits", initializer=_stand_back)
-        # Not on the shelf: what is shown of the examples stays as long as the server, the clips beyond it.
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="explorations", initializer=_lower_priority)
+        # Outside the store: views of the examples last as long as the server, their clips beyond it.
         self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.store.parent)
         self._clips = self.store.parent / "avd-examples"
         self._rendering = {name: threading.Lock() for name in scenes.SCENES}
@@ -72,27 +100,28 @@ class Explorations:
         self._finished: dict[tuple[str, ExploreRequest], ExplorationView] = {}
 
     def explore(
-        self, title: str, request: ExploreRequest, known: ExplorationView | None = None
+        self, title: str, request: ExploreRequest, earlier: ExplorationView | None = None
     ) -> Iterator[ExplorationView]:
-        """Carries out a request; each visit that is yielded knows more, the last one everything.
+        """Explore a clip; each view that is yielded knows more, the last one everything.
 
         Args:
-            title: the clip's name for people.
-            request: what to explore.
-            known: an earlier visit to the same clip, whose filmstrip and preview serve again.
+            title: The clip's name for people.
+            request: What to explore.
+            earlier: A view of the same clip, whose filmstrip and preview are used again.
 
         Raises:
-            ValueError: with a sentence for the person.
+            ValueError: With a sentence for the person.
         """
-        folder, request = self.store.folder(), _of_a_visitor(request)
+        folder, request = self.store.folder(), _checked(request)
 
         def preview() -> Path:
             path = folder / "preview.mp4"
             return writer.transcode(request.clip, path, size=PREVIEW_SIDE, max_seconds=PREVIEW_SECONDS)
 
-        yield from self._steps(title, request, folder, (known and known.playable) or preview, known and known.film)
+        playable, filmstrip = (earlier.playable, earlier.filmstrip) if earlier else (None, None)
+        yield from self._steps(title, request, folder, playable or preview, filmstrip)
 
-    def look(
+    def explain(
         self,
         view: ExplorationView,
         *,
@@ -101,69 +130,69 @@ class Explorations:
         target: str | None,
         progress: Callable[[float], None] | None = None,
     ) -> ExplorationView:
-        """The same image looked at anew: by another method, for another class, or by another classifier."""
+        """Explain the same image again: by another method, for another class, or with another classifier."""
         result, begun = view.result, time.perf_counter()
         if classifier is not None:
             _check_offered(classifier)
-            seen = self.explorer.recognise(result.distilled, classifier, middle_frame(result.clip.frames))
+            recognition = self.explorer.recognise(result.distilled, classifier, middle_frame(result.clip.frames))
             request = replace(result.request, classifier=classifier)
             spent = {"classify": time.perf_counter() - begun}
-            result = replace(result, request=request, recognition=seen, seconds=result.seconds | spent)
+            result = replace(result, request=request, recognition=recognition, seconds=result.seconds | spent)
             begun = time.perf_counter()
         saliency = self.explorer.saliency(result.distilled, result.recognition.classifier, method, target, progress)
         spent = {"saliency": time.perf_counter() - begun}
         request = replace(result.request, cam=method, target=target)
-        return self.known(view, replace(result, request=request, saliency=saliency, seconds=result.seconds | spent))
+        return self.updated(view, replace(result, request=request, saliency=saliency, seconds=result.seconds | spent))
 
-    def known(self, view: ExplorationView, result: Exploration) -> ExplorationView:
-        """A visit of which more is known."""
+    def updated(self, view: ExplorationView, result: Exploration) -> ExplorationView:
+        """Return the view with another result, its files saved again."""
         # In a folder of its own: the files of an example belong to every visitor.
         pieces = view.pieces | exploration_view.finish(result, self.store.folder())
         return replace(view, result=result, pieces=pieces)
 
-    def contribution(self, view: ExplorationView) -> Iterator[dict[str, str]]:
-        """Finds out which frame each pixel of a finished visit's image draws on; the last pieces show it."""
+    def attribution(self, view: ExplorationView) -> Iterator[dict[str, str]]:
+        """Find which frame each pixel of a finished image draws on; the last pieces show it."""
         result, maps = view.result, []
-        # Not beside the result's other files: an example's are everybody's.
+        # Not beside the result's other files: those of an example belong to every visitor.
         picture, folder = exploration_view.picture(result, view.folder), self.store.folder()
         for one in self.explorer.contributions(result.clip.frames, result.request.checkpoint):
             maps.append(one)
-            yield exploration_view.contributed(result, picture, maps, folder)
+            yield exploration_view.attribution_pieces(result, picture, maps, folder)
 
     def clip(self, name: str) -> Path:
-        """An example clip; whoever asks first has it rendered, the others wait."""
+        """Return an example clip; the first caller renders it, the others wait."""
         with self._rendering[name]:
             (path,) = scenes.write_examples(self._clips, [name])
         self._rendered[name] = path
         return path
 
     def example_of(self, clip: Path) -> str | None:
-        """Which example a clip is; None for a visitor's own."""
+        """Return which example a clip is; None: a visitor's own."""
         return clip.stem if clip.parent == self._clips and clip.stem in scenes.SCENES else None
 
     def open(self, title: str, request: ExploreRequest) -> Iterator[ExplorationView]:
-        """A clip that is explored as an example where it is one, and else as `explore` does."""
+        """Explore a clip, as an example where it is one."""
         name = self.example_of(request.clip)
         return self.example(name, request) if name else self.explore(title, request)
 
     @property
     def missing(self) -> int:
-        """How many example clips are still to be rendered."""
+        """Count the example clips that are still to be rendered."""
         return len(scenes.SCENES) - len(self._rendered)
 
     def tiles(self) -> str:
-        """The example clips as buttons; those not yet rendered without a picture."""
+        """Draw the example clips as buttons; those not yet rendered without a picture."""
         addresses = {name: ResultStore.address(path) for name, path in self._rendered.copy().items()}
         return stage.tiles(
             [(name, scene.title, scene.description, addresses.get(name)) for name, scene in scenes.SCENES.items()]
         )
 
-    def example(self, name: str, request: ExploreRequest, anew: bool = False) -> Iterator[ExplorationView]:
-        """An example's visit: from memory where somebody has asked the same before, unless wanted `anew`."""
-        request = _of_a_visitor(request)
+    def example(self, name: str, request: ExploreRequest, recompute: bool = False) -> Iterator[ExplorationView]:
+        """Explore an example; return the view in memory where there is one, unless `recompute`."""
+        request = _checked(request)
         key = (name, request)
         view = self._finished.get(key)
-        if anew or view is None or self._is_outdated(view):
+        if recompute or view is None or self._is_outdated(view):
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
             for view in self._steps(scenes.SCENES[name].title, request, folder, request.clip):
                 if not view.result.complete:
@@ -174,7 +203,7 @@ class Explorations:
         yield view
 
     def _is_outdated(self, view: ExplorationView) -> bool:
-        """Whether another classifier stood in for the one asked for, which can be had by now."""
+        """Return whether another classifier stood in for the requested one, which is available by now."""
         result = view.result
         if result.recognition.notice is None:
             return False
@@ -186,30 +215,30 @@ class Explorations:
         request: ExploreRequest,
         folder: Path,
         playable: Path | Callable[[], Path],
-        film: Filmstrip | None = None,
+        filmstrip: Filmstrip | None = None,
     ) -> Iterator[ExplorationView]:
-        aside: dict[str, Future] = {}
+        extras: dict[str, Future] = {}
         view = ExplorationView(title, None, folder, None, None, {})
         for part in self.explorer.explore_steps(request):
-            if part.distilled is not None and not aside:  # the first picture comes before everything else
-                aside["film"] = self._aside(film or (lambda: read_filmstrip(request.clip)))
-                aside["playable"] = self._aside(playable)
+            if part.distilled is not None and not extras:  # the first picture comes before everything else
+                extras["filmstrip"] = self._submit(filmstrip or (lambda: read_filmstrip(request.clip)))
+                extras["playable"] = self._submit(playable)
             calibration = (
                 self.explorer.models.checkpoint(request.checkpoint).model.calibration if part.realism else None
             )
             pieces = exploration_view.publish(part, folder, calibration)
-            pieces["status"] = facts(title, part) if part.complete else doing(part.stage)
-            view = _with(replace(view, result=part, pieces=pieces), aside)
+            pieces["status"] = summary(title, part) if part.complete else status_line(part.stage)
+            view = _with(replace(view, result=part, pieces=pieces), extras)
             yield view
         # They may take longer than all else, the preview longer than the strip.
-        for name, future in aside.items():
+        for name, future in extras.items():
             if getattr(view, name) is None:
                 _result(future)
-                view = _with(view, aside)
+                view = _with(view, extras)
                 yield view
 
-    def _aside(self, made: Any) -> Future:
-        """What a worker makes, or what is there already."""
+    def _submit(self, made: Any) -> Future:
+        """Have a worker call `made`, or wrap what is there already."""
         if callable(made):
             return self._workers.submit(made)
         future: Future = Future()
@@ -217,12 +246,12 @@ class Explorations:
         return future
 
 
-def _with(view: ExplorationView, aside: dict[str, Future]) -> ExplorationView:
-    """The visit with what has been made beside it so far."""
-    done = {name: _result(future) for name, future in aside.items() if future.done()}
+def _with(view: ExplorationView, extras: dict[str, Future]) -> ExplorationView:
+    """Return the view with what has been made beside it so far."""
+    done = {name: _result(future) for name, future in extras.items() if future.done()}
     clip, pieces = view.result.clip, dict(view.pieces)
-    if film := done.get("film"):
-        pieces["trim"] = trimmer.show(film, clip.start, clip.seconds)
+    if filmstrip := done.get("filmstrip"):
+        pieces["trim"] = trimmer.panel(filmstrip, clip.start, clip.seconds)
     if playable := done.get("playable"):
         address = ResultStore.address(playable)
         pieces["preview"] = stage.preview(address, view.title, clip.source.seconds, PREVIEW_SECONDS)
@@ -230,14 +259,14 @@ def _with(view: ExplorationView, aside: dict[str, Future]) -> ExplorationView:
 
 
 def fast(method: str) -> str:
-    """The saliency method, unless it is one that a first picture must not wait for."""
+    """Return the saliency method, or the default one where a first picture must not wait for it."""
     from avd_core.classifiers.saliency import COSTS, SLOW
 
     return method if COSTS.get(method, 0) < SLOW else DEFAULT_METHOD
 
 
-def _of_a_visitor(request: ExploreRequest) -> ExploreRequest:
-    """The request as far as it is anybody's to make."""
+def _checked(request: ExploreRequest) -> ExploreRequest:
+    """Return the request with a fast method; refuse a classifier that is not offered."""
     _check_offered(request.classifier)
     return replace(request, cam=fast(request.cam))
 
@@ -248,22 +277,22 @@ def _check_offered(classifier: str) -> None:
     check_offered(classifier)
 
 
-def _stand_back() -> None:
-    """Lets everything else on the machine go first: a preview can wait, a first picture cannot."""
+def _lower_priority() -> None:
+    """Give this thread a low priority: a preview can wait, a first picture cannot."""
     if sys.platform == "linux":  # elsewhere it would hold for the whole process; threads made by this one inherit it
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
-def doing(stage: str | None = None) -> str:
-    """The line that says what is being done."""
-    share, words = DOING[stage]
+def status_line(stage: str | None = None) -> str:
+    """Say what is being done."""
+    share, words = STAGES[stage]
     return fragments.progress(words, share)
 
 
-def facts(title: str, result: Exploration) -> str:
-    """The line that says what is shown."""
+def summary(title: str, result: Exploration) -> str:
+    """Say what is shown."""
     clip = result.clip
-    return fragments.facts(
+    return fragments.summary(
         title,
         frames=len(clip.frames),
         start=clip.start,
@@ -274,7 +303,7 @@ def facts(title: str, result: Exploration) -> str:
 
 
 def _result(future: Future) -> Any:
-    """A preview or a strip that cannot be made is only missed: the clip itself was read."""
+    """Return a preview or a filmstrip, or None where it cannot be made: the clip itself was read."""
     try:
         return future.result()
     except ValueError:

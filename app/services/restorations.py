@@ -1,4 +1,4 @@
-"""Images that play, and play again while somebody paints on them or damages them: what Restore shows.
+"""Images that play, and play again while a visitor paints on them or degrades them.
 
 Axes: T frames, H, W; the last axis is RGB, uint8.
 """
@@ -35,11 +35,11 @@ class RestorationSession:
     """An image and the clip that it plays as.
 
     Attributes:
-        title: its name for people.
-        restoration: what it plays as, untouched.
-        folder: where its files for the browser lie.
-        original: (T, H, W, 3), the clip it was distilled from, where that is known.
-        clip: of the visit that it came from, else None.
+        title: Its name for people.
+        restoration: What it plays as, untouched.
+        folder: Where its files for the browser lie.
+        original: The clip it was distilled from, uint8 (T, H, W, 3); None where it is not known.
+        clip: The clip in Explore that it came from; None for a dropped image.
     """
 
     title: str
@@ -49,21 +49,21 @@ class RestorationSession:
     clip: object | None = None
 
     @cached_property
-    def ends(self) -> tuple[float | None, float | None]:
-        """PSNR against the clip, of what the untouched image gives back and of its mean frame; None where unknown."""
+    def bounds(self) -> tuple[float | None, float | None]:
+        """PSNR against the clip, of the untouched restoration and of the mean frame; None for an unknown clip."""
         if self.original is None:
             return None, None
         return psnr(self.original, self.restoration.frames), psnr(self.original, mean_frame(self.original))
 
 
-class Replays:
-    """Makes replays with the explorer that all visitors share."""
+class Restorations:
+    """Make restoration sessions with the explorer that all visitors share."""
 
     def __init__(self, explorer: Explorer, store: ResultStore) -> None:
         self.explorer, self.store = explorer, store
 
-    def of_visit(self, view: ExplorationView) -> RestorationSession:
-        """The image that Explore shows: its clip is known, and it has been restored already."""
+    def of_view(self, view: ExplorationView) -> RestorationSession:
+        """Take the image that Explore shows: its clip is known, and it has been restored already."""
         result = view.result
         restoration = Restoration(
             result.restored, result.clip.fps, result.checkpoint, result.fingerprint, result.distilled, result.info, ()
@@ -71,10 +71,10 @@ class Replays:
         return RestorationSession(view.title, restoration, self.store.folder(), result.clip.frames, result.clip)
 
     def of_file(self, path: Path, view: ExplorationView | None) -> RestorationSession:
-        """A picture that somebody dropped; should it be the one that Explore shows, its clip is known.
+        """Take a dropped picture; if it is the one that Explore shows, its clip is known.
 
         Raises:
-            ValueError: with a sentence for the person.
+            ValueError: With a sentence for the person.
         """
         restoration = self.explorer.restore(path)
         known = view is not None and np.array_equal(view.result.distilled, restoration.image)
@@ -83,13 +83,13 @@ class Replays:
             original = None
         return RestorationSession(path.name, restoration, self.store.folder(), original)
 
-    def pieces(self, replay: RestorationSession) -> dict[str, str]:
-        """What stays while the image is painted on and damaged."""
-        restoration = replay.restoration
-        saved = write_mp4(self._file(replay, "restored.mp4"), restoration.frames, restoration.fps)
+    def pieces(self, session: RestorationSession) -> dict[str, str]:
+        """Draw what stays while the image is painted on and degraded."""
+        restoration = session.restoration
+        saved = write_mp4(self._file(session, "restored.mp4"), restoration.frames, restoration.fps)
         return {
-            "status": restore.facts(replay.title, restoration, replay.original is not None),
-            "notes": restore.kind(restoration),
+            "status": restore.summary(session.title, restoration, session.original is not None),
+            "notes": restore.notice(restoration),
             "easel": restore.easel(
                 data_address(png(restoration.image), "png"),
                 restoration.image.shape[:2],
@@ -98,11 +98,11 @@ class Replays:
             "links": fragments.downloads([("Restored clip, MP4", ResultStore.address(saved), saved.name)]),
         }
 
-    def painted(self, replay: RestorationSession, address: str) -> np.ndarray | None:
-        """The image as the browser painted it, (H, W, 3); None where nothing is painted.
+    def painted(self, session: RestorationSession, address: str) -> np.ndarray | None:
+        """Decode the image as the browser painted it, uint8 (H, W, 3); None where nothing is painted.
 
         Raises:
-            ImageError: it is no picture of the same size.
+            ImageError: It is no picture of the same size.
         """
         if not address:
             return None
@@ -112,51 +112,51 @@ class Replays:
             data = base64.b64decode(address[len(PREFIX) :], validate=True)
         except (ValueError, binascii.Error) as error:
             raise ImageError("The painted image did not arrive whole.") from error
-        path = replay.folder / "painted.png"
+        path = session.folder / "painted.png"
         path.write_bytes(data)
         image, _ = read_distilled(path)
-        if image.shape != replay.restoration.image.shape:
+        if image.shape != session.restoration.image.shape:
             raise ImageError("The painted image belongs to another one.")
         return image
 
-    def change(
-        self, replay: RestorationSession, painted: np.ndarray | None, wear: Degradation, anew: bool = False
+    def apply(
+        self, session: RestorationSession, painted: np.ndarray | None, degradation: Degradation, first: bool = False
     ) -> dict[str, str]:
-        """What the image plays as once it is painted on and damaged, beside what it played as before.
+        """Degrade the (painted) image, restore it and draw the clip beside the untouched one.
 
         Args:
-            replay: the image.
-            painted: it as it was painted on, or None.
-            wear: the damage.
-            anew: the browser does not have the untouched clip yet.
+            session: The image.
+            painted: The painted image, or None.
+            degradation: What to do to it.
+            first: The browser does not have the untouched clip yet.
         """
-        restoration = replay.restoration
-        fed = wear(restoration.image if painted is None else painted)
-        touched = painted is not None or wear != Degradation()
+        restoration = session.restoration
+        fed = degradation(restoration.image if painted is None else painted)
+        touched = painted is not None or degradation != Degradation()
         after = self.explorer.replay(restoration, fed) if touched else restoration.frames
         changed = change(restoration.frames, after)
-        figures = degraded_quality(wear, after, restoration.frames, replay.original)
+        figures = degraded_quality(degradation, after, restoration.frames, session.original)
         before = sheet(restoration.frames)
         return {
             "played": restore.played(
-                before=before if anew else replace(before, address=""),
+                before=before if first else replace(before, address=""),
                 after=sheet(after),
                 heat=sheet(restore.heat(changed)),
                 change=changed,
                 fps=restoration.fps,
-                fed=data_address(png(fed), "png") if wear != Degradation() else "",
+                fed=data_address(png(fed), "png") if degradation != Degradation() else "",
                 touched=touched,
             ),
-            "figures": restore.figures(figures, *replay.ends, touched=touched),
-            "links": self._links(replay, fed if touched else None),
+            "figures": restore.figures(figures, *session.bounds, touched=touched),
+            "links": self._links(session, fed if touched else None),
         }
 
-    def _links(self, replay: RestorationSession, fed: np.ndarray | None) -> str:
-        """What can be saved: the clip, and the image as it was changed, which plays when it is dropped in again."""
-        info, path = replay.restoration.info, self._file(replay, "restored.mp4")
+    def _links(self, session: RestorationSession, fed: np.ndarray | None) -> str:
+        """Link the clip, and the changed image, which plays when it is dropped in again."""
+        info, path = session.restoration.info, self._file(session, "restored.mp4")
         links = [("Restored clip, MP4", ResultStore.address(path), path.name)]
         if fed is not None:
-            path = self._file(replay, "changed.png")
+            path = self._file(session, "changed.png")
             # A photograph stays one: it must not say of itself that it was distilled.
             if info is None or info.size != fed.shape[:2]:
                 save_image(path, fed)
@@ -166,5 +166,5 @@ class Replays:
         return fragments.downloads(links)
 
     @staticmethod
-    def _file(replay: RestorationSession, name: str) -> Path:
-        return replay.folder / f"{Path(replay.title).stem[:80] or 'image'}-{name}"
+    def _file(session: RestorationSession, name: str) -> Path:
+        return session.folder / f"{Path(session.title).stem[:80] or 'image'}-{name}"

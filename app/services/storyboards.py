@@ -1,4 +1,4 @@
-"""Storyboards on their way to the browser: strips and their pieces of the page, and the example of one."""
+"""Storyboards as pieces of the page, and the example storyboard."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Video:
+class NamedVideo:
     """What a strip is made of: a file that stays where it is, and its name for people."""
 
     path: Path
@@ -39,76 +39,76 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A finished strip: its files' `folder`, what their names begin with, and whether it came as a zip."""
+class StoryboardView:
+    """A finished strip: its files' `folder`, the prefix of their names, and whether it came as a zip."""
 
-    video: Video
+    video: NamedVideo
     board: Board
     folder: Path
     stem: str
     zipped: bool = False
 
 
-class Example:
+class ExampleStoryboard:
     """The strip that a first visitor finds: some of Explore's examples, one after the other."""
 
     def __init__(self, explorations: Explorations) -> None:
-        self._visits, self._joining = explorations, threading.Lock()
-        # Not on the shelf: the example stays as long as the server.
+        self._explorations, self._joining = explorations, threading.Lock()
+        # Outside the store: the example lasts as long as the server.
         self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=explorations.store.parent)
-        self.strip: Shown | None = None
+        self.strip: StoryboardView | None = None
 
-    def video(self) -> Video:
-        """The film of it; whoever asks first has it made, the others wait."""
+    def video(self) -> NamedVideo:
+        """Return its film; the first caller makes it, the others wait."""
         path = Path(self._lasting.name) / "examples.mp4"
         with self._joining:
             if not path.exists():
-                join([self._visits.clip(name) for name in REEL], path)
-        return Video(path, REEL_TITLE)
+                join([self._explorations.clip(name) for name in REEL], path)
+        return NamedVideo(path, REEL_TITLE)
 
     def prepare(self, checkpoint: str) -> None:
-        """Makes the strip, once Explore's examples are rendered; for a background thread."""
-        while self._visits.missing:
+        """Make the strip, once Explore's examples are rendered; for a background thread."""
+        while self._explorations.missing:
             time.sleep(0.5)
         try:
             folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
             request = StoryboardRequest(self.video().path, checkpoint)
-            *_, board = save(StoryboardMaker(self._visits.explorer, request), folder)
-        except ValueError as error:  # visitors who ask for it are told the same
+            *_, board = save(StoryboardMaker(self._explorations.explorer, request), folder)
+        except ValueError as error:  # visitors who ask for it see the same sentence
             log.error("No example strip: %s", error)
         else:
-            self.strip = Shown(self.video(), board, folder, "examples")
+            self.strip = StoryboardView(self.video(), board, folder, "examples")
 
 
 def growing(board: Board, folder: Path, elapsed: float) -> dict[str, str]:
-    """The pieces of a strip that is being made since `elapsed` seconds, by slot."""
+    """Draw a strip that has been in the making for `elapsed` seconds; return its pieces by slot."""
     return {
-        "status": fragments.progress(render.progress(board, elapsed), board.share),
+        "status": fragments.progress(render.progress_words(board, elapsed), board.share),
         "films": render.films(board, str, ""),
         "strip": render.strip(board, _addresses(folder), opens=False),
     }
 
 
-def pieces(shown: Shown) -> dict[str, str]:
-    """The pieces of a finished strip, by slot."""
-    board, address = shown.board, _addresses(shown.folder)
+def pieces(view: StoryboardView) -> dict[str, str]:
+    """Draw a finished strip; return its pieces by slot."""
+    board, address = view.board, _addresses(view.folder)
     return {
         "message": "",
-        "status": render.facts(board, shown.video.title),
-        "films": render.films(board, address, shown.video.title),
-        "links": fragments.downloads([(title, *_named(shown, name)) for title, name in LINKS]),
+        "status": render.summary(board, view.video.title),
+        "films": render.films(board, address, view.video.title),
+        "links": fragments.downloads([(title, *_named(view, name)) for title, name in LINKS]),
         "notes": fragments.notes(board.notes),
-        "strip": render.strip(board, address, opens=not shown.zipped),
+        "strip": render.strip(board, address, opens=not view.zipped),
         "cost": render.cost(board),
         "loss": render.loss(board),
     }
 
 
-def _named(shown: Shown, name: str) -> tuple[str, str]:
-    """The address of a file under a name that says which video it is of: browsers save it so."""
-    path = shown.folder / f"{shown.stem}-{name}"
+def _named(view: StoryboardView, name: str) -> tuple[str, str]:
+    """Return address and name of a file, linked under a name that says which video it is of."""
+    path = view.folder / f"{view.stem}-{name}"
     if not path.exists():
-        path.hardlink_to(shown.folder / name)
+        path.hardlink_to(view.folder / name)
     return ResultStore.address(path), path.name
 
 

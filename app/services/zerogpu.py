@@ -1,4 +1,4 @@
-"""Training on ZeroGPU, where a process has a GPU for a minute at most and only while somebody's request is open.
+"""Training on ZeroGPU, where a process has a GPU for a minute at most and only while a request is open.
 
 So a run is trained in chunks over the run directory: each resumes, trains, saves, and leaves the run `paused`. Whoever
 wants it to go on asks for the next chunk; when the page goes away nobody does, and nothing has to be put right. Where
@@ -25,41 +25,40 @@ from typing import Any
 from avd_core.devices import default_device, on_zerogpu
 from avd_core.runs.run import Run, RunError
 
-DURATION = 60
+GPU_SECONDS = 60
 """Seconds of a GPU that a chunk asks for: what a visitor's quota is charged at most."""
-TRAINING = 40.0
+TRAINING_SECONDS = 40.0
 """Seconds of these that are for reading what was saved and for training; the others are for saving it again."""
 HEADERS = ("x-ip-token", "x-gradio-user")
 """Of a visitor's request: whose quota is charged (Spaces adds that), and whether a page or a program asks."""
 
 
 def with_gpu(function: Callable[..., None]) -> Callable[..., None]:
-    """The function, carried out with a GPU where there is ZeroGPU: in a fork, arguments pickled."""
+    """Wrap a function to run with a GPU where there is ZeroGPU: in a fork, arguments pickled."""
     if not on_zerogpu():
         return function
     import spaces
 
-    return spaces.GPU(duration=DURATION)(function)
+    return spaces.GPU(duration=GPU_SECONDS)(function)
 
 
 @with_gpu  # in the page's process too, which never calls it: a Space without such a function is refused at its start
 def chunk(folder: str, seconds: float) -> None:
-    """Trains the run in `folder` for so many seconds, and saves it."""
+    """Train the run in `folder` for so many seconds, and save it."""
     from avd_core.training.run_trainer import train_chunk
 
     train_chunk(folder, seconds=seconds, device=default_device(lent=True))
 
 
-def chunks(folder: str | Path, *, seconds: float = TRAINING) -> Iterator[dict[str, Any]]:
-    """Trains a run chunk by chunk, for as long as somebody asks for the next state.
+def chunks(folder: str | Path, *, seconds: float = TRAINING_SECONDS) -> Iterator[dict[str, Any]]:
+    """Train a run chunk by chunk, for as long as the caller requests the next state.
 
     Yields:
-        The run's state after each chunk: `paused`, and at last `done` or `failed`. One that is `paused` with an `error`
-        is the last one, too: the quota is used up, or the GPU was taken away. What was saved before stays, and the run
-        goes on from there when it is asked to.
+        The run's state after each chunk: `paused`, and at last `done` or `failed`. `paused` with an `error` is the
+        last one, too: the quota is used up, or the GPU was taken away. The run resumes from what was saved.
 
     Raises:
-        RunError: there is no run, or another process trains it.
+        RunError: There is no run, or another process trains it.
     """
     run = Run(folder)
     run.config()
@@ -104,12 +103,12 @@ def _headers() -> dict[str, str]:
 
 
 def _paused(run: Run, why: str) -> dict[str, Any]:
-    """Marks a run that lost its process: it resumes from what was saved last."""
+    """Mark a run that lost its process; it resumes from what was saved last."""
     try:
         with run.held():
             run.write_state("paused", step=run.state()["step"], error=why)
             run.log(f"paused: {why}")
-    except RunError:  # somebody else has gone on with it meanwhile
+    except RunError:  # another process has gone on with it meanwhile
         pass
     return run.state()
 

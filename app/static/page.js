@@ -61,12 +61,12 @@
   };
 
   /* While the clip stands still, the legend tells that frame's values; while it plays, the whole clip's. */
-  let told = null;
+  let shownValues = null;
   const readout = (index) => {
     const plots = all(".timeline");
     const key = plots.length && index !== null ? `${index}|${plots[0].dataset.values}` : null;
-    if (key === told) return;
-    told = key;
+    if (key === shownValues) return;
+    shownValues = key;
     for (const plot of plots) {
       const values = JSON.parse(plot.dataset.values);
       const legend = $(".legend", plot.parentElement);
@@ -121,7 +121,7 @@
       handle.setAttribute("aria-valuetext", `${data[side]} seconds`);
       if (box !== document.activeElement) box.value = data[side];
     }
-    $("[data-act=distil]", trim).disabled = data.from === data.start && data.to === data.end;
+    $("[data-act=distill]", trim).disabled = data.from === data.start && data.to === data.end;
     const preview = $("#preview video"); // shows where the part begins, or the end that is being moved
     if (preview && preview.readyState) { preview.pause(); preview.currentTime = shown === "to" ? to : from; }
   };

@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import EXPLORE, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, Updates, message
+from app.context import EXPLORE, QUIET, RESULT_KEPT, SESSION_EXPIRED, UNQUEUED, PageContext, Updates, message
 from app.render import compare as render
 from app.render import fragments
-from app.services.comparisons import Compared, carry_out, wanted
+from app.services.comparisons import ComparisonView, request_for, run_comparison
 from app.services.explorations import ExplorationView
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 
@@ -21,12 +21,12 @@ ADVICE = "Choose another clip in Explore."
 
 
 def build(context: PageContext, frame: gr.Tab) -> CompareTab:
-    """Lays the tab out in the current context; a comparison starts when the tab is opened."""
+    """Lay the tab out in the current context; a comparison starts when the tab is opened."""
     return CompareTab(context, frame)
 
 
 class CompareTab:
-    """One page's Compare tab; what a visitor sees in it is in the session's state, as `Compared`."""
+    """The tab for all visitors; what one of them sees in it is in session state, as `ComparisonView`."""
 
     def __init__(self, context: PageContext, frame: gr.Tab) -> None:
         self.context, self.explorer = context, context.explorations.explorer
@@ -68,81 +68,80 @@ class CompareTab:
     def _wire(self, frame: gr.Tab) -> None:
         shown = [*self.slots.values(), self.compared, self.cancel, self.pair, self.first, self.second]
         shown += [self.classifier, self.order]
-        inputs = [self.context.view, self.compared, self.classifier, self.order, self.context.mine]
-        frame.select(self._on_open, inputs, shown, **OWN)
+        inputs = [self.context.view, self.compared, self.classifier, self.order, self.context.own_checkpoints]
+        frame.select(self.on_open, inputs, shown, **OWN)
         for changed in (self.again.click, self.classifier.input):
-            changed(self._on_again, inputs, shown, **OWN)
-        self.cancel.click(self._on_cancel, None, None, queue=False, **QUIET)
-        self.other.click(lambda: gr.Tabs(selected=EXPLORE), None, self.context.tabs, queue=False, **QUIET)
-        self.order.input(self._on_order, [self.compared, self.order], self.slots["grid"], queue=False, **QUIET)
+            changed(self.on_again, inputs, shown, **OWN)
+        self.cancel.click(self.on_cancel, None, None, **UNQUEUED)
+        self.other.click(lambda: gr.Tabs(selected=EXPLORE), None, self.context.tabs, **UNQUEUED)
+        self.order.input(self.on_order, [self.compared, self.order], self.slots["grid"], **UNQUEUED)
         for chosen in (self.first.input, self.second.input):
             chosen(
-                self._on_pair,
+                self.on_pair,
                 [self.compared, self.first, self.second],
                 [self.slots["duel"], self.slots["message"]],
                 **(OWN | {"trigger_mode": "always_last"}),
             )
-        self.context.page.unload(self._leave)
+        self.context.page.unload(self.leave)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _on_open(
+    def on_open(
         self,
         view: ExplorationView | None,
-        compared: Compared | None,
+        compared: ComparisonView | None,
         classifier: str,
         order: str,
-        mine: tuple[str, ...],
+        own: tuple[str, ...],
         request: gr.Request,
     ) -> Iterator[Updates]:
-        """The tab was opened: a clip that is not compared yet is, one that is shows at once."""
+        """Compare the clip in Explore when the tab is opened, unless that has been done."""
         names = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorer.classifiers()])
         yield {self.classifier: gr.Dropdown(list(names))}
-        if view is None or (
-            compared and compared.comparison.complete and self._is_of(compared, view, classifier, mine)
-        ):
+        if view is None or (compared and compared.comparison.complete and self._is_of(compared, view, classifier, own)):
             return
-        yield from self._on_again(view, compared, classifier, order, mine, request)
+        yield from self.on_again(view, compared, classifier, order, own, request)
 
-    def _on_again(
+    def on_again(
         self,
         view: ExplorationView | None,
-        compared: Compared | None,
+        compared: ComparisonView | None,
         classifier: str,
         order: str,
-        mine: tuple[str, ...],
+        own: tuple[str, ...],
         request: gr.Request,
     ) -> Iterator[Updates]:
         if view is None:
             yield {self.slots["message"]: SESSION_EXPIRED}
             return
-        own = self.turns[request.session_hash] = object()
+        turn = self.turns[request.session_hash] = object()
         words = fragments.progress(f"Reading {view.title}", 0.02)
         yield {self.slots["message"]: "", self.slots["status"]: words, self.cancel: gr.Button(visible=True)}
         try:
-            ask = wanted(view, self.explorer, classifier, mine)
-            for now in carry_out(self.explorer, ask, view.title, self.context.explorations.store.folder()):
-                turn = self.turns.get(request.session_hash)
-                if turn not in (own, None):
+            comparison = request_for(view, self.explorer, classifier, own)
+            folder = self.context.explorations.store.folder()
+            for now in run_comparison(self.explorer, comparison, view.title, folder):
+                latest = self.turns.get(request.session_hash)
+                if latest not in (turn, None):
                     return
-                yield self._shown(now, order, waiting=turn is own)
-                if turn is None:  # cancelled
+                yield self._shown(now, order, waiting=latest is turn)
+                if latest is None:  # cancelled
                     return
         except Exception as error:
-            if self.turns.get(request.session_hash) is own:
+            if self.turns.get(request.session_hash) is turn:
                 yield self._failed(error, compared, order)
 
-    def _on_cancel(self, request: gr.Request) -> None:
-        """The comparison itself sees it after its next row, and says so: it has the last word on what is shown.
+    def on_cancel(self, request: gr.Request) -> None:
+        """Stop the comparison after its next row; it has the last word on what is shown.
 
-        Gradio's `cancels` would cut it off, and a row already on its way could still overwrite that.
+        Gradio's `cancels` would cut it off, and a row on its way could still overwrite the answer.
         """
         self.turns.pop(request.session_hash, None)
 
-    def _on_order(self, compared: Compared | None, order: str) -> str:
+    def on_order(self, compared: ComparisonView | None, order: str) -> str:
         return compared.grid(order or None, waiting=False) if compared else gr.skip()
 
-    def _on_pair(self, compared: Compared | None, first: str, second: str) -> Updates:
+    def on_pair(self, compared: ComparisonView | None, first: str, second: str) -> Updates:
         if compared is None:
             return {self.slots["message"]: SESSION_EXPIRED}
         try:
@@ -150,17 +149,17 @@ class CompareTab:
         except Exception as error:
             return {self.slots["message"]: message(error, RESULT_KEPT)}
 
-    def _leave(self, request: gr.Request) -> None:
+    def leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
 
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def _shown(self, compared: Compared, order: str, waiting: bool = True) -> Updates:
+    def _shown(self, compared: ComparisonView, order: str, waiting: bool = True) -> Updates:
         comparison, slots = compared.comparison, self.slots
         waiting = waiting or comparison.complete
         updates: Updates = {
             self.compared: compared,
-            slots["status"]: compared.status if waiting else render.cancelled(comparison, compared.title),
+            slots["status"]: compared.status_line if waiting else render.cancelled_summary(comparison, compared.title),
             slots["grid"]: compared.grid(order or None, waiting),
             slots["notes"]: render.notes(comparison),
         }
@@ -185,15 +184,15 @@ class CompareTab:
             self.second: gr.Dropdown(playing, value=second),
         }
 
-    def _failed(self, error: Exception, before: Compared | None, order: str) -> Updates:
-        """The last comparison comes back whole, under a message."""
+    def _failed(self, error: Exception, before: ComparisonView | None, order: str) -> Updates:
+        """Show the last comparison again, under a message."""
         shown = self._shown(before, order, waiting=False) if before else {self.slots["status"]: render.EMPTY}
-        told = message(error, RESULT_KEPT if before else ADVICE)
-        return shown | {self.slots["message"]: told, self.cancel: gr.Button(visible=False)}
+        sentence = message(error, RESULT_KEPT if before else ADVICE)
+        return shown | {self.slots["message"]: sentence, self.cancel: gr.Button(visible=False)}
 
-    def _is_of(self, compared: Compared, view: ExplorationView, classifier: str, mine: tuple[str, ...]) -> bool:
-        return compared.comparison.request == wanted(view, self.explorer, classifier, mine)
+    def _is_of(self, compared: ComparisonView, view: ExplorationView, classifier: str, own: tuple[str, ...]) -> bool:
+        return compared.comparison.request == request_for(view, self.explorer, classifier, own)
 
 
-def _is_copy(compared: Compared, name: str) -> bool:
+def _is_copy(compared: ComparisonView, name: str) -> bool:
     return next(row.copied for row in compared.comparison.rows if row.name == name)

@@ -13,61 +13,61 @@ from typing import Any
 import gradio as gr
 
 from app.components.classifier_panel import ClassifierPanel
-from app.context import EXPLORE, FIRST, QUIET, RESULT_KEPT, SESSION_EXPIRED, PageContext, Updates, message, named
+from app.context import (
+    EXPLORE,
+    FIRST,
+    QUIET,
+    RESULT_KEPT,
+    SESSION_EXPIRED,
+    UNLIMITED,
+    PageContext,
+    Updates,
+    by_name,
+    message,
+    on_click_js,
+    queued_js,
+)
 from app.render import attribution, fragments, quality, realism, spectrum, stage, trimmer
-from app.services.explorations import ExplorationView, doing
+from app.services.explorations import ExplorationView, status_line
 from app.services.result_store import KEEP_HOURS
 from avd_core.examples import scenes
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
 
 ID, TITLE = EXPLORE, "Explore"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
-PICK = """element.addEventListener("click", (event) => {
-  const tile = event.target.closest("[data-example]");
-  if (tile) trigger("click", { name: tile.dataset.example });
-});"""
-DISTIL = """element.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-act=distil]")) return;
+ON_DISTILL_JS = """element.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-act=distill]")) return;
   const { from, to, total } = event.target.closest(".trim").dataset;
   trigger("click", { start: +from, end: +to, whole: +from < 0.05 && +to > +total - 0.05 });
 });"""
-ASK = """element.addEventListener("click", (event) => {
-  if (event.target.closest("[data-contribution]")) trigger("click");
-});"""
-# Said by the browser at once: the server's first word may have to wait behind other visitors' clips.
-QUEUED = """() => {
-  const line = document.querySelector("#status .status");
-  if (line) line.textContent = "Waiting for its turn…";
-}"""
-
-ASIDE = QUIET | {"concurrency_id": "aside", "concurrency_limit": 1, "trigger_mode": "once"}
+ATTRIBUTION = QUIET | {"concurrency_id": "attribution", "concurrency_limit": 1, "trigger_mode": "once"}
 
 log = logging.getLogger(__name__)
 
 
 def build(context: PageContext, frame: gr.Tab) -> ExploreTab:
-    """Lays the tab out in the current context; the explorer is asked only from handlers and by `prepare`."""
+    """Lay the tab out in the current context; only handlers and `prepare` use the explorer."""
     return ExploreTab(context)
 
 
 class ExploreTab:
-    """One page's Explore tab. All visitors share it; what one of them looks at is in the session's state."""
+    """The tab for all visitors; what one of them looks at is in session state."""
 
     def __init__(self, context: PageContext) -> None:
         self.context, self.explorations, self.checkpoint = context, context.explorations, context.checkpoint
         self.view = context.view
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
-        self.opening = threading.Lock()
+        self.first_example = threading.Lock()
         self._lay_out()
         self._wire(context.page)
 
     def prepare(self) -> None:
-        """For a background thread, once the page is served: imports, loads, and finishes what a first visitor sees."""
+        """Import, load and finish what a first visitor sees; for a background thread, once the page is served."""
         try:
-            self._open()
-            # The first time also paid for imports and loading: once more, for the timings of a running server.
-            self._open(anew=True)
-        except ValueError as error:  # visitors are told the same
+            self._first_view()
+            # The first time includes imports and loading: once more, for the timings of a running server.
+            self._first_view(recompute=True)
+        except ValueError as error:  # visitors see the same sentence
             log.error("No first example: %s", error)
         for name in scenes.SCENES:
             self.explorations.clip(name)
@@ -84,9 +84,9 @@ class ExploreTab:
                     file_types=FORMATS, label="Your clip", show_label=False, height=112, elem_id="upload"
                 )
                 slot("preview", visible=False)
-                slot("examples", self.explorations.tiles(), js_on_load=PICK)
+                slot("examples", self.explorations.tiles(), js_on_load=on_click_js("example"))
                 with gr.Column(elem_id="settings"):
-                    self.model = gr.Dropdown(named([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
+                    self.model = gr.Dropdown(by_name([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                     gr.HTML(
                         '<p class="hint">The trained weights in use.<br>'
                         f"Clips are deleted after {KEEP_HOURS} hours.</p>"
@@ -94,78 +94,81 @@ class ExploreTab:
             with gr.Column(elem_id="results"):
                 slot("message")
                 slot("status", fragments.progress("Preparing the first example", 0.1))
-                slot("trim", trimmer.waiting(), js_on_load=DISTIL)
+                slot("trim", trimmer.waiting(), js_on_load=ON_DISTILL_JS)
                 slot("stage", stage.stage(size=(112, 112), frames=16, fps=8))
                 slot("links", fragments.downloads([]))
-                slot("recent")
+                slot("history")
                 slot("notes")
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=4, min_width=280):
                         slot("realism", fragments.waiting("realism", realism.TITLE))
                     with gr.Column(scale=5, min_width=280):
                         slot("restoration", fragments.waiting("restoration", quality.TITLE))
-                self.look = ClassifierPanel(self.context, self.turns)
-                self.slots |= self.look.slots
+                self.classifier_panel = ClassifierPanel(self.context, self.turns)
+                self.slots |= self.classifier_panel.slots
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=5, min_width=280):
-                        slot("hidden", fragments.waiting("hidden", spectrum.TITLE))
+                        slot("spectrum", fragments.waiting("spectrum", spectrum.TITLE))
                     with gr.Column(scale=4, min_width=280):
-                        slot("contribution", fragments.waiting("contribution", attribution.TITLE), js_on_load=ASK)
+                        slot(
+                            "attribution",
+                            fragments.waiting("attribution", attribution.TITLE),
+                            js_on_load=on_click_js("attribution"),
+                        )
                 slot("details")
 
     def _wire(self, page: gr.Blocks) -> None:
         slots = self.slots
-        settings = [self.view, self.model, self.look.classifier, self.look.method]
-        shown = [*slots.values(), self.view, self.upload, *self.look.shown]
+        settings = [self.view, self.model, self.classifier_panel.classifier, self.classifier_panel.method]
+        shown = [*slots.values(), self.view, self.upload, *self.classifier_panel.outputs]
 
-        self.reopened = [*shown, self.model]
-        greeted = [*self.reopened, *self.context.arrived]
-        greeting = page.load(
-            self._greet, self.context.remembered, greeted, **QUIET, concurrency_limit=None, js=self.context.REMEMBERED
-        )  # fmt: skip
+        self.reopen_outputs = [*shown, self.model]
+        loaded = [*self.reopen_outputs, *self.context.link_outputs]
+        read_settings = UNLIMITED | {"js": self.context.READ_SETTINGS_JS}
+        greeting = page.load(self.on_load, self.context.stored_settings, loaded, **read_settings)
         # What a visitor trained is known by another event, which may come earlier or later than the greeting.
-        for known in (greeting.then, self.context.mine.change):
-            known(self._on_mine, self.context.mine, self.model, **QUIET, concurrency_limit=None)
-        page.unload(self._leave)
+        for known in (greeting.then, self.context.own_checkpoints.change):
+            known(self.on_own_checkpoints, self.context.own_checkpoints, self.model, **UNLIMITED)
+        page.unload(self.leave)
         for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
-            click(None, js=QUEUED)
-        self.upload.upload(self._on_upload, [self.upload, *settings], shown, **FIRST)
-        slots["examples"].click(self._on_example, settings, shown, **FIRST)
-        slots["trim"].click(self._on_window, settings, shown, **FIRST)
-        self.model.input(self._on_model, settings, shown, **FIRST)
-        aside = [slots["contribution"], slots["message"]]
-        slots["contribution"].click(self._on_contribution, self.view, aside, **ASIDE)
-        asked = {self.context.opening, self.context.mine, *settings}
-        self.context.opening.change(self._on_opening, asked, [*shown, self.model], **FIRST)
-        self.look.wire(slots)
+            click(None, js=queued_js("status"))
+        self.upload.upload(self.on_upload, [self.upload, *settings], shown, **FIRST)
+        slots["examples"].click(self.on_example, settings, shown, **FIRST)
+        slots["trim"].click(self.on_window, settings, shown, **FIRST)
+        self.model.input(self.on_model, settings, shown, **FIRST)
+        attributed = [slots["attribution"], slots["message"]]
+        slots["attribution"].click(self.on_attribution, self.view, attributed, **ATTRIBUTION)
+        requested = {self.context.open_request, self.context.own_checkpoints, *settings}
+        self.context.open_request.change(self.on_open_request, requested, [*shown, self.model], **FIRST)
+        self.classifier_panel.wire(slots)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _open(self, anew: bool = False) -> ExplorationView:
-        """The example that a first visitor sees; whoever asks while it is being made waits for it."""
-        with nullcontext() if anew else self.opening:
+    def _first_view(self, recompute: bool = False) -> ExplorationView:
+        """Return the example that a first visitor sees; callers wait while it is being made."""
+        with nullcontext() if recompute else self.first_example:
             name = next(iter(scenes.SCENES))
             *_, view = self.explorations.example(
-                name, ExploreRequest(self.explorations.clip(name), self.checkpoint), anew
+                name, ExploreRequest(self.explorations.clip(name), self.checkpoint), recompute
             )
         return view
 
-    def _greet(self, remembered: Any, request: gr.Request) -> Iterator[Updates]:
-        """A first visitor sees a finished example before touching anything, or what a link asks for."""
+    def on_load(self, stored: Any, request: gr.Request) -> Iterator[Updates]:
+        """Show a visitor a finished example, or what their link asks for."""
         from avd_core.classifiers.saliency import METHODS
 
         explorer, examples = self.explorations.explorer, self.slots["examples"]
         yield {examples: self.explorations.tiles()}
-        offer = self.context.offer(dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()]), METHODS)
-        arrival, updates = self.context.arrive(remembered, offer, request)
+        choices = self.context.link_choices(dict.fromkeys([DEFAULT_CLASSIFIER, *explorer.classifiers()]), METHODS)
+        link, updates = self.context.follow_link(stored, choices, request)
         try:
-            if self.context.opening not in updates:
-                updates |= self._shown(self._open())
+            if self.context.open_request not in updates:
+                updates |= self._shown(self._first_view())
         except Exception as error:
             updates |= self._failed(error, None)
         yield updates | {
             self.slots["preview"]: gr.skip(),  # the examples play where they are
-            self.model: gr.Dropdown(named(offer.checkpoints), value=arrival.checkpoint),
+            self.model: gr.Dropdown(by_name(choices.checkpoints), value=link.checkpoint),
             examples: self.explorations.tiles(),
         }
         # Only on a machine's very first start: the example clips appear as they are rendered.
@@ -174,20 +177,20 @@ class ExploreTab:
             if self.explorations.missing != missing:
                 yield {examples: self.explorations.tiles()}
 
-    def _leave(self, request: gr.Request) -> None:
+    def leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
-        self.look.leave(request.session_hash)
+        self.classifier_panel.leave(request.session_hash)
 
-    def _on_upload(
+    def on_upload(
         self, path: str, view: ExplorationView | None, model: str, classifier: str, method: str, request: gr.Request
     ) -> Iterator[Updates]:
         clip = Path(path)
-        ask = ExploreRequest(clip, model, classifier=classifier, cam=method)
+        wanted = ExploreRequest(clip, model, classifier=classifier, cam=method)
         # The drop zone is free for the next clip at once.
         yield {self.upload: None} | self._blank()
-        yield from self._explored(self.explorations.explore(clip.name, ask), view, request)
+        yield from self._explored(self.explorations.explore(clip.name, wanted), view, request)
 
-    def _on_example(
+    def on_example(
         self,
         view: ExplorationView | None,
         model: str,
@@ -196,26 +199,26 @@ class ExploreTab:
         tile: gr.EventData,
         request: gr.Request,
     ) -> Iterator[Updates]:
-        name = str(tile.name)
-        ask = ExploreRequest(self.explorations.clip(name), model, classifier=classifier, cam=method)
-        yield from self._explored(self.explorations.example(name, ask), view, request)
+        name = str(tile.value)
+        wanted = ExploreRequest(self.explorations.clip(name), model, classifier=classifier, cam=method)
+        yield from self._explored(self.explorations.example(name, wanted), view, request)
 
-    def _on_mine(self, mine: tuple[str, ...]) -> gr.Dropdown:
-        """The visitor's own checkpoints are among the choices."""
-        return gr.Dropdown(self.context.checkpoints(mine))
+    def on_own_checkpoints(self, own: tuple[str, ...]) -> gr.Dropdown:
+        """Add the visitor's own checkpoints to the choices."""
+        return gr.Dropdown(self.context.checkpoints(own))
 
-    def _on_opening(self, values: dict, request: gr.Request) -> Iterator[Updates]:
-        """Another tab wants a clip opened here."""
-        opening, mine, view = values[self.context.opening], values[self.context.mine], values[self.view]
+    def on_open_request(self, values: dict, request: gr.Request) -> Iterator[Updates]:
+        """Open a clip for another tab."""
+        opening, own, view = values[self.context.open_request], values[self.context.own_checkpoints], values[self.view]
         model = opening.checkpoint or values[self.model]
-        classifier, method = values[self.look.classifier], values[self.look.method]
-        look = (opening.classifier or classifier, opening.method or method)
-        ask = ExploreRequest(opening.clip, model, opening.window, *look)
-        choices = self.context.checkpoints([*mine, model])
+        classifier, method = values[self.classifier_panel.classifier], values[self.classifier_panel.method]
+        models = (opening.classifier or classifier, opening.method or method)
+        wanted = ExploreRequest(opening.clip, model, opening.window, *models)
+        choices = self.context.checkpoints([*own, model])
         yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
-        yield from self._explored(self.explorations.open(opening.title, ask), view, request)
+        yield from self._explored(self.explorations.open(opening.title, wanted), view, request)
 
-    def _on_window(
+    def on_window(
         self,
         view: ExplorationView | None,
         model: str,
@@ -224,47 +227,48 @@ class ExploreTab:
         chosen: gr.EventData,
         request: gr.Request,
     ) -> Iterator[Updates]:
-        """Another part of the clip that is shown."""
+        """Explore another part of the clip that is shown."""
         bounds = {"start": chosen.start, "seconds": round(chosen.end - chosen.start, 3)}
         window = {"whole": True} if chosen.whole else bounds
-        yield from self._again(view, request, checkpoint=model, classifier=classifier, cam=method, **window)
+        yield from self._explore_again(view, request, checkpoint=model, classifier=classifier, cam=method, **window)
 
-    def _on_model(
+    def on_model(
         self, view: ExplorationView | None, model: str, classifier: str, method: str, request: gr.Request
     ) -> Iterator[Updates]:
-        """The same part by another checkpoint."""
-        ask = view and view.result.request
-        window = ask and ask.window
-        yield from self._again(view, request, checkpoint=model, window=window, classifier=classifier, cam=method)
+        """Explore the same part with another checkpoint."""
+        shown = view and view.result.request
+        window = shown and shown.window
+        models = {"checkpoint": model, "classifier": classifier, "cam": method}
+        yield from self._explore_again(view, request, window=window, **models)
 
-    def _again(self, view: ExplorationView | None, request: gr.Request, **asked: Any) -> Iterator[Updates]:
+    def _explore_again(self, view: ExplorationView | None, request: gr.Request, **options: Any) -> Iterator[Updates]:
         if view is None:
             yield {self.slots["message"]: SESSION_EXPIRED}
             return
         try:
-            ask = ExploreRequest(view.result.request.clip, **asked)
+            wanted = ExploreRequest(view.result.request.clip, **options)
         except ValueError as error:
             yield self._failed(error, view)
             return
-        yield from self._explored(self.explorations.explore(view.title, ask, view), view, request)
+        yield from self._explored(self.explorations.explore(view.title, wanted, view), view, request)
 
-    def _on_contribution(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
-        """Which frame each pixel draws on; given up as soon as the visitor looks at something else."""
+    def on_attribution(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
+        """Find which frame each pixel draws on; stop as soon as the visitor looks at something else."""
         if view is None:
             yield {self.slots["message"]: SESSION_EXPIRED}
             return
         turn = self.turns.get(request.session_hash)
         try:
-            for pieces in self.explorations.contribution(view):
+            for pieces in self.explorations.attribution(view):
                 if self.turns.get(request.session_hash) is not turn:
                     return
                 yield {self.slots[name]: piece for name, piece in pieces.items()}
         except Exception as error:
-            piece = view.pieces["contribution"]
-            yield {self.slots["message"]: message(error, RESULT_KEPT), self.slots["contribution"]: piece}
+            piece = view.pieces["attribution"]
+            yield {self.slots["message"]: message(error, RESULT_KEPT), self.slots["attribution"]: piece}
 
     def reopen(self, view: ExplorationView, request: gr.Request) -> Updates:
-        """A finished visit shown again, at once; its outputs are `reopened`. What was being explored is given up."""
+        """Show a finished exploration again, for `reopen_outputs`; stop what is being explored."""
         self.turns[request.session_hash] = object()
         return self._shown(view) | {self.model: view.result.request.checkpoint, self.slots["message"]: ""}
 
@@ -273,30 +277,30 @@ class ExploreTab:
     def _explored(
         self, steps: Iterator[ExplorationView], before: ExplorationView | None, request: gr.Request
     ) -> Iterator[Updates]:
-        """Shows each step; stops when this visitor has started something newer; keeps what was shown on failure."""
-        mine = self.turns[request.session_hash] = object()
-        yield {self.slots["message"]: "", self.slots["status"]: doing()}
+        """Show each step; stop when this visitor starts something newer; on failure show what was there before."""
+        turn = self.turns[request.session_hash] = object()
+        yield {self.slots["message"]: "", self.slots["status"]: status_line()}
         try:
             for view in steps:
-                if self.turns.get(request.session_hash) is not mine:
+                if self.turns.get(request.session_hash) is not turn:
                     return
                 yield self._shown(view)
         except Exception as error:
-            if self.turns.get(request.session_hash) is mine:
+            if self.turns.get(request.session_hash) is turn:
                 yield self._failed(error, before)
 
     def _shown(self, view: ExplorationView) -> Updates:
         updates: Updates = {self.slots[name]: piece for name, piece in view.pieces.items()}
         if "preview" in view.pieces:
             updates[self.slots["preview"]] = gr.HTML(view.pieces["preview"], visible=True)
-        return updates | {self.view: view} | self.look.show(view) if view.result.complete else updates
+        return updates | {self.view: view} | self.classifier_panel.choices(view) if view.result.complete else updates
 
     def _blank(self) -> Updates:
-        """Another clip is on its way: what is of the last one alone goes at once."""
+        """Clear what belongs to the last clip alone: another one is on its way."""
         return {self.slots["trim"]: trimmer.waiting(), self.slots["preview"]: gr.HTML(visible=False)}
 
     def _failed(self, error: Exception, before: ExplorationView | None) -> Updates:
-        """The last result comes back whole, under a message that says what to do next."""
+        """Show the last result again, under a message that says what to do next."""
         nothing = {self.slots["status"]: fragments.nothing(), self.slots["trim"]: ""}
         shown = self._shown(before) if before else nothing
         return shown | {

@@ -1,4 +1,4 @@
-"""Fine-tune: teach a checkpoint on one's own clips; a run goes on without the page, and is found again."""
+"""Fine-tune: train a checkpoint on one's own clips; a run goes on without the page, and is found again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.runs_panel import AT_ONCE, EACH, RunsPanel
-from app.components.training_options import RecipePanel
-from app.context import LONG, SESSION_EXPIRED, SHORT, PageContext, Updates, message, named
+from app.components.runs_panel import RunsPanel
+from app.components.training_options import TrainingOptions
+from app.context import (
+    LONG,
+    SESSION_EXPIRED,
+    SHORT,
+    UNLIMITED,
+    UNQUEUED,
+    PageContext,
+    Updates,
+    by_name,
+    message,
+    on_click_js,
+)
 from app.render import finetune as render
 from app.render import fragments
 from app.services import auth
-from app.services.drafts import Draft
+from app.services.finetuning import Draft
 from avd_core.data.clip_files import Gathered, Source, gather
 from avd_core.examples import scenes
 from avd_core.media.archives import CLIP_SUFFIXES, ArchiveLimits
@@ -26,23 +37,19 @@ from avd_core.training.finetune import LENGTHS, FineTune, command, prepare, pres
 from avd_core.training.finetune_clips import hold_out, take
 
 ID, TITLE = "finetune", "Fine-tune"
-HOLD = """element.addEventListener("click", (event) => {
-  const card = event.target.closest("[data-hold]");
-  if (card) trigger("click", { number: card.dataset.hold });
-});"""
 
 
 def build(context: PageContext, frame: gr.Tab) -> FinetuneTab:
-    """Lays the tab out in the current context."""
+    """Lay the tab out in the current context."""
     return FinetuneTab(context, frame)
 
 
 class FinetuneTab:
-    """One page's Fine-tune tab, for all visitors; a visitor's runs are known by the secret that their browser keeps."""
+    """The tab for all visitors; a visitor's runs are known by the secret that their browser keeps."""
 
     def __init__(self, context: PageContext, frame: gr.Tab) -> None:
-        self.context, self.tuning = context, context.tuning
-        self.limits = self.tuning.home.limits
+        self.context, self.finetuning = context, context.finetuning
+        self.limits = self.finetuning.registry.limits
         self.secret = context.secret
         self.draft = gr.State(None)
         self.fitted = gr.State(False)  # whether the length has been fitted, or is being
@@ -50,8 +57,8 @@ class FinetuneTab:
         self._wire(frame)
 
     def prepare(self) -> None:
-        """For a background thread: moves the queues on as long as the server lives."""
-        self.tuning.keep_going()
+        """Move the queues on as long as the server lives; for a background thread."""
+        self.finetuning.keep_going()
 
     def _lay_out(self) -> None:
         self.slots: dict[str, gr.HTML] = {}
@@ -73,7 +80,7 @@ class FinetuneTab:
                 with gr.Column(elem_id="tune-choices", min_width=280):
                     with gr.Row():
                         self.init = gr.Dropdown(
-                            named([self.context.checkpoint]), value=self.context.checkpoint, label="Start from",
+                            by_name([self.context.checkpoint]), value=self.context.checkpoint, label="Start from",
                             elem_id="tune-init", min_width=130,
                         )  # fmt: skip
                         self.name = gr.Textbox(
@@ -86,74 +93,77 @@ class FinetuneTab:
                     slot("estimate", render.estimate(None, 0, 0, "cpu", 0))
                     self.start = gr.Button("Start", variant="primary", interactive=False, elem_id="tune-start")
             slot("count")
-            slot("clips", render.NO_CLIPS, js_on_load=HOLD)
+            slot("clips", render.NO_CLIPS, js_on_load=on_click_js("hold"))
             slot("notes")
-            self.recipe = RecipePanel()
+            self.options = TrainingOptions()
             self.runs = RunsPanel(self.context, self.slots["message"])
             gr.HTML(render.terms(self.limits), elem_id="tune-terms", apply_default_css=False)
 
     def _wire(self, frame: gr.Tab) -> None:
-        known, seen = [self.secret, self.runs.chosen], self.runs.seen
+        run, shown = [self.secret, self.runs.chosen], self.runs.outputs
         drafted = [self.slots[name] for name in ("message", "count", "clips", "notes")]
         drafted += [self.draft, self.upload, self.examples, self.start]
         fitted = [
             self.fitted,
             self.slots["estimate"],
             self.slots["message"],
-            self.recipe.command,
-            *self.recipe.fields.values(),
+            self.options.command,
+            *self.options.fields.values(),
         ]
-        asked = {self.draft, self.fitted, self.init, self.length, self.device, self.name, *self.recipe.fields.values()}
+        form = {self.draft, self.fitted, self.init, self.length, self.device, self.name, *self.options.fields.values()}
 
         self.context.page.load(
-            self._on_load, known, [*seen, self.secret, self.context.mine, self.init, self.device], **EACH
+            self.on_load, run, [*shown, self.secret, self.context.own_checkpoints, self.init, self.device], **UNLIMITED
         )
-        frame.select(self._on_select, [*known, self.context.mine, self.init], [*seen, self.init], **EACH)
+        frame.select(self.on_select, [*run, self.context.own_checkpoints, self.init], [*shown, self.init], **UNLIMITED)
 
         for event, handler, first in (
-            (self.upload.upload, self._on_upload, self.upload),
-            (self.examples.click, self._on_examples, None),
+            (self.upload.upload, self.on_upload, self.upload),
+            (self.examples.click, self.on_examples, None),
         ):
             taken = event(handler, [*([first] if first else []), self.draft], drafted, **LONG)
-            taken.then(self._on_first_fit, asked, fitted, **SHORT)
-        self.clear.click(self._on_clear, self.draft, drafted, **AT_ONCE)
-        self.slots["clips"].click(self._on_hold, self.draft, drafted, **EACH).then(
-            self._on_command, asked, [self.recipe.command, self.slots["message"]], **EACH
+            taken.then(self.on_first_fit, form, fitted, **SHORT)
+        self.clear.click(self.on_clear, self.draft, drafted, **UNQUEUED)
+        self.slots["clips"].click(self.on_hold, self.draft, drafted, **UNLIMITED).then(
+            self.on_command, form, [self.options.command, self.slots["message"]], **UNLIMITED
         )
         for change in (self.init.input, self.length.input, self.device.input):
-            change(self._on_fit, asked, fitted, **(SHORT | {"trigger_mode": "always_last"}))
-        for control in (self.name, *self.recipe.fields.values()):
+            change(self.on_fit, form, fitted, **(SHORT | {"trigger_mode": "always_last"}))
+        for control in (self.name, *self.options.fields.values()):
             control.change(
-                self._on_command, asked, [self.recipe.command, self.slots["message"]],
-                **(EACH | {"trigger_mode": "always_last"}),
+                self.on_command, form, [self.options.command, self.slots["message"]],
+                **(UNLIMITED | {"trigger_mode": "always_last"}),
             )  # fmt: skip
-        self.recipe.load.upload(
-            self._on_config, self.recipe.load, [self.slots["message"], *self.recipe.fields.values()], **EACH
+        self.options.load.upload(
+            self.on_config, self.options.load, [self.slots["message"], *self.options.fields.values()], **UNLIMITED
         )
-        self.recipe.save.click(
-            self._on_save_config, set(self.recipe.fields.values()), [self.recipe.save, self.slots["message"]], **AT_ONCE
+        self.options.save.click(
+            self.on_save_config,
+            set(self.options.fields.values()),
+            [self.options.save, self.slots["message"]],
+            **UNQUEUED,
         )
 
-        self.start.click(self._on_start, asked | {self.secret}, [*seen, self.secret], **EACH)
+        self.start.click(self.on_start, form | {self.secret}, [*shown, self.secret], **UNLIMITED)
         self.runs.wire()
 
     # Clips ----------------------------------------------------------------------------------------------------
 
-    def _on_upload(self, files: list[str] | None, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
+    def on_upload(self, files: list[str] | None, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
         limits = ArchiveLimits(max_files=self.limits.clips)
         yield from self._taken(lambda folder: gather(files or [], folder, limits), draft)
 
-    def _on_examples(self, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
+    def on_examples(self, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
         clips = ((self.context.explorations.clip(name), scene.title) for name, scene in scenes.SCENES.items())
         yield from self._taken(lambda _: Gathered(tuple(Source(clip, title) for clip, title in clips)), draft)
 
     def _taken(self, find: Callable[[Path], Gathered], draft: Draft | None) -> Iterator[Updates]:
-        """Reads the clips that come, and adds them to those that are there."""
+        """Read the clips that come, and add them to those that are there."""
         draft = draft or Draft()
         words = fragments.progress("Looking for clips", 0.02)
         yield {self.slots["message"]: "", self.slots["count"]: words, self.upload: gr.File(value=None, visible=False),
                self.examples: gr.Button(interactive=False), self.start: gr.Button(interactive=False)}  # fmt: skip
-        told = ""
+        sentence = ""
         try:
             folder = self.context.explorations.store.folder()
             found = find(folder)
@@ -172,20 +182,20 @@ class FinetuneTab:
                     yield {self.slots["count"]: line, self.slots["clips"]: render.clips(draft.clips, frozenset(), left)}
             draft = replace(draft, held_out=hold_out(draft.clips))
         except Exception as error:
-            told = message(error, "Drop in other clips.")
+            sentence = message(error, "Drop in other clips.")
         yield self._drafted(draft) | {
-            self.slots["message"]: told,
+            self.slots["message"]: sentence,
             self.upload: gr.File(value=None, visible=True),
             self.examples: gr.Button(interactive=True),
         }
 
-    def _on_clear(self, draft: Draft | None) -> Updates:
+    def on_clear(self, draft: Draft | None) -> Updates:
         return self._drafted(Draft())
 
-    def _on_hold(self, draft: Draft | None, card: gr.EventData) -> Updates:
+    def on_hold(self, draft: Draft | None, card: gr.EventData) -> Updates:
         if draft is None:
             return {self.slots["message"]: SESSION_EXPIRED}
-        return self._drafted(draft.toggled(int(card.number)))
+        return self._drafted(draft.toggled(int(card.value)))
 
     def _drafted(self, draft: Draft) -> Updates:
         return {
@@ -196,102 +206,103 @@ class FinetuneTab:
             self.start: gr.Button(interactive=bool(draft.clips and self.limits.on)),
         }
 
-    # Recipe ---------------------------------------------------------------------------------------------------
+    # Options --------------------------------------------------------------------------------------------------
 
-    def _on_first_fit(self, values: dict) -> Iterator[Updates]:
-        """Once is enough: a later one would take back what somebody has changed since."""
+    def on_first_fit(self, values: dict) -> Iterator[Updates]:
+        """Fit the number of steps once: a later fit would undo what the visitor has changed since."""
         if values[self.fitted]:
-            yield self._on_command(values)
+            yield self.on_command(values)
         else:
-            yield from self._on_fit(values)
+            yield from self.on_fit(values)
 
-    def _on_fit(self, values: dict) -> Iterator[Updates]:
-        """How fast it is here, and the number of steps that fit the length chosen."""
+    def on_fit(self, values: dict) -> Iterator[Updates]:
+        """Measure the step time here, and set the number of steps that fit the chosen length."""
         yield {self.fitted: True, self.slots["estimate"]: render.hint("Measuring how fast it is here …")}
         length, init, device = LENGTHS[values[self.length]], values[self.init], values[self.device]
         try:
             train = recipe(1, init)
-            here = self.runs.places.measured(device)
-            pace = self.tuning.pace(init, train, here)
-            train = recipe(min(self.limits.steps, pace.steps_in(length.seconds)), init)
+            here = self.runs.backends.local_device(device)
+            step_time = self.finetuning.step_time(init, train, here)
+            train = recipe(min(self.limits.steps, step_time.steps_in(length.seconds)), init)
             steps = train["steps"]
-            told = render.estimate(pace.seconds, pace.batch_size, steps, here, steps * pace.seconds, device)
+            seconds = steps * step_time.seconds
+            estimate = render.estimate(step_time.seconds, step_time.batch_size, steps, here, seconds, device)
         except Exception as error:
             nothing = render.estimate(None, 0, 0, "cpu", 0)
             yield {self.slots["message"]: message(error, "Choose another start."), self.slots["estimate"]: nothing}
             return
-        command = self._on_command(values | {self.recipe.fields[name]: value for name, value in train.items()})
-        yield {self.slots["estimate"]: told, self.slots["message"]: ""} | command | self.recipe.shown(train)
+        command = self.on_command(values | {self.options.fields[name]: value for name, value in train.items()})
+        yield {self.slots["estimate"]: estimate, self.slots["message"]: ""} | command | self.options.updates(train)
 
-    def _on_command(self, values: dict) -> Updates:
+    def on_command(self, values: dict) -> Updates:
         try:
-            return {self.recipe.command: render.command(command(self._asked(values))), self.slots["message"]: ""}
+            return {self.options.command: render.command(command(self._request(values))), self.slots["message"]: ""}
         except ValueError as error:
             return {self.slots["message"]: message(error, "Change it in Advanced.")}
 
-    def _on_config(self, path: str) -> Updates:
+    def on_config(self, path: str) -> Updates:
         try:
-            return self.recipe.shown(self.recipe.read(path)) | {self.slots["message"]: ""}
+            return self.options.updates(self.options.read(path)) | {self.slots["message"]: ""}
         except ValueError as error:
             return {self.slots["message"]: message(error, "Nothing was changed.")}
 
-    def _on_save_config(self, values: dict) -> Updates:
+    def on_save_config(self, values: dict) -> Updates:
         try:
-            path = self.recipe.write(
-                self.recipe.values(values), self.context.explorations.store.folder() / "train-config.json"
+            path = self.options.write(
+                self.options.values(values), self.context.explorations.store.folder() / "train-config.json"
             )
         except ValueError as error:
             return {self.slots["message"]: message(error, "Change it, then save.")}
-        return {self.recipe.save: gr.DownloadButton(value=str(path)), self.slots["message"]: ""}
+        return {self.options.save: gr.DownloadButton(value=str(path)), self.slots["message"]: ""}
 
-    def _asked(self, values: dict) -> FineTune:
+    def _request(self, values: dict) -> FineTune:
         draft = values[self.draft] or Draft()
         return FineTune(
-            values[self.name], values[self.init], draft.clips, draft.held_out, self.recipe.values(values),
+            values[self.name], values[self.init], draft.clips, draft.held_out, self.options.values(values),
             values[self.device], float(min(LENGTHS[values[self.length]].seconds * 1.5, self.limits.seconds)),
         )  # fmt: skip
 
     # Runs -----------------------------------------------------------------------------------------------------
 
-    def _on_load(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
-        """Somebody opens the page: their runs are found by their browser's secret; a new one gets one."""
+    def on_load(self, secret: Any, chosen: str | None, request: gr.Request) -> Updates:
+        """Find a visitor's runs by their browser's secret; give a new browser one."""
         secret = secret if owner_of(secret) else new_secret()
         owner = owner_of(secret)
-        mine, places = self.tuning.checkpoints(owner), self.runs.places.choices()
-        return self.runs.shown(owner, chosen, request, anew=True) | {
+        own, backends = self.finetuning.checkpoints(owner), self.runs.backends.choices()
+        return self.runs.updates(owner, chosen, request, everything=True) | {
             self.secret: secret,
-            self.context.mine: mine,
-            self.init: gr.Dropdown(self._starts(mine)),
-            self.device: gr.Dropdown(places, value=places[0][1]),
+            self.context.own_checkpoints: own,
+            self.init: gr.Dropdown(self._starts(own)),
+            self.device: gr.Dropdown(backends, value=backends[0][1]),
         }
 
-    def _on_select(
-        self, secret: Any, chosen: str | None, mine: tuple[str, ...], init: str, request: gr.Request
+    def on_select(
+        self, secret: Any, chosen: str | None, own: tuple[str, ...], init: str, request: gr.Request
     ) -> Updates:
-        starts = gr.Dropdown(self._starts(mine), value=init)
-        return self.runs.shown(owner_of(secret), chosen, request, anew=True) | {self.init: starts}
+        starts = gr.Dropdown(self._starts(own), value=init)
+        return self.runs.updates(owner_of(secret), chosen, request, everything=True) | {self.init: starts}
 
-    def _on_start(self, values: dict, request: gr.Request, signed_in: gr.OAuthToken | None = None) -> Iterator[Updates]:
+    def on_start(self, values: dict, request: gr.Request, signed_in: gr.OAuthToken | None = None) -> Iterator[Updates]:
         secret = values[self.secret] if owner_of(values[self.secret]) else new_secret()
         owner = owner_of(secret)
         try:
-            ticket = prepare(self._asked(values), self.tuning.home, owner)
-            steps = self.runs.places.start(ticket, auth.token_of(signed_in))
+            record = prepare(self._request(values), self.finetuning.registry, owner)
+            steps = self.runs.backends.start(record, auth.token_of(signed_in))
         except Exception as error:
             yield {self.slots["message"]: message(error, "Nothing was started.")}
             return
-        for updates in self.runs.going(steps, owner, ticket.key, request):
+        for updates in self.runs.follow(steps, owner, record.key, request):
             yield updates | {self.secret: secret}
 
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def _starts(self, mine: tuple[str, ...]) -> list[tuple[str, str]]:
-        """What a training can start from."""
+    def _starts(self, own: tuple[str, ...]) -> list[tuple[str, str]]:
+        """List what a training can start from."""
         scratch = [(f"nothing, as {name.partition(':')[2]}", name) for name in presets()]
-        return [*self.context.checkpoints(mine), *scratch]
+        return [*self.context.checkpoints(own), *scratch]
 
     def _lengths(self) -> list[tuple[str, str]]:
-        """How long a training may be here; the shortest always, if need be cut short."""
+        """List how long a training may be here; the shortest always, if need be cut short."""
         allowed = [name for name, length in LENGTHS.items() if length.seconds <= self.limits.seconds]
         shown = allowed or list(LENGTHS)[:1]
         return [(f"{LENGTHS[name].title} · {fragments.seconds(LENGTHS[name].seconds)}", name) for name in shown]

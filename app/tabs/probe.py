@@ -7,10 +7,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.context import RESULT_KEPT, SHORT, PageContext, Updates, calls_off, message
+from app.context import RESULT_KEPT, SHORT, PageContext, Updates, message, wire_cancel
 from app.render import fragments, probe
 from app.render.sprites import jpeg, sheet
-from app.services.explorations import ExplorationView, facts
+from app.services.explorations import ExplorationView, summary
 from app.services.result_store import ResultStore
 from avd_core.atomic_io import write_json
 from avd_core.explore.time_probe import TimeProbe, probe_time
@@ -25,12 +25,12 @@ NOT_YET = "Explore is still at work on its first clip: what its image knows of t
 
 
 def build(context: PageContext, frame: gr.Tab) -> ProbeTab:
-    """Lays the tab out in the current context."""
+    """Lay the tab out in the current context."""
     return ProbeTab(context, frame)
 
 
 class ProbeTab:
-    """One page's Probe tab; what a visitor has probed is in the session's state."""
+    """The tab for all visitors; what one of them has probed is in session state."""
 
     def __init__(self, context: PageContext, frame: gr.Tab) -> None:
         self.context, self.explorations = context, context.explorations
@@ -42,77 +42,77 @@ class ProbeTab:
             self.message = gr.HTML("", elem_id="probe-message", apply_default_css=False)
             self.result = gr.HTML(probe.nothing(NOT_YET), elem_id="probe-result", apply_default_css=False)
             self.links = gr.HTML(fragments.downloads([]), elem_id="probe-links", apply_default_css=False)
-        self.probed, self.seed = gr.State(None), gr.State(0)  # the Visit that is shown, and the seed of its shuffle
-        # Opened before Explore had anything: looks again until it has.
-        self.patience = gr.Timer(1, active=False)
+        self.probed, self.seed = gr.State(None), gr.State(0)  # the view that is probed, and the seed of its shuffle
+        # Opened before Explore had anything: checks again until it has.
+        self.retry = gr.Timer(1, active=False)
 
-        shown = [self.message, self.result, self.links, self.probed, self.seed, self.cancel, self.patience]
-        # Whoever comes back with another clip while the last one is still being probed is served after it.
-        opening = SHORT | {"trigger_mode": "always_last"}
+        shown = [self.message, self.result, self.links, self.probed, self.seed, self.cancel, self.retry]
+        # Another clip that comes while the last one is still being probed is probed after it.
+        latest = SHORT | {"trigger_mode": "always_last"}
         opened = gr.on(
-            [frame.select, self.patience.tick], self._on_open, [context.view, self.probed, self.seed], shown, **opening
+            [frame.select, self.retry.tick], self.on_open, [context.view, self.probed, self.seed], shown, **latest
         )
-        again = self.again.click(self._on_again, [context.view, self.seed], shown, **SHORT)
-        calls_off(self.cancel, [opened, again], self._on_cancel, self.probed, shown)
+        again = self.again.click(self.on_again, [context.view, self.seed], shown, **SHORT)
+        wire_cancel(self.cancel, [opened, again], self.on_cancel, self.probed, shown)
 
-    def _on_open(self, view: ExplorationView | None, probed: ExplorationView | None, seed: int) -> Iterator[Updates]:
-        """Whoever comes back to the clip that was probed finds it as it was left."""
+    def on_open(self, view: ExplorationView | None, probed: ExplorationView | None, seed: int) -> Iterator[Updates]:
+        """Probe the clip in Explore when the tab is opened, unless that has been done."""
         if view is None:
-            yield {self.patience: gr.Timer(active=True)}
+            yield {self.retry: gr.Timer(active=True)}
         elif _same(view, probed):
-            yield {self.patience: gr.Timer(active=False)}
+            yield {self.retry: gr.Timer(active=False)}
         else:
             yield from self._probed(view, seed)
 
-    def _on_again(self, view: ExplorationView | None, seed: int) -> Iterator[Updates]:
+    def on_again(self, view: ExplorationView | None, seed: int) -> Iterator[Updates]:
         if view is None:
-            yield {self.patience: gr.Timer(active=True)}
+            yield {self.retry: gr.Timer(active=True)}
         else:
             yield from self._probed(view, seed + 1)
 
-    def _on_cancel(self, probed: ExplorationView | None) -> Updates:
-        said = fragments.problem("Stopped.", "Open this tab again, or shuffle anew, to go on.")
-        return {self.message: said, self.cancel: gr.Button(interactive=False), self.probed: None}
+    def on_cancel(self, probed: ExplorationView | None) -> Updates:
+        stopped = fragments.problem("Stopped.", "Open this tab again, or shuffle anew, to go on.")
+        return {self.message: stopped, self.cancel: gr.Button(interactive=False), self.probed: None}
 
     def _probed(self, view: ExplorationView, seed: int) -> Iterator[Updates]:
-        """One order after the other; on failure the last result stays."""
-        yield {self.message: "", self.cancel: gr.Button(interactive=True), self.patience: gr.Timer(active=False)}
+        """Show one order after the other; on failure the last result stays."""
+        yield {self.message: "", self.cancel: gr.Button(interactive=True), self.retry: gr.Timer(active=False)}
         done: Updates = {self.cancel: gr.Button(interactive=False)}
         request, clip = view.result.request, view.result.clip
         try:
             folder, pictures = self.explorations.store.folder(), {}
             explorer = self.explorations.explorer
-            for known in probe_time(explorer, clip, request.checkpoint, request.classifier, seed):
-                pictures[known.plays[-1].variant] = self._saved(known, folder, request.clip.stem)
-                yield {self.result: facts(view.title, view.result) + probe.show(known, pictures)}
+            for probed in probe_time(explorer, clip, request.checkpoint, request.classifier, seed):
+                pictures[probed.plays[-1].variant] = self._saved(probed, folder, request.clip.stem)
+                yield {self.result: summary(view.title, view.result) + probe.panel(probed, pictures)}
         except Exception as error:
             yield done | {self.message: message(error, RESULT_KEPT)}
             return
-        figures = write_json(folder / f"{request.clip.stem[:80]}-probe.json", known.report())
+        figures = write_json(folder / f"{request.clip.stem[:80]}-probe.json", probed.report())
         links = fragments.downloads([("Figures, JSON", ResultStore.address(figures), figures.name)])
         yield done | {self.links: links, self.probed: view, self.seed: seed}
 
     @staticmethod
-    def _saved(known: TimeProbe, folder: Path, stem: str) -> probe.Pictures:
-        """What there is to see of the newest variant, as files; its image plays when it is dropped into Restore."""
-        play = known.plays[-1]
+    def _saved(probed: TimeProbe, folder: Path, stem: str) -> probe.Pictures:
+        """Write what there is to see of the newest variant; its image plays when it is dropped into Restore."""
+        play = probed.plays[-1]
 
         def saved(kind: str, data: bytes) -> str:
             path = folder / f"{play.variant}-{kind}.jpg"
             path.write_bytes(data)
             return ResultStore.address(path)
 
-        image = save_distilled(folder / f"{stem[:80]}-{play.variant}.png", play.image, known.info())
+        image = save_distilled(folder / f"{stem[:80]}-{play.variant}.png", play.image, probed.info())
         return probe.Pictures(
             ResultStore.address(image),
-            saved("difference", jpeg(probe.difference(play, known.plays[0]))),
+            saved("difference", jpeg(probe.difference(play, probed.plays[0]))),
             sheet(play.restored, lambda data: saved("restored", data)),
         )
 
 
 def _same(view: ExplorationView, probed: ExplorationView | None) -> bool:
-    """Whether what would be probed is what is shown: the same frames under the same classifier."""
+    """Return whether the probe would be the same: the same frames under the same classifier."""
     if probed is None:
         return False
-    asked, shown = view.result, probed.result
-    return asked.clip is shown.clip and asked.request.classifier == shown.request.classifier
+    wanted, shown = view.result, probed.result
+    return wanted.clip is shown.clip and wanted.request.classifier == shown.request.classifier

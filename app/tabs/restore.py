@@ -8,10 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import FIRST, RESULT_KEPT, SESSION_EXPIRED, SHORT, PageContext, Updates, calls_off, message
+from app.context import FIRST, RESULT_KEPT, SESSION_EXPIRED, SHORT, PageContext, Updates, message, wire_cancel
 from app.render import fragments, restore
 from app.services.explorations import ExplorationView
-from app.services.restorations import Replays, RestorationSession
+from app.services.restorations import Restorations, RestorationSession
 from app.services.result_store import KEEP_HOURS
 from avd_core.analysis.degradations import SWEEPS, Degradation, degradation_sweep
 
@@ -21,9 +21,9 @@ INTACT = 100  # where the JPEG slider stands when the image stays a PNG
 ABOUT = f"""<p class="hint">A distilled image holds its clip: drop one in, from wherever you have it, and it plays. A
 photograph plays too, but nothing was ever in it. Pictures and results are deleted after {KEEP_HOURS} hours.</p>"""
 NOT_YET = '<p class="status">Drop an image in. (Explore is still at work on its first one, which comes here next.)</p>'
-# The painted image is a value and no event's data: an event that has to wait (`always_last`) loses its data
-# (gradio 6.31), while values are read when its turn comes.
-INK = """element.addEventListener("painted", (event) => {
+# The painted image is a value, not event data: an event that has to wait (`always_last`) loses its data (gradio 6.31),
+# while values are read when its turn comes.
+ON_PAINTED_JS = """element.addEventListener("painted", (event) => {
   props.value = event.detail;
   setTimeout(() => trigger("input"));
 });"""
@@ -31,19 +31,22 @@ LAST = FIRST | {"trigger_mode": "always_last"}
 
 
 def build(context: PageContext, frame: gr.Tab) -> RestoreTab:
-    """Lays the tab out in the current context."""
+    """Lay the tab out in the current context."""
     return RestoreTab(context, frame)
 
 
 class RestoreTab:
-    """One page's Restore tab; the image that a visitor has in hand is in the session's state."""
+    """The tab for all visitors; the image that one of them works on is in session state."""
 
     def __init__(self, context: PageContext, frame: gr.Tab) -> None:
-        self.context, self.replays = context, Replays(context.explorations.explorer, context.explorations.store)
+        self.context, self.restorations = (
+            context,
+            Restorations(context.explorations.explorer, context.explorations.store),
+        )
         self.turns: dict[str, object] = {}  # of each session the latest: strokes and images overtake each other
-        self.hands: dict[str, Path] = {}  # of each session the folder of the image it has in hand
-        self.replay = gr.State(None)
-        self.patience = gr.Timer(1, active=False)  # opened before Explore had anything: looks again until it has
+        self.folders: dict[str, Path] = {}  # of each session the folder of its image
+        self.session = gr.State(None)
+        self.retry = gr.Timer(1, active=False)  # opened before Explore had anything: checks again until it has
         self._lay_out()
         self._wire(frame)
 
@@ -68,7 +71,7 @@ class RestoreTab:
                     with gr.Column(scale=4, min_width=260):
                         slot("easel", '<div class="easel waiting"></div>')
                         self.ink = gr.HTML(
-                            "", html_template='<i class="ink"></i>', js_on_load=INK, elem_id="restore-ink",
+                            "", html_template='<i class="ink"></i>', js_on_load=ON_PAINTED_JS, elem_id="restore-ink",
                             apply_default_css=False,
                         )  # fmt: skip
                     with gr.Column(scale=7, min_width=300):
@@ -97,96 +100,97 @@ class RestoreTab:
                             self.cancel = gr.Button("Cancel", interactive=False, elem_id="restore-cancel")
 
     def _wire(self, frame: gr.Tab) -> None:
-        slots, wear = self.slots, [self.jpeg, self.blur, self.noise]
-        shown = [*slots.values(), self.replay, self.ink, *wear, self.drop, self.patience]
-        gr.on([frame.select, self.patience.tick], self._on_open, [self.context.view, self.replay], shown, **FIRST)
-        self.take.click(self._on_take, self.context.view, shown, **FIRST)
-        self.drop.upload(self._on_drop, [self.drop, self.context.view], shown, **FIRST)
-        self.context.page.unload(self._leave)
+        slots, sliders = self.slots, [self.jpeg, self.blur, self.noise]
+        shown = [*slots.values(), self.session, self.ink, *sliders, self.drop, self.retry]
+        gr.on([frame.select, self.retry.tick], self.on_open, [self.context.view, self.session], shown, **FIRST)
+        self.take.click(self.on_take, self.context.view, shown, **FIRST)
+        self.drop.upload(self.on_drop, [self.drop, self.context.view], shown, **FIRST)
+        self.context.page.unload(self.leave)
 
         changed = [slots[name] for name in ("message", "played", "figures", "links")]
-        touches = [self.ink.input, *(slider.input for slider in wear)]
-        gr.on(touches, self._on_touch, [self.replay, self.ink, *wear], changed, **LAST)
+        touches = [self.ink.input, *(slider.input for slider in sliders)]
+        gr.on(touches, self.on_touch, [self.session, self.ink, *sliders], changed, **LAST)
         drawn = [slots["message"], slots["curves"], self.draw, self.cancel]
-        drawing = self.draw.click(self._on_draw, self.replay, drawn, **SHORT)
-        calls_off(self.cancel, [drawing], self._on_cancel, None, drawn)
+        drawing = self.draw.click(self.on_draw, self.session, drawn, **SHORT)
+        wire_cancel(self.cancel, [drawing], self.on_cancel, None, drawn)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _on_open(self, view: ExplorationView | None, replay: RestorationSession | None, request: gr.Request) -> Updates:
-        """The tab is never empty: it takes what Explore shows, unless an image of one's own is in hand."""
-        idle = {self.patience: gr.Timer(active=False)}
-        if replay is not None and (replay.clip is None or view is None or replay.clip is view.result.clip):
+    def on_open(self, view: ExplorationView | None, session: RestorationSession | None, request: gr.Request) -> Updates:
+        """Take what Explore shows when the tab is opened, unless the visitor works on an image of their own."""
+        idle = {self.retry: gr.Timer(active=False)}
+        if session is not None and (session.clip is None or view is None or session.clip is view.result.clip):
             return idle
         if view is None:
-            return {self.patience: gr.Timer(active=True)}
-        return self._opened(lambda: self.replays.of_visit(view), request)
+            return {self.retry: gr.Timer(active=True)}
+        return self._opened(lambda: self.restorations.of_view(view), request)
 
-    def _on_take(self, view: ExplorationView | None, request: gr.Request) -> Updates:
+    def on_take(self, view: ExplorationView | None, request: gr.Request) -> Updates:
         if view is None:
             return {self.slots["message"]: SESSION_EXPIRED}
-        return self._opened(lambda: self.replays.of_visit(view), request)
+        return self._opened(lambda: self.restorations.of_view(view), request)
 
-    def _on_drop(self, path: str, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
+    def on_drop(self, path: str, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
         yield {self.drop: None, self.slots["message"]: fragments.progress("Restoring the clip from the image", 0.5)}
-        yield self._opened(lambda: self.replays.of_file(Path(path), view), request)
+        yield self._opened(lambda: self.restorations.of_file(Path(path), view), request)
 
-    def _on_touch(
-        self, replay: RestorationSession | None, ink: str, jpeg: float, blur: float, noise: float, request: gr.Request
+    def on_touch(
+        self, session: RestorationSession | None, ink: str, jpeg: float, blur: float, noise: float, request: gr.Request
     ) -> Updates:
-        """A stroke or a slider: the image as it is now plays anew."""
-        if replay is None:
+        """Restore the image again after a stroke or a slider."""
+        if session is None:
             return {self.slots["message"]: SESSION_EXPIRED}
-        mine = self.turns[request.session_hash] = object()
+        turn = self.turns[request.session_hash] = object()
         try:
-            painted = self.replays.painted(replay, ink or "")
-            wear = Degradation(blur, noise, int(jpeg) if jpeg < INTACT else None)
-            pieces = self.replays.change(replay, painted, wear)
+            painted = self.restorations.painted(session, ink or "")
+            degradation = Degradation(blur, noise, int(jpeg) if jpeg < INTACT else None)
+            pieces = self.restorations.apply(session, painted, degradation)
         except Exception as error:
             return {self.slots["message"]: message(error, RESULT_KEPT)}
-        if self.turns.get(request.session_hash) is not mine:  # another image has come meanwhile
+        if self.turns.get(request.session_hash) is not turn:  # another image has come meanwhile
             return {self.slots["message"]: gr.skip()}
         return {self.slots["message"]: ""} | {self.slots[name]: piece for name, piece in pieces.items()}
 
-    def _on_draw(self, replay: RestorationSession | None, request: gr.Request) -> Iterator[Updates]:
-        """The curves grow point by point; each damage alone, on the image as it was before it was painted on."""
-        if replay is None:
+    def on_draw(self, session: RestorationSession | None, request: gr.Request) -> Iterator[Updates]:
+        """Plot the curves point by point; each degradation alone, on the image before it was painted on."""
+        if session is None:
             yield {self.slots["message"]: SESSION_EXPIRED}
             return
         yield {self.draw: gr.Button(interactive=False), self.cancel: gr.Button(interactive=True)}
-        restoration, original = replay.restoration, replay.original
+        restoration, original = session.restoration, session.original
         points: dict[str, list] = {kind: [] for kind in SWEEPS}
         done: Updates = {self.draw: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
         try:
-            decode = lambda image: self.replays.explorer.replay(restoration, image)  # noqa: E731
+            decode = lambda image: self.restorations.explorer.replay(restoration, image)  # noqa: E731
             for kind, strength, survived in degradation_sweep(restoration.image, restoration.frames, decode, original):
                 points[kind].append((strength, survived))
-                if self.hands.get(request.session_hash) != replay.folder:  # the curves of an image that is gone
+                if self.folders.get(request.session_hash) != session.folder:  # the curves of an image that is gone
                     break
-                yield {self.slots["curves"]: restore.curves(points, *replay.ends)}
+                yield {self.slots["curves"]: restore.curves(points, *session.bounds)}
         except Exception as error:
             done[self.slots["message"]] = message(error, RESULT_KEPT)
         yield done
 
-    def _on_cancel(self) -> Updates:
+    def on_cancel(self) -> Updates:
         return {self.draw: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
 
-    def _leave(self, request: gr.Request) -> None:
+    def leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
-        self.hands.pop(request.session_hash, None)
+        self.folders.pop(request.session_hash, None)
 
     # What handlers answer -------------------------------------------------------------------------------------
 
     def _opened(self, make: Any, request: gr.Request) -> Updates:
-        """Another image in hand, untouched; on failure the last one stays."""
+        """Show another image, untouched; on failure the last one stays."""
         self.turns[request.session_hash] = object()
         try:
-            replay = make()
-            pieces = self.replays.pieces(replay) | self.replays.change(replay, None, Degradation(), anew=True)
+            session = make()
+            unchanged = self.restorations.apply(session, None, Degradation(), first=True)
+            pieces = self.restorations.pieces(session) | unchanged
         except Exception as error:
             return {self.slots["message"]: message(error, RESULT_KEPT)}
-        pieces["curves"] = restore.curves({}, *replay.ends)
-        self.hands[request.session_hash] = replay.folder
+        pieces["curves"] = restore.curves({}, *session.bounds)
+        self.folders[request.session_hash] = session.folder
         updates: Updates = {self.slots[name]: piece for name, piece in pieces.items()}
         reset = {self.jpeg: INTACT, self.blur: 0, self.noise: 0, self.ink: ""}
-        return updates | reset | {self.replay: replay, self.slots["message"]: "", self.patience: gr.Timer(active=False)}
+        return updates | reset | {self.session: session, self.slots["message"]: "", self.retry: gr.Timer(active=False)}

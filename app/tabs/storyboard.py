@@ -9,12 +9,22 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import LONG, QUIET, RESULT_KEPT, OpenRequest, PageContext, Updates, message, named
+from app.context import (
+    LONG,
+    RESULT_KEPT,
+    UNLIMITED,
+    UNQUEUED,
+    PageContext,
+    Updates,
+    by_name,
+    message,
+    on_click_js,
+)
 from app.render import fragments
 from app.render import storyboard as render
-from app.services.explorations import ExplorationView
+from app.services.explorations import ExplorationView, OpenRequest
 from app.services.result_store import KEEP_HOURS
-from app.services.storyboards import REEL_TITLE, Example, Shown, Video, growing, pieces
+from app.services.storyboards import REEL_TITLE, ExampleStoryboard, NamedVideo, StoryboardView, growing, pieces
 from avd_core.explore.storyboard.files import save
 from avd_core.explore.storyboard.panels import LENGTHS, StoryboardMaker, StoryboardRequest
 from avd_core.explore.storyboard.reader import Playback, is_zip, read_strip
@@ -23,32 +33,28 @@ from avd_core.media.window import Window
 
 ID, TITLE = "storyboard", "Storyboard"
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".zip"]
-PICK = """element.addEventListener("click", (event) => {
-  const open = event.target.closest("[data-open]");
-  if (open) trigger("click", { number: +open.dataset.open });
-});"""
 START = LONG | {"trigger_mode": "multiple"}  # a second click takes the place of the first
-EVERY = 0.4  # seconds between two pictures of the growing strip
+UPDATE_SECONDS = 0.4  # between two states of the growing strip
 
 
 def build(context: PageContext, frame: gr.Tab) -> StoryboardTab:
-    """Lays the tab out in the current context."""
+    """Lay the tab out in the current context."""
     return StoryboardTab(context, frame)
 
 
 class StoryboardTab:
-    """One page's Storyboard tab, for all visitors; what one of them looks at is in the session's state."""
+    """The tab for all visitors; what one of them looks at is in session state."""
 
     def __init__(self, context: PageContext, frame: gr.Tab) -> None:
         self.context, self.explorer, self.store = context, context.explorations.explorer, context.explorations.store
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
-        self.example = Example(context.explorations)
+        self.example = ExampleStoryboard(context.explorations)
         self.video, self.shown = gr.State(None), gr.State(None)
         self._lay_out()
         self._wire(frame)
 
     def prepare(self) -> None:
-        """For a background thread: what a first visitor sees."""
+        """Make what a first visitor sees; for a background thread."""
         self.example.prepare(self.context.checkpoint)
 
     def _lay_out(self) -> None:
@@ -68,7 +74,7 @@ class StoryboardTab:
                 self.length = gr.Radio(choices, value=4.0, label="Longest window: one image carries so much")
                 with gr.Accordion("Settings", open=False):
                     chosen = self.context.checkpoint
-                    self.model = gr.Dropdown(named([chosen]), value=chosen, label="Checkpoint")
+                    self.model = gr.Dropdown(by_name([chosen]), value=chosen, label="Checkpoint")
                 self.again = gr.Button("Make the strip anew", variant="primary", visible=False)
                 gr.HTML(
                     f'<p class="hint">At most the first {MAX_SECONDS / 60:g} minutes or {MAX_WINDOWS} images. Videos '
@@ -82,7 +88,7 @@ class StoryboardTab:
                 slot("films", render.empty())
                 slot("links")
                 slot("notes")
-                slot("strip", js_on_load=PICK)
+                slot("strip", js_on_load=on_click_js("open"))
                 with gr.Row(elem_classes="row"):
                     for name in ("cost", "loss"):
                         with gr.Column(scale=4 if name == "cost" else 5, min_width=280):
@@ -93,24 +99,24 @@ class StoryboardTab:
         line = [self.slots["status"], self.slots["message"], self.cancel]
         settings = [self.length, self.model, self.shown]
         for click, handler, first in (
-            (self.upload.upload, self._on_upload, self.upload),
-            (self.explored.click, self._on_explored, self.context.view),
-            (self.reel.click, self._on_reel, None),
-            (self.again.click, self._on_again, self.video),
+            (self.upload.upload, self.on_upload, self.upload),
+            (self.explored.click, self.on_explored, self.context.view),
+            (self.reel.click, self.on_reel, None),
+            (self.again.click, self.on_again, self.video),
         ):
-            # The claim is not queued: whoever works for this visitor stops, and Cancel is there at once.
-            claimed = click(self._claim, None, line, **QUIET, queue=False)
-            claimed.then(handler, [*([first] if first else []), *settings], shown, **START)
-        self.cancel.click(self._on_cancel, self.shown, shown, **QUIET, queue=False)
-        opened = [*self.context.opened, self.slots["message"]]
-        # Queued: what an unqueued event does to a state, no other event hears of (gradio 6.31).
-        self.slots["strip"].click(self._on_open, self.shown, opened, **QUIET, concurrency_limit=None)
-        frame.select(self._on_select, [self.shown, self.context.mine], [*shown, self.model], **QUIET, queue=False)
-        self.context.page.unload(self._leave)
+            # Not queued: the visitor's earlier work stops, and Cancel is there at once.
+            started = click(self.start, None, line, **UNQUEUED)
+            started.then(handler, [*([first] if first else []), *settings], shown, **START)
+        self.cancel.click(self.on_cancel, self.shown, shown, **UNQUEUED)
+        opened = [*self.context.open_outputs, self.slots["message"]]
+        # Queued: of unqueued events gradio does not report that `open_request` changed (6.31).
+        self.slots["strip"].click(self.on_open, self.shown, opened, **UNLIMITED)
+        frame.select(self.on_select, [self.shown, self.context.own_checkpoints], [*shown, self.model], **UNQUEUED)
+        self.context.page.unload(self.leave)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _claim(self, request: gr.Request) -> Updates:
+    def start(self, request: gr.Request) -> Updates:
         self.turns[request.session_hash] = object()
         return {
             self.slots["status"]: fragments.progress("Waiting for its turn", 0),
@@ -118,32 +124,39 @@ class StoryboardTab:
             self.cancel: gr.Button(visible=True),
         }
 
-    def _leave(self, request: gr.Request) -> None:
+    def leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
 
-    def _on_select(self, shown: Shown | None, mine: tuple[str, ...], request: gr.Request) -> Updates:
-        updates = {self.model: gr.Dropdown(self.context.checkpoints(mine))}
+    def on_select(self, shown: StoryboardView | None, own: tuple[str, ...], request: gr.Request) -> Updates:
+        updates = {self.model: gr.Dropdown(self.context.checkpoints(own))}
         if shown is None and request.session_hash not in self.turns and self.example.strip:
             updates |= self._finished(self.example.strip)
         return updates
 
-    def _on_upload(
-        self, path: str, length: float, model: str, before: Shown | None, request: gr.Request
+    def on_upload(
+        self, path: str, length: float, model: str, before: StoryboardView | None, request: gr.Request
     ) -> Iterator[Updates]:
         yield {self.upload: None}  # the drop zone is free for the next one
-        yield from self._told(Video(Path(path), Path(path).name), length, model, before, request)
+        yield from self._make(NamedVideo(Path(path), Path(path).name), length, model, before, request)
 
-    def _on_explored(
-        self, view: ExplorationView | None, length: float, model: str, before: Shown | None, request: gr.Request
+    def on_explored(
+        self,
+        view: ExplorationView | None,
+        length: float,
+        model: str,
+        before: StoryboardView | None,
+        request: gr.Request,
     ) -> Iterator[Updates]:
         if view is None:
             yield self._back(before) | {
                 self.slots["message"]: fragments.problem("Explore shows no clip yet.", "Drop a video in here instead.")
             }
             return
-        yield from self._told(Video(view.result.request.clip, view.title), length, model, before, request)
+        yield from self._make(NamedVideo(view.result.request.clip, view.title), length, model, before, request)
 
-    def _on_reel(self, length: float, model: str, before: Shown | None, request: gr.Request) -> Iterator[Updates]:
+    def on_reel(
+        self, length: float, model: str, before: StoryboardView | None, request: gr.Request
+    ) -> Iterator[Updates]:
         if self.example.strip and (length, model) == (4.0, self.context.checkpoint):
             yield self._finished(self.example.strip)
             return
@@ -153,19 +166,19 @@ class StoryboardTab:
         except ValueError as error:
             yield self._back(before) | {self.slots["message"]: message(error, RESULT_KEPT)}
             return
-        yield from self._told(video, length, model, before, request)
+        yield from self._make(video, length, model, before, request)
 
-    def _on_again(
-        self, video: Video, length: float, model: str, before: Shown | None, request: gr.Request
+    def on_again(
+        self, video: NamedVideo, length: float, model: str, before: StoryboardView | None, request: gr.Request
     ) -> Iterator[Updates]:
-        yield from self._told(video, length, model, before, request)
+        yield from self._make(video, length, model, before, request)
 
-    def _on_cancel(self, before: Shown | None, request: gr.Request) -> Updates:
+    def on_cancel(self, before: StoryboardView | None, request: gr.Request) -> Updates:
         self.turns.pop(request.session_hash, None)
         return self._back(before)
 
-    def _on_open(self, shown: Shown | None, tile: gr.EventData) -> Updates:
-        number = int(tile.number)
+    def on_open(self, shown: StoryboardView | None, tile: gr.EventData) -> Updates:
+        number = int(tile.value)
         if shown is None or not 1 <= number <= len(shown.board.entries):
             words = fragments.problem("The strip is not finished yet.", "Its windows open in Explore once it is.")
             return {self.slots["message"]: words}
@@ -175,12 +188,12 @@ class StoryboardTab:
 
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def _told(
-        self, video: Video, length: float, model: str, before: Shown | None, request: gr.Request
+    def _make(
+        self, video: NamedVideo, length: float, model: str, before: StoryboardView | None, request: gr.Request
     ) -> Iterator[Updates]:
-        """Shows the strip as it grows; stops when this visitor wants something else; on failure, what was before."""
-        mine = self.turns.get(request.session_hash)
-        if mine is None:  # cancelled while it waited
+        """Show the strip as it grows; stop when this visitor starts something else; on failure show the last strip."""
+        turn = self.turns.get(request.session_hash)
+        if turn is None:  # cancelled while it waited
             return
         slots, begun, drawn = self.slots, time.monotonic(), 0.0
         yield {slots["status"]: fragments.progress("Reading the video", 0.02)}
@@ -194,21 +207,21 @@ class StoryboardTab:
             blank = dict.fromkeys(("links", "notes", "strip", "cost", "loss"), "")
             yield self._slots(blank | {"films": render.films(None, str, video.title)})
             for board in save(panels, folder):
-                if self.turns.get(request.session_hash) is not mine:
+                if self.turns.get(request.session_hash) is not turn:
                     if request.session_hash not in self.turns:
                         # Cancelled; a picture that was on its way must not have the last word.
                         yield self._back(before) | self._cancelled(video, len(board.entries), zipped)
                     return
-                if not board.complete and time.monotonic() > drawn + EVERY:
+                if not board.complete and time.monotonic() > drawn + UPDATE_SECONDS:
                     yield self._slots(growing(board, folder, time.monotonic() - begun))
                     drawn = time.monotonic()
-            yield self._finished(Shown(video, board, folder, Path(video.title).stem[:80], zipped))
+            yield self._finished(StoryboardView(video, board, folder, Path(video.title).stem[:80], zipped))
         except Exception as error:
-            if self.turns.get(request.session_hash) is mine:
+            if self.turns.get(request.session_hash) is turn:
                 advice = RESULT_KEPT if before else "Try another video, or the examples."
                 yield self._back(before) | {slots["message"]: message(error, advice)}
 
-    def _finished(self, shown: Shown) -> Updates:
+    def _finished(self, shown: StoryboardView) -> Updates:
         return self._slots(pieces(shown)) | {
             self.cancel: gr.Button(visible=False),
             self.again: gr.Button(visible=not shown.zipped),
@@ -216,23 +229,23 @@ class StoryboardTab:
             self.shown: shown,
         }
 
-    def _cancelled(self, video: Video, images: int, zipped: bool) -> Updates:
+    def _cancelled(self, video: NamedVideo, images: int, zipped: bool) -> Updates:
         words = fragments.problem(
             f"Cancelled after {images} images of {video.title}.",
             "Drop it in again to play it." if zipped else "“Make the strip anew” begins again with it.",
         )
         return {self.slots["message"]: words, self.video: video, self.again: gr.Button(visible=not zipped)}
 
-    def _slots(self, told: dict[str, str]) -> Updates:
-        return {self.slots[name]: piece for name, piece in told.items()}
+    def _slots(self, pieces: dict[str, str]) -> Updates:
+        return {self.slots[name]: piece for name, piece in pieces.items()}
 
-    def _back(self, before: Shown | None) -> Updates:
-        """The last strip whole; before the first one the example, or its place."""
+    def _back(self, before: StoryboardView | None) -> Updates:
+        """Show the last strip; before the first one the example, or its place."""
         if last := before or self.example.strip:
             return self._finished(last)
         blank = dict.fromkeys(("message", "links", "notes", "strip", "cost", "loss"), "")
-        told = blank | {"films": render.empty(), "status": _idle()}
-        return self._slots(told) | {self.cancel: gr.Button(visible=False)}
+        empty = blank | {"films": render.empty(), "status": _idle()}
+        return self._slots(empty) | {self.cancel: gr.Button(visible=False)}
 
 
 def _idle() -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +14,9 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import expect
 
+from app.services.explorations import Explorations, ExplorationView
+from avd_core.examples import scenes
+from avd_core.explore.explorer import Explorer, ExploreRequest
 from scripts.screenshot import free_port, served
 from tests.repository import ROOT
 
@@ -37,9 +43,26 @@ def checkpoint(tiny_checkpoint: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def films() -> Path:
+    """The example clips, rendered once for all test runs on this machine: that takes 23 s of one core."""
+    folder = Path(tempfile.gettempdir()) / f"avd-test-films-{os.getuid()}-{scenes.renderer_version()[:12]}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        scenes.write_examples(folder)
+    return folder
+
+
+def link_films(films: Path, folder: Path) -> None:
+    """Give a server's temporary folder the rendered example clips."""
+    shutil.copytree(films, folder / "avd-examples", copy_function=os.link, ignore=shutil.ignore_patterns(".lock"))
+
+
+@pytest.fixture(scope="session")
+def environment(checkpoint: str, films: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of the page's process: a port and a temporary folder of its own."""
     folder, spy = tmp_path_factory.mktemp("gradio"), tmp_path_factory.mktemp("spy")
+    link_films(films, folder)
     (spy / "sitecustomize.py").write_text(SPY)
     (spy / "calls.txt").write_text("")
     own = {"GRADIO_SERVER_PORT": str(free_port()), "GRADIO_TEMP_DIR": str(folder), "AVD_CHECKPOINT": checkpoint}
@@ -113,13 +136,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(scope="module")
-def explorations(folder: Path):
-    """What visitors of one module look at."""
-    from app.services.explorations import Explorations
-    from avd_core.explore.explorer import Explorer
+@pytest.fixture(scope="session")
+def explorer() -> Explorer:
+    """One explorer for all modules: models are loaded once."""
+    return Explorer("cpu")
 
-    return Explorations(Explorer("cpu"))
+
+@pytest.fixture(scope="module")
+def explorations(folder: Path, explorer: Explorer) -> Explorations:
+    """What visitors of one module explore."""
+    return Explorations(explorer)
+
+
+@pytest.fixture(scope="module")
+def view(explorations: Explorations, rendered_clip: Path, tiny_checkpoint: Path) -> ExplorationView:
+    """The rendered clip, explored."""
+    *_, view = explorations.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint)))
+    return view
 
 
 def visitor(session: str = "a", **query: str) -> SimpleNamespace:

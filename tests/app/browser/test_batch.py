@@ -1,4 +1,4 @@
-"""Inspect many in a real Chromium: a zip becomes a gallery, and a card opens in Explore."""
+"""Inspect many in a real Chromium: a zip becomes a grid, and a card opens in Explore."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.app.browser.walking import go, look, opened
 
 pytestmark = pytest.mark.browser
 
-FINISHED = "#gallery-status .status:not(.busy)"
+FINISHED = "#batch-status .status:not(.busy)"
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +27,21 @@ def zipped(tmp_path_factory: pytest.TempPathFactory, clips: dict[str, Path]) -> 
     return path
 
 
-def test_zip_becomes_a_gallery_whose_cards_open(page, page_url: str, zipped: Path):
+def test_zip_becomes_a_grid_whose_cards_open(page, page_url: str, zipped: Path):
     opened(page, page_url)
     go(page, "Inspect many")
-    page.locator("#gallery-upload input[type=file]").set_input_files(zipped)
+    page.locator("#batch-upload input[type=file]").set_input_files(zipped)
     page.wait_for_selector("[data-open]")
     page.wait_for_selector(FINISHED)
-    assert "3 clips" in page.inner_text("#gallery-status") and "torn.mp4" in page.inner_text("#gallery-notes")
+    assert "3 clips" in page.inner_text("#batch-status") and "torn.mp4" in page.inner_text("#batch-notes")
     page.wait_for_function("() => [...document.querySelectorAll('[data-open] img')].every((i) => i.naturalWidth > 0)")
     pictures = page.locator("[data-open] img").all()
     assert len(pictures) == 3 and all(picture.evaluate(SPREAD) > 5 for picture in pictures)
-    page.locator("#gallery-order input").click()
+    page.locator("#batch-order input").click()
     page.get_by_role("option", name="Class").click()
-    page.wait_for_selector(".gallery .class")
-    assert [text.split()[0] for text in page.locator(".gallery .class").all_inner_texts()] == ["spiel", "sport"]
-    look(page, "gallery")
+    page.wait_for_selector(".batch .class")
+    assert [text.split()[0] for text in page.locator(".batch .class").all_inner_texts()] == ["spiel", "sport"]
+    look(page, "batch")
 
     with page.expect_download() as download:
         page.get_by_role("link", name="Figures, CSV").click()
@@ -53,7 +53,7 @@ def test_zip_becomes_a_gallery_whose_cards_open(page, page_url: str, zipped: Pat
         "() => document.querySelector('#status .status:not(.busy) b')?.textContent === 'Kricket — schön.gif'"
     )
     go(page, "Inspect many")
-    expect(page.locator("[data-open]")).to_have_count(3)  # the gallery is still there
+    expect(page.locator("[data-open]")).to_have_count(3)  # the grid is still there
 
 
 def test_long_work_is_cancelled(page, page_url: str, clips: dict[str, Path], tmp_path: Path):
@@ -63,15 +63,15 @@ def test_long_work_is_cancelled(page, page_url: str, clips: dict[str, Path], tmp
         copies[-1].write_bytes(clips[".mp4"].read_bytes())
     opened(page, page_url)
     go(page, "Inspect many")
-    page.locator("#gallery-upload input[type=file]").set_input_files(copies)
+    page.locator("#batch-upload input[type=file]").set_input_files(copies)
     page.wait_for_selector("[data-open]")
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_selector(FINISHED)
-    said = page.inner_text("#gallery-status")
+    said = page.inner_text("#batch-status")
     assert "cancelled" in said and "of 30" in said
     count = page.locator("[data-open]").count()
     expect(page.locator(".thumb.coming")).to_have_count(0)
     assert 1 <= count < 30
     page.wait_for_timeout(1500)
-    assert page.inner_text("#gallery-status") == said and page.locator("[data-open]").count() == count
-    expect(page.locator("#gallery-upload")).to_be_visible()
+    assert page.inner_text("#batch-status") == said and page.locator("[data-open]").count() == count
+    expect(page.locator("#batch-upload")).to_be_visible()

@@ -40,8 +40,8 @@ def test_every_frame_under_its_map_in_step_with_the_stage(page, page_url: str, c
     assert Path(download.value.path()).stat().st_size > 1000
 
     page.locator("#check-button").click()
-    page.wait_for_selector("#faithful .verdict", timeout=120_000)
-    assert "faithfulness (ROAD)" in page.inner_text("#faithful")
+    page.wait_for_selector("#faithfulness .conclusion", timeout=120_000)
+    assert "faithfulness (ROAD)" in page.inner_text("#faithfulness")
     expect(page.locator(".over-time")).to_have_count(1)  # what was found before stays
     look(page, "look")
 
@@ -57,7 +57,7 @@ def test_a_slow_method_says_its_cost_and_can_be_cancelled(page, page_url: str):
     button.wait_for()
     assert "Run Score-CAM · about" in button.inner_text()
     button.click()
-    page.wait_for_selector("#run-job .status.busy")
+    page.wait_for_selector("#run-task .status.busy")
     page.locator("#run-cancel").click()
     button.wait_for()
     assert page.locator(".cam .heat").first.get_attribute("src") == heat, "the last result stays"

@@ -208,7 +208,7 @@ def test_frames_that_pixels_draw_on_are_shown_when_asked_for(page, page_url: str
     page.wait_for_function("() => document.querySelector('.drawn img').complete")
     assert page.locator(".drawn img").evaluate(SPREAD) > 5
     assert page.locator(".bars-up i").count() == int(page.locator(".stage").get_attribute("data-frames"))
-    page.locator(".contribution").scroll_into_view_if_needed()
+    page.locator(".attribution").scroll_into_view_if_needed()
     look(page, "explore")
 
 

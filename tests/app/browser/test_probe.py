@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from avd_core.explore.time_probe import VARIANTS
+from tests.app.browser.reels import MEAN, stand_at
 from tests.app.browser.walking import go, look, opened, pressed_at_once
-from tests.app.reels import MEAN, stand_at
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,7 @@ def test_orders_are_probed_and_play_in_step(page, page_url: str):
         f"() => [...document.querySelectorAll('.variants .reel')].every((reel) => ({MEAN})(reel) > 5)"
     )
     assert page.locator(".variants canvas.reel").count() == len(VARIANTS)
-    assert "forwards from backwards" in page.inner_text("#probe-result .told")
+    assert "forwards from backwards" in page.inner_text("#probe-result .finding")
     assert page.locator(".variants img").evaluate_all("(images) => images.every((image) => image.naturalWidth > 0)")
     stand_at(page, "#probe-result", 0)
     first = [reel.evaluate(MEAN) for reel in page.locator(".variants .reel").all()]

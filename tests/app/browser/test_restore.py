@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from avd_core.explore.explorer import Explorer
+from tests.app.browser.reels import drawn, stand_at
 from tests.app.browser.walking import go, look, opened
-from tests.app.reels import drawn, stand_at
 
 pytestmark = pytest.mark.browser
 

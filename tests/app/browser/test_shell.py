@@ -40,7 +40,7 @@ def test_link_opens_what_it_says_and_follows_what_is_shown(page, page_url: str, 
     title = scenes.SCENES[SECOND].title
     opened(page, page_url, f"?example={SECOND}&start=0.5&seconds=1&utm=kept")
     shown(page, "0.5–1.5 s")
-    expect(page.locator("#regrets")).to_be_hidden()
+    expect(page.locator("#link-problems")).to_be_hidden()
     assert title in page.inner_text("#status")
     page.wait_for_function("() => document.querySelector('#address [data-query]')")
     assert asked_for(page) == {"example": SECOND, "start": "0.5", "seconds": "1.0", "utm": "kept"}
@@ -65,10 +65,10 @@ def test_link_opens_what_it_says_and_follows_what_is_shown(page, page_url: str, 
 def test_link_that_asks_in_vain_is_told_in_a_sentence(page, page_url: str):
     opened(page, page_url, "?example=%3Cb%3Enone%3C/b%3E&checkpoint=../../etc&start=nan&tab=nowhere")
     shown(page, scenes.SCENES[next(iter(scenes.SCENES))].title)
-    told = page.inner_text("#regrets")
+    told = page.inner_text("#link-problems")
     assert "“<b>none</b>”" in told and "“../../etc”" in told and "“nowhere”" in told and "part of the clip" in told
     page.get_by_role("button", name="Close this message").click()
-    expect(page.locator("#regrets .problem")).to_be_hidden()
+    expect(page.locator("#link-problems .problem")).to_be_hidden()
 
 
 def test_recent_results_come_back_at_once_after_a_reload_too_and_to_nobody_else(
@@ -82,7 +82,7 @@ def test_recent_results_come_back_at_once_after_a_reload_too_and_to_nobody_else(
     strip = page.locator("[data-recent]")
     page.wait_for_function("() => document.querySelectorAll('[data-recent]').length === 3")
     assert strip.first.get_attribute("aria-current") == "true" and two.name in strip.first.inner_text()
-    look(page, "door-recent")
+    look(page, "history")
 
     strip.filter(has_text=one.name).click()
     shown(page, one.name)

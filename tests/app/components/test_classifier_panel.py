@@ -13,19 +13,13 @@ import pytest
 
 from app.components.classifier_panel import ClassifierPanel
 from app.context import PageContext
-from app.services.background import BackgroundTask, TaskCancelled
+from app.services.background import TaskCancelled
 from app.services.explorations import Explorations, ExplorationView
 from avd_core.classifiers.loading import ClassifierError
 from avd_core.classifiers.names import ClassifierNameError
 from avd_core.explore.requests import ExploreRequest
 from avd_core.explore.results import FrameSaliency
 from tests.app.conftest import visitor
-
-
-@pytest.fixture(scope="module")
-def view(explorations: Explorations, rendered_clip: Path, tiny_checkpoint: Path) -> ExplorationView:
-    *_, view = explorations.explore("my clip", ExploreRequest(rendered_clip, str(tiny_checkpoint)))
-    return view
 
 
 @pytest.fixture
@@ -41,39 +35,6 @@ def panel(explorations: Explorations) -> ClassifierPanel:
 # --- long work ----------------------------------------------------------------------------------------------------
 
 
-def test_work_tells_how_far_it_is_and_gives_its_result(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("app.services.background.PATIENCE", 0.01)
-    go = threading.Event()
-
-    def steps(tell) -> str:
-        tell(0.5)
-        go.wait(10)
-        return "done"
-
-    work = BackgroundTask(steps)
-    for share in work.shares():
-        if share == 0.5:
-            go.set()
-    assert go.is_set() and work.result() == "done"
-
-
-def test_work_that_is_stopped_ends_when_it_next_tells():
-    told: list[float] = []
-
-    def endless(tell) -> None:
-        while len(told) < 10_000:
-            told.append(0.1)
-            time.sleep(0.005)
-            tell(0.1)
-
-    work = BackgroundTask(endless)
-    next(work.shares())
-    work.stop()
-    with pytest.raises(TaskCancelled):
-        work.result()
-    assert 0 < len(told) < 10_000
-
-
 # --- the panel ----------------------------------------------------------------------------------------------------
 
 
@@ -82,10 +43,10 @@ def test_slow_method_asks_for_a_click_and_says_what_it_costs(
 ):
     costs = {"gradcam": 0.1, "scorecam": 12.4}
     monkeypatch.setattr(panel.explorations.explorer, "saliency_seconds", lambda classifier: costs)
-    monkeypatch.setattr(panel.explorations, "look", lambda *_, **__: pytest.fail("it ran without being asked"))
-    answer = panel._on_look(view, "scorecam", view.result.saliency.label, visitor("a"))
+    monkeypatch.setattr(panel.explorations, "explain", lambda *_, **__: pytest.fail("ran without a click"))
+    answer = panel.on_choice(view, "scorecam", view.result.saliency.label, visitor("a"))
     assert answer[panel.run.row].visible and answer[panel.run.button].value == "Run Score-CAM · about 12 s"
-    choices = dict(panel.show(view)[panel.method].choices)
+    choices = dict(panel.choices(view)[panel.method].choices)
     assert choices["Score-CAM · about 12 s"] == "scorecam" and choices["Grad-CAM"] == "gradcam"
 
 
@@ -96,23 +57,23 @@ def test_upload_never_waits_for_a_slow_method(explorations: Explorations, render
 
 
 def test_every_frame_is_looked_at_and_can_be_saved(panel: ClassifierPanel, view: ExplorationView):
-    *_, last = panel._on_through(view, visitor("b"))
+    *_, last = panel.on_through(view, visitor("b"))
     told = last[panel.view].result.saliency.frames
     assert len(told.maps) == len(view.result.restored) and told.maps.max() == pytest.approx(1)
-    assert "over-time" in last[panel.slots["gaze"]] and "Overlay, MP4" in last[panel.around["links"]]
+    assert "over-time" in last[panel.slots["frame-saliency"]] and "Overlay, MP4" in last[panel.around["links"]]
     assert last[panel.slots["saliency"]] and last[panel.view].pieces["stage"] == view.pieces["stage"]
     assert not last[panel.through.row].visible
     # Another class: what was seen for the first one is not shown for it.
     label = view.result.recognition.topk[1].label
-    other = panel._on_look(last[panel.view], "gradcam", label, visitor("b"))
-    assert "over-time" not in other[panel.slots["gaze"]] and other[panel.through.row].visible
+    other = panel.on_choice(last[panel.view], "gradcam", label, visitor("b"))
+    assert "over-time" not in other[panel.slots["frame-saliency"]] and other[panel.through.row].visible
 
 
 def test_map_is_checked(panel: ClassifierPanel, view: ExplorationView):
-    *_, last = panel._on_check(view, visitor("c"))
+    *_, last = panel.on_check(view, visitor("c"))
     told = last[panel.view].result.saliency.faithfulness
-    assert f"{abs(told.score):.3f}" in last[panel.slots["faithful"]]
-    assert "about" in panel.show(view)[panel.check.button].value, "the last one's time is the next one's estimate"
+    assert f"{abs(told.score):.3f}" in last[panel.slots["faithfulness"]]
+    assert "about" in panel.choices(view)[panel.check.button].value, "the last one's time is the next one's estimate"
 
 
 def test_cancelled_work_really_stops(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
@@ -128,7 +89,7 @@ def test_cancelled_work_really_stops(panel: ClassifierPanel, view: ExplorationVi
             raise
 
     monkeypatch.setattr(panel.explorations.explorer, "faithfulness", slow)
-    working = panel._on_check(view, visitor("d"))
+    working = panel.on_check(view, visitor("d"))
     assert "Taking pixels away" in next(working)[panel.check.line].value
     working.close()  # what gradio does when the event is cancelled
     assert stopped.wait(5)
@@ -144,18 +105,18 @@ def test_overtaken_work_is_not_shown(panel: ClassifierPanel, view: ExplorationVi
         return frames
 
     monkeypatch.setattr(panel.explorations.explorer, "saliency_over_time", slow)
-    working = panel._on_through(view, visitor("e"))
+    working = panel.on_through(view, visitor("e"))
     next(working)
-    panel._on_look(view, "gradcam", view.result.recognition.topk[1].label, visitor("e"))
+    panel.on_choice(view, "gradcam", view.result.recognition.topk[1].label, visitor("e"))
     overtaken.set()
     assert list(working) == []
 
 
 def test_stand_in_is_named_by_the_picker(panel: ClassifierPanel, view: ExplorationView):
-    assert not any("stands in" in title for title, _ in panel._classifiers(plain(view)))
+    assert not any("stands in" in title for title, _ in panel.classifier_choices(plain(view)))
     seen = replace(view.result.recognition, classifier="action", notice="The bundled one is in use, because ...")
     request = replace(view.result.request, classifier="mobilenet_v2")
-    choices = panel._classifiers(replace(view.result, recognition=seen, request=request))
+    choices = panel.classifier_choices(replace(view.result, recognition=seen, request=request))
     assert ("mobilenet_v2 · action stands in", "mobilenet_v2") in choices
 
 
@@ -164,11 +125,11 @@ def plain(view: ExplorationView):
 
 
 def test_classifier_of_the_hub_waits_for_a_click(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
-    monkeypatch.setattr(panel.explorations, "look", lambda *_, **__: pytest.fail("it was loaded without being asked"))
-    answer = panel._on_classifier(view, "gradcam", "clip:somebody/small-clip", visitor("f"))
-    assert answer[panel.wanted] == "clip:somebody/small-clip" and answer[panel.labels].visible
+    monkeypatch.setattr(panel.explorations, "explain", lambda *_, **__: pytest.fail("loaded without a click"))
+    answer = panel.on_classifier(view, "gradcam", "clip:somebody/small-clip", visitor("f"))
+    assert answer[panel.pending] == "clip:somebody/small-clip" and answer[panel.labels].visible
     assert answer[panel.classifier].value == view.result.request.classifier, "uploads go on with the one in use"
-    answer = panel._on_classifier(view, "gradcam", "timm:resnet18", visitor("f"))
+    answer = panel.on_classifier(view, "gradcam", "timm:resnet18", visitor("f"))
     assert not answer[panel.labels].visible and answer[panel.switch.button].value == "Load resnet18"
 
 
@@ -179,10 +140,10 @@ def test_own_labels_reach_the_classifier(panel: ClassifierPanel, view: Explorati
         asked.append(classifier)
         return view
 
-    monkeypatch.setattr(panel.explorations, "look", look)
-    list(panel._on_switch(view, "scorecam", "clip:a/b", "juggling, yoga;a dog", visitor("g")))
+    monkeypatch.setattr(panel.explorations, "explain", look)
+    list(panel.on_switch(view, "scorecam", "clip:a/b", "juggling, yoga;a dog", visitor("g")))
     assert asked == ["clip:a/b=juggling|yoga|a dog"]
-    *_, failed = panel._on_switch(view, "gradcam", "clip:a/b", "alone", visitor("g"))
+    *_, failed = panel.on_switch(view, "gradcam", "clip:a/b", "alone", visitor("g"))
     assert "2 to 64 labels" in failed[panel.around["message"]] and panel.labels not in failed
 
 
@@ -192,11 +153,11 @@ def test_visitor_gets_no_classifier_that_is_not_offered(explorations: Exploratio
     with pytest.raises(ClassifierError, match="none of the classifiers offered"):
         next(explorations.explore("my clip", request))
     with pytest.raises(ClassifierError, match="none of the classifiers offered"):
-        explorations.look(view, classifier="resnet152", method="gradcam", target=None)
+        explorations.explain(view, classifier="resnet152", method="gradcam", target=None)
     assert issubclass(ClassifierNameError, ValueError), "a person reads its sentence"
 
 
 def test_forgotten_session_is_told(panel: ClassifierPanel):
-    for handler in (panel._on_check, panel._on_through):
+    for handler in (panel.on_check, panel.on_through):
         (answer,) = handler(None, visitor("h"))
         assert 'role="alert"' in answer[panel.around["message"]]

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from app.render import attribution, fragments, realism, recognition, saliency, spectrum, stage, trimmer
+from app.render import attribution, classifier, fragments, realism, spectrum, stage, trimmer
 from app.render import quality as quality_render
 from avd_core.analysis.metrics import quality
 from avd_core.analysis.spectrum import look_beneath
@@ -45,7 +45,7 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def told(logit: float = 0.2, own: tuple[float, ...] = (0.1, 0.4)) -> tuple[Realism, Calibration]:
+def scored(logit: float = 0.2, own: tuple[float, ...] = (0.1, 0.4)) -> tuple[Realism, Calibration]:
     calibration = Calibration.from_scores(np.linspace(-1, 1, 201), np.linspace(-1.5, 0.5, 101))
     share = calibration.percentile_among_real
     patches = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -68,12 +68,12 @@ def beneath():
 
 
 def recognised(in_frame: str) -> Recognition:
-    seen = (Prediction(HOSTILE, 0.5), Prediction("cat", 0.001))
-    return Recognition(HOSTILE, HOSTILE, seen, (Prediction(in_frame, 0.4),))
+    predictions = (Prediction(HOSTILE, 0.5), Prediction("cat", 0.001))
+    return Recognition(HOSTILE, HOSTILE, predictions, (Prediction(in_frame, 0.4),))
 
 
 def pieces() -> dict[str, str]:
-    spoken, calibration = told()
+    scores, calibration = scored()
     maps = np.random.default_rng(0).random((8, 16, 24)).astype(np.float32)
     return {
         "header": fragments.HEADER,
@@ -81,17 +81,17 @@ def pieces() -> dict[str, str]:
         "unfinished stage": stage.stage(size=(112, 152), frames=16, fps=4, original="a"),
         "progress": fragments.progress(HOSTILE, 0.4),
         "nothing": fragments.nothing(),
-        "facts": fragments.facts(HOSTILE, frames=16, start=1, length=2, total=9, checkpoint=HOSTILE),
+        "summary": fragments.summary(HOSTILE, frames=16, start=1, length=2, total=9, checkpoint=HOSTILE),
         "problem": fragments.problem(HOSTILE, HOSTILE),
         "waiting": fragments.waiting("realism", "Realism"),
-        "realism": realism.show(spoken, calibration, "p.png", (112, 152)),
-        "realism without references": realism.show(spoken, None, "p.png", (112, 152)),
-        "restoration": quality_render.show(measured(), 4.0),
-        "recognition": recognition.show(recognised(HOSTILE)),
-        "recognition of another frame": recognition.show(recognised("dog")),
-        "saliency": saliency.show("a", "b", HOSTILE, HOSTILE, (112, 152), ["#000000", "#ffffff"]),
-        "faithful": saliency.show_faithful(Faithfulness(0.1, 0.5, 0.1, 0.3, (0.05, -0.1), 0), HOSTILE),
-        "frames": saliency.show_frames(
+        "realism": realism.card(scores, calibration, "p.png", (112, 152)),
+        "realism without references": realism.card(scores, None, "p.png", (112, 152)),
+        "restoration": quality_render.card(measured(), 4.0),
+        "recognition": classifier.recognition_card(recognised(HOSTILE)),
+        "recognition of another frame": classifier.recognition_card(recognised("dog")),
+        "saliency": classifier.saliency_card("a", "b", HOSTILE, HOSTILE, (112, 152), ["#000000", "#ffffff"]),
+        "faithfulness": classifier.faithfulness_card(Faithfulness(0.1, 0.5, 0.1, 0.3, (0.05, -0.1), 0), HOSTILE),
+        "frames": classifier.frames_card(
             "a",
             "b",
             FrameSaliency(np.ones((3, 2, 2), np.float32), (0.0, 0.004, 0.5)),
@@ -100,18 +100,18 @@ def pieces() -> dict[str, str]:
             fps=4,
             colours=["#000000"],
         ),
-        "frames to come": saliency.offer_frames(HOSTILE),
+        "frames to come": classifier.frames_offer(HOSTILE),
         "downloads": fragments.downloads([("Image", "a?b&c", HOSTILE)]),
         "notes": fragments.notes([HOSTILE]),
         "details": fragments.details({"read": 0.1, "distil": 2.0}, "0123456789ab"),
         "tiles": stage.tiles([(HOSTILE, HOSTILE, HOSTILE, "a"), ("b", "B", "Later", None)]),
         "preview": stage.preview("a", HOSTILE, 90.0, 60.0),
-        "filmstrip": trimmer.show(film(), 3.0, 4.0),
+        "filmstrip": trimmer.panel(film(), 3.0, 4.0),
         "filmstrip to come": trimmer.waiting(),
-        "hidden": spectrum.show(beneath(), (16, 24), "a", "b", "c"),
-        "contribution": attribution.show(maps, "a", (16, 24)),
-        "contribution offered": attribution.offered(8, "a", (16, 24)),
-        "contribution asked": attribution.asked(0.5, "a", (16, 24)),
+        "spectrum": spectrum.card(beneath(), (16, 24), "a", "b", "c"),
+        "attribution": attribution.card(maps, "a", (16, 24)),
+        "attribution offered": attribution.offer_card(8, "a", (16, 24)),
+        "attribution under way": attribution.progress_card(0.5, "a", (16, 24)),
     }
 
 
@@ -123,16 +123,16 @@ def test_is_whole_and_escaped(name: str):
 
 
 def test_agreement_among_few_labels_is_the_first_place():
-    seen = (Prediction("dog", 0.7), Prediction("cat", 0.3))
+    predictions = (Prediction("dog", 0.7), Prediction("cat", 0.3))
     for label, words in (("dog", "kept"), ("cat", "lost")):
-        assert f"agreement {words}" in recognition.show(
-            Recognition("clip:a/b=dog|cat", None, seen, (Prediction(label, 1),))
+        assert f"agreement {words}" in classifier.recognition_card(
+            Recognition("clip:a/b=dog|cat", None, predictions, (Prediction(label, 1),))
         )
 
 
-def test_agreement_is_told():
-    assert "1st of its five" in recognition.show(recognised(HOSTILE))
-    assert "not among the image’s five" in recognition.show(recognised("dog"))
+def test_agreement_is_named():
+    assert "1st of its five" in classifier.recognition_card(recognised(HOSTILE))
+    assert "not among the image’s five" in classifier.recognition_card(recognised("dog"))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_agreement_is_told():
     [((0.0, 0.05), "Truer than all 2"), ((0.2, 0.3), "Misleading"), ((0.0, 0.3), "1 of 2")],
 )
 def test_a_map_is_true_only_beyond_chance(moved: tuple[float, ...], words: str):
-    assert words in saliency.show_faithful(Faithfulness(0.1, 0.5, 0.1, 0.3, moved, 0), "dog")
+    assert words in classifier.faithfulness_card(Faithfulness(0.1, 0.5, 0.1, 0.3, moved, 0), "dog")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_seconds_keep_their_sense():
 
 def test_curve_stands_where_its_values_are():
     figures = measured()
-    html = quality_render.show(figures, 4.0)
+    html = quality_render.card(figures, 4.0)
     plot = html[html.index('class="metric psnr"') : html.index('class="metric ssim"')]
     labels = [(float(top), float(value)) for top, value in re.findall(r'top:([\d.]+)%">([\d.]+)<', plot)]
     (low_top, low), (high_top, high) = labels[0], labels[-1]
@@ -186,8 +186,8 @@ def test_curve_stands_where_its_values_are():
 
 
 def test_image_and_its_frames_stand_on_the_axis_of_real_frames():
-    spoken, calibration = told(logit=0.5, own=(-0.5, 0.0))
-    html = realism.show(spoken, calibration, "p.png", (8, 8))
+    scores, calibration = scored(logit=0.5, own=(-0.5, 0.0))
+    html = realism.card(scores, calibration, "p.png", (8, 8))
     ticks = {int(share): float(left) for left, share in re.findall(r'<span style="left:([\d.]+)%">(\d+)<', html)}
     own = [float(left) for left in re.findall(r'class="own" style="left:([\d.]+)%', html)]
     marker = float(re.search(r'class="marker \w+" style="left:([\d.]+)%', html).group(1))
@@ -199,15 +199,15 @@ def test_image_and_its_frames_stand_on_the_axis_of_real_frames():
 
 @pytest.mark.parametrize("logit", [-100.0, 100.0])
 def test_extreme_score_stays_on_the_axis(logit: float):
-    spoken, calibration = told(logit=logit)
-    html = realism.show(spoken, calibration, "p.png", (8, 8))
+    scores, calibration = scored(logit=logit)
+    html = realism.card(scores, calibration, "p.png", (8, 8))
     places = [float(left) for left in re.findall(r"left:(-?[\d.]+)%", html)]
     assert all(0 <= place <= 100 for place in places)
 
 
 def test_references_that_are_all_the_same_are_drawn():
-    spoken, _ = told()
-    Balance(realism.show(spoken, Calibration((0.1,), (0.1, 0.1)), "p.png", (8, 8)))
+    scores, _ = scored()
+    Balance(realism.card(scores, Calibration((0.1,), (0.1, 0.1)), "p.png", (8, 8)))
 
 
 def test_patch_map_is_blue_where_the_critic_is_content():
@@ -221,15 +221,15 @@ def test_patch_map_is_blue_where_the_critic_is_content():
 
 
 def test_window_stands_on_the_filmstrip_where_it_is_in_the_clip():
-    html = trimmer.show(film(), 3.0, 4.0)
+    html = trimmer.panel(film(), 3.0, 4.0)
     assert "--from:30.00%;--to:70.00%" in html and html.count("<img") == 2
     marks = {float(at): float(left) for left, at in re.findall(r'left:([\d.]+)%"[^>]*>([\d.]+) s<', html)}
     assert len(marks) >= 5 and all(left == pytest.approx(10 * at) for at, left in marks.items())
     assert re.findall(r'aria-valuenow="([\d.]+)"', html) == ["3.0", "7.0"]
     assert 'data-window="3.0 7.0"' in html and 'data-window="0 10.0"' in html
-    short = trimmer.show(Filmstrip((None,), 3.2, 0.0), 0.0, 3.2)
+    short = trimmer.panel(Filmstrip((None,), 3.2, 0.0), 0.0, 3.2)
     assert "Most motion" not in short, "in a clip that is taken whole there is nothing to find"
-    assert "1:30" in trimmer.show(Filmstrip((None,), 180.0, 5.0), 5.0, 4.0)
+    assert "1:30" in trimmer.panel(Filmstrip((None,), 180.0, 5.0), 5.0, 4.0)
 
 
 def test_spectra_are_drawn_on_one_scale():
@@ -253,7 +253,7 @@ def test_pixels_take_the_colour_of_the_frame_they_draw_on():
     assert attribution.leading(maps) == 2
     painted = attribution.paint(maps, image)
     assert (painted[10, 2] == first).all() and (painted[10, 17] == last).all()
-    html = attribution.show(maps, "a", (20, 20))
+    html = attribution.card(maps, "a", (20, 20))
     assert "from frame 3, the most" in html and "Frame 3 leads" in html
     still = attribution.paint(np.zeros((4, 20, 20)), image)
     assert (still == 60).all(), "a clip in which nothing matters is not coloured"
@@ -265,6 +265,6 @@ def test_ticks_hold_the_values():
         assert 2 <= len(ticks) <= 6 and ticks[0] <= low and ticks[-1] >= high and ticks == sorted(set(ticks))
 
 
-def test_addresses_are_told_by_the_caller_alone():
+def test_addresses_come_from_the_caller_alone():
     everything = "".join(pieces().values())
     assert not re.search(r"https?://", everything.replace("http://www.w3.org", "")), "the page asks another machine"

@@ -66,21 +66,21 @@ def tab(reports: Path, footage: Path, tiny_checkpoint: Path, tmp_path_factory) -
 
 
 def test_the_first_report_shows_when_the_tab_opens(tab: EvidenceTab, reports: Path):
-    shown = tab._on_open(None, None, None)
+    shown = tab.on_open(None, None, None)
     assert shown[tab.report]["value"] if isinstance(shown[tab.report], dict) else shown[tab.report].value == "shapes"
     overview, answer = shown[tab.slots["overview"]], shown[tab.slots["answer"]]
     assert "This is not a result on UCF101, HMDB51 or Kinetics." in overview
     held = json.loads((reports / "shapes" / "evidence.json").read_text())
     mean = held["protocols"]["restoration"]["figures"]["PSNR, dB"]["tiny"]["mean"]
     assert f"<b>{mean:.2f}</b>" in answer and "<svg" in answer
-    assert tab._on_open("shapes", "restoration", None).keys() == {tab.checkpoint}, "what is shown stays"
+    assert tab.on_open("shapes", "restoration", None).keys() == {tab.checkpoint}, "what is shown stays"
 
 
 def test_every_question_is_answered_and_what_was_not_run_says_so(tab: EvidenceTab):
     report = published.read_report(published.published()["shapes"])
-    asked = dict((name, words) for words, name in render.questions(report))
-    assert asked["kernel-distance"] == "kernel-distance (not run)"
-    answers = {name: tab._on_question("shapes", name, None)[tab.slots["answer"]] for name in asked}
+    questions = dict((name, words) for words, name in render.questions(report))
+    assert questions["kernel-distance"] == "kernel-distance (not run)"
+    answers = {name: tab.on_question("shapes", name, None)[tab.slots["answer"]] for name in questions}
     assert "Not run, because a kernel distance needs at least 10 clips." in answers["kernel-distance"]
     assert "Each of the 4 groups is left out once" in answers["recognition"]
     ids = re.findall(r'\bid="([^"]+)"', answers["recognition"])
@@ -88,33 +88,33 @@ def test_every_question_is_answered_and_what_was_not_run_says_so(tab: EvidenceTa
 
 
 def test_the_clips_where_it_fails_open_in_explore_where_the_footage_is(tab: EvidenceTab, footage: Path, monkeypatch):
-    answer = tab._on_question("shapes", "restoration", None)[tab.slots["answer"]]
+    answer = tab.on_question("shapes", "restoration", None)[tab.slots["answer"]]
     named = re.findall(r'data-clip="([^"]+)"', answer)
     assert sorted(named) == sorted(f"{label}/p{person}.mp4" for label in CLASSES for person in range(4))
-    opened = tab._on_pick("shapes", None, SimpleNamespace(clip=named[0]))
-    opening = opened[tab.context.opening]
+    opened = tab.on_pick("shapes", None, SimpleNamespace(value=named[0]))
+    opening = opened[tab.context.open_request]
     assert opening.clip == footage / "shapes" / named[0] and opening.window.whole
     for outside in ("../../secret.mp4", "left/none.mp4", "/etc/passwd"):
-        told = tab._on_pick("shapes", None, SimpleNamespace(clip=outside))
-        assert tab.context.opening not in told and "not here" in told[tab.slots["message"]]
+        refused = tab.on_pick("shapes", None, SimpleNamespace(value=outside))
+        assert tab.context.open_request not in refused and "not here" in refused[tab.slots["message"]]
     monkeypatch.delenv("AVD_DATA")
-    answer = tab._on_question("shapes", "restoration", None)[tab.slots["answer"]]
+    answer = tab.on_question("shapes", "restoration", None)[tab.slots["answer"]]
     assert "data-clip" not in answer and named[0] in answer, "without the footage names stay names"
 
 
 def test_what_is_taken_for_what_can_be_chosen(tab: EvidenceTab):
-    shown = tab._on_confused("shapes", "recognition", None, "middle")
+    shown = tab.on_confused("shapes", "recognition", None, "middle")
     assert "<svg" in shown[tab.slots["confusion"]] and "middle: what is taken for what" in shown[tab.slots["confusion"]]
-    assert "Choose another" in tab._on_confused("shapes", "recognition", None, "nobody")[tab.slots["message"]]
+    assert "Choose another" in tab.on_confused("shapes", "recognition", None, "nobody")[tab.slots["message"]]
 
 
 def test_a_report_that_is_none_is_told(tab: EvidenceTab, reports: Path):
     (reports / "torn").mkdir()
     (reports / "torn" / "evidence.json").write_text('{"about": 1')
-    assert "cannot be read" in tab._on_report("torn", None, None)[tab.slots["message"]]
+    assert "cannot be read" in tab.on_report("torn", None, None)[tab.slots["message"]]
     (reports / "torn" / "evidence.json").write_text("{}")
-    assert "says nothing about" in tab._on_report("torn", None, None)[tab.slots["message"]]
-    assert "no such report" in tab._on_report("../torn", None, None)[tab.slots["message"]]
+    assert "says nothing about" in tab.on_report("torn", None, None)[tab.slots["message"]]
+    assert "no such report" in tab.on_report("../torn", None, None)[tab.slots["message"]]
     (reports / "torn" / "evidence.json").unlink()
 
 
@@ -126,7 +126,7 @@ def test_a_zip_of_ones_own_is_measured_and_its_clips_open(tab: EvidenceTab, foot
         written.writestr("mine/left/torn.mp4", b"no video")
     scorers = runner.load_scorers(["action"])
     monkeypatch.setattr(runner, "load_scorers", lambda names: scorers)
-    steps = list(tab._on_upload(str(archive), tab.context.checkpoint, None, visitor()))
+    steps = list(tab.on_upload(str(archive), tab.context.checkpoint, None, visitor()))
     assert 'class="status busy"' in steps[0][tab.slots["status"]]
     last = steps[-1]
     own = last[tab.own]
@@ -134,16 +134,16 @@ def test_a_zip_of_ones_own_is_measured_and_its_clips_open(tab: EvidenceTab, foot
     assert "may stand on both sides" in last[tab.slots["overview"]] and "torn.mp4" in last[tab.slots["skipped"]]
     assert "report.html" in last[tab.slots["links"]]
     failed = own.evidence["protocols"]["restoration"]["failures"]["tiny"][0]["clip"]
-    opening = tab._on_pick(OWN, own, SimpleNamespace(clip=failed))[tab.context.opening]
+    opening = tab.on_pick(OWN, own, SimpleNamespace(value=failed))[tab.context.open_request]
     assert opening.clip.is_file() and opening.title == failed.rpartition("/")[2]
-    assert "left alone for long" in tab._on_pick(OWN, None, SimpleNamespace(clip=failed))[tab.slots["message"]]
+    assert "left alone for long" in tab.on_pick(OWN, None, SimpleNamespace(value=failed))[tab.slots["message"]]
 
 
 def test_a_zip_without_clips_is_told_and_another_can_be_dropped(tab: EvidenceTab, tmp_path: Path):
     archive = tmp_path / "none.zip"
     with zipfile.ZipFile(archive, "w") as written:
         written.writestr("note.txt", "nothing")
-    last = list(tab._on_upload(str(archive), tab.context.checkpoint, None, visitor()))[-1]
+    last = list(tab.on_upload(str(archive), tab.context.checkpoint, None, visitor()))[-1]
     assert "holds none of" in last[tab.slots["message"]] and tab.own not in last
 
 
@@ -152,8 +152,8 @@ def test_a_cancelled_run_leaves_nothing_on_the_page(tab: EvidenceTab, footage: P
     with zipfile.ZipFile(archive, "w") as written:
         for path in sorted((footage / "shapes").glob("*/*.mp4")):
             written.write(path, f"{path.parent.name}/{path.name}")
-    going = tab._on_upload(str(archive), tab.context.checkpoint, None, visitor("b"))
+    going = tab.on_upload(str(archive), tab.context.checkpoint, None, visitor("b"))
     next(going)
-    tab._on_cancel(visitor("b"))
+    tab.on_cancel(visitor("b"))
     steps = list(going)
     assert all(tab.own not in step for step in steps) and tab.slots["answer"] not in steps[-1]

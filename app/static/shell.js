@@ -57,12 +57,12 @@
   };
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-act], [data-pack]");
+    const button = event.target.closest("[data-act], [data-export]");
     if (!button) return;
     if (button.dataset.act === "theme") keep("theme", document.body.classList.contains("dark") ? "dark" : "light");
     if (button.dataset.act === "metric") keep("metric", button.value);
     if (button.dataset.act === "copy-link") copy(button);
-    if ("pack" in button.dataset) { button.dataset.words ||= button.textContent; button.textContent = "Packing…"; }
+    if ("export" in button.dataset) { button.dataset.words ||= button.textContent; button.textContent = "Packing…"; }
   });
   document.addEventListener("input", (event) => {
     if (event.target.matches("[data-act=strength]")) keep("strength", +event.target.value);
@@ -75,23 +75,23 @@
     if (slider && strength() !== null && +slider.value !== strength() && slider !== document.activeElement) slider.value = strength();
     const query = document.querySelector("#address [data-query]")?.dataset.query ?? null;
     if (query !== shown) { shown = query; follow(); }
-    const parcel = document.querySelector("#parcel a");
-    if (parcel && parcel.dataset.number !== fetched) { fetched = parcel.dataset.number; parcel.click(); packed(); }
+    const bundle = document.querySelector("#bundle a");
+    if (bundle && bundle.dataset.number !== fetched) { fetched = bundle.dataset.number; bundle.click(); exported(); }
     const problem = document.querySelector("#message .problem");
-    if (problem) packed();
+    if (problem) exported();
   };
-  const packed = () => {
-    for (const button of document.querySelectorAll("[data-pack][data-words]")) {
+  const exported = () => {
+    for (const button of document.querySelectorAll("[data-export][data-words]")) {
       button.textContent = button.dataset.words;
       delete button.dataset.words;
     }
   };
   new MutationObserver(watch).observe(root, { childList: true, subtree: true });
 
-  window.door = {
+  window.shell = {
     keep,
     follow,
-    remembered() {
+    settings() {
       const { checkpoint, classifier, method } = read();
       return { checkpoint, classifier, method, visitor: visitor() };
     },
