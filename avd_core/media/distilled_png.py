@@ -1,20 +1,24 @@
 """The distilled image as a file: an 8-bit RGB PNG that says in its text metadata how to play it.
 
-The text chunks (keys under ``avd:``) name the checkpoint, a fingerprint of its weights, the number of
-frames, the rate and the size. An image comes from strangers, so reading trusts nothing: formats, pixels and
-text are bounded, the metadata is parsed into numbers and a plain name or ignored whole, and no part of it
-is ever opened as a path or an address. Images are uint8 (H, W, 3), RGB.
+The text chunks (keys under ``avd:``) name the checkpoint, a fingerprint of its weights, the number of frames, the rate
+and the size; since version 2 of the text also how many refinement steps were made and a checksum of the pixels, which
+tells every later change (a palette, a crop, JPEG inside a PNG) and vouches for an exact copy.
+
+An image comes from strangers, so reading trusts nothing: formats, pixels and text are bounded, the metadata is parsed
+into numbers and a plain name or ignored whole, and no part of it is ever opened as a path or an address. Images are
+uint8 (H, W, 3), RGB.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import re
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +31,7 @@ MAX_PIXELS = 50_000_000  # a 50-megapixel photograph: 150 MB once decoded
 MAX_TEXT = 200  # characters of one metadata value
 FORMATS = ("PNG", "JPEG", "WEBP")
 
+TEXT_VERSION = 2
 _KEYS = ("checkpoint", "fingerprint", "frames", "fps", "height", "width")
 # A folder's or a Hub repository's name (one slash), never a path and never markup.
 _NAME = re.compile(r"(?=.{1,80}\Z)\w[\w .+@()-]*(/\w[\w .+@()-]*)?")
@@ -51,6 +56,9 @@ class DistilledInfo:
         frames: T, how many frames it carries.
         fps: the rate at which they play in real time.
         size: (height, width) in pixels.
+        refined: gradient steps that were made on the image after encoding it.
+        checksum: of the pixels when the file was written, see `checksum`; "" in files of version 1.
+        intact: whether the pixels that were read are those that were written; None where the file does not say.
     """
 
     checkpoint: str
@@ -58,6 +66,9 @@ class DistilledInfo:
     frames: int
     fps: float
     size: tuple[int, int]
+    refined: int = 0
+    checksum: str = field(default="", compare=False)
+    intact: bool | None = field(default=None, compare=False)
 
     def to_text(self) -> dict[str, str]:
         """The PNG text chunks, key to value."""
@@ -68,6 +79,9 @@ class DistilledInfo:
             "avd:fps": repr(float(self.fps)),
             "avd:height": str(self.size[0]),
             "avd:width": str(self.size[1]),
+            "avd:version": str(TEXT_VERSION),
+            "avd:refined": str(self.refined),
+            "avd:checksum": self.checksum,
         }
 
     @classmethod
@@ -83,6 +97,8 @@ class DistilledInfo:
                 frames=int(values["frames"]),
                 fps=float(values["fps"]),
                 size=(int(values["height"]), int(values["width"])),
+                refined=int(text.get("avd:refined", "0")[:MAX_TEXT]),
+                checksum=text.get("avd:checksum", "")[:MAX_TEXT],
             )
         except (KeyError, ValueError):
             return None
@@ -92,6 +108,8 @@ class DistilledInfo:
             and 1 <= info.frames <= 64
             and math.isfinite(info.fps)
             and 1e-3 <= info.fps <= 1e3
+            and 0 <= info.refined <= 1_000_000
+            and re.fullmatch(r"([0-9a-f]{16})?", info.checksum)
             and all(SIDE_MULTIPLE <= side <= 2 * MAX_SIZE and side % SIDE_MULTIPLE == 0 for side in info.size)
         )
         return info if believable else None
@@ -108,9 +126,14 @@ def save_distilled(path: str | Path, image: np.ndarray, info: DistilledInfo) -> 
         raise ImageError(f"A distilled image is a PNG file; {path.name} should end in .png.")
     assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, (image.dtype, image.shape)
     chunks = PngImagePlugin.PngInfo()
-    for key, value in info.to_text().items():
+    for key, value in replace(info, checksum=checksum(image)).to_text().items():
         chunks.add_text(key, value)
     return _save(image, path, pnginfo=chunks)
+
+
+def checksum(image: np.ndarray) -> str:
+    """Return 16 hex digits of the SHA-256 of an image's shape and pixels, uint8 (H, W, 3)."""
+    return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()[:16]
 
 
 def save_image(path: str | Path, image: np.ndarray) -> Path:
@@ -152,7 +175,10 @@ def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarr
         raise ImageError(f"{name} has too many pixels; at most {max_pixels:,} are read.") from error
     except _UNREADABLE as error:
         raise ImageError(f"{name} is damaged and cannot be read as an image.") from error
-    return image, DistilledInfo.from_text(text)
+    info = DistilledInfo.from_text(text)
+    if info is not None and info.checksum:
+        info = replace(info, intact=info.checksum == checksum(image))
+    return image, info
 
 
 def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -175,6 +201,11 @@ def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[
         return _resize(image, *info.size), (note,)
 
     notes = []
+    if info is not None and info.intact is False and info.size == (height, width):
+        notes.append(
+            "The image's pixels were changed since it was distilled (fewer colours, a filter, JPEG on the way): the "
+            "code that carries the motion is damaged, and the clip comes back worse. Use the PNG as it was first saved."
+        )
     if info is not None and info.size != (height, width):
         notes.append(
             f"The image was cropped or stretched since it was distilled: its text says {info.size[1]} x "
