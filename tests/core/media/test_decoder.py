@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections import deque
 from functools import partial
 from pathlib import Path
 
@@ -135,8 +136,7 @@ def test_no_frame_outlives_its_use(tmp_path, turned):
         transcode(path, tmp_path / "preview.mp4")
         filmstrip(path)
         probe(path)
-        for _ in displays(index_of(path), Limits()):
-            pass
+        deque(displays(index_of(path), Limits()), maxlen=0)
         assert live_frames() == before
     finally:
         gc.enable()
