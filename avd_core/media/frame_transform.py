@@ -1,4 +1,4 @@
-"""From a decoded frame to an upright RGB image of the right size and colours.
+"""From a decoded frame to an upright RGB image of the right size; its colours are made right in `colour`.
 
 Axis legend: `H` height, `W` width.
 """
@@ -10,18 +10,10 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
+from avd_core.media.colour import Reformatter
 from avd_core.media.container import Limits, VideoError, shown_name
 from avd_core.media.index import Index
-
-BT601, BT709 = 6, 1  # H.273's numbers; 709's stands for its matrix, its primaries and its transfer alike
-_KNOWN_MATRICES = frozenset({0, 1, 4, 5, 6, 7, 9})  # H.273's numbers that swscale has; the rest, and 2, need a guess
-_HDR_TRANSFERS = frozenset({int(ColorTrc.SMPTE2084), int(ColorTrc.ARIB_STD_B67)})
-# FFmpeg's bicubic widens with the ratio, like Pillow's, so it does not alias; its fast bilinear does.
-_SCALING = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
 
 
 @dataclass(frozen=True)
@@ -36,24 +28,6 @@ class Shape:
     width: int
     height: int
     axes: tuple[float, float, float, float]
-
-    @classmethod
-    def of(cls, frame: av.VideoFrame, index: Index, limits: Limits) -> Shape:
-        """Raises `VideoError` if the picture is longer than `limits` allow."""
-        axes = (1.0, 0.0, 0.0, 1.0)
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-        if matrix is not None:
-            a, b, _, c, d, *_ = (np.frombuffer(bytes(matrix), dtype="=i4", count=9) / 65536).tolist()
-            if a * d != b * c:
-                axes = (a, b, c, d)
-        upright = max(1, round(frame.width * index.aspect)), frame.height
-        width, height = upright[::-1] if abs(axes[1]) > abs(axes[0]) else upright
-        if max(width, height) > limits.max_aspect * min(width, height):
-            raise VideoError(
-                f"The pictures of {shown_name(index.path)} are {width} x {height}, and at most {limits.max_aspect:g}:1 "
-                "is read; crop it first."
-            )
-        return cls(width, height, axes)
 
     @property
     def rotation(self) -> int:
@@ -83,73 +57,52 @@ class Shape:
         return max(2, 2 * round(self.width * scale / 2)), max(2, 2 * round(self.height * scale / 2))
 
 
-def written_matrix(height: int) -> int:
-    """The matrix for video of that height that every player shows right: the one it assumes if it ignores the tag.
+class Shapes:
+    """Gives the shapes of one video's frames.
 
-    Measured: Chromium without a GPU, which computes with 7 bits, is off by up to 2 levels in BT.601, and 12 in BT.709.
-    """
-    return BT709 if height >= 720 else BT601
-
-
-class Reformatter:
-    """Scales frames and converts their colours, and knows what untagged and unusual video means.
-
-    Attributes:
-        notes: what was done to colours beyond the ordinary, for the person; the keys, in order.
+    The display matrix is read once, and again where the rotation changes: `frame.side_data` makes a reference cycle in
+    PyAV, which keeps its frame in memory until the cyclic collector runs. So it is read on a copy of 16 x 16 pixels.
     """
 
-    def __init__(self) -> None:
-        self._swscale = VideoReformatter()  # keeps its tables from frame to frame
-        self.notes: dict[str, None] = {}
+    def __init__(self, index: Index, limits: Limits) -> None:
+        self._index, self._limits = index, limits
+        self._axes: dict[int, tuple[float, float, float, float]] = {}  # by rotation
 
-    def to_rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
-        """(height, width, 3) uint8, full range."""
-        return self._convert(frame, width, height, format="rgb24", dst_color_range=ColorRange.JPEG).to_ndarray()
+    def __call__(self, frame: av.VideoFrame) -> Shape:
+        """Return the frame's shape.
 
-    def to_yuv(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-        """4:2:0, limited range, in the matrix of `written_matrix`, and tagged so."""
-        matrix = written_matrix(height)
-        colours = {"dst_colorspace": Colorspace.ITU709 if matrix == BT709 else Colorspace.ITU601}
-        yuv = self._convert(frame, width, height, format="yuv420p", dst_color_range=ColorRange.MPEG, **colours)
-        yuv.colorspace, yuv.color_primaries, yuv.color_trc = matrix, BT709, BT709
-        yuv.color_range = ColorRange.MPEG
-        return yuv
-
-    def upright_yuv(self, frame: av.VideoFrame, shape: Shape, width: int, height: int) -> av.VideoFrame:
-        """As `to_yuv`, of the upright picture; `width` and `height` are the result's."""
-        if shape.axes != (1.0, 0.0, 0.0, 1.0):
-            image = shape.upright(self.to_rgb(frame, *shape.coded(width, height)))
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
-        return self.to_yuv(frame, width, height)
-
-    def _convert(self, frame: av.VideoFrame, width: int, height: int, **target: object) -> av.VideoFrame:
-        frame = self._opaque(frame)
-        hdr = frame.color_trc in _HDR_TRANSFERS
-        if not frame.format.is_rgb and frame.colorspace not in _KNOWN_MATRICES:
-            wide = Colorspace.BT2020 if hdr else Colorspace.ITU709
-            target["src_colorspace"] = wide if frame.height >= 720 else Colorspace.ITU601
-        if hdr:
-            target |= {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
-            self.notes["HDR colours were brought into the standard range."] = None
-        try:
-            return self._swscale.reformat(frame, width, height, interpolation=_SCALING, threads=1, **target)
-        except (av.FFmpegError, ValueError) as error:
+        Raises:
+            VideoError: the picture is longer than the limits allow, or its format cannot be converted.
+        """
+        rotation = frame.rotation
+        if rotation not in self._axes:
+            self._axes[rotation] = _axes(frame)
+        axes = self._axes[rotation]
+        upright = max(1, round(frame.width * self._index.aspect)), frame.height
+        width, height = upright[::-1] if abs(axes[1]) > abs(axes[0]) else upright
+        if max(width, height) > self._limits.max_aspect * min(width, height):
             raise VideoError(
-                f"Pictures of {frame.width} x {frame.height} in the format {frame.format.name} cannot be converted; "
-                "export the video as H.264 in MP4."
-            ) from error
+                f"The pictures of {shown_name(self._index.path)} are {width} x {height}, and at most "
+                f"{self._limits.max_aspect:g}:1 is read; crop it first."
+            )
+        return Shape(width, height, axes)
 
-    def _opaque(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame on white, at its own size: scaling first would mix in what lies behind transparent pixels."""
-        if not any(component.is_alpha for component in frame.format.components):
-            return frame
-        rgba = self._swscale.reformat(frame, format="rgba", interpolation=_SCALING, threads=1).to_ndarray()
-        alpha = rgba[..., 3:].astype(np.uint16)
-        if alpha.min() == 255:
-            return frame
-        self.notes["Transparent areas were put on white."] = None
-        on_white = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-        return av.VideoFrame.from_ndarray(on_white.astype(np.uint8))
+
+def _axes(frame: av.VideoFrame) -> tuple[float, float, float, float]:
+    matrix = Reformatter().small_grey(frame).side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d, *_ = (np.frombuffer(bytes(matrix), dtype="=i4", count=9) / 65536).tolist()
+        if a * d != b * c:
+            return a, b, c, d
+    return 1.0, 0.0, 0.0, 1.0
+
+
+def upright_yuv(reformat: Reformatter, frame: av.VideoFrame, shape: Shape, width: int, height: int) -> av.VideoFrame:
+    """Convert a frame as `Reformatter.to_yuv` does, and stand it upright; `width` and `height` are the result's."""
+    if shape.axes != (1.0, 0.0, 0.0, 1.0):
+        image = shape.upright(reformat.to_rgb(frame, *shape.coded(width, height)))
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
+    return reformat.to_yuv(frame, width, height)
 
 
 class Fit:
@@ -163,12 +116,12 @@ class Fit:
     """
 
     def __init__(self, index: Index, side: int, limits: Limits) -> None:
-        self._index, self._side, self._limits = index, side, limits
-        self._reformat = Reformatter()
+        self._side = side
+        self._shapes, self._reformat = Shapes(index, limits), Reformatter()
         self.shape: Shape | None = None
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        shape = Shape.of(frame, self._index, self._limits)
+        shape = self._shapes(frame)
         self.shape = self.shape or shape
         long = min(2 * self._side, 8 * round(self._side * self.shape.elongation / 8))
         width, height = (long, self._side) if self.shape.width >= self.shape.height else (self._side, long)

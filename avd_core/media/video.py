@@ -20,7 +20,7 @@ import numpy as np
 
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, opened, shown_name
 from avd_core.media.decoder import WORTHWHILE, DecodedWindow, Decoder, nothing_decodes, take_window
-from avd_core.media.frame_transform import Fit, Shape
+from avd_core.media.frame_transform import Fit, Shape, Shapes
 from avd_core.media.index import Index, read_index
 from avd_core.media.window import Window
 
@@ -93,7 +93,7 @@ def probe(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> Vide
     index = read_index(path, limits)
     with opened(index.path, limits) as (container, stream):
         for _, frame in Decoder(container, stream, index, tolerant=True):
-            return _info(index, Shape.of(frame, index, limits))
+            return _info(index, Shapes(index, limits)(frame))
     raise nothing_decodes(index)
 
 

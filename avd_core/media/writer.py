@@ -21,9 +21,10 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
 from avd_core.atomic_io import atomic_file
+from avd_core.media.colour import BT709, Reformatter, written_matrix
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, opened, shown_name
 from avd_core.media.decoder import Decoder, displays, nothing_decodes
-from avd_core.media.frame_transform import BT709, Fit, Reformatter, Shape, written_matrix
+from avd_core.media.frame_transform import Fit, Shapes, upright_yuv
 from avd_core.media.index import read_index
 
 
@@ -121,7 +122,7 @@ def transcode(
     """
     check_count("size", size, 16, 4096)
     index = read_index(path, limits)
-    reformat, tick = Reformatter(), Fraction(1, 90_000)
+    shapes, reformat, tick = Shapes(index, limits), Reformatter(), Fraction(1, 90_000)
     encode, last = None, -math.inf
     with opened(index.path, limits) as (container, stream), ExitStack() as output:
         for time, frame in Decoder(container, stream, index, tolerant=True):
@@ -129,13 +130,14 @@ def transcode(
                 break
             if time < last + 0.029:  # a thirtieth, less what whole milliseconds may round away
                 continue
+            shape = shapes(frame)
             if encode is None:
-                width, height = Shape.of(frame, index, limits).within(size)
+                width, height = shape.within(size)
                 encode = output.enter_context(
                     _mp4(Path(out), width, height, Fraction(30), tick, crf="23", preset="veryfast", g="30")
                 )
             end = min(index.next_time(time) if index.frames > 1 else index.seconds, max_seconds)
-            picture = reformat.upright_yuv(frame, Shape.of(frame, index, limits), width, height)
+            picture = upright_yuv(reformat, frame, shape, width, height)
             encode(picture, round(time / tick), max(1, round((end - time) / tick)))
             last = time
         if encode is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+from collections import deque
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import av
 import numpy as np
 import pytest
 
-from avd_core.media import decoder, frame_transform, video
+from avd_core.media import colour, decoder, video
 from avd_core.media import index as frame_index
 from avd_core.media.container import Limits, VideoError
+from avd_core.media.decoder import displays
+from avd_core.media.thumbnails import filmstrip
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode
 from tests.core.media.clips import CONTAINERS, OPTIONS, counted, encode, moving, noisy, numbered, numbers
@@ -80,9 +84,9 @@ def long_clip(tmp_path_factory) -> Path:
 
 def test_only_wanted_pictures_are_converted_and_only_their_groups_decoded(long_clip, monkeypatch):
     converted, fed = [], []
-    convert, decode = frame_transform.Reformatter._convert, decoder.Decoder.decode
+    convert, decode = colour.Reformatter.to_rgb, decoder.Decoder.decode
     monkeypatch.setattr(
-        frame_transform.Reformatter, "_convert", lambda self, *a, **k: converted.append(1) or convert(self, *a, **k)
+        colour.Reformatter, "to_rgb", lambda self, *a, **k: converted.append(1) or convert(self, *a, **k)
     )
     monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
     clip = read_clip(long_clip, start=595, seconds=4)
@@ -108,6 +112,34 @@ def test_long_clip_costs_no_memory(long_clip, tmp_path):
     decoded = 6000 * 48 * 64 * 3 // 2 // 1024
     assert (peak[1] - peak[0]) / (1024 if sys.platform == "darwin" else 1) < decoded * 0.75 < 25_000
     assert probe(tmp_path / "preview.mp4").seconds == pytest.approx(600, abs=0.2)
+
+
+def live_frames() -> int:
+    """How many decoded pictures live, small copies left aside."""
+    return sum(isinstance(thing, av.VideoFrame) and thing.width > 16 for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_frame_outlives_its_use(tmp_path, turned):
+    """Without the cyclic collector too: it may not run for long, and a 4K frame takes 12 MB."""
+
+    def prepare(stream):
+        if turned:
+            stream.set_display_rotation(90, hflip=True)
+
+    path = counted(tmp_path / "clip.mp4", 60, prepare=prepare)
+    gc.collect()
+    before = live_frames()
+    gc.disable()
+    try:
+        read_clip(path, whole=True)
+        transcode(path, tmp_path / "preview.mp4")
+        filmstrip(path)
+        probe(path)
+        deque(displays(index_of(path), Limits()), maxlen=0)
+        assert live_frames() == before
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="module")

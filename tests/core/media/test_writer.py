@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from avd_core.media import frame_transform
+from avd_core.media import colour
 from avd_core.media.container import Limits, VideoError
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode, write_mp4
@@ -39,7 +39,7 @@ def test_written_colours_do_not_drift(tmp_path, height, matrix):
         frame = next(container.decode(video=0))
         assert frame.colorspace == matrix
         frame.colorspace = 2
-        assert drift(frame_transform.Reformatter().to_rgb(frame, width, height)) <= 3
+        assert drift(colour.Reformatter().to_rgb(frame, width, height)) <= 3
 
 
 def test_written_file_is_what_browsers_play(tmp_path):
@@ -92,7 +92,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         seen.append(len(list(tmp_path.iterdir())))
         raise MemoryError
 
-    monkeypatch.setattr(frame_transform.Reformatter, "to_yuv", fail)
+    monkeypatch.setattr(colour.Reformatter, "to_yuv", fail)
     with pytest.raises(MemoryError):
         write_mp4(tmp_path / "clip.mp4", np.zeros((4, 8, 8, 3), np.uint8), 4)
     assert (tmp_path / "clip.mp4").read_bytes() == old and len(list(tmp_path.iterdir())) == 1
