@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.render import restore as rendered
-from avd_core.analysis.changes import change
+from avd_core.analysis.attribution import change
 
 
 def test_heat_is_dark_where_nothing_changed_and_bright_where_most_did():
