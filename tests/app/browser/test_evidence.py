@@ -44,7 +44,7 @@ def test_a_published_report_is_read(page, page_url: str):
     page.locator("#evidence-question input").click()
     page.get_by_role("option", name="Can the clip's class be read off one image of it?").click()
     page.wait_for_selector("#protocol-recognition")
-    for name in ("base", "motion-history", "ordered frames"):
+    for name in ("robust", "motion-history", "ordered frames"):
         assert name in page.inner_text("#protocol-recognition")
     look(page, "evidence-published")
     # A report that does not know the question shown, and back: the page's log may hold no error.
