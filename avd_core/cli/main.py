@@ -83,6 +83,7 @@ COMMANDS = {
     "sounds": Command("try sounds, as slices of their spectrograms", "avd_core.cli.sounds"),
     "train": Command("train a checkpoint", "avd_core.cli.train"),
     "pack": Command("pack clips into one file to train on", "avd_core.cli.pack"),
+    "calibrate": Command("make a trained checkpoint ready to ship", "avd_core.cli.calibrate"),
     "push": Command("put a checkpoint on the Hugging Face Hub", "avd_core.cli.push"),
     "job": Command("train a run on Hugging Face Jobs", "avd_core.cli.job"),
     "train-action": Command("train the bundled action classifier", "avd_core.cli.train_action"),

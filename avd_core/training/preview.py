@@ -5,6 +5,9 @@ Axes: T frames, H, W.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,33 +21,43 @@ from avd_core.networks.calibration import Calibration
 CALIBRATION_CLIPS = 200
 
 
-def calibrate(model: AVD, clips: ClipSource, *, limit: int = CALIBRATION_CLIPS, device: str = "cpu") -> Calibration:
+def calibrate(
+    model: AVD, clips: ClipSource, *, sizes: Sequence[int] = (), limit: int = CALIBRATION_CLIPS, device: str = "cpu"
+) -> Calibration:
     """Return reference scores from up to `limit` clips: of one frame of each, and of its distilled image.
 
-    Clips are taken evenly from the source and sampled over their whole length, at the model's size.
+    Clips are taken evenly from the source and sampled over their whole length, at the model's size; with `sizes`, short
+    sides in pixels, at each of these as well.
     """
-    real, distilled = [], []
-    for number, index in enumerate(np.linspace(0, len(clips) - 1, min(limit, len(clips))).astype(int)):
-        clip = whole_clip(clips[int(index)], model.config).to(device)
-        frame = clip[:, :, number % model.config.frames]
-        real.append(model.realism(frame).item())
-        distilled.append(model.realism(model.encode(clip)).item())
-    return Calibration.from_scores(real, distilled)
+
+    def at(size: int) -> Calibration:
+        real, distilled = [], []
+        for number, index in enumerate(np.linspace(0, len(clips) - 1, min(limit, len(clips))).astype(int)):
+            clip = whole_clip(clips[int(index)], model.config, size).to(device)
+            frame = clip[:, :, number % model.config.frames]
+            real.append(model.realism(frame).item())
+            distilled.append(model.realism(model.encode(clip)).item())
+        return Calibration.from_scores(real, distilled)
+
+    by_size = {size: at(size) for size in sizes}
+    own = by_size.get(model.config.size) or at(model.config.size)
+    return replace(own, sizes=by_size)
 
 
-def whole_clip(stored: np.ndarray, config: ModelConfig) -> Tensor:
+def whole_clip(stored: np.ndarray, config: ModelConfig, size: int | None = None) -> Tensor:
     """Turn stored frames (T',H,W,3) into the clip (1,3,T,h,w) that a checkpoint sees.
 
-    T frames in the middle of equal parts of the clip; the short side as the checkpoint has it, sides multiples of 8.
+    T frames in the middle of equal parts of the clip; the short side `size`, by default the checkpoint's own; sides are
+    multiples of 8.
     """
     picks = ((np.arange(config.frames) + 0.5) * len(stored) / config.frames).astype(int)
     height, width = stored.shape[1:3]
-    scale = config.size / min(height, width)
+    scale = (size or config.size) / min(height, width)
     clip = to_tensor(stored[picks])
-    size = (config.frames, *(max(8, round(side * scale / 8) * 8) for side in (height, width)))
-    if clip.shape[2:] != size:
+    shape = (config.frames, *(max(8, round(side * scale / 8) * 8) for side in (height, width)))
+    if clip.shape[2:] != shape:
         clip = F.interpolate(
-            clip.squeeze(0).transpose(0, 1), size=size[1:], mode="bilinear", antialias=True, align_corners=False
+            clip.squeeze(0).transpose(0, 1), size=shape[1:], mode="bilinear", antialias=True, align_corners=False
         )
         clip = clip.transpose(0, 1).unsqueeze(0)
     return clip
