@@ -67,6 +67,8 @@ class Api:
         classifier: str = DEFAULT_CLASSIFIER,
         cam: str = DEFAULT_METHOD,
         target: str | None = None,
+        size: int | None = None,
+        refine: int = 0,
     ) -> tuple[str, str, str, str, dict[str, Any]]:
         """Explore one clip: its one image, the clip restored from it, and figures about both.
 
@@ -79,7 +81,9 @@ class Api:
         self._known("saliency method", cam, METHODS)
         self._known("classifier", classifier, self.explorations.explorer.classifiers())
         window = Window(start, seconds, whole)
-        request = ExploreRequest(clip, self._checkpoint(checkpoint), window, classifier, cam, target or None)
+        request = ExploreRequest(
+            clip, self._checkpoint(checkpoint), window, classifier, cam, target or None, size, refine
+        )
         result = self.explorations.explorer.explore(request)
         files = result.save(self.explorations.store.folder())
         return *map(str, (files.distilled, files.restored, files.comparison, files.cam)), result.report()
@@ -91,6 +95,8 @@ class Api:
         start: float | None = None,
         seconds: float | None = None,
         whole: bool = False,
+        size: int | None = None,
+        refine: int = 0,
     ) -> tuple[str, dict[str, Any]]:
         """Distill a clip into one image.
 
@@ -98,7 +104,9 @@ class Api:
             The PNG that /restore plays, and the facts: checkpoint, fingerprint, frames, size, fps, window, notes.
         """
         window = Window(start, seconds, whole)
-        made = self.explorations.explorer.distill(clip, checkpoint=self._checkpoint(checkpoint), window=window)
+        made = self.explorations.explorer.distill(
+            clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size, refine=refine
+        )
         path = made.save(self.explorations.store.folder() / "distilled.png")
         facts = _facts(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
         return str(path), facts | {

@@ -30,9 +30,9 @@ class LongTaskButton:
     def outputs(self) -> list[gr.Row | gr.Button | gr.HTML]:
         return [self.row, self.button, self.line, self.cancel]
 
-    def busy(self, share: float | None = None) -> Updates:
-        """Show the progress; None: the work has not begun."""
-        line = fragments.progress("Waiting for its turn" if share is None else self.activity, share or 0)
+    def busy(self, share: float | None = None, activity: str | None = None) -> Updates:
+        """Show the progress, with another `activity` than usual where it is given; None: the work has not begun."""
+        line = fragments.progress("Waiting for its turn" if share is None else activity or self.activity, share or 0)
         return {
             self.button: gr.Button(visible=False),
             self.line: gr.HTML(line, visible=True),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.render import fragments, stage, trimmer
 from app.services import exploration_view
@@ -20,12 +20,16 @@ from app.services.result_store import KEEP_HOURS, ResultStore
 from avd_core.analysis.baselines import middle_frame
 from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
+from avd_core.explore.models import sizes_of
 from avd_core.explore.requests import DEFAULT_METHOD, ExploreRequest
 from avd_core.explore.results import Exploration
 from avd_core.media import writer
 from avd_core.media.thumbnails import Filmstrip
 from avd_core.media.thumbnails import filmstrip as read_filmstrip
 from avd_core.media.window import MOST_MOTION, Window
+
+if TYPE_CHECKING:
+    from avd_core.networks.refinement import Refinement
 
 PREVIEW_SECONDS, PREVIEW_SIDE = 60.0, 240
 MEMORY = 32  # finished examples, about 3 MB each
@@ -219,14 +223,14 @@ class Explorations:
     ) -> Iterator[ExplorationView]:
         extras: dict[str, Future] = {}
         view = ExplorationView(title, None, folder, None, None, {})
-        for part in self.explorer.explore_steps(request):
+        for part, provisional in self._parts(request):
             if part.distilled is not None and not extras:  # the first picture comes before everything else
                 extras["filmstrip"] = self._submit(filmstrip or (lambda: read_filmstrip(request.clip)))
                 extras["playable"] = self._submit(playable)
             calibration = (
                 self.explorer.models.checkpoint(request.checkpoint).model.calibration if part.realism else None
             )
-            pieces = exploration_view.publish(part, folder, calibration)
+            pieces = exploration_view.publish(part, self.store.folder() if provisional else folder, calibration)
             pieces["status"] = summary(title, part) if part.complete else status_line(part.stage)
             view = _with(replace(view, result=part, pieces=pieces), extras)
             yield view
@@ -237,6 +241,49 @@ class Explorations:
                 view = _with(view, extras)
                 yield view
 
+    def _parts(self, request: ExploreRequest) -> Iterator[tuple[Exploration, bool]]:
+        """Explore a clip; where the picture will be a large one, make a small one of it first. Nothing is enlarged.
+
+        Yields:
+            What is ready so far, and whether it is the small one, which gives way to the large one.
+        """
+        sizes = sizes_of(self.explorer.models.checkpoint(request.checkpoint).model)
+        if (request.size or max(sizes)) > min(sizes):
+            small = None
+            for small in self.explorer.explore_steps(replace(request, size=min(sizes), refine=0)):
+                if short_side(small) <= min(sizes):  # the file has no larger one
+                    request = replace(request, size=None)
+                    break
+                if small.stage == "distilled":
+                    yield small, True
+                    break
+            if request.size is not None and request.size > short_side(small):
+                request = replace(request, size=None)
+        for part in self.explorer.explore_steps(request):
+            yield part, False
+
+    def refine(
+        self, view: ExplorationView, steps: int, progress: Callable[[Refinement], bool]
+    ) -> ExplorationView | None:
+        """Refine the image of a finished view; `progress` receives each step and says whether to go on.
+
+        Returns:
+            The view of the best image so far; None where no step was better than the image as it is.
+        """
+        best = None
+        for refinement in self.explorer.refine(view.result, steps):
+            best = refinement
+            if not progress(refinement):
+                break
+        if best is None or best.gain <= 0:
+            return None
+        begun = time.perf_counter()
+        result = self.explorer.with_refined(view.result, best)
+        result = replace(result, seconds=result.seconds | {"refine": time.perf_counter() - begun})
+        calibration = self.explorer.models.checkpoint(result.request.checkpoint).model.calibration
+        pieces = exploration_view.publish(result, self.store.folder(), calibration)
+        return replace(view, result=result, pieces=view.pieces | pieces | {"status": summary(view.title, result)})
+
     def _submit(self, made: Any) -> Future:
         """Have a worker call `made`, or wrap what is there already."""
         if callable(made):
@@ -244,6 +291,11 @@ class Explorations:
         future: Future = Future()
         future.set_result(made)
         return future
+
+
+def short_side(exploration: Exploration) -> int:
+    """Return the short side in pixels of the file's own pictures."""
+    return min(exploration.clip.source.width, exploration.clip.source.height)
 
 
 def _with(view: ExplorationView, extras: dict[str, Future]) -> ExplorationView:

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from app.components.classifier_panel import ClassifierPanel
+from app.components.refine_panel import RefinePanel
 from app.context import (
     EXPLORE,
     FIRST,
@@ -28,12 +29,14 @@ from app.context import (
     queued_js,
 )
 from app.render import attribution, fragments, quality, realism, spectrum, stage, trimmer
-from app.services.explorations import ExplorationView, status_line
+from app.services.explorations import ExplorationView, short_side, status_line
 from app.services.result_store import KEEP_HOURS
+from avd_core.config import SIZES
 from avd_core.examples import scenes
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
 
 ID, TITLE = EXPLORE, "Explore"
+DETAIL = [("As large as the clip", 0), *((f"{size} px", size) for size in SIZES)]
 FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
 ON_DISTILL_JS = """element.addEventListener("click", (event) => {
   if (!event.target.closest("[data-act=distill]")) return;
@@ -87,6 +90,7 @@ class ExploreTab:
                 slot("examples", self.explorations.tiles(), js_on_load=on_click_js("example"))
                 with gr.Column(elem_id="settings"):
                     self.model = gr.Dropdown(by_name([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
+                    self.size = gr.Dropdown(DETAIL, value=0, label="Detail", elem_id="detail")
                     gr.HTML(
                         '<p class="hint">The trained weights in use.<br>'
                         f"Clips are deleted after {KEEP_HOURS} hours.</p>"
@@ -104,6 +108,7 @@ class ExploreTab:
                         slot("realism", fragments.waiting("realism", realism.TITLE))
                     with gr.Column(scale=5, min_width=280):
                         slot("restoration", fragments.waiting("restoration", quality.TITLE))
+                        self.refine_panel = RefinePanel(self.context, self.turns)
                 self.classifier_panel = ClassifierPanel(self.context, self.turns)
                 self.slots |= self.classifier_panel.slots
                 with gr.Row(elem_classes="row"):
@@ -119,8 +124,10 @@ class ExploreTab:
 
     def _wire(self, page: gr.Blocks) -> None:
         slots = self.slots
-        settings = [self.view, self.model, self.classifier_panel.classifier, self.classifier_panel.method]
-        shown = [*slots.values(), self.view, self.upload, *self.classifier_panel.outputs]
+        panel = self.classifier_panel
+        settings = [self.view, self.model, panel.classifier, panel.method, self.size]
+        offers = [*self.classifier_panel.outputs, *self.refine_panel.task.outputs]
+        shown = [*slots.values(), self.view, self.upload, self.size, *offers]
 
         self.reopen_outputs = [*shown, self.model]
         loaded = [*self.reopen_outputs, *self.context.link_outputs]
@@ -130,17 +137,20 @@ class ExploreTab:
         for known in (greeting.then, self.context.own_checkpoints.change):
             known(self.on_own_checkpoints, self.context.own_checkpoints, self.model, **UNLIMITED)
         page.unload(self.leave)
-        for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, self.model.input):
+        changes = (self.model.input, self.size.input)
+        for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, *changes):
             click(None, js=queued_js("status"))
         self.upload.upload(self.on_upload, [self.upload, *settings], shown, **FIRST)
         slots["examples"].click(self.on_example, settings, shown, **FIRST)
         slots["trim"].click(self.on_window, settings, shown, **FIRST)
-        self.model.input(self.on_model, settings, shown, **FIRST)
+        for change in changes:
+            change(self.on_model, settings, shown, **FIRST)
         attributed = [slots["attribution"], slots["message"]]
         slots["attribution"].click(self.on_attribution, self.view, attributed, **ATTRIBUTION)
         requested = {self.context.open_request, self.context.own_checkpoints, *settings}
         self.context.open_request.change(self.on_open_request, requested, [*shown, self.model], **FIRST)
         self.classifier_panel.wire(slots)
+        self.refine_panel.wire(slots["message"], shown, self._shown)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -180,12 +190,20 @@ class ExploreTab:
     def leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)
         self.classifier_panel.leave(request.session_hash)
+        self.refine_panel.leave(request.session_hash)
 
     def on_upload(
-        self, path: str, view: ExplorationView | None, model: str, classifier: str, method: str, request: gr.Request
+        self,
+        path: str,
+        view: ExplorationView | None,
+        model: str,
+        classifier: str,
+        method: str,
+        size: int,
+        request: gr.Request,
     ) -> Iterator[Updates]:
         clip = Path(path)
-        wanted = ExploreRequest(clip, model, classifier=classifier, cam=method)
+        wanted = ExploreRequest(clip, model, classifier=classifier, cam=method, size=size or None)
         # The drop zone is free for the next clip at once.
         yield {self.upload: None} | self._blank()
         yield from self._explored(self.explorations.explore(clip.name, wanted), view, request)
@@ -196,11 +214,14 @@ class ExploreTab:
         model: str,
         classifier: str,
         method: str,
+        size: int,
         tile: gr.EventData,
         request: gr.Request,
     ) -> Iterator[Updates]:
         name = str(tile.value)
-        wanted = ExploreRequest(self.explorations.clip(name), model, classifier=classifier, cam=method)
+        wanted = ExploreRequest(
+            self.explorations.clip(name), model, classifier=classifier, cam=method, size=size or None
+        )
         yield from self._explored(self.explorations.example(name, wanted), view, request)
 
     def on_own_checkpoints(self, own: tuple[str, ...]) -> gr.Dropdown:
@@ -213,7 +234,7 @@ class ExploreTab:
         model = opening.checkpoint or values[self.model]
         classifier, method = values[self.classifier_panel.classifier], values[self.classifier_panel.method]
         models = (opening.classifier or classifier, opening.method or method)
-        wanted = ExploreRequest(opening.clip, model, opening.window, *models)
+        wanted = ExploreRequest(opening.clip, model, opening.window, *models, size=values[self.size] or None)
         choices = self.context.checkpoints([*own, model])
         yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
         yield from self._explored(self.explorations.open(opening.title, wanted), view, request)
@@ -224,21 +245,23 @@ class ExploreTab:
         model: str,
         classifier: str,
         method: str,
+        size: int,
         chosen: gr.EventData,
         request: gr.Request,
     ) -> Iterator[Updates]:
         """Explore another part of the clip that is shown."""
         bounds = {"start": chosen.start, "seconds": round(chosen.end - chosen.start, 3)}
         window = {"whole": True} if chosen.whole else bounds
-        yield from self._explore_again(view, request, checkpoint=model, classifier=classifier, cam=method, **window)
+        models = {"checkpoint": model, "classifier": classifier, "cam": method, "size": size or None}
+        yield from self._explore_again(view, request, **models, **window)
 
     def on_model(
-        self, view: ExplorationView | None, model: str, classifier: str, method: str, request: gr.Request
+        self, view: ExplorationView | None, model: str, classifier: str, method: str, size: int, request: gr.Request
     ) -> Iterator[Updates]:
-        """Explore the same part with another checkpoint."""
+        """Explore the same part with another checkpoint, or in another size."""
         shown = view and view.result.request
         window = shown and shown.window
-        models = {"checkpoint": model, "classifier": classifier, "cam": method}
+        models = {"checkpoint": model, "classifier": classifier, "cam": method, "size": size or None}
         yield from self._explore_again(view, request, window=window, **models)
 
     def _explore_again(self, view: ExplorationView | None, request: gr.Request, **options: Any) -> Iterator[Updates]:
@@ -293,7 +316,15 @@ class ExploreTab:
         updates: Updates = {self.slots[name]: piece for name, piece in view.pieces.items()}
         if "preview" in view.pieces:
             updates[self.slots["preview"]] = gr.HTML(view.pieces["preview"], visible=True)
-        return updates | {self.view: view} | self.classifier_panel.choices(view) if view.result.complete else updates
+        if not view.result.complete:
+            return updates
+        offers = self.classifier_panel.choices(view) | self.refine_panel.offer(view)
+        return updates | {self.view: view, self.size: self._detail(view)} | offers
+
+    def _detail(self, view: ExplorationView) -> gr.Dropdown:
+        """Offer no size above the file's own short side: enlarging adds no detail."""
+        largest = max(short_side(view.result), min(SIZES))
+        return gr.Dropdown([choice for choice in DETAIL if choice[1] <= largest], value=view.result.request.size or 0)
 
     def _blank(self) -> Updates:
         """Clear what belongs to the last clip alone: another one is on its way."""

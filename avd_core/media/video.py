@@ -170,7 +170,7 @@ def _short_side(index: Index, limits: Limits) -> int:
     """Short side in pixels of the displayed picture; needs one picture decoded."""
     with opened(index.path, limits) as (container, stream):
         for _, frame in Decoder(container, stream, index, tolerant=True):
-            shape = Shape.of(frame, index, limits)
+            shape = Shapes(index, limits)(frame)
             return min(shape.height, shape.width)
     raise nothing_decodes(index)
 

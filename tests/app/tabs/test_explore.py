@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,16 @@ from types import SimpleNamespace
 from urllib.parse import unquote
 
 import gradio as gr
+import numpy as np
 import pytest
 
 from app.context import PageContext
 from app.services.explorations import Explorations, ExplorationView
 from app.tabs.explore import ExploreTab
+from avd_core.explore.requests import ExploreRequest
+from avd_core.media.video import read_clip
+from avd_core.media.writer import write_mp4
+from avd_core.networks.avd import AVD
 from tests.app.conftest import visitor
 
 
@@ -34,7 +40,7 @@ def addresses(view: ExplorationView) -> set[Path]:
 
 
 def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):
-    settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam")
+    settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
     updates = list(tab.on_upload(str(rendered_clip), *settings, visitor("a")))
     assert updates[0][tab.upload] is None, "the drop zone is free at once"
     last = updates[-1]
@@ -45,7 +51,7 @@ def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rend
 def test_failure_keeps_the_last_result(tab: ExploreTab, view: ExplorationView, tmp_path: Path, tiny_checkpoint: Path):
     broken = tmp_path / "broken.avi"
     broken.write_bytes(b"RIFF\x00\x00\x00\x00AVI ")
-    settings = (view, str(tiny_checkpoint), "mobilenet_v2", "gradcam")
+    settings = (view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
     *_, last = tab.on_upload(str(broken), *settings, visitor("b"))
     assert "broken.avi" in last[tab.slots["message"]] and 'role="alert"' in last[tab.slots["message"]]
     assert last[tab.view] is view and last[tab.slots["stage"]] == view.pieces["stage"]
@@ -65,7 +71,7 @@ def test_fault_of_ours_is_not_blamed_on_the_clip(
 
 
 def test_last_click_wins(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):
-    settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam")
+    settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
     early = tab.on_upload(str(rendered_clip), *settings, visitor("d"))
     for _ in range(3):
         next(early)
@@ -83,7 +89,7 @@ def test_window_is_the_one_that_was_chosen(
     tab: ExploreTab, view: ExplorationView, tiny_checkpoint: Path, start: float, end: float, whole: bool, window: tuple
 ):
     chosen = SimpleNamespace(start=start, end=end, whole=whole)
-    settings = (view, str(tiny_checkpoint), "mobilenet_v2", "gradcam")
+    settings = (view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
     *_, last = tab.on_window(*settings, chosen, visitor("f"))
     clip = last[tab.view].result.clip
     assert (clip.start, clip.start + clip.seconds) == pytest.approx(window, abs=0.1)
@@ -96,7 +102,7 @@ def test_window_is_the_one_that_was_chosen(
 
 def test_window_of_no_length_is_told(tab: ExploreTab, view: ExplorationView, tiny_checkpoint: Path):
     chosen = SimpleNamespace(start=1, end=1, whole=False)
-    (answer,) = tab.on_window(view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", chosen, visitor("g"))
+    (answer,) = tab.on_window(view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0, chosen, visitor("g"))
     assert "longer than 0 s" in answer[tab.slots["message"]] and answer[tab.view] is view
 
 
@@ -120,7 +126,7 @@ def test_contributions_give_up_when_something_else_is_shown(tab: ExploreTab, vie
 
 def test_forgotten_session_is_told(tab: ExploreTab):
     chosen = SimpleNamespace(start=0, end=1, whole=False)
-    (answer,) = tab.on_window(None, "base", "mobilenet_v2", "gradcam", chosen, visitor("h"))
+    (answer,) = tab.on_window(None, "base", "mobilenet_v2", "gradcam", 0, chosen, visitor("h"))
     assert 'role="alert"' in answer[tab.slots["message"]]
     (answer,) = tab.on_attribution(None, visitor("h"))
     assert 'role="alert"' in answer[tab.slots["message"]]
@@ -133,3 +139,54 @@ def test_first_visitor_is_told_when_there_is_no_checkpoint(explorations: Explora
     monkeypatch.setattr(type(explorations), "missing", 0)
     *_, answer = tab.on_load({}, SimpleNamespace(session_hash="i", query_params={}))
     assert "no-such-checkpoint" in answer[tab.slots["message"]] and "busy" not in answer[tab.slots["status"]]
+
+
+def test_detail_offers_no_size_above_the_files_own(tab: ExploreTab, view: ExplorationView):
+    detail = tab._shown(view)[tab.size]  # the clip is 120 x 160
+    assert [value for _, value in detail.choices] == [0, 112] and detail.value == 0
+
+
+def test_a_large_picture_comes_after_a_small_one_and_nothing_is_enlarged(
+    explorations: Explorations, rendered_clip: Path, tmp_path: Path
+):
+    model = AVD.from_pretrained("tiny")
+    model.config = dataclasses.replace(model.config, size=224)
+    name = str(model.save_pretrained(tmp_path / "large"))
+    large = write_mp4(tmp_path / "large.mp4", np.kron(read_clip(rendered_clip).frames, np.ones((2, 2, 1), np.uint8)), 8)
+    seen = [
+        min(view.result.distilled.shape[:2])
+        for view in explorations.explore("a", ExploreRequest(large, name, classifier="action"))
+        if view.result.distilled is not None
+    ]
+    assert seen[0] == 112 and set(seen[1:]) == {224}
+    *_, view = explorations.explore("b", ExploreRequest(rendered_clip, name, classifier="action", size=224))
+    assert min(view.result.distilled.shape[:2]) == 112, "the file has no larger picture"
+
+
+def test_refining_replaces_the_image_and_stopping_keeps_the_best(tab: ExploreTab, view: ExplorationView, monkeypatch):
+    panel, me = tab.refine_panel, visitor("r")
+    tab.turns["r"] = object()
+    monkeypatch.setattr("app.components.refine_panel.STEPS", 8)
+    *_, last = panel.on_refine(view, me)
+    refined = last[tab.view].result
+    assert refined.refined.steps == 8 and refined.quality.psnr > view.result.quality.psnr
+    assert last[tab.slots["stage"]] != view.pieces["stage"], "the files are others"
+    assert all(path.is_file() for path in addresses(last[tab.view]))
+    monkeypatch.setattr("app.components.refine_panel.STEPS", 400)
+    steps = panel.on_refine(view, me)
+    while "dB" not in next(steps)[panel.task.line].value or not panel.running:
+        pass
+    panel.on_stop(me)
+    *_, last = steps
+    assert last[tab.view].result.refined.steps < 400 and not panel.running
+
+
+def test_refining_is_dropped_when_the_visitor_goes_on(tab: ExploreTab, view: ExplorationView):
+    me = visitor("s")
+    tab.turns["s"] = object()
+    steps = tab.refine_panel.on_refine(view, me)
+    next(steps)
+    tab.turns["s"] = object()
+    assert list(steps) == [] and not tab.refine_panel.running
+    (answer,) = tab.refine_panel.on_refine(None, me)
+    assert "left alone" in answer[tab.slots["message"]]

@@ -1,0 +1,91 @@
+"""Refine the image that is shown: its cost first, a live figure, and a way out that keeps the best so far."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from app.components.long_task import LongTaskButton
+from app.context import LONG, RESULT_KEPT, SESSION_EXPIRED, UNQUEUED, PageContext, Updates, message
+from app.render import fragments
+from app.services.background import BackgroundTask, Progress
+from app.services.explorations import ExplorationView
+
+if TYPE_CHECKING:
+    from avd_core.networks.refinement import Refinement
+
+STEPS = 40
+STEP_COST = 4.0  # of a step, in the time of decoding an image once: forwards, backwards, and the critic
+NOTHING = fragments.problem("Refining found nothing better.", "The image is as it was.")
+
+
+class RefinePanel:
+    """A button below the restoration; the tab puts the result in the place of the exploration."""
+
+    def __init__(self, context: PageContext, turns: Mapping[str, object]) -> None:
+        """Lay the button out in the current context; `turns` holds of each session what it looks at."""
+        self.explorations, self.view, self.turns = context.explorations, context.view, turns
+        self.running: dict[str, threading.Event] = {}  # of each session: set to end its refining
+        self.task = LongTaskButton("refine", f"Refine the image: {STEPS} steps", "Refining the image", visible=True)
+        self.task.cancel.value = "Stop and keep the best"
+
+    def wire(
+        self,
+        slot: gr.HTML,
+        outputs: Sequence[gr.components.Component],
+        shown: Callable[[ExplorationView], Updates],
+    ) -> None:
+        """Wire the button; messages go to `slot`, a finished exploration by `shown` to `outputs`, both among these."""
+        self.message, self.shown = slot, shown
+        waiting = self.task.button.click(self.task.busy, None, self.task.outputs, **UNQUEUED)
+        waiting.then(self.on_refine, self.view, [*outputs], **LONG)
+        self.task.cancel.click(self.on_stop, None, None, **UNQUEUED)
+
+    def offer(self, view: ExplorationView) -> Updates:
+        """Offer to refine a finished exploration, with the seconds that it will take about."""
+        return self.task.ready(STEP_COST * STEPS * view.result.seconds.get("restore", 0.1), self.task.words)
+
+    def on_stop(self, request: gr.Request) -> None:
+        """End the visitor's refining after the step that is being made."""
+        if ending := self.running.get(request.session_hash):
+            ending.set()
+
+    def on_refine(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
+        """Refine the image that is shown, unless the visitor goes on to something else."""
+        if view is None:
+            yield {self.message: SESSION_EXPIRED} | self.task.reset()
+            return
+        session, gains = request.session_hash, [0.0]
+        turn, ending = self.turns.get(session), threading.Event()
+        self.running[session] = ending
+
+        def work(progress: Progress) -> ExplorationView | None:
+            def step(refinement: Refinement) -> bool:
+                gains[0] = refinement.gain
+                progress(refinement.step / refinement.steps)
+                return not ending.is_set()
+
+            return self.explorations.refine(view, STEPS, step)
+
+        task = BackgroundTask(work)
+        try:
+            for share in task.shares():
+                if self.turns.get(session) is not turn:
+                    return
+                yield self.task.busy(share, f"Refining the image: {gains[0]:+.2f} dB")
+            refined = task.result()
+            if self.turns.get(session) is turn:
+                answer = self.shown(refined) if refined else {self.message: NOTHING}
+                yield answer | self.task.reset()
+        except Exception as error:
+            if self.turns.get(session) is turn:
+                yield {self.message: message(error, RESULT_KEPT)} | self.task.reset()
+        finally:
+            self.running.pop(session, None)
+            task.stop()
+
+    def leave(self, session: str) -> None:
+        self.running.pop(session, None)
