@@ -106,7 +106,7 @@ class ExploreTab:
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=4, min_width=280):
                         slot("realism", fragments.waiting("realism", realism.TITLE))
-                    with gr.Column(scale=5, min_width=280):
+                    with gr.Column(scale=5, min_width=280, elem_classes="sheet"):
                         slot("restoration", fragments.waiting("restoration", quality.TITLE))
                         self.refine_panel = RefinePanel(self.context, self.turns)
                 self.classifier_panel = ClassifierPanel(self.context, self.turns)
