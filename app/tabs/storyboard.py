@@ -71,7 +71,7 @@ class StoryboardTab:
                 self.explored = gr.Button("Take the clip in Explore")
                 self.reel = gr.Button(REEL_TITLE)
                 choices = [(f"{length:g} s", length) for length in LENGTHS]
-                self.length = gr.Radio(choices, value=4.0, label="Longest window: one image carries so much")
+                self.length = gr.Radio(choices, value=2.0, label="Longest window: one image carries so much")
                 with gr.Accordion("Settings", open=False):
                     chosen = self.context.checkpoint
                     self.model = gr.Dropdown(by_name([chosen]), value=chosen, label="Checkpoint")
@@ -157,7 +157,7 @@ class StoryboardTab:
     def on_reel(
         self, length: float, model: str, before: StoryboardView | None, request: gr.Request
     ) -> Iterator[Updates]:
-        if self.example.strip and (length, model) == (4.0, self.context.checkpoint):
+        if self.example.strip and (length, model) == (2.0, self.context.checkpoint):
             yield self._finished(self.example.strip)
             return
         yield {self.slots["status"]: fragments.progress("Putting the examples in a row", 0.05)}

@@ -22,7 +22,7 @@ from avd_core.networks.avd import AVD, to_tensor
 
 PARTS = ("train", "choose", "report")
 SIZE = 112
-LONGEST_WINDOW = 4.0  # seconds; what a person gets by default, see `video.read_clip`
+LONGEST_WINDOW = 4.0  # seconds
 
 
 @dataclass(frozen=True)

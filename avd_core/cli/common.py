@@ -45,7 +45,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=float, metavar="S", help="where the window begins, in seconds")
-    parser.add_argument("--seconds", type=float, metavar="S", help="its length (default: the 4 s that move most)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="its length (default: the 2 s that move most)")
     parser.add_argument("--whole", action="store_true", help="the whole clip as the window")
 
 

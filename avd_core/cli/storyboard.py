@@ -11,7 +11,7 @@ from avd_core.cli.common import CommandError, path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", type=path, metavar="VIDEO", help="a video, or the storyboard.zip of one")
     parser.add_argument("--out", required=True, type=path, metavar="DIR")
-    parser.add_argument("--seconds", type=float, metavar="S", help="a window's length at most: 2, 4 or 8 (default: 4)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="a window's length at most: 2, 4 or 8 (default: 2)")
     parser.add_argument("--size", type=int, metavar="PX", help="short side (default: the checkpoint's smallest)")
     parser.add_argument("--checkpoint", metavar="NAME", help="bundled name, folder or Hub repo id (default: base)")
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         panels = Playback(read_strip(args.video), explorer.restore_image)
     else:
         panels = StoryboardMaker(
-            explorer, StoryboardRequest(args.video, chosen or "base", args.seconds or 4.0, args.size)
+            explorer, StoryboardRequest(args.video, chosen or "base", args.seconds or 2.0, args.size)
         )
     with staged_folder(args.out) as staging:
         for board in save(panels, staging):

@@ -26,7 +26,7 @@ from avd_core.media.window import Window
 
 __all__ = ["Clip", "Limits", "VideoError", "VideoInfo", "probe", "read_clip"]
 
-DEFAULT_WINDOW = 4.0  # seconds taken from a longer clip when nobody chooses
+DEFAULT_WINDOW = 2.0  # seconds taken from a longer clip when nobody chooses: 16 frames play at 8 a second
 SHORTEST_WINDOW = 0.1
 STILL = 0.25  # grey levels between a pixel's darkest and lightest moment, in the mean, below which nothing moves
 
@@ -109,7 +109,7 @@ def read_clip(
 ) -> Clip:
     """Takes equally spaced frames from a window of a video.
 
-    The window is the whole clip if `whole`, or if the clip is at most 4 s long; else `seconds` (4 by default) from
+    The window is the whole clip if `whole`, or if the clip is at most 2 s long; else `seconds` (2 by default) from
     `start`, or where most moves if `start` is not given. Each bin centre takes the picture on display at that time, so
     that a variable frame rate keeps its true speed.
 

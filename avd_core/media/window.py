@@ -15,7 +15,7 @@ class Window:
 
     Attributes:
         start: where it begins; None is where most moves.
-        seconds: its length; None is 4 s, or less in a shorter clip.
+        seconds: its length; None is 2 s, or less in a shorter clip.
         whole: the whole clip; not together with `start` or `seconds`.
 
     Raises:
@@ -40,4 +40,4 @@ class Window:
 
 
 MOST_MOTION = Window()
-"""What is taken when nobody chooses: of a clip longer than 4 s, the part in which most moves."""
+"""What is taken when nobody chooses: of a clip longer than 2 s, the part in which most moves."""

@@ -38,7 +38,7 @@ class StoryboardRequest:
 
     video: Path
     checkpoint: str = DEFAULT_CHECKPOINT
-    seconds: float = 4.0
+    seconds: float = 2.0
     size: int | None = None
 
     def __post_init__(self) -> None:
