@@ -53,17 +53,17 @@ def test_threads_share_nothing(tmp_path):
     assert len(results) == 4 and all(result == results[0] for result in results)
 
 
-def test_clip_of_up_to_four_seconds_is_taken_whole(tmp_path):
-    path = counted(tmp_path / "clip.mp4", 80)
+def test_clip_of_up_to_two_seconds_is_taken_whole(tmp_path):
+    path = counted(tmp_path / "clip.mp4", 40)
     clip = read_clip(path)
-    assert (clip.start, clip.seconds, clip.fps) == (0, 4, 4) and not clip.notes
+    assert (clip.start, clip.seconds, clip.fps) == (0, 2, 8) and not clip.notes
 
 
 def test_window_is_what_was_asked_for(tmp_path):
     path = counted(tmp_path / "clip.mp4", 200)
     whole = read_clip(path, whole=True, frames=4)
     assert (whole.start, whole.seconds) == (0, 10) and numbers(whole) == [25, 75, 125, 175]
-    assert (read_clip(path, start=1).start, read_clip(path, start=1).seconds) == (1, 4)
+    assert (read_clip(path, start=1).start, read_clip(path, start=1).seconds) == (1, 2)
     assert read_clip(path, seconds=7).seconds == 7
     late = read_clip(path, start=9, seconds=3, frames=4)
     assert late.seconds == pytest.approx(1) and numbers(late) == [182, 187, 192, 197]
