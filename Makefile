@@ -1,6 +1,6 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test test-first test-second test-browser test-rest style format bench screenshot space
+.PHONY: help app test test-code test-browser style format bench screenshot space
 .PHONY: checkpoints ablations labelled evidence report
 .DELETE_ON_ERROR:
 
@@ -35,22 +35,16 @@ app: $(APP)  ## set up and serve the page (on GRADIO_SERVER_PORT, else 7860)
 
 test: $(DEV)  ## set up and run every test, the real browser's too
 	@$(BIN)/python -m tests.chromium
-	@$(SIDE_BY_SIDE) test-first test-second
-	@$(SIDE_BY_SIDE) test-browser test-rest
+	@$(MAKE) --no-print-directory --keep-going test-code test-browser
 
-SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
-ONE_THREAD = OMP_NUM_THREADS=1 nice $(BIN)/python -m pytest
+# A file a worker, one thread each. The browser waits for what a person waits for, and on a busy machine that may run out:
+# a test of it that fails is given a second try, and the report says so.
+TWO_WORKERS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-# The core in two halves; then the page, the browser before all else: it waits for what a person waits for, and on a
-# busy machine that may run out, so a test of it that fails is given a second try, and the report says so.
-test-first: $(DEV)
-	@$(ONE_THREAD) tests/core/protocols tests/core/test_[a-d]*.py
-test-second: $(DEV)
-	@$(ONE_THREAD) tests/core --ignore=tests/core/protocols --ignore-glob='*/test_[a-d]*.py'
+test-code: $(DEV)
+	@$(TWO_WORKERS) -m 'not browser'
 test-browser: $(DEV)
-	@$(BIN)/python -m pytest tests/app -m browser --reruns=1 --rerun-show-tracebacks
-test-rest: $(DEV)
-	@$(ONE_THREAD) --ignore=tests/core -m 'not browser'
+	@$(TWO_WORKERS) tests/app -m browser --reruns=1 --rerun-show-tracebacks
 
 style: $(DEV)  ## check lint, formatting, which way imports go, and that every library is declared
 	$(BIN)/ruff check .
