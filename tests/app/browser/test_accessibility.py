@@ -59,6 +59,7 @@ def reach(page, query: str) -> None:
 
 def test_the_keyboard_alone_leads_from_a_clip_to_its_saved_image(page, page_url: str, rendered_clip: Path):
     opened(page, page_url)
+    page.wait_for_function("() => !document.querySelector('.tiles .waiting')")  # the rail is replaced until then
     reach(page, "#upload button")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
