@@ -25,8 +25,8 @@ WORDS = {
 }
 ELSEWHERE = {
     "zerogpu": "ZeroGPU is quicker. It lends its GPU for calls of at most 60 s, each charged to your daily quota, and "
-    "goes on only while this page is open: close it and the run pauses, saved; <b>Resume</b> goes on. Without quota the "
-    "run goes on on this Space’s CPU.",
+    "goes on only while this page is open: close it and the run pauses, saved; <b>Resume</b> goes on. Without quota "
+    "the run goes on on this Space’s CPU.",
     "jobs": "A rented machine is quicker. It costs your Hugging Face account by the minute, and takes your clips, "
     "packed, to a private repository of yours.",
 }
