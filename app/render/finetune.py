@@ -24,8 +24,9 @@ WORDS = {
     "failed": "failed",
 }
 ELSEWHERE = {
-    "zerogpu": "ZeroGPU is quicker, lends its GPU for a minute at a time, charges your daily quota for it, and goes on "
-    "only while this page is open: close it and the run pauses, saved; <b>Resume</b> goes on.",
+    "zerogpu": "ZeroGPU is quicker. It lends its GPU for calls of at most 60 s, each charged to your daily quota, and "
+    "goes on only while this page is open: close it and the run pauses, saved; <b>Resume</b> goes on. Without quota "
+    "the run goes on on this Space’s CPU.",
     "jobs": "A rented machine is quicker. It costs your Hugging Face account by the minute, and takes your clips, "
     "packed, to a private repository of yours.",
 }
@@ -158,6 +159,16 @@ def failure(look: Look) -> str:
     return (
         f'<div class="problem" role="alert"><p><b>{escape(look.error or "It failed without a reason.")}</b> '
         "What was saved last is still there: Resume goes on from it.</p></div>"
+    )
+
+
+def moved(why: str) -> str:
+    """Say why a run that was to have a GPU is on the CPU; nothing for "", which is any other run."""
+    if not why:
+        return ""
+    return (
+        f'<div class="problem" role="status"><p><b>{escape(why)}</b> The run goes on on this Space’s CPU, which is '
+        "slower. After a stop, Resume asks for the GPU again.</p></div>"
     )
 
 

@@ -10,10 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from app.services import auth, zerogpu
-from app.services.finetuning import FinetuneService
+from app.services.finetuning import MOVED, FinetuneService
 from avd_core.devices import on_zerogpu
 from avd_core.hub import jobs
 from avd_core.runs.process import AT_WORK
@@ -81,6 +82,7 @@ class ComputeBackends:
             ValueError: It cannot go on.
         """
         run = self.finetuning.registry.run(record)
+        record = self._back_on_zerogpu(record)
         if record.device in self.finetuning.queue.starters:
             self.finetuning.queue.resume(record)
         elif record.device == JOBS:
@@ -126,11 +128,32 @@ class ComputeBackends:
             _follow(run, token)
         elif record.device == ZERO:
             yield
-            for _ in zerogpu.chunks(run.folder):
+            for state in zerogpu.chunks(run.folder):
+                if state["status"] == "paused" and state["error"]:
+                    self._move_to_cpu(record, str(state["error"]))
                 yield
         else:
             self.finetuning.queue.advance()
         yield
+
+    def _move_to_cpu(self, record: RunRecord, why: str) -> None:
+        """Queue a run for which there is no GPU on this Space's own CPU.
+
+        Raises:
+            LimitError: The queue is full; the run stays paused.
+        """
+        self.finetuning.queue.resume(replace(record, device="cpu", about=(record.about or {}) | {MOVED: why}))
+        self.finetuning.queue.advance()
+
+    def _back_on_zerogpu(self, record: RunRecord) -> RunRecord:
+        """Return the record as it was before its run was moved to the CPU; there may be quota again."""
+        registry = self.finetuning.registry
+        if MOVED not in (record.about or {}) or not on_zerogpu() or registry.status(record) in ("queued", *AT_WORK):
+            return record
+        about = {name: value for name, value in (record.about or {}).items() if name != MOVED}
+        record = replace(record, device=ZERO, about=about)
+        registry.write(record)
+        return record
 
     def _require(self, token: str | None) -> None:
         if not token:

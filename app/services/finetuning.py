@@ -40,6 +40,7 @@ MAX_STAGES = 6  # previews shown of one run
 MAX_CACHED = 32  # metric curves, comparisons and step times kept in memory
 MAX_WIDTH = 900  # pixels of a preview
 MAX_COMPARED = 3  # clips shown before and after
+MOVED = "moved"  # in a record's `about`: why ZeroGPU gave no GPU, so that the run is in the CPU's queue
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -222,7 +223,7 @@ class FinetuneService:
         drawn = {name: curve.points(name) for name in render.DRAWN}
         pieces = {
             "status": render.status_line(record.name, look, steps, left, ahead),
-            "failure": render.failure(look),
+            "failure": render.failure(look) or render.moved((record.about or {}).get(MOVED, "")),
             "losses": render.losses(drawn, lines[-1] if lines else {}),
             "previews": render.previews(self._previews(run.previews)),
             "log": render.log(run.log_tail(), look.memory, record.device),

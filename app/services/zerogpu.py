@@ -80,7 +80,7 @@ def chunks(folder: str | Path, *, seconds: float = TRAINING_SECONDS) -> Iterator
 
 
 def _call(folder: str, seconds: float) -> None:
-    """A chunk, asked for by a process of its own on behalf of the visitor whose request this thread serves.
+    """Carry out a chunk by a process of its own, on behalf of the visitor whose request this thread serves.
 
     Raises:
         RunError: ZeroGPU gave no GPU or took it away, or the training failed, with its sentence.
@@ -114,7 +114,7 @@ def _paused(run: Run, why: str) -> dict[str, Any]:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says; those of gradio, which `spaces` raises, have a title, quote themselves and hold HTML."""
+    """Return what an error says; those of gradio, which `spaces` raises, have a title, quote themselves, hold HTML."""
     title, text = getattr(error, "title", ""), str(getattr(error, "message", "") or error)
     words = f"{title}: {text}" if title else text
     return " ".join(re.sub(r"<[^>]*>", "", words).split()) or type(error).__name__
@@ -125,7 +125,8 @@ class _Headers(dict):
 
 
 def main() -> None:
-    """Asks for a GPU for one chunk: JSON from standard input, the outcome as JSON to standard output."""
+    """Ask for a GPU for one chunk: JSON from standard input, the outcome as JSON to standard output."""
+    import gradio as gr
     from gradio.context import LocalContext
 
     asked, outcome = json.load(sys.stdin), None
@@ -135,8 +136,10 @@ def main() -> None:
         LocalContext.request.set(SimpleNamespace(headers=_Headers(asked["headers"])))
         try:
             chunk(asked["folder"], asked["seconds"])
-        except Exception as error:
+        except gr.Error as error:  # what `spaces` has to say to a person
             outcome = _sentence(error)
+        except Exception as error:
+            outcome = f"ZeroGPU did not answer as expected ({type(error).__name__})."
     print(json.dumps({"error": outcome}))
 
 

@@ -12,7 +12,7 @@ from app.services.finetuning import FinetuneService
 from app.services.result_store import ResultStore
 from avd_core.explore.explorer import Explorer
 from avd_core.hub.jobs import Job
-from avd_core.runs.limits import TuneLimits
+from avd_core.runs.limits import LimitError, TuneLimits
 from avd_core.runs.registry import RunRecord, RunRegistry
 from avd_core.runs.run import RunError
 from avd_core.training.finetune import JOBS, command, prepare
@@ -54,6 +54,51 @@ def test_on_zerogpu_a_run_goes_on_as_long_as_it_is_watched(backends: ComputeBack
     assert backends.finetuning.registry.status(record) == "done"
     with pytest.raises(RunError, match="Sign this machine in"):
         backends.push(record, "me/mine", private=True, token=None)
+
+
+def test_without_a_gpu_a_run_goes_on_on_the_cpu_and_says_so(
+    backends: ComputeBackends, rendered_clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    registry, queue = backends.finetuning.registry, backends.finetuning.queue
+    record = prepared(backends, rendered_clip, ZERO)
+    run, started = registry.run(record), []
+    monkeypatch.setattr("app.services.compute.on_zerogpu", lambda: True)
+    monkeypatch.setitem(queue.starters, "cpu", lambda run, **options: started.append((run.folder, options["device"])))
+
+    def no_quota(folder: Path):
+        run.write_state("paused", step=0, error="ZeroGPU quota exceeded: 60s requested vs. 3s left.")
+        yield run.state()
+
+    monkeypatch.setattr("app.services.zerogpu.chunks", no_quota)
+    list(backends.start(record, None))
+    (moved,) = registry.of(record.owner)
+    assert moved.device == "cpu" and started == [(run.folder, "cpu")]
+    shown = backends.finetuning.view(moved).pieces["failure"]
+    assert "60s requested vs. 3s left." in shown and "goes on on this Space’s CPU" in shown
+    # Stopped and resumed, it asks for a GPU again: there may be quota by now.
+    run.write_state("stopped", step=0)
+    next(backends.resume(moved, None))
+    (again,) = registry.of(record.owner)
+    assert again.device == ZERO and not backends.finetuning.view(again).pieces["failure"]
+
+
+def test_a_full_queue_leaves_the_run_paused(
+    backends: ComputeBackends, rendered_clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    registry = backends.finetuning.registry
+    backends.finetuning.queue.add(prepared(backends, rendered_clip, "cpu"))
+    registry.limits = replace(registry.limits, waiting=1)
+    record = prepared(backends, rendered_clip, ZERO)
+    run = registry.run(record)
+
+    def aborted(folder: Path):
+        run.write_state("paused", step=0, error="ZeroGPU worker error: GPU task aborted")
+        yield run.state()
+
+    monkeypatch.setattr("app.services.zerogpu.chunks", aborted)
+    with pytest.raises(LimitError, match="The queue is full"):
+        list(backends.start(record, None))
+    assert registry.status(record) == "paused" and registry.find(record.owner, record.key).device == ZERO
 
 
 def test_a_checkpoint_is_pushed_with_its_card(backends: ComputeBackends, rendered_clip: Path, hub_server: HubServer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,13 @@ from app.services.finetuning import Draft
 from app.tabs.finetune import FinetuneTab
 from avd_core.config import TrainConfig
 from avd_core.explore.explorer import Explorer
+from avd_core.networks.avd import AVD
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.registry import RunRegistry, new_secret, owner_of
 from avd_core.runs.run_queue import RunQueue
 from avd_core.training.finetune import recipe
 from tests.app.conftest import visitor
+from tests.hub_server import TOKEN, HubServer
 from tests.tuning import some_clips
 
 ME, OTHER = new_secret(), new_secret()
@@ -171,8 +174,6 @@ def test_what_cannot_be_started_is_told_and_leaves_nothing(tab: FinetuneTab, dra
 def test_a_checkpoint_becomes_a_choice_of_its_owner_and_of_nobody_else(
     tab: FinetuneTab, draft: Draft, tiny_checkpoint: Path
 ):
-    import shutil
-
     key = started(tab, draft)[tab.runs.chosen]
     record = tab.finetuning.registry.find(owner_of(ME), key)
     run = tab.finetuning.registry.run(record)
@@ -187,6 +188,24 @@ def test_a_checkpoint_becomes_a_choice_of_its_owner_and_of_nobody_else(
     assert tab.on_load(OTHER, None, visitor("n"))[tab.context.own_checkpoints] == ()
     tab.context.explorations.explorer.warm_up(str(run.folder))
     assert all("mein-lauf" not in name for name, _ in tab.context.checkpoints())
+
+
+def test_a_visitor_of_a_space_pushes_a_checkpoint_that_loads_by_its_name(
+    tab: FinetuneTab, draft: Draft, tiny_checkpoint: Path, hub_server: HubServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SYSTEM", "spaces")
+    monkeypatch.setenv("OAUTH_CLIENT_ID", "id")
+    key = started(tab, draft)[tab.runs.chosen]
+    run = tab.finetuning.registry.run(tab.finetuning.registry.find(owner_of(ME), key))
+    shutil.copytree(tiny_checkpoint, run.checkpoint)
+    pushed = tab.runs.slots["pushed"]
+    stranger = last(tab.runs.on_push(ME, key, "me/mine", True, None))
+    assert "Sign in with Hugging Face first." in stranger[pushed] and not hub_server.asked
+    signed_in = gr.OAuthToken(token=TOKEN, scope="contribute-repos", expires_at=0)
+    assert f"{hub_server.url}/me/mine" in last(tab.runs.on_push(ME, key, " me/mine ", True, signed_in))[pushed]
+    assert hub_server.repos["me/mine"].private
+    loaded = AVD.from_pretrained("me/mine", token=TOKEN)
+    assert loaded.fingerprint == AVD.from_pretrained(tiny_checkpoint).fingerprint
 
 
 def test_clips_come_in_are_held_out_and_the_bad_ones_named(tab: FinetuneTab, rendered_clip: Path, tmp_path: Path):
