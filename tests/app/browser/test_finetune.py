@@ -13,8 +13,7 @@ from playwright.sync_api import expect
 
 from avd_core.networks.avd import AVD
 from scripts.screenshot import free_port, served
-from tests.app.browser.test_page import SPREAD
-from tests.app.browser.walking import go, look, opened
+from tests.app.browser.walking import SPREAD, go, look, opened
 
 pytestmark = pytest.mark.browser
 
@@ -109,7 +108,9 @@ def test_clips_are_learned_and_the_run_is_found_again(
     assert "checkpoint" not in page.url, "a path of the server is nothing for an address"
     page.reload()
     page.wait_for_selector("#links a", state="attached")
-    page.wait_for_timeout(1000)
+    go(page, "Fine-tune")
+    page.wait_for_selector("[data-run]")  # the secret has been read, so the visitor's checkpoints are known
+    go(page, "Explore")
     page.locator("#settings input").first.click()
     expect(page.get_by_role("option", name="my-clips")).to_be_visible()
     page.keyboard.press("Escape")
@@ -117,7 +118,7 @@ def test_clips_are_learned_and_the_run_is_found_again(
     stranger = page.context.browser.new_context().new_page()
     opened(stranger, own_page)
     go(stranger, "Fine-tune")
-    stranger.wait_for_timeout(2500)
+    stranger.wait_for_function("() => localStorage.getItem('avd-finetune')")  # answered, by a secret of its own
     expect(stranger.locator("[data-run]")).to_have_count(0)
     stranger.context.close()
 

@@ -100,7 +100,7 @@ def test_recent_results_come_back_at_once_after_a_reload_too_and_to_nobody_else(
 
     stranger = browser.new_context().new_page()
     opened(stranger, page_url)
-    stranger.wait_for_timeout(500)
+    stranger.wait_for_function("() => document.querySelector('#address [data-query]')")  # comes with the history
     expect(stranger.locator("[data-recent]")).to_have_count(0)
     assert one.name not in stranger.content()
     folder = image.rsplit("/", 1)[0]  # with the address it is to be had, without it nothing leads there
