@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from playwright.sync_api import expect
 from avd_core.networks.avd import AVD
 from scripts.screenshot import free_port, served
 from tests.app.browser.walking import SPREAD, go, look, opened
+from tests.app.conftest import link_films
 
 pytestmark = pytest.mark.browser
 
@@ -27,15 +27,12 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own_page(environment: dict[str, str], tiny_checkpoint: Path, home: Path) -> Iterator[str]:
+def own_page(environment: dict[str, str], films: Path, tiny_checkpoint: Path, home: Path) -> Iterator[str]:
     """A page that starts from `tiny`, with runs of its own."""
     folder = home
     own = {"GRADIO_SERVER_PORT": str(free_port()), "AVD_CHECKPOINT": str(tiny_checkpoint)}
     own |= {"AVD_RUNS": str(folder / "runs"), "GRADIO_TEMP_DIR": str(folder / "gradio"), "OMP_NUM_THREADS": "1"}
-    (folder / "gradio").mkdir()
-    films = Path(environment["GRADIO_TEMP_DIR"]) / "avd-examples"
-    if films.is_dir():  # rendering them once is enough
-        shutil.copytree(films, folder / "gradio" / films.name)
+    link_films(films, folder / "gradio")
     with served({**os.environ, **environment, **own}, folder / "log.txt") as url:
         yield url
     assert "Traceback" not in (folder / "log.txt").read_text(), (folder / "log.txt").read_text()

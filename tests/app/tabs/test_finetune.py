@@ -214,7 +214,7 @@ def test_clips_come_in_are_held_out_and_the_bad_ones_named(tab: FinetuneTab, ren
 
 
 def test_the_estimate_fits_the_length_and_fills_the_fields(tab: FinetuneTab, draft: Draft, monkeypatch):
-    monkeypatch.setattr(tab.finetuning, "pace", lambda *_: SimpleNamespace(
+    monkeypatch.setattr(tab.finetuning, "step_time", lambda *_: SimpleNamespace(
         seconds=0.5, batch_size=4, steps_in=lambda seconds: int(seconds / 0.5)))  # fmt: skip
     begun, answer = tab.on_first_fit(form(tab, draft))
     assert begun[tab.fitted] and "Measuring" in begun[tab.slots["estimate"]]
