@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.browser.test_page import SPREAD
-from tests.app.browser.walking import go, look, opened
+from tests.app.browser.walking import SPREAD, go, look, opened
 
 pytestmark = pytest.mark.browser
 
@@ -67,11 +66,10 @@ def test_long_work_is_cancelled(page, page_url: str, clips: dict[str, Path], tmp
     page.wait_for_selector("[data-open]")
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_selector(FINISHED)
+    expect(page.locator("#batch-upload")).to_be_visible()  # the work's last word: nothing comes after it
     said = page.inner_text("#batch-status")
     assert "cancelled" in said and "of 30" in said
     count = page.locator("[data-open]").count()
     expect(page.locator(".thumb.coming")).to_have_count(0)
     assert 1 <= count < 30
-    page.wait_for_timeout(1500)
     assert page.inner_text("#batch-status") == said and page.locator("[data-open]").count() == count
-    expect(page.locator("#batch-upload")).to_be_visible()

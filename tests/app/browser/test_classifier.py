@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.browser.test_page import SPREAD
-from tests.app.browser.walking import look, opened, upload
+from tests.app.browser.walking import look, opened, painted, upload
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +21,7 @@ def test_every_frame_under_its_map_in_step_with_the_stage(page, page_url: str, c
     page.wait_for_selector(".over-time")
     page.wait_for_function("() => [...document.querySelectorAll('.over-time video')].every((v) => v.currentTime > 0.3)")
     for query in (".over-time video:not(.heat)", ".over-time video.heat"):
-        assert page.locator(query).evaluate(SPREAD) > 5, f"{query} is blank"
+        painted(page, query)
     # The slider below is the stage's own, once more; standing still, the figure is that frame's.
     page.get_by_label("Frame of the overlay").fill("5")
     page.wait_for_function("() => document.querySelector('.over-time output')?.textContent.startsWith('6 /')")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.browser.test_page import SPREAD
-from tests.app.browser.walking import go, in_step, look, opened
+from tests.app.browser.walking import SPREAD, go, in_step, look, opened
 
 pytestmark = pytest.mark.browser
 

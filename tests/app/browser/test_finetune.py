@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ from playwright.sync_api import expect
 
 from avd_core.networks.avd import AVD
 from scripts.screenshot import free_port, served
-from tests.app.browser.test_page import SPREAD
-from tests.app.browser.walking import go, look, opened
+from tests.app.browser.walking import SPREAD, go, look, opened
+from tests.app.conftest import link_films
 
 pytestmark = pytest.mark.browser
 
@@ -28,15 +27,12 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own_page(environment: dict[str, str], tiny_checkpoint: Path, home: Path) -> Iterator[str]:
+def own_page(environment: dict[str, str], films: Path, tiny_checkpoint: Path, home: Path) -> Iterator[str]:
     """A page that starts from `tiny`, with runs of its own."""
     folder = home
     own = {"GRADIO_SERVER_PORT": str(free_port()), "AVD_CHECKPOINT": str(tiny_checkpoint)}
     own |= {"AVD_RUNS": str(folder / "runs"), "GRADIO_TEMP_DIR": str(folder / "gradio"), "OMP_NUM_THREADS": "1"}
-    (folder / "gradio").mkdir()
-    films = Path(environment["GRADIO_TEMP_DIR"]) / "avd-examples"
-    if films.is_dir():  # rendering them once is enough
-        shutil.copytree(films, folder / "gradio" / films.name)
+    link_films(films, folder / "gradio")
     with served({**os.environ, **environment, **own}, folder / "log.txt") as url:
         yield url
     assert "Traceback" not in (folder / "log.txt").read_text(), (folder / "log.txt").read_text()
@@ -109,7 +105,9 @@ def test_clips_are_learned_and_the_run_is_found_again(
     assert "checkpoint" not in page.url, "a path of the server is nothing for an address"
     page.reload()
     page.wait_for_selector("#links a", state="attached")
-    page.wait_for_timeout(1000)
+    go(page, "Fine-tune")
+    page.wait_for_selector("[data-run]")  # the secret has been read, so the visitor's checkpoints are known
+    go(page, "Explore")
     page.locator("#settings input").first.click()
     expect(page.get_by_role("option", name="my-clips")).to_be_visible()
     page.keyboard.press("Escape")
@@ -117,7 +115,7 @@ def test_clips_are_learned_and_the_run_is_found_again(
     stranger = page.context.browser.new_context().new_page()
     opened(stranger, own_page)
     go(stranger, "Fine-tune")
-    stranger.wait_for_timeout(2500)
+    stranger.wait_for_function("() => localStorage.getItem('avd-finetune')")  # answered, by a secret of its own
     expect(stranger.locator("[data-run]")).to_have_count(0)
     stranger.context.close()
 

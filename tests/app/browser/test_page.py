@@ -14,22 +14,12 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from avd_core.explore.explorer import Explorer, ExploreRequest
-from tests.app.browser.walking import FINISHED, in_step, look, opened, upload, wide
+from tests.app.browser.walking import FINISHED, in_step, look, opened, painted, upload, wide
 from tests.app.conftest import ARTIFACTS
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.browser
 
-SPREAD = """(element) => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
-  const pen = canvas.getContext("2d");
-  pen.drawImage(element, 0, 0, 64, 64);
-  const grey = [];
-  const pixels = pen.getImageData(0, 0, 64, 64).data;
-  for (let i = 0; i < pixels.length; i += 4) grey.push((pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3);
-  const mean = grey.reduce((a, b) => a + b) / grey.length;
-  return Math.sqrt(grey.reduce((a, b) => a + (b - mean) ** 2, 0) / grey.length);
-}"""
 PLAYS = """() => [...document.querySelectorAll("video.original, video.restored, video.error")]
   .every((v) => v.videoWidth > 0 && v.currentTime > 0.5)"""
 
@@ -49,7 +39,7 @@ def test_first_visitor_sees_a_finished_example(page, page_url: str):
     page.wait_for_function(PLAYS)
     pictures = ("#distilled", "video.original", "video.restored", "video.error", ".cam .heat", ".patches img")
     for query in (*pictures, ".strip img", ".trio figure:nth-child(1) img", ".trio figure:nth-child(2) img"):
-        assert page.locator(query).first.evaluate(SPREAD) > 5, f"{query} is blank"
+        painted(page, query)
     assert "One realistic image" in page.inner_text("h1")
     expect(page.locator(".bars li")).to_have_count(5)
     expect(page.locator(".timeline:visible polyline")).to_have_count(3)
@@ -69,7 +59,7 @@ def test_clip_goes_through_and_its_image_restores(
     upload(page, clip)
     page.wait_for_function(PLAYS)
     for query in ("#distilled", "video.original", "video.restored"):
-        assert page.locator(query).evaluate(SPREAD) > 5, f"{query} is blank"
+        painted(page, query)
     preview = page.locator(".preview video")
     preview.evaluate("(video) => video.play()")
     page.wait_for_function("() => document.querySelector('.preview video').currentTime > 0.3")
@@ -102,7 +92,7 @@ def test_clips_of_other_kinds_go_through(page, page_url: str, data_dir: Path | N
     for clip in others:
         upload(page, clip)
         assert page.inner_text("#message").strip() == "", clip.name
-        assert page.locator("#distilled").evaluate(SPREAD) > 5, clip.name
+        painted(page, "#distilled")
 
 
 def test_what_is_no_video_is_told_and_nothing_is_lost(page, page_url: str, rendered_clip: Path, tmp_path: Path):
@@ -206,7 +196,7 @@ def test_frames_that_pixels_draw_on_are_shown_when_asked_for(page, page_url: str
     page.get_by_role("button", name="Show it").click()
     page.wait_for_selector(".drawn img")
     page.wait_for_function("() => document.querySelector('.drawn img').complete")
-    assert page.locator(".drawn img").evaluate(SPREAD) > 5
+    painted(page, ".drawn img")
     assert page.locator(".bars-up i").count() == int(page.locator(".stage").get_attribute("data-frames"))
     page.locator(".attribution").scroll_into_view_if_needed()
     look(page, "explore")
@@ -239,7 +229,7 @@ def test_looking_anew_changes_only_the_overlay(page, page_url: str):
 
 def test_strength_pixels_and_measure_need_no_server(page, page_url: str):
     opened(page, page_url)
-    page.wait_for_timeout(500)
+    page.wait_for_function("() => document.querySelector('#address [data-query]')")  # the last event of a first visit
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "queue" in request.url else None)
     page.get_by_label("Strength of the overlay").fill("80")

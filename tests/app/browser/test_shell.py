@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
 from scripts.screenshot import free_port
 from tests.app.browser.walking import FINISHED, look, opened, upload
+from tests.app.conftest import link_films
 
 pytestmark = pytest.mark.browser
 
@@ -100,7 +100,7 @@ def test_recent_results_come_back_at_once_after_a_reload_too_and_to_nobody_else(
 
     stranger = browser.new_context().new_page()
     opened(stranger, page_url)
-    stranger.wait_for_timeout(500)
+    stranger.wait_for_function("() => document.querySelector('#address [data-query]')")  # comes with the history
     expect(stranger.locator("[data-recent]")).to_have_count(0)
     assert one.name not in stranger.content()
     folder = image.rsplit("/", 1)[0]  # with the address it is to be had, without it nothing leads there
@@ -122,19 +122,16 @@ def test_everything_is_one_click(page, page_url: str):
 
 
 def test_settings_outlive_the_server(
-    page, page_url: str, environment: dict[str, str], tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+    page, films: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Chosen on one server, found again on the next one at the same address."""
-    opened(page, page_url)
-    page.wait_for_function("() => !document.querySelector('.tiles .waiting')", timeout=180_000)
-    films = Path(environment["GRADIO_TEMP_DIR"]) / "avd-examples"
     port = free_port()
     monkeypatch.setenv("AVD_CHECKPOINT", checkpoint)
     explorer = Explorer("cpu")  # the models are no part of this
 
     def server(number: int):
         folder = tmp_path / str(number)
-        shutil.copytree(films, folder / "avd-examples")
+        link_films(films, folder)
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
         built = build_app(explorer)
         _, url, _ = built.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())

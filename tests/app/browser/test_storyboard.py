@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from avd_core.media import writer
 from tests.app.browser.walking import go, look, opened
@@ -84,13 +86,12 @@ def test_a_long_video_becomes_a_strip_that_plays(tab, film: Path):
 
 def test_a_first_visitor_finds_a_finished_strip(tab):
     page = tab
-    for _ in range(120):  # it is made after the examples of Explore, on a machine's very first start
-        if page.locator(".tile").count():
-            break
+    end = time.monotonic() + 180  # it is made after the examples of Explore, and shown when the tab is opened
+    while not page.locator(".tile").count() and time.monotonic() < end:
         go(page, "Explore")
-        page.wait_for_timeout(1000)
         go(page, "Storyboard")
-        page.wait_for_timeout(500)
+        with suppress(TimeoutError):
+            page.wait_for_selector(".tile", timeout=1000)
     expect(page.locator(".tile.cut")).to_have_count(5)
     expect(page.locator(".cinema video")).to_have_count(2)
     before = page.inner_text("#story-status")

@@ -7,6 +7,17 @@ from pathlib import Path
 from tests.app.conftest import ARTIFACTS
 
 FINISHED = "#status .status:not(.busy)"
+# How much the grey levels of a picture or a video spread, 0 to 128.
+SPREAD = """(element) => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+  const pen = canvas.getContext("2d");
+  pen.drawImage(element, 0, 0, 64, 64);
+  const grey = [];
+  const pixels = pen.getImageData(0, 0, 64, 64).data;
+  for (let i = 0; i < pixels.length; i += 4) grey.push((pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3);
+  const mean = grey.reduce((a, b) => a + b) / grey.length;
+  return Math.sqrt(grey.reduce((a, b) => a + (b - mean) ** 2, 0) / grey.length);
+}"""
 
 
 def opened(page, url: str, query: str = "") -> None:
@@ -21,6 +32,14 @@ def upload(page, clip: Path) -> None:
     page.locator("#upload input[type=file]").set_input_files(clip)
     page.wait_for_function(
         "(name) => document.querySelector('#status .status:not(.busy) b')?.textContent === name", arg=clip.name
+    )
+
+
+def painted(page, query: str, above: float = 5) -> None:
+    """Waits until what the selector finds first is no blank: a video may still be seeking."""
+    page.wait_for_function(
+        f"([query, above]) => {{ const it = document.querySelector(query); return it && ({SPREAD})(it) > above; }}",
+        arg=[query, above],
     )
 
 
@@ -65,6 +84,6 @@ def look(page, name: str) -> None:
     for kind, dark, width, height in (("phone", True, 390, 844), ("wide", False, 1280, 800)):
         page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
         page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(300)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         page.screenshot(path=ARTIFACTS / f"{name}-{kind}.png", full_page=True)
         assert wide(page) <= 0, f"{name} hangs over at {width} px"

@@ -16,7 +16,7 @@ SECRET, OTHER = "0" * 32, "f" * 32
 
 def a_view(name: str, start: float = 0.0) -> SimpleNamespace:
     clip = SimpleNamespace(start=start, seconds=1.0)
-    result = SimpleNamespace(request=SimpleNamespace(value=Path(name)), clip=clip, fingerprint="abc")
+    result = SimpleNamespace(request=SimpleNamespace(clip=Path(name)), clip=clip, fingerprint="abc")
     return SimpleNamespace(title=name, result=result)
 
 

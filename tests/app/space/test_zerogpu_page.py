@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import expect
 
 from scripts.screenshot import free_port, served
-from tests.app.browser.test_page import SPREAD
-from tests.app.browser.walking import go, opened
+from tests.app.browser.walking import go, opened, painted
+from tests.app.conftest import link_films
 from tests.zerogpu import DeviceServer
 
 pytestmark = pytest.mark.browser
@@ -28,15 +27,13 @@ def device_server() -> Iterator[DeviceServer]:
 
 @pytest.fixture(scope="module")
 def zerogpu_url(
-    environment: dict[str, str], device_server: DeviceServer, tmp_path_factory: pytest.TempPathFactory
+    environment: dict[str, str], films: Path, device_server: DeviceServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A page that takes its machine for a ZeroGPU Space."""
     folder = tmp_path_factory.mktemp("zerogpu")
     own = {"GRADIO_SERVER_PORT": str(free_port()), "GRADIO_TEMP_DIR": str(folder / "gradio")}
     own |= {"AVD_RUNS": str(folder / "runs")} | device_server.environment()
-    films = Path(environment["GRADIO_TEMP_DIR"]) / "avd-examples"
-    if films.is_dir():  # rendering them once is enough
-        shutil.copytree(films, folder / "gradio" / films.name)
+    link_films(films, folder / "gradio")
     with served({**os.environ, **environment, **own}, folder / "log.txt") as url:
         yield url
     assert "CUDA init" not in (folder / "log.txt").read_text(), (folder / "log.txt").read_text()
@@ -56,7 +53,7 @@ def test_what_a_first_visitor_does_is_computed_on_the_cpu(
     assert compared["rows"]
 
     opened(page, zerogpu_url)
-    assert page.locator("#distilled").evaluate(SPREAD) > 5
+    painted(page, "#distilled")
     assert device_server.paths() == ["/startup-report"], "a GPU was asked for, which somebody's quota pays"
 
 

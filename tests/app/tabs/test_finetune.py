@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from avd_core.explore.explorer import Explorer
 from avd_core.networks.avd import AVD
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.registry import RunRegistry, new_secret, owner_of
+from avd_core.runs.run import Run
 from avd_core.runs.run_queue import RunQueue
 from avd_core.training.finetune import recipe
 from tests.app.conftest import visitor
@@ -40,22 +42,24 @@ def laid_out(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) ->
 
 
 @pytest.fixture
-def tab(laid_out: FinetuneTab, tmp_path: Path) -> FinetuneTab:
-    """The tab with a home of its own, where starting a run trains nothing."""
+def processes() -> Iterator[ExitStack]:
+    """Stands for the processes of runs, which hold their locks; closed, they have ended."""
+    with ExitStack() as processes:
+        yield processes
 
-    def start(run, *, device, seconds):
-        lock = run.locked(".started")
-        lock.__enter__()
-        locks.append(lock)
+
+@pytest.fixture
+def tab(laid_out: FinetuneTab, processes: ExitStack, tmp_path: Path) -> FinetuneTab:
+    """The tab with a registry of its own, where starting a run trains nothing."""
+
+    def start(run: Run, *, device: str, seconds: float | None) -> None:
+        processes.enter_context(run.locked(".started"))
         run.write_state("running", step=0)
 
-    locks = []
-    laid_out.finetuning.registry = laid_out.finetuning.registry.__class__(tmp_path / "runs", TuneLimits())
+    laid_out.finetuning.registry = RunRegistry(tmp_path / "runs", TuneLimits())
     laid_out.finetuning.queue = RunQueue(laid_out.finetuning.registry, {"cpu": start})
     laid_out.limits = laid_out.finetuning.registry.limits
-    yield laid_out
-    for lock in locks:
-        lock.__exit__(None, None, None)
+    return laid_out
 
 
 @pytest.fixture
@@ -121,7 +125,9 @@ def test_nobody_sees_or_stops_anothers_run(tab: FinetuneTab, draft: Draft):
     assert key not in str(tab.runs.on_choose(OTHER, SimpleNamespace(value=key), visitor("x")))
 
 
-def test_buttons_do_what_they_say_and_only_those_that_can_are_there(tab: FinetuneTab, draft: Draft):
+def test_buttons_do_what_they_say_and_only_those_that_can_are_there(
+    tab: FinetuneTab, draft: Draft, processes: ExitStack
+):
     key = started(tab, draft)[tab.runs.chosen]
     run = tab.finetuning.registry.run(tab.finetuning.registry.find(owner_of(ME), key))
     for act in (tab.runs.on_save, tab.runs.on_preview, tab.runs.on_stop):
@@ -135,8 +141,9 @@ def test_buttons_do_what_they_say_and_only_those_that_can_are_there(tab: Finetun
     last(tab.runs.on_resume(ME, key, visitor("a")))
     assert run.state()["status"] == "queued", "it waits until the last process has gone"
     run.write_state("stopped", step=3)
+    processes.close()
     answer = tab.runs.on_delete(ME, key, visitor("a"))
-    assert answer[tab.runs.chosen] is None or message(tab, answer)
+    assert answer[tab.runs.chosen] is None and not message(tab, answer) and not run.folder.exists()
 
 
 def test_a_look_sends_only_what_has_changed(tab: FinetuneTab, draft: Draft):
@@ -226,7 +233,7 @@ def test_clips_come_in_are_held_out_and_the_bad_ones_named(tab: FinetuneTab, ren
 
 
 def test_the_estimate_fits_the_length_and_fills_the_fields(tab: FinetuneTab, draft: Draft, monkeypatch):
-    monkeypatch.setattr(tab.finetuning, "pace", lambda *_: SimpleNamespace(
+    monkeypatch.setattr(tab.finetuning, "step_time", lambda *_: SimpleNamespace(
         seconds=0.5, batch_size=4, steps_in=lambda seconds: int(seconds / 0.5)))  # fmt: skip
     begun, answer = tab.on_first_fit(form(tab, draft))
     assert begun[tab.fitted] and "Measuring" in begun[tab.slots["estimate"]]

@@ -134,7 +134,7 @@ def test_a_window_opens_in_explore(tab: StoryboardTab, shown: StoryboardView, fi
 
 
 def test_the_clip_of_explore_is_taken(tab: StoryboardTab, rendered_clip: Path):
-    view = SimpleNamespace(result=SimpleNamespace(request=SimpleNamespace(value=rendered_clip)), title="Mine")
+    view = SimpleNamespace(result=SimpleNamespace(request=SimpleNamespace(clip=rendered_clip)), title="Mine")
     tab.start(visitor("me"))
     last = list(tab.on_explored(view, 2.0, tab.context.checkpoint, None, visitor("me")))[-1]
     assert last[tab.shown].board.source.name == rendered_clip.name and "Mine" in last[tab.slots["status"]]
