@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import tempfile
-from pathlib import Path
 
 # Before gradio is imported: no version check and no usage counts leave this machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-
-# A folder of our own for clips and results, closed to other users of this machine: what is outdated in it is deleted.
-if not os.environ.get("GRADIO_TEMP_DIR"):
-    folder = Path(tempfile.gettempdir()) / f"avd-explorer-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        sys.exit(f"{folder} belongs to somebody else: set GRADIO_TEMP_DIR to a folder of your own.")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 PORT = os.environ.get("GRADIO_SERVER_PORT") or "7860"
 if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it, which stumbles over a word
     sys.exit(f"GRADIO_SERVER_PORT is {PORT!r}, which is no port number.")
 
+from app.services.workspace import WorkspaceError, claim  # noqa: E402
+
+try:
+    workspace = claim()  # before gradio is imported, which reads GRADIO_TEMP_DIR
+except WorkspaceError as error:
+    sys.exit(str(error))
+
+from app.http_guard import GuardError  # noqa: E402
 from app.ui import build_app, launch  # noqa: E402
 from avd_core.explore.explorer import Explorer  # noqa: E402
 from avd_core.runs.limits import LimitError  # noqa: E402
@@ -35,12 +34,22 @@ except (RegistryError, LimitError) as error:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, end)
     try:
         launch(demo, int(PORT))
+    except GuardError as error:
+        sys.exit(str(error))
     except OSError:
         name = os.environ.get("GRADIO_SERVER_NAME")
         unless = f" (or {name} is no address of this machine)" if name else ""
         sys.exit(f"Port {PORT} is in use{unless}: stop what runs there, or set GRADIO_SERVER_PORT to another port.")
+
+
+def end(number: int, frame: object) -> None:
+    """Remove the temporary files, then end as the signal would have ended the process."""
+    workspace.close()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 
 from app.context import FIRST, PageContext
+from app.services.errors import sentence
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
 from avd_core.media.window import Window
 from avd_core.media.writer import write_mp4
@@ -174,15 +175,17 @@ def _facts(checkpoint: str, fingerprint: str, shape: tuple[int, ...], fps: float
 
 
 def _with_sentences(handler: Callable) -> Callable:
-    """Answer a ValueError with its sentence, which a caller can act on; anything else is our fault, and logged."""
+    """Answer an error with its sentence, which a caller can act on; a fault of the program is logged."""
 
     @wraps(handler)
     def answer(*inputs: Any) -> Any:
         try:
+            if not inputs[0]:
+                raise RequestError(f"{handler.__name__} needs a file: upload one, and name it in the call.")
             return handler(*inputs)
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         except Exception as error:
+            if words := sentence(error):
+                raise gr.Error(words, print_exception=False) from error
             raise gr.Error(FAULT) from error  # gradio prints the cause
 
     return answer

@@ -17,6 +17,7 @@ import gradio as gr
 from app.render import fragments
 from app.services import deep_links
 from app.services.deep_links import Choices, DeepLink
+from app.services.errors import sentence
 from app.services.explorations import Explorations, OpenRequest
 from app.services.finetuning import FinetuneService
 from app.services.history import History
@@ -150,9 +151,9 @@ class PageContext:
 
 
 def message(error: Exception, advice: str) -> str:
-    """Draw an error: a ValueError's own sentence, which a person can act on; of any other only that it was logged."""
-    if isinstance(error, ValueError):
-        return fragments.problem(str(error), advice)
+    """Draw an error: its sentence, which a person can act on; of a fault of the program only that it was logged."""
+    if words := sentence(error):
+        return fragments.problem(words, advice)
     log.error("a handler failed", exc_info=error)
     return fragments.problem("Something broke here, and it was not your clip.", f"Please try again. {advice}")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,9 +96,6 @@ class Explorations:
     def __init__(self, explorer: Explorer, keep: float = KEEP_HOURS * 3600) -> None:
         self.explorer, self.store = explorer, ResultStore(keep)
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="explorations", initializer=_lower_priority)
-        # Outside the store: views of the examples last as long as the server, their clips beyond it.
-        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=self.store.parent)
-        self._clips = self.store.parent / "avd-examples"
         self._rendering = {name: threading.Lock() for name in scenes.SCENES}
         self._rendered: dict[str, Path] = {}
         self._finished: dict[tuple[str, ExploreRequest], ExplorationView] = {}
@@ -166,13 +163,16 @@ class Explorations:
     def clip(self, name: str) -> Path:
         """Return an example clip; the first caller renders it, the others wait."""
         with self._rendering[name]:
-            (path,) = scenes.write_examples(self._clips, [name])
+            (rendered,) = scenes.write_examples(self.store.rendered_examples, [name])
+            path = self.store.examples / rendered.name
+            if not path.exists():
+                _link(rendered, path)
         self._rendered[name] = path
         return path
 
     def example_of(self, clip: Path) -> str | None:
         """Return which example a clip is; None: a visitor's own."""
-        return clip.stem if clip.parent == self._clips and clip.stem in scenes.SCENES else None
+        return clip.stem if clip.parent == self.store.examples and clip.stem in scenes.SCENES else None
 
     def open(self, title: str, request: ExploreRequest) -> Iterator[ExplorationView]:
         """Explore a clip, as an example where it is one."""
@@ -197,7 +197,7 @@ class Explorations:
         key = (name, request)
         view = self._finished.get(key)
         if recompute or view is None or self._is_outdated(view):
-            folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
+            folder = self.store.lasting_folder()
             for view in self._steps(scenes.SCENES[name].title, request, folder, request.clip):
                 if not view.result.complete:
                     yield view
@@ -352,6 +352,14 @@ def summary(title: str, result: Exploration) -> str:
         total=clip.source.seconds,
         checkpoint=result.checkpoint,
     )
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; copy it where that cannot be."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _result(future: Future) -> Any:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from app.render import before_after, fragments, sprites
 from app.render import finetune as render
+from app.services.errors import sentence
 from app.services.result_store import ResultStore
 from avd_core.config import TrainConfig
 from avd_core.devices import available_devices
@@ -311,10 +312,11 @@ class FinetuneService:
             held_out = bool((record.about or {}).get("held_out"))
             return before_after.card(judgements, pictures, held_out), links, time.monotonic()
         except Exception as error:
-            if not isinstance(error, ValueError):
+            words = sentence(error)
+            if words is None:
                 log.exception("a run could not be judged")
-            sentence = str(error) if isinstance(error, ValueError) else "Judging broke here, and it was not your clip."
-            return fragments.problem(sentence, "The checkpoint itself is there."), "", time.monotonic()
+            words = words or "Judging broke here, and it was not your clip."
+            return fragments.problem(words, "The checkpoint itself is there."), "", time.monotonic()
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,12 @@
 """Folders of finished results, for the browser to fetch and for a stated time only.
 
-Gradio serves what lies in its own temporary folder, and removes from it only what its own components put there. So
-the folders lie in there, each under a name nobody can guess, and are swept here.
+They lie in the server's workspace, where gradio serves files from, each under a name nobody can guess. Gradio itself
+removes only what its own components put there, so what is outdated is swept here: the whole workspace is this server's.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 import secrets
 import shutil
 import tempfile
@@ -14,58 +14,77 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from gradio.utils import get_upload_folder
+from app.services import workspace
 
 KEEP_HOURS = 6
-SWEEP_SECONDS = 600
-# Gradio's folders, named by a digest of what is in them, and the files of uploads that were broken off.
-_UPLOAD = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
+SWEEP_SECONDS = 60
+BROKEN_OFF_SECONDS = 300  # an upload that has received nothing for so long is over
+RESULTS, LASTING, EXAMPLES = "results", "lasting", "examples"
+log = logging.getLogger(__name__)
 
 
 class ResultStore:
-    """Hands out folders and forgets them.
+    """Hand out folders and delete them later.
 
     Args:
-        seconds: how long they are kept.
+        seconds: How long they are kept.
+
+    Attributes:
+        workspace: Where all of it lies.
+        root: The folder of the folders.
+        examples: The folder of the example clips that the browser is given.
     """
 
     def __init__(self, seconds: float = KEEP_HOURS * 3600) -> None:
         self.seconds = seconds
-        self.parent = Path(get_upload_folder()).resolve()
-        self.root = self.parent / "avd-results"
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.workspace = workspace.claim()
+        self.root, self.examples = self._made(RESULTS), self._made(EXAMPLES)
 
     def folder(self) -> Path:
-        """A new empty folder."""
+        """Make an empty folder that is deleted after the stated time."""
         path = self.root / secrets.token_urlsafe(16)
         path.mkdir(mode=0o700)
         return path
 
-    def sweep(self) -> None:
-        """Removes what is outdated, also what an earlier server left: results, and what gradio was given.
+    def lasting_folder(self) -> Path:
+        """Make an empty folder that lasts as long as the server."""
+        return Path(tempfile.mkdtemp(dir=self._made(LASTING)))
 
-        Gradio deletes what came to the server that runs, see `delete_cache`; a server that was killed leaves it all.
-        """
-        shared = self.parent == Path(tempfile.gettempdir()).resolve()  # then such files may be anybody's
-        given = [path for path in self.parent.iterdir() if not shared and _UPLOAD.fullmatch(path.name)]
-        for path in [*self.root.iterdir(), *given]:
+    @property
+    def rendered_examples(self) -> Path:
+        """Where the rendered example clips are kept for every later server."""
+        return self.workspace.base / "avd-examples"
+
+    def sweep(self) -> None:
+        """Delete outdated results and uploads, and uploads that were broken off."""
+        uploads = [
+            path
+            for path in self.workspace.path.iterdir()
+            if path.name not in (RESULTS, LASTING, EXAMPLES, workspace.MARKER)
+        ]
+        for path in [*self.root.iterdir(), *uploads]:
             try:
-                if time.time() - path.stat().st_mtime <= self.seconds:
-                    continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
-            except FileNotFoundError:  # another server's sweep was faster
+                age, is_folder = time.time() - path.stat().st_mtime, path.is_dir()
+                if age > (self.seconds if is_folder else min(self.seconds, BROKEN_OFF_SECONDS)):
+                    shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink()
+            except FileNotFoundError:  # gradio was faster
                 continue
 
     def keep_swept(self, every: float = SWEEP_SECONDS) -> None:
-        """Sweeps now and again, for ever: for a thread that ends with the server."""
+        """Sweep for ever, on a daemon thread."""
         while True:
-            self.sweep()
+            try:
+                self.sweep()
+            except OSError:
+                log.exception("outdated results could not be swept")
             time.sleep(every)
+
+    def _made(self, name: str) -> Path:
+        folder = self.workspace.path / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     @staticmethod
     def address(path: str | Path) -> str:
-        """Where the browser finds a file of a folder; relative, so that it also holds behind a proxy's prefix."""
+        """Return where the browser finds a file; relative, so that it also holds behind a proxy's prefix."""
         return f"gradio_api/file={quote(str(path))}"

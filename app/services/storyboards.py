@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -54,13 +53,12 @@ class ExampleStoryboard:
 
     def __init__(self, explorations: Explorations) -> None:
         self._explorations, self._joining = explorations, threading.Lock()
-        # Outside the store: the example lasts as long as the server.
-        self._lasting = tempfile.TemporaryDirectory(prefix="avd-", dir=explorations.store.parent)
+        self._store, self._folder = explorations.store, explorations.store.lasting_folder()
         self.strip: StoryboardView | None = None
 
     def video(self) -> NamedVideo:
         """Return its film; the first caller makes it, the others wait."""
-        path = Path(self._lasting.name) / "examples.mp4"
+        path = self._folder / "examples.mp4"
         with self._joining:
             if not path.exists():
                 join([self._explorations.clip(name) for name in REEL], path)
@@ -71,7 +69,7 @@ class ExampleStoryboard:
         while self._explorations.missing:
             time.sleep(0.5)
         try:
-            folder = Path(tempfile.mkdtemp(dir=self._lasting.name))
+            folder = self._store.lasting_folder()
             request = StoryboardRequest(self.video().path, checkpoint)
             *_, board = save(StoryboardMaker(self._explorations.explorer, request), folder)
         except ValueError as error:  # visitors who ask for it see the same sentence

@@ -217,9 +217,10 @@ class EvidenceTab:
     ) -> Iterator[Updates]:
         begun = time.monotonic()
         state = {"words": "Unpacking"}
-        folder = self.context.explorations.store.folder()
 
-        def measure(progress: Progress) -> Any:
+        def measure(progress: Progress) -> tuple[Path, Any]:
+            folder = self.context.explorations.store.folder()
+
             def report(activity: str, done: int, total: int) -> None:
                 words = activity.capitalize()
                 state["words"] = f"{words} {done} of {total}" if activity == "reading" else words
@@ -229,7 +230,7 @@ class EvidenceTab:
 
             outcome = own_evidence(archive or "", folder, checkpoint=checkpoint, tell=report)
             write(folder / "report", outcome)
-            return outcome
+            return folder, outcome
 
         work = self.turns[request.session_hash] = BackgroundTask(measure)
         yield {self.slots["message"]: "", self.slots["status"]: render.status_line("Unpacking", 0, None)} | self._entry(
@@ -244,10 +245,10 @@ class EvidenceTab:
                     work.stop()
                     yield {self.slots["status"]: INTRO} | self._entry(True)
                     return
-            outcome = work.result()
+            folder, outcome = work.result()
         except Exception as error:
-            sentence = message(error, "Drop in another zip, with a folder for each class.")
-            yield {self.slots["status"]: INTRO, self.slots["message"]: sentence} | self._entry(True)
+            words = message(error, "Drop in another zip, with a folder for each class.")
+            yield {self.slots["status"]: INTRO, self.slots["message"]: words} | self._entry(True)
             return
         finally:
             work.stop()

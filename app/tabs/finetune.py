@@ -251,7 +251,7 @@ class FinetuneTab:
             path = self.options.write(
                 self.options.values(values), self.context.explorations.store.folder() / "train-config.json"
             )
-        except ValueError as error:
+        except Exception as error:
             return {self.slots["message"]: message(error, "Change it, then save.")}
         return {self.options.save: gr.DownloadButton(value=str(path)), self.slots["message"]: ""}
 

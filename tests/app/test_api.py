@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import zipfile
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import numpy as np
@@ -14,6 +16,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from app.api import NAMES
+from app.http_guard import NO_RELAY
+from app.page import NOT_UPLOADED
+from app.services.errors import DISK_FULL
+from app.services.result_store import ResultStore
 from app.ui import build_app, launch_options
 from avd_core.analysis import metrics
 from avd_core.cli.main import main
@@ -151,15 +157,72 @@ def test_readme_calls_it_rightly(page_url: str, rendered_clip: Path, tmp_path: P
     assert len(told["report"]["rows"]) > 5
 
 
+OPENER = build_opener(ProxyHandler({}))
+
+
+def posted(url: str, data: list[object], **more: object) -> tuple[int, str]:
+    """Status and text of a plain HTTP call."""
+    body = json.dumps({"data": data} | more).encode()
+    try:
+        with OPENER.open(Request(url, body, {"Content-Type": "application/json"}), timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def answered(page: str, name: str, data: list[object]) -> str:
+    """The events of an endpoint that is called by plain HTTP, where no client uploads what is named."""
+    status, text = posted(f"{page}gradio_api/call/{name}", data)
+    assert status == 200
+    with OPENER.open(f"{page}gradio_api/call/{name}/{json.loads(text)['event_id']}", timeout=60) as answer:
+        return answer.read().decode()
+
+
 @pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, None])
-def test_files_of_the_server_are_out_of_reach(own_page: str, rendered_clip: Path, meta: dict | None):
-    """By plain HTTP, where no client uploads what is named: a path on the server is refused, whatever it holds."""
-    opener = build_opener(ProxyHandler({}))
-    for path in ("/etc/passwd", str(rendered_clip)):
-        body = json.dumps({"data": [{"path": path} | ({"meta": meta} if meta else {}), "base", None, None, False]})
-        call = f"{own_page}gradio_api/call/distill"
-        with opener.open(Request(call, body.encode(), {"Content-Type": "application/json"})) as answer:
-            event = json.load(answer)["event_id"]
-        with opener.open(f"{call}/{event}", timeout=60) as answer:
-            told = answer.read().decode()
-        assert "event: error" in told and "complete" not in told and "root:" not in told
+def test_files_of_the_server_and_of_other_hosts_are_out_of_reach(own_page: str, rendered_clip: Path, meta: dict | None):
+    """Whatever is named and not uploaded is refused with a sentence."""
+    for path in ("/etc/passwd", str(rendered_clip), "https://example.org/clip.mp4"):
+        file = {"path": path} | ({"meta": meta} if meta else {})
+        events = answered(own_page, "distill", [file, "base", None, None, False])
+        assert "event: error" in events and NOT_UPLOADED in events and path not in events
+
+
+def test_a_call_without_a_file_says_what_it_needs(own_page: str):
+    for name, rest in (("distill", ["base", None, None, False]), ("restore", [None, None])):
+        assert f"{name} needs a file" in answered(own_page, name, [None, *rest])
+
+
+def test_nothing_skips_the_queue(own_page: str):
+    """Direct calls would be answered at once, in any number, private events by their number too."""
+    for route in ("run/distill", "api/distill"):
+        status, text = posted(f"{own_page}gradio_api/{route}", [None, "base", None, None, False])
+        assert status == 404 and "join the queue" in text
+    with OPENER.open(f"{own_page}config") as answer:
+        events = json.load(answer)["dependencies"]
+    queued = [event["id"] for event in events if event["queue"] and event["backend_fn"]]
+    assert len(queued) > 30
+    for number in queued:
+        assert posted(f"{own_page}gradio_api/run/predict", [], fn_index=number)[0] == 404, number
+
+
+def test_a_host_that_is_not_ours_is_refused_in_one_line(own_page: str):
+    for path in ("", "config", "gradio_api/file=/etc/passwd"):
+        with pytest.raises(HTTPError) as refused:
+            OPENER.open(Request(own_page + path, headers={"Host": "evil.example:7860"}))
+        line = refused.value.read().decode()
+        assert refused.value.code == 403 and "AVD_ALLOWED_HOSTS" in line and "\n" not in line
+    with pytest.raises(HTTPError) as refused:
+        OPENER.open(f"{own_page}gradio_api/file=https://example.org/x.png")
+    assert refused.value.code == 403 and refused.value.read().decode() == NO_RELAY
+
+
+def test_a_full_disk_is_a_sentence_without_a_path(
+    own_page: str, rendered_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(store: ResultStore) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(store.root / "secret"))
+
+    monkeypatch.setattr(ResultStore, "folder", full)
+    client = Client(own_page, verbose=False, download_files=tmp_path, analytics_enabled=False)
+    with pytest.raises(AppError, match=f"^{DISK_FULL}$"):
+        client.predict(clip=handle_file(rendered_clip), api_name="/distill")

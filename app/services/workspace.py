@@ -1,0 +1,143 @@
+"""The temporary folder of one server: claimed before gradio is imported, removed when the server ends.
+
+Uploads, results and everything else that a server keeps for the browser lie in one folder below the one that
+GRADIO_TEMP_DIR names (else a folder of this user's in the system's temporary one). It carries a marker of this program,
+and the server holds a lock on it. A folder below the same base with the marker whose lock nobody holds belonged to a
+server that was killed: the next server removes it. Nothing else is removed: no name alone proves who made a folder.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+VARIABLE = "GRADIO_TEMP_DIR"
+PREFIX, MARKER = "avd-server-", ".avd-server"
+_open: dict[Path, Workspace] = {}
+
+
+class WorkspaceError(ValueError):
+    """There is no temporary folder to work in; the sentence names the variable that says where."""
+
+
+class Workspace:
+    """A folder that this process owns.
+
+    Attributes:
+        base: The folder that the operator chose; other servers may share it.
+        path: The server's own folder in it.
+    """
+
+    def __init__(self, base: Path) -> None:
+        """Make and lock a folder.
+
+        Raises:
+            WorkspaceError: It cannot be made; one line says why.
+        """
+        self.base = base
+        try:
+            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
+            self._lock = _locked_marker(self.path)
+        except OSError as error:
+            raise WorkspaceError(_why_not(base, error)) from error
+        self._process = os.getpid()
+
+    def close(self) -> None:
+        """Remove the folder; a forked child leaves it to the server."""
+        if os.getpid() == self._process and _open.pop(self.path, None):
+            with suppress(OSError):  # what stays is swept by the next server
+                _remove(self.path)
+            self._lock.close()
+
+
+def claim() -> Workspace:
+    """Return the workspace that GRADIO_TEMP_DIR names; make one below it, or below the default, where it names none.
+
+    Afterwards GRADIO_TEMP_DIR names the workspace: gradio knows no other switch.
+
+    Raises:
+        WorkspaceError: The folder cannot be used.
+    """
+    named = os.environ.get(VARIABLE)
+    base = Path(named).absolute() if named else _default_base()
+    if workspace := _open.get(base):
+        return workspace
+    workspace = Workspace(base)
+    sweep(base)
+    _open[workspace.path] = workspace
+    os.environ[VARIABLE] = str(workspace.path)
+    atexit.register(workspace.close)
+    return workspace
+
+
+def sweep(base: Path) -> list[Path]:
+    """Remove the folders that dead servers left in `base`; return them."""
+    removed = []
+    for path in base.glob(f"{PREFIX}*"):
+        marker = path / MARKER
+        try:
+            if path.is_symlink() or marker.is_symlink() or path.stat().st_uid != os.getuid():
+                continue
+            with marker.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(path)
+                removed.append(path)
+        except OSError:  # held by its server, not ours, or swept by another server meanwhile
+            continue
+    return removed
+
+
+def _default_base() -> Path:
+    """A folder closed to the other users of this machine."""
+    base = Path(tempfile.gettempdir()) / f"avd-explorer-{os.getuid()}"
+    try:
+        base.mkdir(mode=0o700, exist_ok=True)
+        owner = base.stat().st_uid
+    except OSError as error:
+        raise WorkspaceError(_why_not(base, error)) from error
+    if owner != os.getuid():
+        raise WorkspaceError(f"{base} belongs to somebody else: set {VARIABLE} to a folder of your own.")
+    return base
+
+
+def _locked_marker(path: Path) -> IO[bytes]:
+    """Write the marker, locked before it has its name: no sweep sees a folder that is not held."""
+    unnamed = path / f"{MARKER}.new"
+    lock = unnamed.open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # a file system without locks: such folders are removed by their own server alone
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    unnamed.rename(path / MARKER)
+    return lock
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, its marker last: what is left after an error can still be proven to be this program's."""
+    for _ in range(2):  # a thread that is still writing may add a file meanwhile
+        for entry in path.iterdir():
+            if entry.name == MARKER:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+    if [entry.name for entry in path.iterdir()] == [MARKER]:
+        (path / MARKER).unlink()
+        path.rmdir()
+
+
+def _why_not(base: Path, error: OSError) -> str:
+    for place in (base, *base.parents):
+        if place.exists() and not place.is_dir():
+            return f"{VARIABLE} is {base}, but {place} is a file: name a folder."
+    return f"{VARIABLE} is {base}, which cannot be written: {error.strerror or error}."
