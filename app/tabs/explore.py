@@ -140,7 +140,7 @@ class ExploreTab:
         changes = (self.model.input, self.size.input)
         for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, *changes):
             click(None, js=queued_js("status"))
-        self.upload.upload(self.on_upload, [self.upload, *settings], shown, **FIRST)
+        self.upload.upload(self.on_upload, {self.upload, *settings}, shown, **FIRST)
         slots["examples"].click(self.on_example, settings, shown, **FIRST)
         slots["trim"].click(self.on_window, settings, shown, **FIRST)
         for change in changes:
@@ -192,21 +192,13 @@ class ExploreTab:
         self.classifier_panel.leave(request.session_hash)
         self.refine_panel.leave(request.session_hash)
 
-    def on_upload(
-        self,
-        path: str,
-        view: ExplorationView | None,
-        model: str,
-        classifier: str,
-        method: str,
-        size: int,
-        request: gr.Request,
-    ) -> Iterator[Updates]:
-        clip = Path(path)
-        wanted = ExploreRequest(clip, model, classifier=classifier, cam=method, size=size or None)
+    def on_upload(self, values: dict, request: gr.Request) -> Iterator[Updates]:
+        clip, panel = Path(values[self.upload]), self.classifier_panel
+        models = {"classifier": values[panel.classifier], "cam": values[panel.method]}
+        wanted = ExploreRequest(clip, values[self.model], size=values[self.size] or None, **models)
         # The drop zone is free for the next clip at once.
         yield {self.upload: None} | self._blank()
-        yield from self._explored(self.explorations.explore(clip.name, wanted), view, request)
+        yield from self._explored(self.explorations.explore(clip.name, wanted), values[self.view], request)
 
     def on_example(
         self,

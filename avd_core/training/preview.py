@@ -22,12 +22,13 @@ CALIBRATION_CLIPS = 200
 
 
 def calibrate(
-    model: AVD, clips: ClipSource, *, sizes: Sequence[int] = (), limit: int = CALIBRATION_CLIPS, device: str = "cpu"
-) -> Calibration:
+    model: AVD, clips: ClipSource, *, size: int | None = None, sizes: Sequence[int] = (),
+    limit: int = CALIBRATION_CLIPS, device: str = "cpu",
+) -> Calibration:  # fmt: skip
     """Return reference scores from up to `limit` clips: of one frame of each, and of its distilled image.
 
-    Clips are taken evenly from the source and sampled over their whole length, at the model's size; with `sizes`, short
-    sides in pixels, at each of these as well.
+    Clips are taken evenly from the source and sampled over their whole length, at the `size` of the short side in
+    pixels, by default the model's own; with `sizes`, at each of these as well.
     """
 
     def at(size: int) -> Calibration:
@@ -39,9 +40,8 @@ def calibrate(
             distilled.append(model.realism(model.encode(clip)).item())
         return Calibration.from_scores(real, distilled)
 
-    by_size = {size: at(size) for size in sizes}
-    own = by_size.get(model.config.size) or at(model.config.size)
-    return replace(own, sizes=by_size)
+    by_size, size = {one: at(one) for one in sizes}, size or model.config.size
+    return replace(by_size.get(size) or at(size), sizes=by_size)
 
 
 def whole_clip(stored: np.ndarray, config: ModelConfig, size: int | None = None) -> Tensor:

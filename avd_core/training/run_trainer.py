@@ -19,6 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from avd_core.atomic_io import atomic_file, recover_folder, remove_leftovers
+from avd_core.config import SIZES
 from avd_core.data.datasets import SyntheticClips
 from avd_core.data.real_images import RealImages
 from avd_core.data.sampling import ClipSampler
@@ -54,6 +55,8 @@ class RunningTrainer:
         described = RunConfig.of(run)
         self.device = device or default_device()
         self.model_config, config = described.model, described.train
+        # Previews and reference scores are looked at while somebody waits: the smallest picture is enough.
+        self.quick_size = min(self.model_config.size, SIZES[0])
         torch.manual_seed(config.seed)
         # Where a run has been saved, its start is not needed any more, and may have gone.
         init = described.init if not run.training_state.exists() else None
@@ -168,7 +171,7 @@ class RunningTrainer:
         if not (run.previews / f"{trainer.step:06d}.png").exists():
             self._preview(trainer.step)
         judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
-        self._save_checkpoint(calibrate(trainer.average, judges, device=self.device))
+        self._save_checkpoint(calibrate(trainer.average, judges, size=self.quick_size, device=self.device))
         if self.wants_classifier:
             self._train_classifier()
         status = "done" if trainer.step >= trainer.config.steps else "stopped"
@@ -206,7 +209,7 @@ class RunningTrainer:
             return
         rows, scores = [], []
         for index in np.linspace(0, len(sources[0]) - 1, min(8, len(sources[0]))).astype(int):
-            clip = whole_clip(sources[0][int(index)], self.model_config).to(self.device)
+            clip = whole_clip(sources[0][int(index)], self.model_config, self.quick_size).to(self.device)
             picture, score = preview(self.trainer.average, clip)
             rows.append(picture)
             scores.append(score)

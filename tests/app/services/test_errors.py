@@ -26,7 +26,7 @@ def test_a_fault_of_the_program_has_no_sentence():
     ("text", "shown"),
     [
         ("/srv/avd/results/x/clip.mp4 cannot be read.", "clip.mp4 cannot be read."),
-        ("The run in “/home/me/runs/k” is gone.", "The run in “k” is gone."),
+        ("The run in “/srv/me/runs/k” is gone.", "The run in “k” is gone."),
         ("There is no checkpoint '../checkpoints/base' here", "There is no checkpoint '../checkpoints/base' here"),
         ("owner/name is at https://huggingface.co/owner/name/tree", None),
         ("Give frames and/or seconds, 3/4 of them, to /distill.", None),

@@ -16,7 +16,8 @@ from torchvision import models
 
 from app.services.explorations import Explorations
 from avd_core.classifiers import weights
-from avd_core.explore.results import ExploreRequest
+from avd_core.explore.explorer import Explorer
+from avd_core.explore.requests import ExploreRequest
 
 
 class WeightsServer:
@@ -70,9 +71,9 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WeightsS
     server.close()
 
 
-def test_the_page_has_the_weights_as_soon_as_they_are_there(
-    explorations: Explorations, server: WeightsServer, rendered_clip: Path, tmp_path: Path
-):
+def test_the_page_has_the_weights_as_soon_as_they_are_there(server: WeightsServer, rendered_clip: Path, tmp_path: Path):
+    explorations = Explorations(Explorer())  # one that has not loaded the classifier before
+
     def seen(checkpoint: str = "tiny"):
         *_, view = explorations.explore("clip", ExploreRequest(rendered_clip, checkpoint))
         return view.result.recognition

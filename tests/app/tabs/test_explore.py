@@ -30,6 +30,13 @@ def tab(explorations: Explorations, tiny_checkpoint: Path):
         return ExploreTab(PageContext(page, explorations, str(tiny_checkpoint)))
 
 
+def uploaded(tab: ExploreTab, clip: Path, settings: tuple) -> dict:
+    """What gradio hands to the handler of an upload."""
+    panel = tab.classifier_panel
+    inputs = (tab.view, tab.model, panel.classifier, panel.method, tab.size)
+    return {tab.upload: str(clip)} | dict(zip(inputs, settings, strict=True))
+
+
 def addresses(view: ExplorationView) -> set[Path]:
     """Every file that the pieces of the page point at."""
     return {
@@ -41,7 +48,7 @@ def addresses(view: ExplorationView) -> set[Path]:
 
 def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):
     settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
-    updates = list(tab.on_upload(str(rendered_clip), *settings, visitor("a")))
+    updates = list(tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("a")))
     assert updates[0][tab.upload] is None, "the drop zone is free at once"
     last = updates[-1]
     assert last[tab.view].result.complete and last[tab.view].title == rendered_clip.name
@@ -52,7 +59,7 @@ def test_failure_keeps_the_last_result(tab: ExploreTab, view: ExplorationView, t
     broken = tmp_path / "broken.avi"
     broken.write_bytes(b"RIFF\x00\x00\x00\x00AVI ")
     settings = (view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
-    *_, last = tab.on_upload(str(broken), *settings, visitor("b"))
+    *_, last = tab.on_upload(uploaded(tab, broken, settings), visitor("b"))
     assert "broken.avi" in last[tab.slots["message"]] and 'role="alert"' in last[tab.slots["message"]]
     assert last[tab.view] is view and last[tab.slots["stage"]] == view.pieces["stage"]
 
@@ -72,13 +79,13 @@ def test_fault_of_ours_is_not_blamed_on_the_clip(
 
 def test_last_click_wins(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):
     settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
-    early = tab.on_upload(str(rendered_clip), *settings, visitor("d"))
+    early = tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("d"))
     for _ in range(3):
         next(early)
-    late = list(tab.on_upload(str(rendered_clip), *settings, visitor("d")))
+    late = list(tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("d")))
     assert late[-1][tab.view].result.complete
     assert list(early) == [], "an outdated exploration says nothing more"
-    other = tab.on_upload(str(rendered_clip), *settings, visitor("e"))
+    other = tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("e"))
     assert len(list(other)) > 3, "another visitor is not disturbed"
 
 

@@ -18,6 +18,7 @@ from avd_core.cli.common import output_names
 from avd_core.cli.main import COMMANDS, main
 from avd_core.explore.explorer import Explorer
 from avd_core.media.distilled_png import read_distilled
+from avd_core.networks.avd import AVD
 from tests.repository import ROOT
 
 CLASSIFIER = "mobilenet_v2" if os.environ.get("TORCH_HOME") else "action"
@@ -68,8 +69,8 @@ def test_the_window_is_the_one_asked_for(tmp_path, explore, rendered_clip):
 
 def test_several_clips_share_one_model_and_go_on_past_a_bad_one(tmp_path, explore, rendered_clip, capsys, monkeypatch):
     loads = []
-    load = Explorer._load_checkpoint
-    monkeypatch.setattr(Explorer, "_load_checkpoint", lambda self, key: loads.append(key) or load(self, key))
+    load = AVD.from_pretrained
+    monkeypatch.setattr(AVD, "from_pretrained", lambda name, **options: loads.append(name) or load(name, **options))
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"not a video")
     same = tmp_path / "rendered.mov"

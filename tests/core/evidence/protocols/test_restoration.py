@@ -95,6 +95,8 @@ def test_the_codec_is_measured_beside_the_checkpoints(gallery: Gallery):
     assert set(summary["checkpoints"]) == {"tiny", "codec", "tiny through jpeg-90", "codec through jpeg-90"}
     whole, worn = (summary["checkpoints"][name]["figures"] for name in ("codec", "codec through jpeg-90"))
     assert whole["psnr"]["mean"] > whole["psnr_mean_copy"]["mean"] + 1
-    assert worn["psnr"]["mean"] == pytest.approx(worn["psnr_middle_copy"]["mean"], abs=0.5), "a middle frame is left"
+    assert worn["psnr"]["mean"] == pytest.approx(worn["psnr_middle_copy"]["mean"], abs=1), (
+        "a middle frame is left, itself worn"
+    )
     gallery.baselines = ("middle",)
     assert set(measure(gallery, damages=[]).summary["checkpoints"]) == {"tiny"}

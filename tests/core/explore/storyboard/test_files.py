@@ -101,7 +101,7 @@ def test_command_makes_a_strip_and_plays_it_back(tmp_path: Path, tiny_checkpoint
     assert printed.err == "" and "3 images for 0 to 5.00 s" in printed.out and "mean frames as stills" in printed.out
     assert len([line for line in printed.out.splitlines() if " s  " in line]) == 3
 
-    assert main(command) == 0  # longer windows: nothing of the earlier strip stays
+    assert main([*command, "--seconds", "4"]) == 0  # longer windows: nothing of the earlier strip stays
     assert names_in(tmp_path / "out") == sorted([*images[:2], ORIGINAL, RESTORED, TABLE, ZIP, SHEET])
 
     again = ["storyboard", str(tmp_path / "out" / ZIP), "--out", str(tmp_path / "again")]
@@ -117,7 +117,7 @@ def test_command_makes_a_strip_and_plays_it_back(tmp_path: Path, tiny_checkpoint
         (["text.mp4"], "text file"),
         (["text.mp4", "--seconds", "3"], "2, 4, 8 s"),
         (["bad.zip"], "no storyboard that can be played"),
-        (["bad.zip", "--seconds", "2"], "--seconds is for a video"),
+        (["bad.zip", "--seconds", "2"], "--seconds and --size are for a video"),
     ],
 )
 def test_bad_videos_and_zips_are_one_line(tmp_path: Path, tiny_checkpoint: Path, words, sentence, monkeypatch, capsys):

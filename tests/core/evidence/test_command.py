@@ -63,7 +63,7 @@ def test_several_folders_are_pooled_each_with_its_split(folder, tmp_path, tiny_c
     assert "2 folders and 1 splits" in capsys.readouterr().err
     assert main([*command, str(other / "split.json")]) == 0
     with open(out / "restoration.csv", newline="") as file:
-        names = [row["clip"] for row in csv.DictReader(file)]
+        names = [row["clip"] for row in csv.DictReader(file) if row["checkpoint"] == "tiny"]
     assert len(names) == 5 and "other/c/clip.mp4" in names and f"{folder.name}/a/p2_4.mp4" in names
 
 
