@@ -18,7 +18,7 @@ from PIL import Image
 
 from app.render import before_after, fragments, sprites
 from app.render import finetune as render
-from app.services.errors import sentence
+from app.services.errors import sentence, without_folders
 from app.services.result_store import ResultStore
 from avd_core.config import TrainConfig
 from avd_core.devices import available_devices
@@ -227,7 +227,7 @@ class FinetuneService:
             "failure": render.failure(look) or render.moved((record.about or {}).get(MOVED, "")),
             "losses": render.losses(drawn, lines[-1] if lines else {}),
             "previews": render.previews(self._previews(run.previews)),
-            "log": render.log(run.log_tail(), look.memory, record.device),
+            "log": render.log([without_folders(line) for line in run.log_tail()], look.memory, record.device),
         }
         pieces["before-after"], pieces["links"] = self._before_after(record, look)
         return RunView(record, look, steps, ahead, self._has_checkpoint(record), pieces)
@@ -247,9 +247,10 @@ class FinetuneService:
 
     def _look(self, record: RunRecord) -> Look:
         try:
-            return process.look(self.registry.run(record))
+            look = process.look(self.registry.run(record))
         except RunError as error:
-            return Look("failed", 0, str(error))
+            look = Look("failed", 0, str(error))
+        return replace(look, error=without_folders(look.error)) if look.error else look
 
     def _steps(self, record: RunRecord) -> int:
         try:

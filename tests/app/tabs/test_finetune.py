@@ -146,6 +146,18 @@ def test_buttons_do_what_they_say_and_only_those_that_can_are_there(
     assert answer[tab.runs.chosen] is None and not message(tab, answer) and not run.folder.exists()
 
 
+def test_what_a_run_says_shows_no_path_of_the_server(tab: FinetuneTab, draft: Draft):
+    key = started(tab, draft)[tab.runs.chosen]
+    run = tab.finetuning.registry.run(tab.finetuning.registry.find(owner_of(ME), key))
+    error = f"[Errno 28] No space left on device: '{run.folder}/checkpoint/model.safetensors'"
+    run.log(error)
+    run.write_state("failed", step=3, error=error)
+    answer = tab.runs.on_tick(ME, key, visitor("a"))
+    for slot in ("failure", "log"):
+        piece = answer[tab.runs.slots[slot]]
+        assert "model.safetensors" in piece and str(run.folder.parent) not in piece
+
+
 def test_a_look_sends_only_what_has_changed(tab: FinetuneTab, draft: Draft):
     key = started(tab, draft)[tab.runs.chosen]
     run = tab.finetuning.registry.run(tab.finetuning.registry.find(owner_of(ME), key))
