@@ -57,9 +57,9 @@ def as_nobody(python: Path) -> list[str]:
     if os.getuid():
         return []
     prefix = [shutil.which("setpriv") or "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    asked = [*prefix, str(python), "-c", "import sys; print(sys.base_prefix)"]
+    asked = [*prefix, str(python), "-c", "import sys, tqdm; print(sys.base_prefix)"]
     told = subprocess.run(asked, check=False, capture_output=True, text=True).stdout
     if told.strip() == sys.base_prefix:
         return prefix
-    # Python itself lies in root's own folder: all may be read then, and still nothing may be written.
+    # Python or what it imports lies in root's own folder: all may be read then, and still nothing may be written.
     return [*prefix, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
