@@ -29,6 +29,8 @@ COARSEST = 51.0  # x264's constant rate factor, where it gives up all detail
 FIRST_GUESS, HALVES, CLOSE = 26.0, 6.0, 0.2  # rate factors: where the search begins, halve a stream, are near enough
 GUESSES = 4  # before the search goes on by halving
 MOST_FRAMES = 256
+# With its code for AVX-512, x264 gives another stream of the same frames now and then.
+X264 = {"preset": "slow", "tune": "psnr", "g": str(MOST_FRAMES), "x264-params": "asm=SSE2,SSSE3,SSE4.2"}
 _HEADER = struct.Struct("<4sII")  # magic, bytes of the stream, its CRC-32
 _MAGIC = b"AVDc"
 _SEI = 6  # NAL unit in which x264 writes its settings, 700 bytes of them
@@ -143,7 +145,7 @@ def _encode(frames: np.ndarray, factor: float) -> bytes:
     codec = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt = width, height, "yuv444p"
     codec.time_base, codec.framerate, codec.thread_count = Fraction(1, 25), Fraction(25), 1
-    codec.options = {"preset": "slow", "tune": "psnr", "crf": f"{factor:.2f}", "g": str(MOST_FRAMES)}
+    codec.options = {**X264, "crf": f"{factor:.2f}"}
     packets = []
     for time, picture in enumerate(np.rint(frames @ _TO_YCC.T + _ZERO).clip(0, 255).astype(np.uint8)):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.transpose(2, 0, 1)), format="yuv444p")
