@@ -29,7 +29,7 @@ def _check(condition: bool, sentence: str) -> None:
 
 
 def _field(default: Any, about: str) -> Any:
-    """A field with its one description: for forms, for `avd train --help`, for whoever reads this file."""
+    """Make a field with its one description: for forms, for `avd train --help`, for whoever reads this file."""
     return dataclasses.field(default=default, metadata={"help": about})
 
 
@@ -43,7 +43,7 @@ class _Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Builds a configuration from plain JSON values.
+        """Build a configuration from plain JSON values.
 
         Raises:
             ConfigError: for an unknown field, a value of the wrong type, or one out of range.
@@ -62,7 +62,7 @@ class _Config:
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
-        """Reads `path`; raises `ConfigError` when it is no valid configuration."""
+        """Read `path`; raise `ConfigError` when it is no valid configuration."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -268,7 +268,7 @@ class TrainConfig(_Config):
 
     @property
     def augment_kinds(self) -> tuple[str, ...]:
-        """What `augment` names."""
+        """Return the kinds that `augment` names."""
         return tuple(kind.strip() for kind in self.augment.split(",") if kind.strip())
 
 

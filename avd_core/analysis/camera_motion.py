@@ -23,7 +23,7 @@ IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
 def hold_camera(frames: np.ndarray) -> np.ndarray:
-    """The clip as a camera would have taken it that stands where it stood in the middle frame.
+    """Warp a clip to what a camera would have taken that stands where it stood in the middle frame.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -44,7 +44,7 @@ def hold_camera(frames: np.ndarray) -> np.ndarray:
 
 
 def camera_path(frames: np.ndarray) -> np.ndarray:
-    """The affine map of each frame, in pixels of `frames`: float64 (T, 2, 3); the identity where none is believed."""
+    """Estimate the affine map of each frame in pixels, float64 (T, 2, 3); the identity where none is believed."""
     small, factor = _reduced(frames)
     middle = len(frames) // 2
     path = np.tile(IDENTITY, (len(frames), 1, 1))
@@ -57,7 +57,7 @@ def camera_path(frames: np.ndarray) -> np.ndarray:
 
 
 def warp(frame: np.ndarray, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A frame float (H, W) or (H, W, C) seen through an affine map, bilinear; and which places it shows, (H, W)."""
+    """Warp a frame, float (H, W) or (H, W, C), bilinearly; return it and which places it shows, (H, W)."""
     height, width = frame.shape[:2]
     x, y = _places(height, width)
     x, y = (camera[row, 0] * x + camera[row, 1] * y + camera[row, 2] for row in (0, 1))
@@ -74,7 +74,7 @@ def warp(frame: np.ndarray, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _registered(middle: np.ndarray, frame: np.ndarray, neighbour: np.ndarray) -> np.ndarray:
-    """The best map found from two starts, or the identity where that is no worse."""
+    """Return the best map found from two starts, or the identity where that is no worse."""
     shifted = IDENTITY.copy()
     shifted[:, 2] = _phase_shift(middle, frame)
     starts = (neighbour, shifted, IDENTITY)
@@ -104,7 +104,7 @@ def _refined(middle: np.ndarray, frame: np.ndarray, camera: np.ndarray) -> np.nd
 
 
 def _misfit(middle: np.ndarray, frame: np.ndarray, camera: np.ndarray) -> float:
-    """Mean difference over what both show, each place counting 30 grey levels at most; infinite where not believed."""
+    """Return the mean difference over what both show, 30 grey levels a place at most; infinite where not believed."""
     if np.abs(camera[:, :2] - IDENTITY[:, :2]).max() > LARGEST:
         return np.inf
     warped, inside = warp(frame, camera)
@@ -114,7 +114,7 @@ def _misfit(middle: np.ndarray, frame: np.ndarray, camera: np.ndarray) -> float:
 
 
 def _phase_shift(middle: np.ndarray, frame: np.ndarray) -> tuple[float, float]:
-    """(x, y) by which the frame's content lies away from the middle frame's, in whole pixels."""
+    """Return (x, y) by which the frame's content lies away from the middle frame's, in whole pixels."""
     height, width = middle.shape
     window = np.outer(np.hanning(height), np.hanning(width))
     ours, theirs = (np.fft.rfft2((grey - grey.mean()) * window) for grey in (middle, frame))
@@ -125,7 +125,7 @@ def _phase_shift(middle: np.ndarray, frame: np.ndarray) -> tuple[float, float]:
 
 
 def _reduced(frames: np.ndarray) -> tuple[np.ndarray, int]:
-    """Grey frames, float64, averaged over blocks; and the side of a block in pixels."""
+    """Average grey frames over blocks, float64; return them and the side of a block in pixels."""
     height, width = frames.shape[1:3]
     factor = max(1, min(height, width) // SHORT_SIDE)
     rows, columns = height // factor, width // factor
@@ -139,7 +139,7 @@ def _places(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reach(change: np.ndarray, shape: tuple[int, ...]) -> float:
-    """How far a change of the map moves the corner it moves most, in pixels."""
+    """Return how far a change of the map moves the corner it moves most, in pixels."""
     height, width = shape
     corners = np.array([[x, y, 1] for x in (-width / 2, width / 2) for y in (-height / 2, height / 2)])
     return float(np.linalg.norm(corners @ change.T, axis=1).max())

@@ -117,21 +117,10 @@ def scoreboard(
     ]
     comparisons = among * len(pairs)
     corrected = 1 - (1 - LEVEL) / max(1, comparisons)
-    differences = []
-    for column, one, other in pairs:
-        paired = columns[column][one] - columns[column][other]
-        interval, judged = intervals(paired, groups, levels=(LEVEL, corrected), seed=seed)
-        won = replace(judged, mean=-judged.mean, low=-judged.high, high=-judged.low) if lower_is_better else judged
-        differences.append(
-            {
-                "measured": column,
-                "of": one,
-                "against": other,
-                "interval": asdict(interval),
-                "corrected": asdict(judged),
-                "verdict": verdict(won),
-            }
-        )
+    differences = [
+        {"measured": column} | _difference(columns[column], one, other, groups, corrected, lower_is_better, seed)
+        for column, one, other in pairs
+    ]
     return {
         "level": LEVEL,
         "comparisons": comparisons,
@@ -145,10 +134,26 @@ def scoreboard(
     }
 
 
+def _difference(
+    rows: Mapping[str, np.ndarray], one: str, other: str, groups: Sequence[str] | None, corrected: float,
+    lower_is_better: bool, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the paired difference of two representations, its intervals, and the verdict at level `corrected`."""
+    interval, judged = intervals(rows[one] - rows[other], groups, levels=(LEVEL, corrected), seed=seed)
+    won = replace(judged, mean=-judged.mean, low=-judged.high, high=-judged.low) if lower_is_better else judged
+    return {
+        "of": one,
+        "against": other,
+        "interval": asdict(interval),
+        "corrected": asdict(judged),
+        "verdict": verdict(won),
+    }
+
+
 def figures_of(
     columns: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[str] | None, *, seed: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """The mean of every representation in every column, with its interval, as plain values."""
+    """Return the mean of every representation in every column, with its interval, as plain values."""
     return {
         column: {name: asdict(bootstrap(values, groups, seed=seed)) for name, values in rows.items()}
         for column, rows in columns.items()
@@ -158,7 +163,7 @@ def figures_of(
 def figures_of_unseen(
     columns: Mapping[str, Mapping[str, np.ndarray]], groups: Sequence[str] | None, unseen: np.ndarray, *, seed: int = 0
 ) -> dict[str, Any]:
-    """How many clips are of groups that were not fitted on, and their `figures_of`."""
+    """Return how many clips are of groups that were not fitted on, and their `figures_of`."""
     kept = {column: {name: values[unseen] for name, values in rows.items()} for column, rows in columns.items()}
     of = None if groups is None else [group for group, inside in zip(groups, unseen, strict=True) if inside]
     return {"clips": int(unseen.sum()), "figures": figures_of(kept, of, seed=seed)}

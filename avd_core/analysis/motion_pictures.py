@@ -28,7 +28,7 @@ MOMENTS = 5  # poses that the strobe shows
 
 
 def departure(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far each frame is from the clip's median, and that median.
+    """Return how far each frame is from the clip's median, and that median.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -81,13 +81,13 @@ def strobe(frames: np.ndarray, strength: float) -> np.ndarray:
 
 
 def fading_moments(count: int, strength: float) -> tuple[list[int], list[float]]:
-    """The frames that `fading_strobe` paints of `count`, in order, and how opaque each is."""
+    """List the frames that `fading_strobe` paints of `count`, in order, and how opaque each is."""
     last = max(1, count - 1)
     return list(range(count)), [strength ** ((last - t) / last) for t in range(count)]
 
 
 def strobe_moments(count: int, strength: float) -> tuple[list[int], list[float]]:
-    """The frames that `strobe` paints of `count`, in order, and how opaque each is."""
+    """List the frames that `strobe` paints of `count`, in order, and how opaque each is."""
     middle = count // 2
     moments = np.unique(np.rint(np.linspace(0, count - 1, MOMENTS)).astype(int))
     others = np.delete(moments, np.abs(moments - middle).argmin()).tolist()
@@ -104,7 +104,7 @@ MOTION_PICTURES: dict[str, MotionPicture] = {
 
 
 def _painted(frames: np.ndarray, moments: list[int], opacities: list[float]) -> np.ndarray:
-    """The median with frames painted over it, one after the other, where they depart from it."""
+    """Paint frames over the median, one after the other, where they depart from it."""
     apart, picture = departure(frames)
     for t, opacity in zip(moments, opacities, strict=True):
         cover = np.float32(opacity) * ((apart[t] - MOVED_FROM) / (MOVED_TO - MOVED_FROM)).clip(0, 1)[..., None]
@@ -117,7 +117,7 @@ def _mixed(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
 
 
 def _box(values: np.ndarray) -> np.ndarray:
-    """The mean over 3 x 3 places of (T, H, W), over fewer at the border."""
+    """Average (T, H, W) over 3 x 3 places, over fewer at the border."""
 
     def summed(array: np.ndarray) -> np.ndarray:
         padded = np.pad(array, ((0, 0), (1, 1), (1, 1)))

@@ -51,7 +51,7 @@ class Epoch(NamedTuple):
 
 
 def epochs(network: ActionClassifier, images: np.ndarray, targets: np.ndarray, recipe: Recipe) -> Iterator[Epoch]:
-    """Trains `network` in place, one view of every clip an epoch; classes are drawn by the square root of their size.
+    """Train `network` in place, one view of every clip an epoch; classes are drawn by the square root of their size.
 
     Args:
         network: on its device.
@@ -98,7 +98,7 @@ def epochs(network: ActionClassifier, images: np.ndarray, targets: np.ndarray, r
 
 
 def augment(image: Tensor, noise: torch.Generator, *, mirror: bool = True) -> Tensor:
-    """Images (B,3,S,S) in [-1, 1], each moved, scaled, turned, perhaps mirrored, and recoloured at random."""
+    """Move, scale, turn, perhaps mirror, and recolour each of the images (B,3,S,S) in [-1, 1] at random."""
     count = len(image)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -127,20 +127,20 @@ def augment(image: Tensor, noise: torch.Generator, *, mirror: bool = True) -> Te
 
 
 def to_images(images: np.ndarray) -> Tensor:
-    """8-bit (B,S,S,3) -> (B,3,S,S) in [-1, 1]."""
+    """Convert 8-bit (B,S,S,3) to (B,3,S,S) in [-1, 1]."""
     return to_tensor(images)[0].transpose(0, 1).contiguous()
 
 
 @torch.no_grad()
 def class_logits(network: ActionClassifier, images: np.ndarray, batch_size: int = 128) -> Tensor:
-    """Logits (B,K) of 8-bit images (B,S,S,3)."""
+    """Return logits (B,K) of 8-bit images (B,S,S,3)."""
     device = next(network.parameters()).device
     parts = [network(to_images(images[i : i + batch_size]).to(device)).cpu() for i in range(0, len(images), batch_size)]
     return torch.cat(parts)
 
 
 def fit_temperature(logits: Tensor, targets: np.ndarray) -> float:
-    """The number to divide logits by so that probabilities of people not trained on are honest (arXiv 1706.04599)."""
+    """Return what to divide logits by for honest probabilities of people not trained on (arXiv 1706.04599)."""
     candidates = np.geomspace(0.25, 4, 81)
     losses = [F.cross_entropy(logits / float(t), torch.from_numpy(targets)).item() for t in candidates]
     return float(candidates[int(np.argmin(losses))])
@@ -160,7 +160,7 @@ class Score(NamedTuple):
 
 
 def score(logits: Tensor, targets: np.ndarray, examples: Sequence[Example]) -> list[Score]:
-    """Accuracy set by set."""
+    """Measure the accuracy set by set."""
     right = logits.argmax(dim=1).numpy() == targets
     scores = []
     for action_set in SETS:

@@ -356,8 +356,10 @@ def _last_map(classifier: Classifier) -> nn.Module:
 
 
 def _before_last_attention(network: nn.Module, norms: Sequence[nn.Module]) -> nn.Module:
-    """Of a vision transformer: past the last attention only the class token may count, so the layer norm before it is
-    the last place with all of them. It is the first norm of the last of its blocks."""
+    """Return the layer norm before a vision transformer's last attention: the first norm of its last block.
+
+    Past that attention only the class token may count, so this is the last place with all tokens.
+    """
     blocks = [module for module in network.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
     for last in (block[-1] for block in reversed(blocks) if len(block)):
         inside = set(last.modules())

@@ -62,7 +62,7 @@ class Refinement:
 
     @property
     def gain(self) -> float:
-        """What refining has gained so far, dB."""
+        """Return what refining has gained so far, dB."""
         return self.psnr - self.start[0]
 
 

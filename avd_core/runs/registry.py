@@ -124,7 +124,7 @@ class RunRegistry:
 
     @staticmethod
     def _is_own(path: Path) -> bool:
-        """Whether an entry may stand in an unmarked home: homes of 0.1 have no markers. This allows no deletion."""
+        """Return whether an entry may stand in an unmarked home, as homes of 0.1 are; this allows no deletion."""
         if path.is_symlink():
             return False
         if path.is_dir():
