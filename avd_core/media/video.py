@@ -168,7 +168,7 @@ def largest_within(sizes: Sequence[int], short_side: float) -> int:
 
 def _short_side(index: Index, limits: Limits) -> int:
     """Short side in pixels of the displayed picture; needs one picture decoded."""
-    with opened(index.path, limits) as (container, stream):
+    with index.opened(limits) as (container, stream):
         for _, frame in Decoder(container, stream, index, tolerant=True):
             shape = Shapes(index, limits)(frame)
             return min(shape.height, shape.width)

@@ -212,7 +212,6 @@ def test_a_cropped_or_stretched_image_is_told_with_both_sizes(size: tuple[int, i
     assert not any("cropped" in note for note in fit_to_model(picture)[1]), "a photograph has no size to keep"
 
 
-<<<<<<< HEAD
 # What has happened to it since
 
 
@@ -276,7 +275,8 @@ def test_files_of_version_1_play_without_a_word(tmp_path):
 def test_text_that_is_not_wholly_believable_is_ignored_whole(tmp_path, text):
     path, _ = saved(tmp_path)
     assert read_distilled(copied(path, lambda picture: picture.copy(), **text))[1] is None
-=======
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_rotation_written_beside_a_distilled_image_is_ignored(tmp_path, image, orientation):
     """Viewers write "shown turned" beside the pixels; those of the size that the text names are upright as they are."""
@@ -327,4 +327,3 @@ def test_the_largest_picture_takes_no_more_memory_than_is_stated(tmp_path, kind)
     Image.new("1", (width, MAX_PIXELS // width + 1)).save(tmp_path / "more.png")
     with pytest.raises(ImageError, match="25,000,000"):
         read_distilled(tmp_path / "more.png")
->>>>>>> ca9d4f4 (feat: one clock for packets (restarts, wraps, GIF delays, packed B-frames, no times), de-interlacing, container crops, bounded memory for pictures)
