@@ -125,7 +125,7 @@ def test_a_gif_plays_as_in_browsers(tmp_path, delay):
     clip = read_clip(path, frames=20, whole=True)
     assert clip.seconds == pytest.approx(seconds) and numbers(clip) == list(range(20)) and clip.notes == ()
     preview = probe(transcode(path, tmp_path / "preview.mp4"))
-    assert preview.seconds == pytest.approx(seconds, abs=0.002)
+    assert preview.seconds == pytest.approx(seconds, abs=0.021)
 
 
 def test_packed_b_frames(tmp_path):
@@ -178,7 +178,7 @@ def test_one_scene_cut_does_not_pass_for_motion(tmp_path):
             yield cut if 20 <= i < 60 else picture
 
     path = encode(tmp_path / "clip.mp4", pictures(), fps=10, options={"x264-params": "scenecut=0"})
-    assert 8.3 <= read_clip(path).start <= 9.7
+    assert 8.3 <= read_clip(path, seconds=4).start <= 9.7
 
 
 def test_detail_does_not_pass_for_motion_where_every_picture_is_a_keyframe(tmp_path):
