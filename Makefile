@@ -1,6 +1,6 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test test-code test-browser style format bench screenshot space
+.PHONY: help app test test-code test-browser style format bench fuzz screenshot space
 .PHONY: checkpoints ablations labelled evidence report
 .DELETE_ON_ERROR:
 
@@ -45,6 +45,9 @@ test-code: $(DEV)
 	@$(TWO_WORKERS) -m 'not browser'
 test-browser: $(DEV)
 	@$(TWO_WORKERS) tests/app -m browser --reruns=1 --rerun-show-tracebacks
+
+fuzz: $(DEV)  ## try 5,000 made clips: does every window give the pictures that are on display?
+	AVD_FUZZ=5000 $(BIN)/python -m pytest tests/core/media/test_clock.py --hypothesis-show-statistics
 
 style: $(DEV)  ## check lint, formatting, which way imports go, and that every library is declared
 	$(BIN)/ruff check .

@@ -109,8 +109,15 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def opened(path: Path, limits: Limits) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Opens an accepted video, ready to demux and decode its picture track; closes it whatever happens.
+def opened(
+    path: Path, limits: Limits, *, edits: bool = True
+) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """Open an accepted video, ready to demux and decode its picture track; close it whatever happens.
+
+    Args:
+        path: the file.
+        limits: what is refused.
+        edits: follow an MP4's edit list.
 
     Raises:
         VideoError: if it is none, or its pictures are beyond `limits`.
@@ -121,6 +128,8 @@ def opened(path: Path, limits: Limits) -> Iterator[tuple[av.container.InputConta
         "codec_whitelist": ",".join(sorted(CODECS)),
         "max_pixels": str(limits.max_pixels),
     }
+    if not edits:
+        options["ignore_editlist"] = "1"
     try:
         # Tags of old files are often not UTF-8, which must not matter.
         container = av.open(str(path), options=options, metadata_errors="replace")
@@ -158,15 +167,16 @@ def shown_name(path: str | os.PathLike[str]) -> str:
 
 def _picture_track(container: av.container.InputContainer, path: Path, limits: Limits) -> av.VideoStream:
     name = shown_name(path)
-    if container.metadata.get("major_brand") in _PHOTO_BRANDS:
-        raise VideoError(f"{name} is a photograph, not a video; choose an {_ACCEPTED} file.")
     # Cover art of music is a video track of one picture.
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+    # An image sequence (animated AVIF) holds a photograph beside its track.
+    if container.metadata.get("major_brand") in _PHOTO_BRANDS and all(track.frames <= 1 for track in tracks):
+        raise VideoError(f"{name} is a photograph, not a video; choose an {_ACCEPTED} file.")
     if not tracks and container.streams.audio:
         raise VideoError(f"{name} holds sound but no video; choose a file with pictures.")
     if not tracks:
         raise VideoError(f"{name} holds no video; choose an {_ACCEPTED} file with pictures.")
-    track = max(tracks, key=lambda track: bool(track.disposition & Disposition.default))
+    track = max(tracks, key=lambda track: (track.frames != 1, bool(track.disposition & Disposition.default)))
     codec = track.codec_context
     if codec is None or codec.name not in CODECS:
         kind = "an unknown codec" if codec is None else f"the codec {codec.name}"

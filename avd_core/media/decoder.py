@@ -13,10 +13,11 @@ from itertools import chain
 from typing import NamedTuple
 
 import av
-import numpy as np
 
-from avd_core.media.container import Limits, VideoError, opened, packets, shown_name
-from avd_core.media.index import EPSILON, Index, in_seconds
+from avd_core.media.clock import EPSILON
+from avd_core.media.container import Limits, VideoError, packets, shown_name
+from avd_core.media.frame_filter import FrameFilter, Timed
+from avd_core.media.index import Index
 
 WORTHWHILE = 0.5  # seconds of a damaged window; what is shorter gives way to something longer
 # Where pictures fail to come, without a word from the decoder, the last one stands in for so many seconds.
@@ -38,9 +39,11 @@ class Decoder:
         self, container: av.container.InputContainer, stream: av.VideoStream, index: Index, *, tolerant: bool = False
     ) -> None:
         self._container, self._stream, self._index, self._tolerant = container, stream, index, tolerant
+        self._filter = FrameFilter(index.crop)
         self._packet = -1  # number of the one being decoded
         self._resume = 0  # packets before this one are skipped
         self._landing: int | None = None  # the keyframe jumped to, until its picture comes out
+        self._target = 0.0  # the time that a jump is to reach
 
     def jump(self, time: float) -> bool:
         """Skips what need not be decoded to reach the picture on display at `time`; False if that is nothing."""
@@ -48,14 +51,33 @@ class Decoder:
         if key <= max(self._packet, 0):
             return False
         self._resume = self._landing = key
+        self._target = time
+        self._filter = FrameFilter(self._index.crop)  # what waits in the old one is not needed any more
         return True
 
     def __iter__(self) -> Iterator[tuple[float, av.VideoFrame | None]]:
+        for time, frame in self._decoded():
+            ready = self._filter.rest() if frame is None else self._filter.feed(time, frame)
+            yield from self._unless_jumped(ready)
+            if frame is None:
+                yield time, None
+        yield from self._unless_jumped(self._filter.rest())
+
+    def _unless_jumped(self, ready: list[Timed]) -> Iterator[Timed]:
+        current = self._filter
+        for timed in ready:
+            if self._filter is current:
+                yield timed
+
+    def _decoded(self) -> Iterator[tuple[float, av.VideoFrame | None]]:
         index, codec = self._index, self._stream.codec_context
         # `fresh` until the first keyframe comes out: pictures before it refer to what was skipped or lost.
         begun, last, newest, fresh = 0.0, None, -math.inf, False
         for number, packet in enumerate(self._packets()):
             self._packet = number
+            if packet is not None:
+                packet.pts = packet.dts = number  # which frames carry on, so that the index's clock is the only one
+                packet.is_corrupt = bool(index.torn[number]) if number < len(index.torn) else packet.is_corrupt
             if number < self._resume:
                 continue
             if number == self._resume > 0:
@@ -72,7 +94,9 @@ class Decoder:
                     self._check_landing()
                     fresh = True
                     yield (begun if last is None else index.next_time(last)), None
-                elif time > newest:  # else a clock starts again: what follows cannot be placed
+                elif time > newest:
+                    if time > self._target + EPSILON:
+                        self._check_landing()
                     fresh, self._landing, last, newest = False, None, time, time
                     yield time, frame
                     if self._resume > number:
@@ -108,14 +132,13 @@ class Decoder:
 
     def _time(self, frame: av.VideoFrame, last: float | None) -> float:
         index = self._index
-        ticks = frame.dts if index.by_rank or frame.pts is None else frame.pts
-        if ticks is None:
+        # The number of the packet a frame came from; its dts is that of the one which made the decoder give it out.
+        number = frame.dts if index.by_rank else frame.pts
+        if number is None or not 0 <= number < len(index.times):
             return 0.0 if last is None else index.next_time(last)
-        time = in_seconds(ticks - index.zero, index.tick)
-        if index.by_rank:  # a frame's dts is that of the packet which made the decoder give it out
-            rank = int(np.searchsorted(index.shown, time - EPSILON)) - index.delay
-            time = float(index.shown[min(max(rank, 0), index.frames - 1)])
-        return time
+        if index.by_rank:
+            return float(index.shown[min(max(int(index.ranks[number]) - index.delay, 0), index.frames - 1)])
+        return float(index.times[number])
 
 
 class Seen(NamedTuple):
@@ -146,7 +169,7 @@ def take(
     frame = seen = None  # what is on display, and what was kept of it
     since, fault = 0.0, False  # since when it is, or nothing is; and whether that is a fault
     try:
-        with opened(index.path, limits) as (container, stream):
+        with index.opened(limits) as (container, stream):
             decoder = Decoder(container, stream, index, tolerant=tolerant)
             for time, following in chain(decoder, [(math.inf, None)]):
                 gone = since if frame is None else index.next_time(since)
@@ -227,7 +250,7 @@ def displays(index: Index, limits: Limits) -> Iterator[Display]:
     Where a fault hides pictures there is a hole: the next one's `since` lies behind the last one's `until`. What
     follows a fault before the next keyframe would be blemished, and is part of the hole.
     """
-    with opened(index.path, limits) as (container, stream):
+    with index.opened(limits) as (container, stream):
         since, frame = 0.0, None
         for time, following in chain(Decoder(container, stream, index), [(math.inf, None)]):
             if frame is not None:

@@ -22,15 +22,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from avd_core.atomic_io import atomic_file
-from avd_core.config import MAX_SIZE, MIN_SIZE, SIDE_MULTIPLE
+from avd_core.config import MAX_FPS, MAX_SIZE, MIN_FPS, MIN_SIZE, SIDE_MULTIPLE
 
-MAX_PIXELS = 50_000_000  # a 50-megapixel photograph: 150 MB once decoded
+MAX_PIXELS = 25_000_000  # the largest photograph of a usual phone
+MAX_MEMORY = 450_000_000  # bytes that reading so many takes at most, the result of 75 MB included
 MAX_TEXT = 200  # characters of one metadata value
 FORMATS = ("PNG", "JPEG", "WEBP")
 
+_ORIENTATION = 0x0112  # Exif's tag
+_STRIP = 64  # rows
 TEXT_VERSION = 2
 _KEYS = ("checkpoint", "fingerprint", "frames", "fps", "height", "width")
 # A folder's or a Hub repository's name (one slash), never a path and never markup.
@@ -76,7 +79,7 @@ class DistilledInfo:
             "avd:checkpoint": _plain_name(self.checkpoint),
             "avd:fingerprint": self.fingerprint,
             "avd:frames": str(self.frames),
-            "avd:fps": repr(float(self.fps)),
+            "avd:fps": repr(min(max(float(self.fps), MIN_FPS), MAX_FPS)),
             "avd:height": str(self.size[0]),
             "avd:width": str(self.size[1]),
             "avd:version": str(TEXT_VERSION),
@@ -107,7 +110,7 @@ class DistilledInfo:
             and re.fullmatch(r"[0-9a-f]{8,64}", info.fingerprint)
             and 1 <= info.frames <= 64
             and math.isfinite(info.fps)
-            and 1e-3 <= info.fps <= 1e3
+            and MIN_FPS <= info.fps <= MAX_FPS
             and 0 <= info.refined <= 1_000_000
             and re.fullmatch(r"([0-9a-f]{16})?", info.checksum)
             and all(SIDE_MULTIPLE <= side <= 2 * MAX_SIZE and side % SIDE_MULTIPLE == 0 for side in info.size)
@@ -147,7 +150,7 @@ def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
     Transparency is laid over white; of an animation the first picture is taken.
 
     Raises:
-        ImageError: Not such a file, damaged, or larger than 50 megapixels.
+        ImageError: Not such a file, damaged, or larger than 25 megapixels.
     """
     path = Path(path)
     if not path.is_file():
@@ -167,15 +170,16 @@ def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarr
             if width * height > max_pixels:
                 raise Image.DecompressionBombError
             picture.load()
-            text = getattr(picture, "text", {}) if picture.format == "PNG" else {}
-            image = np.array(_to_rgb(ImageOps.exif_transpose(picture)))
+            info = DistilledInfo.from_text(getattr(picture, "text", {}) if picture.format == "PNG" else {})
+            # One of its own size stands upright, whatever a viewer wrote beside it since.
+            turn = info is None or info.size != (height, width)
+            image = _upright_rgb(picture, picture.getexif().get(_ORIENTATION, 1) if turn else 1)
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name} is not a PNG, JPEG or WebP image.") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has too many pixels; at most {max_pixels:,} are read.") from error
     except _UNREADABLE as error:
         raise ImageError(f"{name} is damaged and cannot be read as an image.") from error
-    info = DistilledInfo.from_text(text)
     if info is not None and info.checksum:
         info = replace(info, intact=info.checksum == checksum(image))
     return image, info
@@ -228,6 +232,19 @@ def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[
         image = image[: height // SIDE_MULTIPLE * SIDE_MULTIPLE, : width // SIDE_MULTIPLE * SIDE_MULTIPLE]
         notes.append(f"A few pixels at the edge were cut off: sides must be multiples of {SIDE_MULTIPLE}.")
     return np.ascontiguousarray(image), tuple(notes)
+
+
+def _upright_rgb(picture: Image.Image, orientation: int) -> np.ndarray:
+    """Convert a picture to (H, W, 3), turned as `orientation` (Exif's, 1 to 8) says; strip by strip, to save memory."""
+    width, height = picture.size
+    swapped = orientation in (5, 6, 7, 8)
+    image = np.empty((width, height, 3) if swapped else (height, width, 3), np.uint8)
+    as_stored = image[:: -1 if orientation in (3, 4, 7, 8) else 1, :: -1 if orientation in (2, 3, 6, 7) else 1]
+    as_stored = as_stored.swapaxes(0, 1) if swapped else as_stored
+    for top in range(0, height, _STRIP):
+        bottom = min(top + _STRIP, height)
+        as_stored[top:bottom] = np.asarray(_to_rgb(picture.crop((0, top, width, bottom))))
+    return image
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

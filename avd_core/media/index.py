@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 import numpy as np
 
+from avd_core.media.clock import EPSILON, Stamp, read_clock
 from avd_core.media.container import Limits, VideoError, opened, packets, regular_file, shown_name
-
-EPSILON = 1e-6  # seconds: far below any frame, far above float error
+from avd_core.media.cropping import read_crop
+from avd_core.media.frame_filter import Crop
 
 
 @dataclass(frozen=True)
@@ -27,35 +28,38 @@ class Index:
     """One entry per packet of the picture track, in file (that is decoding) order, and facts about the whole.
 
     Attributes:
+        edits: whether the file's edit list is to be followed.
         aspect: width over height of one coded pixel.
-        times: (N,) when the packet's picture appears.
+        crop: the part of the coded picture that is meant to be seen; None is all of it.
+        times: (N,) when the packet's picture appears, see `clock`.
         sizes: (N,) bytes.
         keys: (N,) whether decoding may start there.
         visible: (N,) whether it shows a picture: neither the run-up of an edit list, nor torn.
-        by_rank: whether pictures come without times of their own (AVI knows only an order), so that `times` are those
-            of decoding, and the n-th picture to be displayed takes the n-th of them.
+        torn: (N,) whether some of it is lost, so that it is not decoded.
+        by_rank: whether pictures come without times of their own, so that `times` are those of decoding, and the n-th
+            picture to be displayed takes the n-th of them.
         delay: if `by_rank`, how many pictures later than it is decoded one is displayed.
         seconds: from the first picture's appearance to the last one's end; at least 1 for a single picture.
         gap: median time between pictures.
-        zero, tick: the track's own time of the first picture, in ticks, and seconds per tick.
         notes: what is wrong with the file as a whole, for the person.
     """
 
     path: Path
+    edits: bool
     container: str
     codec: str
     has_audio: bool
     aspect: float
+    crop: Crop | None
     times: np.ndarray
     sizes: np.ndarray
     keys: np.ndarray
     visible: np.ndarray
+    torn: np.ndarray
     by_rank: bool
     delay: int
     seconds: float
     gap: float
-    zero: int
-    tick: Fraction
     notes: tuple[str, ...]
 
     @cached_property
@@ -63,9 +67,18 @@ class Index:
         """When a new picture appears, ascending."""
         return np.unique(self.times[self.visible])
 
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """(N,) how many visible packets come before each."""
+        return np.cumsum(self.visible) - self.visible
+
     @property
     def frames(self) -> int:
         return len(self.shown)
+
+    def opened(self, limits: Limits) -> AbstractContextManager[tuple[av.container.InputContainer, av.VideoStream]]:
+        """Open the file to decode it, as `container.opened` does."""
+        return opened(self.path, limits, edits=self.edits)
 
     def next_time(self, time: float) -> float:
         """When the picture that appears at `time` gives way to the next one, or ends."""
@@ -106,83 +119,64 @@ class Index:
         return round(float(starts[np.argmax(inside)]), 1)
 
 
-def in_seconds(ticks, tick: Fraction):
-    """A number or array of ticks as seconds, rounded once: 200 pictures at 20 a second last 10 s, not a trace more."""
-    return ticks * tick.numerator / tick.denominator
-
-
-class _Entry(NamedTuple):
-    """What is noted of a packet; `shown` and `decoded` are its times in ticks."""
-
-    shown: int | None
-    decoded: int | None
-    length: int
-    size: int
-    key: bool
-    visible: bool
-
-
 def read_index(path: str | os.PathLike[str], limits: Limits) -> Index:
-    """Demuxes a video once.
+    """Demux a video once.
 
     Raises:
-        VideoError: if the file is no accepted video, is beyond `limits`, or holds no whole picture.
+        VideoError: the file is no accepted video, is beyond `limits`, or holds no whole picture.
     """
     path = regular_file(path)
-    with opened(path, limits) as (container, stream):
-        entries, furthest, torn = _read_entries(container, stream, path, limits)
+    # An edit list says which times are seen; of a file without times FFmpeg would then hide the wrong pictures.
+    return _read_index(path, limits, edits=True) or _read_index(path, limits, edits=False)
+
+
+def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
+    """As `read_index`; None if edits hide pictures of a file without times."""
+    with opened(path, limits, edits=edits) as (container, stream):
+        stamps, furthest, torn = _read_stamps(container, stream, path, limits)
         name = shown_name(path)
-        if not any(entry.visible for entry in entries):
+        if edits and any(stamp.hidden for stamp in stamps) and len({stamp.decoded for stamp in stamps}) == 1:
+            return None
+        if all(stamp.hidden or stamp.torn for stamp in stamps):
             raise VideoError(f"{name} announces a video but holds no whole picture; export or copy it again.")
 
-        by_rank = any(entry.shown is None for entry in entries)
-        ticks: list[int] = []
-        for entry in entries:
-            own = entry.decoded if by_rank else entry.shown
-            ticks.append(own if own is not None else ticks[-1] + max(1, entry.length) if ticks else 0)
-        visible = np.array([entry.visible for entry in entries])
-        zero = min(own for own, entry in zip(ticks, entries, strict=True) if entry.visible)
-        tick = Fraction(stream.time_base)
-        # As floats of whole ticks: exact, while a hostile file's sums may not fit into 64 bits.
-        appear = np.array([own - zero for own in ticks], dtype=float)
-        gaps = np.diff(np.unique(appear[visible]))
-        gap = float(np.median(gaps)) if len(gaps) else float(1 / tick / (stream.guessed_rate or 25))
-        lengths = np.array([entry.length if entry.length > 0 else gap for entry in entries], dtype=float)
-        seconds = float(in_seconds((appear + lengths)[visible].max(), tick))
-        if not len(gaps):
-            seconds = max(seconds, 1.0)  # a picture on display for a 25th of a second would not be seen
+        announced = (container.duration or 0) / av.time_base
+        rate = Fraction(stream.guessed_rate or 25)
+        clock = read_clock(stamps, container.format.name, Fraction(stream.time_base), rate, announced)
+        seconds = clock.seconds
         if seconds > limits.max_seconds:
             raise VideoError(
                 f"{name} is {seconds / 60:.0f} minutes long, and at most {limits.max_seconds / 60:.0f} are read; "
                 "cut out the part you need."
             )
-        keys = np.array([entry.key for entry in entries])
+        keys = np.array([stamp.key for stamp in stamps])
         keys[0] |= not keys.any()
         return Index(
             path=path,
+            edits=edits,
             container=container.format.name,
             codec=stream.codec_context.name,
             has_audio=bool(container.streams.audio),
             aspect=float(stream.sample_aspect_ratio or 1),
-            times=in_seconds(appear, tick),
-            sizes=np.array([entry.size for entry in entries]),
+            crop=read_crop(path, container.format.name, stream),
+            times=clock.times,
+            sizes=np.array([stamp.size for stamp in stamps]),
             keys=keys,
-            visible=visible,
-            by_rank=by_rank,
-            delay=stream.codec_context.reorder_depth if by_rank else 0,
+            visible=clock.visible,
+            torn=clock.torn,
+            by_rank=clock.by_rank,
+            delay=stream.codec_context.reorder_depth if clock.by_rank else 0,
             seconds=seconds,
-            gap=in_seconds(gap, tick),
-            zero=zero,
-            tick=tick,
+            gap=clock.gap,
             notes=_cut_short(container, path, seconds, furthest, torn),
         )
 
 
-def _read_entries(
+def _read_stamps(
     container: av.container.InputContainer, stream: av.VideoStream, path: Path, limits: Limits
-) -> tuple[list[_Entry], float, bool]:
+) -> tuple[list[Stamp], float, bool]:
     """The picture track's packets; when the last packet of any track ends; whether the file breaks off."""
-    entries: list[_Entry] = []
+    stamps: list[Stamp] = []
     furthest, torn = -math.inf, False
     try:
         for packet in packets(container):
@@ -192,11 +186,11 @@ def _read_entries(
             if packet.stream_index != stream.index:
                 continue
             torn = packet.is_corrupt
-            visible = not (packet.is_discard or torn)
-            entries.append(
-                _Entry(packet.pts, packet.dts, packet.duration or 0, packet.size, packet.is_keyframe, visible)
+            length = packet.duration or 0
+            stamps.append(
+                Stamp(packet.pts, packet.dts, length, packet.size, packet.is_keyframe, packet.is_discard, torn)
             )
-            if len(entries) > limits.max_frames:
+            if len(stamps) > limits.max_frames:
                 raise VideoError(
                     f"{shown_name(path)} has more than {limits.max_frames} pictures, the most that are read; cut out "
                     "the part you need."
@@ -205,7 +199,7 @@ def _read_entries(
         torn = True  # what came before is still good
     if container.format.name == "gif":
         torn = torn or not _gif_is_whole(path)
-    return entries, furthest, torn
+    return stamps, furthest, torn
 
 
 def _cut_short(
@@ -213,8 +207,8 @@ def _cut_short(
 ) -> tuple[str, ...]:
     announced = (container.duration or 0) / av.time_base
     # Matroska announces when it ends, counted from zero; the others how long it lasts.
-    begins = 0 if "matroska" in container.format.name else container.start_time or 0
-    missing = begins / av.time_base + announced - furthest
+    begins = 0 if "matroska" in container.format.name else (container.start_time or 0) / av.time_base
+    missing = announced - max(furthest - begins, seconds)
     if announced and missing > max(0.5, 0.05 * announced):
         return (f"The file is cut short: it announces {announced:.1f} s but ends after {seconds:.1f} s.",)
     return (f"The file is cut short: it breaks off after {seconds:.1f} s.",) if torn else ()

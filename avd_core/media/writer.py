@@ -21,8 +21,9 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
 from avd_core.atomic_io import atomic_file
+from avd_core.config import MAX_FPS, MIN_FPS
 from avd_core.media.colour import BT709, Reformatter, written_matrix
-from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, opened, shown_name
+from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, shown_name
 from avd_core.media.decoder import Decoder, displays, nothing_decodes
 from avd_core.media.frame_transform import Fit, Shapes, upright_yuv
 from avd_core.media.index import read_index
@@ -36,7 +37,7 @@ def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> P
     Args:
         path: in an existing folder; replaced if it exists.
         frames: (T, H, W, 3) uint8 RGB; an odd side is made even by repeating its last row or column.
-        fps: 0.001 to 100 000.
+        fps: `MIN_FPS` to `MAX_FPS`.
 
     Returns:
         `path`.
@@ -50,8 +51,8 @@ def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> P
             f"Frames to write must be uint8 of shape (T, H, W, 3), none of them 0, not {frames.dtype} of shape "
             f"{frames.shape}."
         )
-    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0.001 <= fps <= 100_000:
-        raise VideoError(f"The rate to write must be from 0.001 to 100000 frames per second, not {fps!r}.")
+    if isinstance(fps, bool) or not isinstance(fps, Real) or not MIN_FPS <= fps <= MAX_FPS:
+        raise VideoError(f"The rate to write must be from {MIN_FPS:g} to {MAX_FPS:.0f} frames per second, not {fps!r}.")
     height, width = (side + side % 2 for side in frames.shape[1:3])
     rate = Fraction(float(fps)).limit_denominator(100_000)
     reformat = Reformatter()
@@ -124,7 +125,7 @@ def transcode(
     index = read_index(path, limits)
     shapes, reformat, tick = Shapes(index, limits), Reformatter(), Fraction(1, 90_000)
     encode, last = None, -math.inf
-    with opened(index.path, limits) as (container, stream), ExitStack() as output:
+    with index.opened(limits) as (container, stream), ExitStack() as output:
         for time, frame in Decoder(container, stream, index, tolerant=True):
             if time >= max_seconds:
                 break

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from avd_core.media.clock import EPSILON
 from avd_core.media.container import DEFAULT_LIMITS, shown_name
 from avd_core.media.decoder import displays, nothing_decodes
 from avd_core.media.frame_transform import Fit
-from avd_core.media.index import EPSILON, read_index
+from avd_core.media.index import read_index
 from avd_core.media.shot_detection import REACH, CutDetector
 
 SHORTEST = 0.5

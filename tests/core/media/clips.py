@@ -102,6 +102,49 @@ def counted(path: Path, count: int = 40, **how) -> Path:
     return encode(path, (numbered(i) for i in range(count)), **how)
 
 
+def packed_avi(path: Path, count: int = 97, *, gop: int = 16) -> Path:
+    """Writes numbered pictures at 25 a second as XviD does with "packed bitstream".
+
+    A chunk holds a P picture and the first of the B pictures before it; after the last of these comes an empty chunk, a
+    picture that says "not coded". One behind a keyframe passes for a keyframe.
+
+    Args:
+        path: ends in .avi.
+        count: of pictures; one more than a multiple of 3, so that the last chunk is complete.
+        gop: pictures from keyframe to keyframe.
+    """
+    options = {"bf": "2", "b_strategy": "0", "sc_threshold": "1000000000", "qmin": "3", "qmax": "3", "g": str(gop)}
+    pictures = (numbered(i) for i in range(count))
+    encode(path, pictures, container="avi", codec="mpeg4", fps=25, options=options)
+    start = b"\0\0\1\xb6"
+    with av.open(str(path)) as container:
+        pictures = [bytes(packet) for packet in container.demux() if packet.size]
+    kinds = [picture[picture.index(start) + 4] >> 6 for picture in pictures]  # 0 is I, 1 P, 2 B
+    chunks: list[list] = []  # of [content, kind]
+    owed = None  # the kind of the chunk that holds a picture too many
+    for picture, kind in zip(pictures, kinds, strict=True):
+        if kind == 2 and owed is None:
+            owed = chunks[-1][1]
+            chunks[-1][0] += picture
+            continue
+        if kind != 2 and owed is not None:
+            # Its kind, no second gone, a mark, no time gone, a mark, not coded.
+            chunks.append([start + bytes([owed << 6 | 0b010000, 0b01001111]), owed])
+            owed = None
+        chunks.append([picture, kind])
+    chunks.append([start + bytes([owed << 6 | 0b010000, 0b01001111]), owed])
+    chunks[0][0] = chunks[0][0].replace(start, b"\0\0\1\xb2DivX503b1393p" + start, 1)  # p is for packed
+    with av.open(str(path), "w", format="avi") as output:
+        stream = output.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number, (content, kind) in enumerate(chunks):
+            packet = av.Packet(content)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, kind == 0
+            output.mux(packet)
+    return path
+
+
 def moving(fps: int, still: float, lively: float, after: float, *, height: int = 96, width: int = 128):
     """A noisy still picture, in which for a while a block moves."""
     rng = np.random.default_rng(0)

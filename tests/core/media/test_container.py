@@ -169,6 +169,13 @@ def test_photograph_in_a_movie_container(tmp_path):
     assert "photograph" in refusal(tmp_path / "photo.heic")
 
 
+def test_an_animated_avif_is_a_video_and_a_still_one_a_photograph(tmp_path):
+    how = {"container": "avif", "codec": "libsvtav1"}
+    clip = read_clip(counted(tmp_path / "moves.avif", 20, **how), frames=20, whole=True)
+    assert (clip.source.frames, clip.seconds) == (20, pytest.approx(1)) and numbers(clip) == list(range(20))
+    assert "photograph" in refusal(counted(tmp_path / "still.avif", 1, **how))
+
+
 def test_tags_that_are_not_utf8(tmp_path):
     path = counted(tmp_path / "clip.avi", 4, container="avi", codec="mpeg4")
     content = path.read_bytes()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
+from avd_core.config import MAX_FPS, MIN_FPS
 from avd_core.media.distilled_png import (
+    MAX_MEMORY,
+    MAX_PIXELS,
     DistilledInfo,
     ImageError,
     fit_to_model,
@@ -17,6 +22,7 @@ from avd_core.media.distilled_png import (
     save_distilled,
     save_image,
 )
+from tests.repository import ROOT
 
 INFO = DistilledInfo(checkpoint="base", fingerprint="0123456789ab", frames=16, fps=3.75, size=(64, 96))
 
@@ -269,3 +275,55 @@ def test_files_of_version_1_play_without_a_word(tmp_path):
 def test_text_that_is_not_wholly_believable_is_ignored_whole(tmp_path, text):
     path, _ = saved(tmp_path)
     assert read_distilled(copied(path, lambda picture: picture.copy(), **text))[1] is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_rotation_written_beside_a_distilled_image_is_ignored(tmp_path, image, orientation):
+    """Viewers write "shown turned" beside the pixels; those of the size that the text names are upright as they are."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save_distilled(tmp_path / "image.png", image, INFO)
+    with Image.open(tmp_path / "image.png") as picture:
+        chunks = PngImagePlugin.PngInfo()
+        for key, value in picture.text.items():
+            chunks.add_text(key, value)
+        picture.save(tmp_path / "rotated.png", pnginfo=chunks, exif=exif)
+        picture.save(tmp_path / "photo.png", exif=exif)
+        turned = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "photo.png")))
+    back, info = read_distilled(tmp_path / "rotated.png")
+    assert np.array_equal(back, image) and info.intact
+    assert np.array_equal(read_distilled(tmp_path / "photo.png")[0], turned)
+
+
+@pytest.mark.parametrize("fps", [MIN_FPS / 10, MIN_FPS, 1280.0, MAX_FPS, 64 * MAX_FPS])
+def test_whatever_rate_is_written_is_read(tmp_path, image, fps):
+    """A burst of 16 frames in 12 ms plays at 1,280 frames a second."""
+    save_distilled(tmp_path / "image.png", image, dataclasses.replace(INFO, fps=fps))
+    assert read_distilled(tmp_path / "image.png")[1].fps == min(max(fps, MIN_FPS), MAX_FPS)
+
+
+READ_BOTH = """
+import sys
+from avd_core.media.distilled_png import read_distilled
+from tests.memory import peak
+read_distilled(sys.argv[1])
+before = peak()
+read_distilled(sys.argv[2])
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["RGBA.webp", "RGBA.png", "I;16.png", "RGB.jpg"])
+def test_the_largest_picture_takes_no_more_memory_than_is_stated(tmp_path, kind):
+    mode, suffix = kind.split(".")
+    options = {"method": 0, "quality": 0} if suffix == "webp" else {}
+    width = 5500
+    for name, size in (("small", (8, 8)), ("large", (width, MAX_PIXELS // width))):
+        picture = Image.new(mode, size, 7) if mode == "I;16" else Image.effect_noise(size, 200).convert(mode)
+        picture.save(tmp_path / f"{name}.{suffix}", **options)
+    paths = [str(tmp_path / f"{name}.{suffix}") for name in ("small", "large")]
+    taken = int(subprocess.check_output([sys.executable, "-c", READ_BOTH, *paths], cwd=ROOT))
+    assert 3 * MAX_PIXELS < taken < MAX_MEMORY
+    Image.new("1", (width, MAX_PIXELS // width + 1)).save(tmp_path / "more.png")
+    with pytest.raises(ImageError, match="25,000,000"):
+        read_distilled(tmp_path / "more.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import av
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from avd_core.media.video import probe, read_clip
-from tests.core.media.clips import OPTIONS, counted, encode, moving, numbered, numbers
+from avd_core.media.writer import transcode
+from tests.core.media.clips import OPTIONS, counted, encode, moving, numbered, numbers, packed_avi
 
 
 def test_gif_keeps_its_own_delays(tmp_path):
@@ -61,13 +63,83 @@ def test_edit_list_hides_its_run_up(tmp_path):
     assert numbers(read_clip(tmp_path / "cut.mp4", frames=5)) == [13, 19, 25, 31, 37]
 
 
-def test_clock_that_starts_again_is_followed_once(tmp_path):
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2"}, {"bf": "3", "x264-params": "open-gop=1:keyint=7"}])
+@pytest.mark.parametrize("parts", [2, 3])
+def test_recordings_joined_end_to_end_are_one_video(tmp_path, parts, options):
     with (tmp_path / "joined.ts").open("wb") as file:
-        for first in (0, 50):
+        for part in range(parts):
+            pictures = (numbered(50 * part + i) for i in range(50))
+            file.write(encode(tmp_path / "part.ts", pictures, fps=25, container="mpegts", options=options).read_bytes())
+    clip = read_clip(tmp_path / "joined.ts", frames=50 * parts, whole=True)
+    assert (clip.source.seconds, clip.source.frames) == (pytest.approx(2 * parts), 50 * parts)
+    assert numbers(clip) == list(range(50 * parts)) and clip.notes == ()
+    late = read_clip(tmp_path / "joined.ts", frames=5, start=2.0, seconds=0.2)
+    assert numbers(late) == [50, 51, 52, 53, 54]
+    assert probe(transcode(tmp_path / "joined.ts", tmp_path / "preview.mp4")).frames == 50 * parts
+
+
+def test_a_pause_between_two_recordings_of_one_clock_is_left_out(tmp_path):
+    """A camera goes on counting between two recordings; in a transport stream nothing is shown for an hour."""
+    with (tmp_path / "joined.ts").open("wb") as file:
+        for first, begin in ((0, 0), (20, 3_600_000)):
+            times = [begin + 50 * i for i in range(20)]
             pictures = (numbered(first + i) for i in range(20))
-            piece = encode(tmp_path / "piece.ts", pictures, container="mpegts", options={"bf": "0"})
-            file.write(piece.read_bytes())
-    assert max(numbers(read_clip(tmp_path / "joined.ts", frames=40, whole=True))) < 20
+            file.write(encode(tmp_path / "part.ts", pictures, container="mpegts", times=times).read_bytes())
+    clip = read_clip(tmp_path / "joined.ts", frames=40, whole=True)
+    assert clip.seconds == pytest.approx(2, abs=0.06) and numbers(clip) == list(range(40))
+
+
+def test_counter_of_33_bits_that_wraps(tmp_path):
+    begin = round((2**33 / 90_000 - 1.0) * 1000)
+    path = counted(tmp_path / "clip.ts", 40, container="mpegts", times=[begin + 50 * i for i in range(40)])
+    clip = read_clip(path, frames=40, whole=True)
+    assert clip.seconds == pytest.approx(2, abs=0.06) and numbers(clip) == list(range(40)) and clip.notes == ()
+
+
+@pytest.mark.parametrize("tables", [[b"stts"], [b"stts", b"ctts"]])
+@pytest.mark.parametrize("bf", ["0", "2"])
+def test_durations_of_zero_give_an_even_clock(tmp_path, bf, tables):
+    path = counted(tmp_path / "clip.mp4", 50, fps=25, options={"bf": bf})
+    content = bytearray(path.read_bytes())
+    for table in tables:
+        at = content.find(table)
+        if at < 0:
+            continue
+        for i in range(struct.unpack_from(">I", content, at + 8)[0]):
+            struct.pack_into(">I", content, at + 12 + 8 * i + 4, 0)
+    path.write_bytes(content)
+    clip = read_clip(path, frames=50, whole=True)
+    assert (clip.source.frames, clip.seconds) == (50, pytest.approx(2)) and numbers(clip) == list(range(50))
+    assert numbers(read_clip(path, frames=4, start=1, seconds=1)) == [28, 34, 40, 46]
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2, 5])
+def test_a_gif_plays_as_in_browsers(tmp_path, delay):
+    """A delay of at most 10 ms counts as 100 ms, in index and decoder alike."""
+    path = counted(tmp_path / "clip.gif", 20, container="gif", codec="gif", pix_fmt="rgb8", fps=50)
+    content = bytearray(path.read_bytes())
+    for at in (match.start() for match in re.finditer(b"\x21\xf9\x04", bytes(content))):
+        struct.pack_into("<H", content, at + 4, delay)
+    path.write_bytes(content)
+    seconds = 20 * (delay / 100 if delay > 1 else 0.1)
+    clip = read_clip(path, frames=20, whole=True)
+    assert clip.seconds == pytest.approx(seconds) and numbers(clip) == list(range(20)) and clip.notes == ()
+    preview = probe(transcode(path, tmp_path / "preview.mp4"))
+    assert preview.seconds == pytest.approx(seconds, abs=0.021)
+
+
+def test_packed_b_frames(tmp_path):
+    path = packed_avi(tmp_path / "clip.avi", 97)
+    with av.open(str(path)) as container:
+        empty = [packet.is_keyframe for packet in container.demux() if 0 < packet.size < 7]
+    assert len(empty) == 32 and any(empty), "the test needs an empty chunk that passes for a keyframe"
+    clip = read_clip(path, frames=97, whole=True)
+    assert clip.seconds == pytest.approx(97 / 25) and clip.notes == ()
+    assert numbers(clip) == list(range(97))
+    for start in np.arange(0, 3.5, 0.37):
+        window = read_clip(path, frames=8, start=float(start), seconds=0.5)
+        assert numbers(window) == [int(25 * (start + (i + 0.5) / 16) + 1e-6) for i in range(8)]
+        assert not any("damaged" in note for note in window.notes)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,167 @@
+"""Packets become a clock: when each picture of a video appears, whatever the container says of its times.
+
+| the packets | what is made of them |
+|---|---|
+| have times of their own | those, counted from the first picture on display |
+| jump back (recordings joined end to end, a counter that wraps) | what follows comes after what came before |
+| jump ahead by over 10 s in a transport stream | likewise: another recording begins; elsewhere a long wait is meant |
+| know only an order (AVI, also with packed B-frames; all durations zero) | the n-th picture takes the n-th time |
+| share a time with others | they are spread evenly up to the next time |
+| are a GIF's, with a delay of at most 10 ms | 100 ms, as in every browser |
+| are the run-up of an edit list | their pictures are not on display |
+
+Times are in seconds. Axis legend: `N` packets of the picture track, in file (that is decoding) order.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+EPSILON = 1e-6  # seconds: far below any frame, far above float error
+SHORTEST = 0.0003  # seconds that a clip lasts at least: 256 frames of it play at a rate that can be written
+_STEP_BACK = 0.5  # seconds; a smaller step back of the decoding times is one of a careless writer
+_STEP_AHEAD = 10.0  # seconds, in a transport stream: FFmpeg's own threshold
+_GIF_DELAY, _GIF_DELAY_SHOWN = 0.01, 0.1  # seconds
+
+
+class Stamp(NamedTuple):
+    """What is noted of a packet; `shown`, `decoded` and `length` are in ticks.
+
+    Attributes:
+        shown, decoded: when its picture is to be displayed and decoded, None where the file does not say.
+        length: how long its picture stays, 0 where the file does not say.
+        size: bytes.
+        key: whether decoding may start there.
+        hidden: whether its picture is never shown: the run-up of an edit list.
+        torn: whether the container lost some of it.
+    """
+
+    shown: int | None
+    decoded: int | None
+    length: int
+    size: int
+    key: bool
+    hidden: bool
+    torn: bool
+
+
+class Clock(NamedTuple):
+    """When pictures appear.
+
+    Attributes:
+        times: (N,) when the packet's picture appears, from the first one on display; if `by_rank`, that of decoding.
+        by_rank: whether the n-th picture to be displayed takes the n-th of the times.
+        torn: (N,) whether the container lost some of the packet, as far as that is believed.
+        visible: (N,) whether the packet shows a picture: neither hidden nor torn.
+        seconds: from the first picture's appearance to the last one's end; at least 1 for a single picture.
+        gap: median time between pictures.
+    """
+
+    times: np.ndarray
+    by_rank: bool
+    torn: np.ndarray
+    visible: np.ndarray
+    seconds: float
+    gap: float
+
+
+def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fraction, announced: float) -> Clock:
+    """Make the clock of a picture track.
+
+    Args:
+        stamps: of all its packets, at least one of them neither hidden nor torn.
+        container: FFmpeg's name of the container.
+        tick: seconds in a tick.
+        rate: pictures per second, where neither times nor lengths tell.
+        announced: the length in seconds that the file claims, 0 if it does not; used where all times are equal.
+    """
+    # As floats of whole ticks: exact, while a hostile file's sums may not fit into 64 bits.
+    lengths = np.array([max(0, stamp.length) for stamp in stamps], dtype=float)
+    decoded = np.array([np.nan if stamp.decoded is None else stamp.decoded for stamp in stamps], dtype=float)
+    shown = np.array([np.nan if stamp.shown is None else stamp.shown for stamp in stamps], dtype=float)
+    by_rank = container == "avi" or bool(np.isnan(shown).any())
+    times = _filled(decoded if by_rank else shown, lengths)
+    starts = _restarts(decoded * float(tick), np.array([stamp.key for stamp in stamps]), container == "mpegts")
+    torn = np.array([stamp.torn for stamp in stamps])
+    for start in starts:
+        torn[max(0, start - 2) : start] = False  # packets are counted, and of another recording the count is another
+    visible = ~(torn | np.array([stamp.hidden for stamp in stamps]))
+    if container == "gif":
+        lengths = np.where(lengths * float(tick) <= _GIF_DELAY + EPSILON, _GIF_DELAY_SHOWN / float(tick), lengths)
+        times = np.concatenate([[0.0], np.cumsum(lengths[:-1])])
+
+    times = _continued(times, lengths, visible, starts)
+    if len(np.unique(times[visible])) * 2 <= visible.sum():  # not a clock at all
+        by_rank = True
+        length = _typical(lengths[lengths > 0]) or announced / float(tick) / len(times) or float(1 / tick / rate)
+        times, lengths = np.arange(len(times)) * length, np.full(len(times), length)
+    else:
+        times = _spread(times, visible)
+
+    times -= times[visible].min()
+    gap = _typical(np.diff(np.unique(times[visible]))) or float(1 / tick / rate)
+    lengths = np.where(lengths > 0, lengths, gap)
+    seconds = float(in_seconds((times + lengths)[visible].max(), tick))
+    single = len(np.unique(times[visible])) == 1  # on display for a 25th of a second it would not be seen
+    seconds = max(seconds, 1.0 if single else SHORTEST)
+    return Clock(in_seconds(times, tick), by_rank, torn, visible, seconds, in_seconds(gap, tick))
+
+
+def in_seconds(ticks, tick: Fraction):
+    """A number or array of ticks as seconds, rounded once: 200 pictures at 20 a second last 10 s, not a trace more."""
+    return ticks * tick.numerator / tick.denominator
+
+
+def _typical(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else 0.0
+
+
+def _filled(times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Times of which none is missing: a missing one follows the one before."""
+    times = times.copy()
+    for i in np.flatnonzero(np.isnan(times)):
+        times[i] = times[i - 1] + max(1.0, lengths[i]) if i else 0.0
+    return times
+
+
+def _restarts(decoded: np.ndarray, keys: np.ndarray, jumps_ahead: bool) -> list[int]:
+    """Numbers of the packets at which the clock starts again, by the times of decoding in seconds; NaN is unknown.
+
+    Where these are unknown nothing is told: times of display go back and forth with B-frames.
+    """
+    known = np.flatnonzero(~np.isnan(decoded))
+    step = np.diff(decoded[known])
+    again = (step < -_STEP_BACK) | (keys[known][1:] & (step < -EPSILON))
+    if jumps_ahead:
+        again |= step > _STEP_AHEAD
+    return known[1:][again].tolist()
+
+
+def _continued(times: np.ndarray, lengths: np.ndarray, visible: np.ndarray, starts: list[int]) -> np.ndarray:
+    """Times in which what begins at each of `starts` follows the end of what came before."""
+    times, end = times.copy(), -np.inf
+    for start, stop in zip([0, *starts], [*starts, len(times)], strict=True):
+        part = np.arange(start, stop)
+        seen = part[visible[part]] if visible[part].any() else part
+        if start:
+            times[part] += end - times[seen].min()
+        gap = _typical(np.diff(np.unique(times[seen])))
+        end = max(end, (times[seen] + np.where(lengths[seen] > 0, lengths[seen], gap)).max())
+    return times
+
+
+def _spread(times: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Times in which visible packets that share one are spread evenly up to the next."""
+    values, first, counts = np.unique(times[visible], return_index=True, return_counts=True)
+    if not len(first) or counts.max() == 1:
+        return times
+    gaps = np.diff(values, append=values[-1] + (_typical(np.diff(values)) or 1.0))
+    order = np.flatnonzero(visible)
+    order = order[np.argsort(times[order], kind="stable")]
+    within = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    times = times.copy()
+    times[order] += within * np.repeat(gaps / counts, counts)
+    return times
