@@ -250,7 +250,7 @@ def test_what_a_watcher_asks_for_is_done_after_the_next_step(tmp_path, squares):
     fingerprints = [fingerprint_of_state(folder)]
     for event in running.go():
         if event.step == step + 2:
-            run.request("preview"), run.ask("save")
+            run.request("preview"), run.request("save")
         if event.step == step + 4:
             fingerprints.append(fingerprint_of_state(folder))
             run.request("stop")
