@@ -52,12 +52,12 @@ def webp_sheet(quality: int) -> Codec:
 CODECS: dict[str, Codec] = {
     "WebP sheet, quality 75": webp_sheet(75),
     "WebP sheet, quality 88": webp_sheet(88),
-    "AVIF, quality 60": avif(60, SPEED),
-    "AVIF, quality 70": avif(70, SPEED),
+    "AVIF, quality 75, speed 6": avif(75, 6),
     "AVIF, quality 75": avif(75, SPEED),
     "AVIF, quality 80": avif(80, SPEED),
+    "AVIF, quality 85": avif(85, SPEED),
+    "AVIF, quality 88": avif(88, SPEED),
     "AVIF, quality 90": avif(90, SPEED),
-    "AVIF, quality 80, speed 8": avif(80, 8),
 }
 
 

@@ -1,12 +1,13 @@
-"""Packs: a thousand clips in some 20 MB, read without a video decoder.
+"""Packs: a thousand clips in some 40 MB, read without a video decoder.
 
 A pack is a zip archive with `index.json` (name, file, frames, height and width of each clip) and one image file a clip,
 which Pillow reads. New packs hold animated AVIF, whose frames are compressed one from the other as in a video; older
 ones hold WebP sheets, the frames in rows, and are read all the same.
 
-Measured with `python -m benchmarks.packs` on 32 frames of 128 px: quality 75 takes 15 kB a clip of a fixed camera (40
-gesture clips, 42.0 dB against what the video decoder gave) and 44 kB of a busy one (20 surveillance clips, 41.5 dB).
-The sheets, of WebP quality 88, took 62 kB at 41.3 dB and 182 kB at 39.9 dB. All figures: benchmarks/README.md.
+Measured with `python -m benchmarks.packs` on 32 frames of 128 px: quality 88 takes 38 kB a clip of a fixed camera (40
+gesture clips, 43.9 dB against what the video decoder gave) and 64 kB of a busy one (20 surveillance clips, 41.6 dB). A
+slower encoder (speed 6, quality 75) took 15 kB at 42.0 dB and 44 kB at 41.5 dB, and seven to eight times as long.
+All figures: benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from PIL import Image, features
 from avd_core.atomic_io import atomic_file
 from avd_core.data.datasets import DataError, ReadableClips
 
-QUALITY = 75
-SPEED = 6  # of the encoder, 0 to 10; 8 takes a fifth of the time and, for the same PSNR, half as much space again
+QUALITY = 88
+SPEED = 9  # of the encoder, 0 to 10; 6 takes five to nine times as long and, for the same PSNR, less space
 _INDEX = "index.json"
 # What a damaged archive and Pillow's decoders are known to raise.
 _UNREADABLE = (
