@@ -63,7 +63,7 @@ def test_without_a_gpu_a_training_goes_on_on_the_cpu(
     """The page has computed by now, and asks for a GPU nevertheless; the answer is no lease."""
     opened(page, zerogpu_url)
     go(page, "Fine-tune")
-    page.locator("#tune-device input").click()
+    page.get_by_label("Runs on").click()
     assert page.get_by_role("option").all_inner_texts() == ["ZeroGPU", "CPU", "Hugging Face Jobs"]
     page.keyboard.press("Escape")
     page.locator("#tune-upload input[type=file]").set_input_files(rendered_clip)
