@@ -37,14 +37,12 @@ test: $(DEV)  ## set up and run every test, the real browser's too
 	@$(BIN)/python -m tests.chromium
 	@$(MAKE) --no-print-directory --keep-going test-code test-browser
 
-# A file a worker, one thread each. The browser waits for what a person waits for, and on a busy machine that may run out:
-# a test of it that fails is given a second try, and the report says so.
-TWO_WORKERS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
-
+# A file a worker, one thread each; then the browser, alone. It waits for what a person waits for, and on a busy machine that
+# may run out: a test of it that fails is given a second try, and the report says so.
 test-code: $(DEV)
-	@$(TWO_WORKERS) -m 'not browser'
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not browser'
 test-browser: $(DEV)
-	@$(TWO_WORKERS) tests/app -m browser --reruns=1 --rerun-show-tracebacks
+	@$(BIN)/python -m pytest tests/app -m browser --reruns=1 --rerun-show-tracebacks
 
 fuzz: $(DEV)  ## try 5,000 made clips: does every window give the pictures that are on display?
 	AVD_FUZZ=5000 $(BIN)/python -m pytest tests/core/media/test_clock.py --hypothesis-show-statistics
