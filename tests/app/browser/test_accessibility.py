@@ -71,7 +71,7 @@ def test_the_keyboard_alone_leads_from_a_clip_to_its_saved_image(page, page_url:
     reach(page, ".handle.to")
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
-    reach(page, "[data-act=distil]")
+    reach(page, "[data-act=distill]")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('#status')?.innerText.includes('0.0–1.5 s')")
     page.wait_for_selector(FINISHED)
