@@ -90,7 +90,9 @@ def request_for(view: ExplorationView, explorer: Explorer, classifier: str, own:
     """Request a comparison of the clip and window that Explore shows, by every checkpoint at hand and `own` ones."""
     shown = view.result.request
     checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints(), *own])
-    return CompareRequest(shown.clip, tuple(checkpoints), shown.window, classifier)
+    # All at the size that Explore shows: pictures of different sizes cannot be subtracted.
+    size = min(view.result.distilled.shape[:2])
+    return CompareRequest(shown.clip, tuple(checkpoints), shown.window, classifier, size=size)
 
 
 def run_comparison(explorer: Explorer, request: CompareRequest, title: str, folder: Path) -> Iterator[ComparisonView]:

@@ -129,7 +129,7 @@ def test_still_picture_stands_beside_a_checkpoint(tab: CompareTab, compared: Com
     assert "Mean frame, repeated" in piece
     if "base" in {row.name for row in compared.comparison.rows}:
         piece = tab.on_pair(compared, "base", str(tiny_checkpoint))[tab.slots["duel"]]
-        assert "cannot be subtracted" in piece and "PSNR of each frame" in piece
+        assert "Where the two pictures differ" in piece and "PSNR of each frame" in piece
 
 
 def test_broken_clip_is_told_and_the_last_comparison_stays(
