@@ -30,7 +30,6 @@ from app.context import (
 )
 from app.render import attribution, fragments, quality, realism, spectrum, stage, trimmer
 from app.services.explorations import ExplorationView, short_side, status_line
-from app.services.result_store import KEEP_HOURS
 from avd_core.config import SIZES
 from avd_core.examples import scenes
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
@@ -91,10 +90,6 @@ class ExploreTab:
                 with gr.Column(elem_id="settings"):
                     self.model = gr.Dropdown(by_name([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                     self.size = gr.Dropdown(DETAIL, value=0, label="Detail", elem_id="detail")
-                    gr.HTML(
-                        '<p class="hint">The trained weights in use.<br>'
-                        f"Clips are deleted after {KEEP_HOURS} hours.</p>"
-                    )
             with gr.Column(elem_id="results"):
                 slot("message")
                 slot("status", fragments.progress("Preparing the first example", 0.1))
