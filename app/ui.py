@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import gradio as gr
+import matplotlib.pyplot  # noqa: F401 - whole before gradio, at each event, sets its backend: grad-cam imports it in a thread
 
 from app import theme
 from app.api import Api

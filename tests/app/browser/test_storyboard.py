@@ -59,7 +59,7 @@ def test_a_long_video_becomes_a_strip_that_plays(tab, film: Path):
     page.wait_for_function("() => document.querySelector('.cinema.pending') && document.querySelector('.tile')")
     images = made(page, film)
     expect(page.locator("#story-cancel")).to_be_hidden()
-    assert images == 3
+    assert images == 5  # of 2 s each at most
     expect(page.locator(".tile.cut")).to_have_count(2)
     assert page.evaluate("[...document.querySelectorAll('.tile img')].every((image) => image.naturalWidth > 0)")
     assert "kB" in page.inner_text(".card.cost") and "mean frames as stills" in page.inner_text(".card.loss")
