@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
+from avd_core.data.clip_files import Source
 from avd_core.data.datasets import find_clips, read_split
-from avd_core.explore.before_after import Judged, judge
+from avd_core.explore.before_after import before_and_after
 from avd_core.explore.explorer import Explorer
 
 SPLIT = Path(__file__).parent / "splits" / "weizmann-people.json"
@@ -43,15 +44,15 @@ def main() -> int:
         words += ["--seconds", f"{args.seconds:g}", *(word for field in RECIPE for word in ("--set", field))]
         print(shlex.join(["python", *words[1:]]), flush=True)
         subprocess.run(words, check=True)
-    clips = [Judged(path, path.stem, path.parent.name) for path in find_clips(folder, read_split(SPLIT, ["test"]))]
-    judged = list(judge(Explorer(), args.init, str(args.run / "checkpoint"), clips))
+    clips = [Source(path, path.stem, path.parent.name) for path in find_clips(folder, read_split(SPLIT, ["test"]))]
+    results = list(before_and_after(Explorer(), args.init, str(args.run / "checkpoint"), clips))
     rows = {
-        "restored, dB": [(one.before.quality.psnr, one.after.quality.psnr) for one in judged],
-        "over the mean frame, dB": [one.gains for one in judged],
-        "SSIM": [(one.before.quality.ssim, one.after.quality.ssim) for one in judged],
-        "realism percentile, by the critic from before": [one.realism for one in judged if one.realism],
+        "restored, dB": [(one.before.quality.psnr, one.after.quality.psnr) for one in results],
+        "over the mean frame, dB": [one.gains for one in results],
+        "SSIM": [(one.before.quality.ssim, one.after.quality.ssim) for one in results],
+        "realism percentile, by the critic from before": [one.realism for one in results if one.realism],
     }
-    print(f"\n{len(judged)} clips of three people who did not train, means\n")
+    print(f"\n{len(results)} clips of three people who did not train, means\n")
     print(f"{'':48}{'before':>9}{'after':>9}{'change':>9}")
     for name, pairs in rows.items():
         before, after = (fmean(side) for side in zip(*pairs, strict=True))

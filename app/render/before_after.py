@@ -11,21 +11,21 @@ from html import escape
 from app.render import fragments, reels
 from app.render.fragments import hint, ordinal, percent, progress, signed
 from app.render.sprites import SpriteSheet
-from avd_core.explore.before_after import Judgement
+from avd_core.explore.before_after import BeforeAfter
 
 
-def card(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, SpriteSheet | str]], held_out: bool) -> str:
+def card(pairs: Sequence[BeforeAfter], sheets: Sequence[Mapping[str, SpriteSheet | str]], held_out: bool) -> str:
     """Draw the clips before and after the training, one below the other.
 
     Args:
-        judgements: Of the clips.
+        pairs: Of the clips.
         sheets: Of each clip the addresses "before" and "after" of the images, and the sheets "original",
             "restored-before" and "restored-after".
         held_out: Whether the clips were kept out of the training.
     """
     body = ""
-    for number, (judgement, pictures) in enumerate(zip(judgements, sheets, strict=True)):
-        body += _clip(number, judgement, pictures)
+    for number, (pair, pictures) in enumerate(zip(pairs, sheets, strict=True)):
+        body += _clip(number, pair, pictures)
     explanation = (
         "Gain: how much closer the clip comes back from its image than its mean frame repeated would be. Realism: the "
         "percentile among real frames, to the critic from before the training."
@@ -37,15 +37,15 @@ def card(judgements: Sequence[Judgement], sheets: Sequence[Mapping[str, SpriteSh
     return fragments.card("tune-before-after", "Before and after", body + hint(explanation))
 
 
-def _clip(number: int, judgement: Judgement, pictures: Mapping[str, SpriteSheet | str]) -> str:
-    count, height, width, _ = judgement.before.restored.shape
+def _clip(number: int, pair: BeforeAfter, pictures: Mapping[str, SpriteSheet | str]) -> str:
+    count, height, width, _ = pair.before.restored.shape
     original = pictures["original"]
 
     def column(when: str, words: str) -> str:
-        one, reel = getattr(judgement, when), pictures[f"restored-{when}"]
+        one, reel = getattr(pair, when), pictures[f"restored-{when}"]
         first = one.recognition.topk[0]
-        gain = judgement.gains[when == "after"]
-        realism = "—" if judgement.realism is None else ordinal(judgement.realism[when == "after"])
+        gain = pair.gains[when == "after"]
+        realism = "—" if pair.realism is None else ordinal(pair.realism[when == "after"])
         return f"""
 <div class="tune-side"><h3>{words}</h3>
   <div class="tune-pair"><figure><img class="reel" src="{pictures[when]}" alt="The distilled image {words.lower()}">
@@ -56,10 +56,10 @@ def _clip(number: int, judgement: Judgement, pictures: Mapping[str, SpriteSheet 
     <div><dt>Realism</dt><dd>{realism}</dd></div>
     <div><dt>Seen as</dt><dd>{escape(first.label)} {percent(first.probability)}</dd></div></dl></div>"""
 
-    better = judgement.gains[1] - judgement.gains[0]
+    better = pair.gains[1] - pair.gains[0]
     kind, word = ("good", "better") if better > 0 else ("bad", "worse")
     lead = (
-        f'<p class="tune-lead"><b>{escape(judgement.title)}</b> comes back '
+        f'<p class="tune-lead"><b>{escape(pair.title)}</b> comes back '
         f'<b class="{kind}">{signed(better, 1)} dB</b> {word} than before.</p>'
     )
     inside = f"""
@@ -67,7 +67,7 @@ def _clip(number: int, judgement: Judgement, pictures: Mapping[str, SpriteSheet 
   <figure>{reels.reel(f"{number}-original", original, "The clip")}<figcaption>original</figcaption></figure></div>
   {column("before", "Before")}{column("after", "After")}</div>"""
     return lead + reels.group(
-        f"tune-{number}", inside, frames=count, fps=judgement.before.clip.fps, size=(height, width),
+        f"tune-{number}", inside, frames=count, fps=pair.before.clip.fps, size=(height, width),
         words="The clip, and what comes back of it before and after the training",
     )  # fmt: skip
 

@@ -21,8 +21,9 @@ from app.render import finetune as render
 from app.services.errors import sentence, without_folders
 from app.services.result_store import ResultStore
 from avd_core.config import TrainConfig
+from avd_core.data.clip_files import Source
 from avd_core.devices import available_devices
-from avd_core.explore.before_after import Judged, initial_checkpoint, judge
+from avd_core.explore.before_after import before_and_after, initial_checkpoint
 from avd_core.explore.explorer import Explorer
 from avd_core.runs import process
 from avd_core.runs.metrics_log import Curve
@@ -192,10 +193,10 @@ class FinetuneService:
         """Return the recognition head that the run trained on its labelled clips, or None."""
         return head_of(self.registry.run(record).folder)
 
-    def held_out_clips(self, record: RunRecord) -> list[Judged]:
+    def held_out_clips(self, record: RunRecord) -> list[Source]:
         """List the clips of the before/after comparison, which lie in the run's directory."""
         folder = self.registry.run(record).folder
-        return [Judged(folder / c["file"], c["title"], c["label"]) for c in (record.about or {}).get("judged", [])]
+        return [Source(folder / c["file"], c["title"], c["label"]) for c in (record.about or {}).get("judged", [])]
 
     def _set_private_root(self) -> None:
         """Declare the runs private, before any is loaded; not earlier, since a page is built before its explorer."""
@@ -298,20 +299,20 @@ class FinetuneService:
                 [("Checkpoint, ZIP", ResultStore.address(write_parcel(run, path, command=command)), path.name)]
             )
             clips = self.held_out_clips(record)[:MAX_COMPARED]
-            judgements, pictures = [], []
-            for judgement in judge(self.explorer, initial_checkpoint(run), str(run.folder), clips):
+            pairs, pictures = [], []
+            for pair in before_and_after(self.explorer, initial_checkpoint(run), str(run.folder), clips):
                 pictures.append(
                     {
-                        "before": sprites.data_address(sprites.png(judgement.before.distilled), "png"),
-                        "after": sprites.data_address(sprites.png(judgement.after.distilled), "png"),
-                        "original": sprites.sheet(judgement.before.clip.frames),
-                        "restored-before": sprites.sheet(judgement.before.restored),
-                        "restored-after": sprites.sheet(judgement.after.restored),
+                        "before": sprites.data_address(sprites.png(pair.before.distilled), "png"),
+                        "after": sprites.data_address(sprites.png(pair.after.distilled), "png"),
+                        "original": sprites.sheet(pair.before.clip.frames),
+                        "restored-before": sprites.sheet(pair.before.restored),
+                        "restored-after": sprites.sheet(pair.after.restored),
                     }
                 )
-                judgements.append(judgement)
+                pairs.append(pair)
             held_out = bool((record.about or {}).get("held_out"))
-            return before_after.card(judgements, pictures, held_out), links, time.monotonic()
+            return before_after.card(pairs, pictures, held_out), links, time.monotonic()
         except Exception as error:
             words = sentence(error)
             if words is None:

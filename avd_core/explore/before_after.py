@@ -1,17 +1,17 @@
-"""Before and after a fine-tune, on a clip: the same clip through both checkpoints, looked at by the same judges.
+"""A clip before and after a fine-tune: through both checkpoints, under one classifier and one critic.
 
-Of realism both critics are asked, each with its own reference scores; the one from before the training is the one to
-believe, because it has not been trained beside the image that it judges. A restoration stands beside the clip's mean
-frame, which a still picture would reach.
+The critic is the one from before the training, which was not trained beside the images that it rates now. A restoration
+stands beside the clip's mean frame, which a still picture would reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avd_core.data.clip_files import Source
 from avd_core.explore.realism import realism_percentile
 from avd_core.explore.requests import DEFAULT_CLASSIFIER, ExploreRequest
 from avd_core.explore.results import Exploration
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """One clip before and after.
+class BeforeAfter:
+    """One clip before and after a training.
 
     Attributes:
         title: of the clip, for people.
@@ -43,22 +43,14 @@ class Judgement:
     @property
     def gains(self) -> tuple[float, float]:
         """Restoration gain over the clip's mean frame in dB, before and after."""
-        return tuple(one.quality.psnr - one.quality.psnr_mean_copy for one in (self.before, self.after))
+        before, after = (one.quality.psnr - one.quality.psnr_mean_copy for one in (self.before, self.after))
+        return before, after
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A clip to judge on."""
-
-    clip: Path
-    title: str
-    label: str = ""
-
-
-def judge(
-    explorer: Explorer, before: str, after: str, clips: list[Judged], classifier: str = DEFAULT_CLASSIFIER
-) -> Iterator[Judgement]:
-    """Judges one clip after the other.
+def before_and_after(
+    explorer: Explorer, before: str, after: str, clips: Iterable[Source], classifier: str = DEFAULT_CLASSIFIER
+) -> Iterator[BeforeAfter]:
+    """Put one clip after the other through two checkpoints.
 
     Args:
         before, after: checkpoints, as `ExploreRequest` takes them.
@@ -67,13 +59,13 @@ def judge(
         ValueError: a checkpoint or a clip cannot be had.
     """
     for clip in clips:
-        pair = [_looked(explorer, clip.clip, name, classifier) for name in (before, after)]
-        yield Judgement(clip.title, clip.label, *pair, _realism(explorer, before, pair))
+        pair = [_explored(explorer, clip.clip, name, classifier) for name in (before, after)]
+        yield BeforeAfter(clip.title, clip.label, *pair, _realism(explorer, before, pair))
 
 
-def _looked(explorer: Explorer, clip: Path, checkpoint: str, classifier: str) -> Exploration:
-    ask = ExploreRequest(clip, checkpoint, Window(whole=True), classifier)
-    return next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
+def _explored(explorer: Explorer, clip: Path, checkpoint: str, classifier: str) -> Exploration:
+    request = ExploreRequest(clip, checkpoint, Window(whole=True), classifier)
+    return next(step for step in explorer.explore_steps(request) if step.recognition is not None)
 
 
 def _realism(explorer: Explorer, critic: str, pair: list[Exploration]) -> tuple[float, float] | None:
@@ -84,10 +76,10 @@ def _realism(explorer: Explorer, critic: str, pair: list[Exploration]) -> tuple[
 
 
 def initial_checkpoint(run: Run) -> str:
-    """What a run started from, as a checkpoint to ask for: of a training from nothing the very weights it drew."""
-    asked = run.config()
-    if asked.get("init"):
-        return str(asked["init"])
+    """Return what a run started from, as a checkpoint name; of a training from nothing, the very weights it drew."""
+    config = run.config()
+    if config.get("init"):
+        return str(config["init"])
     folder = run.folder / "start"
     if not folder.exists():
         import torch
@@ -96,6 +88,6 @@ def initial_checkpoint(run: Run) -> str:
         from avd_core.networks.avd import AVD
 
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(asked["train"]["seed"]))
-            AVD(ModelConfig.from_dict(asked["model"])).save_pretrained(folder)
+            torch.manual_seed(int(config["train"]["seed"]))
+            AVD(ModelConfig.from_dict(config["model"])).save_pretrained(folder)
     return str(folder)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from avd_core.explore.before_after import Judged, initial_checkpoint, judge
+from avd_core.data.clip_files import Source
+from avd_core.explore.before_after import before_and_after, initial_checkpoint
 from avd_core.explore.explorer import Explorer
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
@@ -44,13 +45,14 @@ def test_both_are_looked_at_on_the_same_frames(run, rendered_clip, tmp_path):
     before.calibration = Calibration.from_scores(np.linspace(-9, 9, 50), [0.0])
     before.save_pretrained(tmp_path / "before")
     explorer = Explorer("cpu")
-    (told,) = judge(explorer, str(tmp_path / "before"), str(run.folder), [Judged(rendered_clip, "a")], "action")
-    assert np.array_equal(told.before.clip.frames, told.after.clip.frames)
-    assert told.before.fingerprint != told.after.fingerprint
-    assert told.gains[0] == pytest.approx(told.before.quality.psnr - told.before.quality.psnr_mean_copy)
+    names = str(tmp_path / "before"), str(run.folder)
+    (pair,) = before_and_after(explorer, *names, [Source(rendered_clip, "a")], "action")
+    assert np.array_equal(pair.before.clip.frames, pair.after.clip.frames)
+    assert pair.before.fingerprint != pair.after.fingerprint
+    assert pair.gains[0] == pytest.approx(pair.before.quality.psnr - pair.before.quality.psnr_mean_copy)
     # One critic for both: the one from before.
-    assert told.realism[0] == told.before.realism.percentile_among_real
-    assert 0 <= told.realism[1] <= 100 and told.after.recognition.classifier == "action"
+    assert pair.realism[0] == pair.before.realism.percentile_among_real
+    assert 0 <= pair.realism[1] <= 100 and pair.after.recognition.classifier == "action"
 
 
 def test_private_checkpoints_are_shown_to_nobody(run, rendered_clip):
