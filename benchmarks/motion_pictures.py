@@ -105,11 +105,11 @@ class ClipSet:
     moving_camera: bool
 
 
-def clip_sets(root: Path) -> list[ClipSet]:
-    """The training clips of both sets."""
+def clip_sets(root: Path, limit: int | None = None) -> list[ClipSet]:
+    """The training clips of both sets; of JHMDB at most `limit` of each class, evenly taken."""
     test, train = select_official("hmdb51", root / "jhmdb" / "hmdb51", ["1"], fitting=True)
     unseen = [index for index, film in enumerate(train.groups) if film not in set(test.groups)]
-    jhmdb = _subset(train, unseen)
+    jhmdb = _subset(train, unseen).limited(limit or len(unseen))
     parts = [select_clips(root / "gestures", SPLITS / "gestures.json", part) for part in ("train", "choose")]
     some = [
         _subset(part, [i for i, path in enumerate(part.paths) if path.stem.endswith(REPETITIONS)]) for part in parts
@@ -256,13 +256,14 @@ def main() -> int:
     """Looks as long as it may; prints the tables once everything has been seen."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.motion_pictures", description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, default=Path("runs/motion-pictures"), metavar="DIR", help="%(default)s")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N clips of each class of JHMDB (default: all)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="of looking, then stop (default: no end)")
     args = parser.parse_args()
     if not os.environ.get("AVD_DATA"):
         print("Set AVD_DATA to the folder of clips that checkpoints/README.md names.", file=sys.stderr)
         return 2
     ends = time.monotonic() + args.seconds
-    store, scorers, sets = Disk(args.work), load_scorers(SCORERS), clip_sets(Path(os.environ["AVD_DATA"]))
+    store, scorers, sets = Disk(args.work), load_scorers(SCORERS), clip_sets(Path(os.environ["AVD_DATA"]), args.limit)
     for chosen in sets:
         for number in look(chosen, scorers, store):
             if time.monotonic() > ends:

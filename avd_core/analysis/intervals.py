@@ -15,7 +15,7 @@ import numpy as np
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-UNSEEN = "The {clips} clips of people, films or videos that were not fitted on, by themselves"
+UNSEEN = "The {clips} clips of people or source videos that stand on no other side of the split, by themselves"
 FEWEST = 5  # units that an interval needs: fewer clips allow no verdict, fewer groups are shown one by one
 
 
@@ -212,9 +212,7 @@ def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: in
         sentence = "; ".join(f"{word} {', '.join(others)}" for word, others in verdicts.items())
         lines.append(f"  {column}: {one} {sentence}.")
     lines += [resolution(board, scale=scale, digits=digits)] if board["differences"] else []
-    if board.get("unseen"):
-        lines += ["", f"{UNSEEN.format(clips=board['unseen']['clips'])}:", ""]
-        lines += figures_table(board["unseen"]["figures"], scale=scale, digits=digits)
+    lines += unseen_lines(board, scale=scale, digits=digits)
     if 1 < len(board["groups"]) < FEWEST:  # too few to be resampled, so each is told
         lines[-1] += "\n"
         lines.append(group_table(board["groups"], next(iter(board["figures"])), scale=scale, digits=digits))
@@ -229,6 +227,14 @@ def figures_table(figures: Mapping[str, Any], *, scale: float, digits: int) -> l
         found = [rows.get(name) for rows in figures.values()]
         body.append([name, *("" if one is None else cell(one, digits, scale=scale) for one in found)])
     return aligned(body)
+
+
+def unseen_lines(board: Mapping[str, Any], *, scale: float, digits: int) -> list[str]:
+    """The figures of the clips of unseen groups as aligned lines under a heading; nothing where all groups are."""
+    if not board.get("unseen"):
+        return []
+    heading = UNSEEN.format(clips=board["unseen"]["clips"])
+    return ["", f"{heading}:", "", *figures_table(board["unseen"]["figures"], scale=scale, digits=digits)]
 
 
 def resolution(board: Mapping[str, Any], *, scale: float, digits: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.atomic_io import check_folder
-from avd_core.data.clip_sets import DATASETS, PARTS, Clips, select_official, select_sets
+from avd_core.data.clip_sets import DATASETS, PARTS, Clips, select_official, select_sets, shared_groups
 from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Skipped
 from avd_core.evidence.protocols.ablation import ablation_table
@@ -142,7 +142,14 @@ def _opening(sets: list[Clips], reported: str, available: int, args: argparse.Na
     limited = f", at most {args.limit} of each class of the {available} there are" if args.limit else ""
     missing = sum(one.missing for one in sets)
     absent = f"; {missing} more of the lists are not in the folder" if missing else ""
-    return f"{clips} clips of {', '.join(names)} ({reported}{limited}){absent}"
+    shared = shared_groups(sets, reported)
+    both = (
+        f"; {shared.groups} people or source videos stand on both sides of the split, with {shared.clips} of these "
+        f"clips and {shared.clips_to_fit_on} of those to fit on"
+        if shared
+        else ""
+    )
+    return f"{clips} clips of {', '.join(names)} ({reported}{limited}){absent}{both}"
 
 
 def show(name: str, report: Report | NotMeasurable) -> None:

@@ -81,6 +81,38 @@ class Clips:
         return replace(self, **kept_fields)
 
 
+@dataclass(frozen=True)
+class SharedGroups:
+    """People or source videos that stand on both sides of a split, as HMDB51's official lists have them.
+
+    Attributes:
+        groups: how many.
+        clips: how many of the reported clips are theirs.
+        clips_to_fit_on: how many of the others are.
+    """
+
+    groups: int
+    clips: int
+    clips_to_fit_on: int
+
+
+def shared_groups(sets: Sequence[Clips], part: str) -> SharedGroups | None:
+    """Count the groups of the reported part that have clips in another part too; None where none has, or none is known.
+
+    Args:
+        sets: parts of one or more folders.
+        part: the one that is reported.
+    """
+    sides: tuple[list[tuple[Path, str]], list[tuple[Path, str]]] = ([], [])
+    for clips in sets:
+        sides[clips.part != part].extend((clips.folder, group) for group in clips.groups or ())
+    reported, others = sides
+    shared = set(reported) & set(others)
+    if not shared:
+        return None
+    return SharedGroups(len(shared), *(sum(group in shared for group in side) for side in (reported, others)))
+
+
 def select_sets(
     folders: Sequence[Path], splits: Sequence[Path] | None, part: str, *, fitting: bool, group: str | None = None
 ) -> list[Clips]:

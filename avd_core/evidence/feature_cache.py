@@ -9,9 +9,10 @@ Axes: T frames, K pictures, H, W; N clips, D features.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -145,6 +146,12 @@ class Gallery:
             for entry in (self.entries[i] for i in members)
         ]
 
+    def unseen(self, members: np.ndarray) -> np.ndarray | None:
+        """Which clips (N,) are of a group that has none in another part; None where all are."""
+        others = set(self.folds(np.array([i for i, one in enumerate(self.entries) if one.part != self.reported], int)))
+        alone = np.array([group not in others for group in self.folds(members)], bool)
+        return None if alone.all() else alone
+
     def labels(self, members: np.ndarray) -> np.ndarray:
         """The class of each clip."""
         return np.array([self.entries[i].label for i in members])
@@ -251,6 +258,21 @@ class Gallery:
     def logits(self, scorer: Classifier, name: str, members: np.ndarray, *, damage: str = "png") -> np.ndarray:
         """What the unchanged classifier says of each clip's only picture: (N, classes)."""
         return np.stack([self.kept(Look(scorer, name, False, damage), i)[1][0] for i in members])
+
+    def remember(self, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """What took long to find out of all clips: from the store, or found now and kept, so that a run can go on.
+
+        Args:
+            what: names it, with everything it depends on but the clips, their parts, classes and groups.
+            make: finds it.
+        """
+        clips = "|".join(f"{one.key}{one.name},{one.part},{one.label},{one.group}" for one in self.entries)
+        place = f"results|{hashlib.sha256(f'{self.reported}|{clips}'.encode()).hexdigest()}"
+        found = self.store.get(place, what)
+        if found is None:
+            found = make()
+            self.store.put(place, {what: found})
+        return found
 
     # Names ----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from avd_core.analysis.intervals import sentences
+from avd_core.analysis.intervals import UNSEEN, resolution, sentences
 from avd_core.evidence.plots import plots, svg
 from avd_core.evidence.protocols.ablation import range_cell
 
@@ -61,6 +61,7 @@ def head(evidence: Mapping[str, Any], title: str, tag: str = "h1") -> str:
     lost += [f"{len(evidence['skipped'])} cannot be read"] if evidence["skipped"] else []
     rows = {
         "clips": f"{evidence['clips']}{groups}{escape(limit)}" + (f"; {'; '.join(lost)}" if lost else ""),
+        **({"on both sides": _on_both_sides(shared)} if (shared := evidence.get("shared_groups")) else {}),
         "split": escape(splits)
         + (f"; {evidence['clips_to_fit_on']} clips to fit on" if evidence["clips_to_fit_on"] else ""),
         "checkpoints": used,
@@ -82,6 +83,7 @@ def section(name: str, protocol: Mapping[str, Any], contenders: Sequence[str], c
     parts = [
         f"<h2>{escape(protocol['question'])}</h2><p>{escape(protocol['how'])}</p>",
         table(protocol, contenders) if protocol.get("figures") else "",
+        unseen(protocol, contenders),
         curves_table(protocol) if protocol.get("curves") else "",
         verdicts(protocol),
         void(protocol),
@@ -110,6 +112,15 @@ def table(protocol: Mapping[str, Any], contenders: Sequence[str]) -> str:
     return f'<div class="wide"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>{note}'
 
 
+def unseen(protocol: Mapping[str, Any], contenders: Sequence[str]) -> str:
+    """The figures of the clips whose groups stand on one side of the split only, where not all do."""
+    found = protocol.get("unseen")
+    if not found:
+        return ""
+    heading = escape(UNSEEN.format(clips=found["clips"]))
+    return f"<h3>{heading}</h3>{table({**protocol, 'figures': found['figures']}, contenders)}"
+
+
 def curves_table(protocol: Mapping[str, Any]) -> str:
     """Figures by damage, one table for each thing that was measured."""
     words, tables = protocol["words"], ""
@@ -134,9 +145,10 @@ def verdicts(protocol: Mapping[str, Any]) -> str:
         return ""
     level, count = protocol["corrected_level"], protocol["comparisons"]
     items = "".join(f"<li>{_with_verdicts_bold(sentence)}</li>" for sentence in sentences(protocol))
+    could = escape(resolution(protocol, scale=protocol.get("scale", 1), digits=protocol.get("digits", 2)))
     return (
         f'<h3>What follows</h3><ul class="verdicts">{items}</ul><p class="note">Paired differences in brackets with '
-        f"their intervals at {level:.2%}, which is 95 % over {count} comparisons.</p>"
+        f"their intervals at {level:.2%}, which is 95 % over {count} comparisons. {could}</p>"
     )
 
 
@@ -184,6 +196,13 @@ def skipped_section(skipped: Sequence[Mapping[str, str]]) -> str:
     items = "".join(f"<li>{escape(one['clip'])} <span>{escape(one['reason'])}</span></li>" for one in skipped)
     listed = f'<ul class="failures">{items}</ul>'
     return f'<section id="protocol-skipped"><h2>Clips that cannot be read</h2>{listed}</section>'
+
+
+def _on_both_sides(shared: Mapping[str, int]) -> str:
+    return (
+        f"{shared['groups']} people or source videos, with {shared['clips']} of the clips that report and "
+        f"{shared['clips_to_fit_on']} of those to fit on; the figures without them stand beside the official ones"
+    )
 
 
 def _cell(interval: Mapping[str, Any] | None, scale: float, digits: int) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from avd_core import __version__
 from avd_core.config import SIZES, ConfigError
-from avd_core.data.clip_sets import DATASETS, Clips, EvidenceError
+from avd_core.data.clip_sets import DATASETS, Clips, EvidenceError, shared_groups
 from avd_core.devices import default_device
 from avd_core.evidence.array_store import Disk
 from avd_core.evidence.clip_reader import Skipped, default_workers, entries_of
@@ -228,7 +228,14 @@ def evidence_of(
         "windows": plan.windows,
         "missing": sum(clips.missing for clips in plan.sets),
         "skipped": [asdict(clip) for clip in skipped],
-        "about": about(plan.dataset, folders),
+        "shared_groups": asdict(shared) if (shared := shared_groups(plan.sets, gallery.reported)) else None,
+        "about": about(
+            plan.dataset,
+            folders,
+            here=plan.available,
+            missing=sum(clips.missing for clips in plan.sets if clips.part == gallery.reported),
+            classes=len(set(gallery.labels(members))),
+        ),
         "checkpoints": {
             name: {"fingerprint": model.fingerprint, "frames": model.config.frames, "size": model.config.size}
             for name, model in plan.models.items()
@@ -239,11 +246,24 @@ def evidence_of(
     }
 
 
-def about(dataset: str, folders: Sequence[str]) -> str:
-    """What a result is a result on, and what it is not."""
+def about(dataset: str, folders: Sequence[str], *, here: int = 0, missing: int = 0, classes: int = 0) -> str:
+    """Say what a result is a result on, and what it is not.
+
+    Args:
+        dataset: a key of `DATASETS`.
+        folders: names of the folders of clips.
+        here, missing: of the clips that an official split reports on, how many are in the folder and how many are not.
+        classes: of those that are.
+    """
     if dataset == "folder":
         return f"Measured on {', '.join(folders)}. This is not a result on UCF101, HMDB51 or Kinetics."
-    return f"Measured on {DATASETS[dataset]}, by its official split."
+    told = f"Measured on {DATASETS[dataset]}, by its official split."
+    if not missing:
+        return told
+    return (
+        f"{told} Only {here} of the {here + missing} clips that report are here, of {classes} classes: figures of the "
+        "whole set are not comparable."
+    )
 
 
 def load_models(names: Sequence[str], size: int | None = None) -> dict[str, AVD]:

@@ -75,7 +75,8 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, see
                  "confidence": float(confidence[place]), "hit": float(values[place])}
                 for name, values in hits.items() for place, i in enumerate(members)
             ]  # fmt: skip
-    board = scoreboard(columns, gallery.contenders, gallery.groups(members), seed=seed)
+    unseen = gallery.unseen(members)
+    board = scoreboard(columns, gallery.contenders, gallery.groups(members), seed=seed, unseen=unseen)
     summary = {**board, **account(QUESTION, HOW), "strata": strata}
     text = f"{scoreboard_table(board)}\n\n{_strata_table(strata[scorers[0].name], scorers[0].name)}"
     return Report(f"Agreement: top-{TOP} of the image holds the middle frame's top-1, % of clips", summary, text, rows)

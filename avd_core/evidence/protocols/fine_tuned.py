@@ -52,9 +52,10 @@ def measure(
         found: dict[str, list[np.ndarray]] = {"png": [], damage: []}
         for fold in parts:
             members = np.concatenate([fold.fit, fold.choose])
+            classes = np.unique(gallery.labels(members))
             answers = _answers(gallery, scorer, name, members, fold.report, tuple(found), seed=seed, steps=steps)
-            for through, said in answers.items():
-                found[through].append(said)
+            for through, said in zip(found, answers, strict=True):
+                found[through].append(classes[said])
         for through, column in (("png", plain), (damage, worn)):
             said = np.concatenate(found[through])
             columns[column][name] = (said == truth).astype(float)
@@ -64,7 +65,8 @@ def measure(
                 for place, i in enumerate(reported)
             ]  # fmt: skip
         said_of[name] = np.concatenate(found["png"])
-    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed)
+    unseen = gallery.unseen(reported)
+    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed, unseen=unseen)
     chance = 1 / len(set(truth))
     names = [gallery.entries[i].name for i in reported]
     how = (
@@ -91,8 +93,11 @@ def _names(gallery: Gallery) -> list[str]:
 def _answers(
     gallery: Gallery, scorer: Classifier, name: str, fit_on: np.ndarray, report_on: np.ndarray,
     damages: Sequence[str], *, seed: int, steps: int,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """What the fine-tuned network says of every reported clip, through each damage."""
+) -> np.ndarray:  # fmt: skip
+    """The number of the class that the fine-tuned network names for every reported clip: (damages, N).
+
+    It takes minutes, so it is remembered.
+    """
     import torch
 
     from avd_core.evidence.protocols.network_fitting import fit, named, with_new_head
@@ -108,5 +113,10 @@ def _answers(
 
         return batch
 
-    fit(network, [head], inputs(fit_on, "png"), labels, steps=steps, seed=seed)
-    return {damage: classes[named(network, inputs(report_on, damage), len(report_on))] for damage in damages}
+    def learnt() -> np.ndarray:
+        fit(network, [head], inputs(fit_on, "png"), labels, steps=steps, seed=seed)
+        return np.stack([named(network, inputs(report_on, damage), len(report_on)) for damage in damages])
+
+    first = report_on[0]  # tells the fold
+    key = f"fine-tuned|{gallery.token(scorer)}|{gallery.made(name)}|{'|'.join(damages)}|{first}|{steps}|{seed}"
+    return gallery.remember(key, learnt)

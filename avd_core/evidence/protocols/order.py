@@ -70,7 +70,8 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, see
                      "representation": name, "right": float(values[place])}
                     for place, i in enumerate(reported)
                 ]  # fmt: skip
-    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed)
+    unseen = gallery.unseen(reported)
+    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed, unseen=unseen)
     title = "Order: forwards and backwards told apart from the image alone, % of images (50 is guessing)"
     summary = {**board, **account(QUESTION, f"{HOW} {told_of(gallery)}"), "chance": 0.5}
     return Report(title, summary, scoreboard_table(board), rows)

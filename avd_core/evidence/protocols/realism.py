@@ -97,7 +97,10 @@ def measure(gallery: Gallery, *, steps: int = STEPS, seed: int = 0) -> Report:
     for name in (*gallery.contenders, *_rival(gallery), NOTHING, *FOUND):
         fakes = Pictures(lambda i, name=name: _fake(gallery, name, i), members)
         real = Pictures(lambda i, name=name: gallery.image(gallery.real_beside(name), i), members)
-        told[name] = tell_apart(real, fakes, groups, steps=steps, seed=seed)
+        key = f"realism|{gallery.made(NOTHING if name == PLANTED else name)}|{name == PLANTED}|{steps}|{seed}"
+        told[name] = gallery.remember(  # it takes minutes
+            key, lambda real=real, fakes=fakes: tell_apart(real, fakes, groups, steps=steps, seed=seed)
+        )
     board = scoreboard({COLUMN: told}, gallery.contenders, gallery.groups(members), lower_is_better=True, seed=seed)
     complaints = doubts({name: float(right.mean()) for name, right in told.items()}, clips=len(members))
     sets = group_means({COLUMN: told}, [gallery.entries[i].set_name for i in members])

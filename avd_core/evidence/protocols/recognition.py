@@ -77,7 +77,8 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, see
                      "representation": name, "label": gallery.entries[i].label, "said": str(labels[place])}
                     for place, i in enumerate(reported)
                 ]  # fmt: skip
-    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed)
+    unseen = gallery.unseen(reported)
+    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed, unseen=unseen)
     chance = 1 / len(set(truth))
     names = [gallery.entries[i].name for i in reported]
     averaged = f" Averaged over {gallery.windows} windows of each clip." if gallery.windows > 1 else ""

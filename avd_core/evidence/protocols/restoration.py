@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from avd_core.analysis.degradations import DEGRADATIONS
-from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, verdict
+from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, unseen_lines, verdict
 from avd_core.analysis.metrics import quality
 from avd_core.evidence.report import MOST_FAILURES, Report, account
 from avd_core.media.codec_image import CODEC
@@ -107,12 +107,19 @@ def measure(gallery: Gallery, *, damages: Sequence[str] = ("jpeg-90",), seed: in
                     through=want.through,
                 )
             )
+    unseen = gallery.unseen(members)
     summary = {
         **summarise(rows, seed),
+        **({} if unseen is None else {"unseen": _of_unseen(rows, [gallery.entries[i].name for i in members[unseen]])}),
         **account(QUESTION, HOW, unit="", scale=1, digits=2),
         "failures": {name: _worst([row for row in rows if row.contender == name]) for name in gallery.models},
     }
     return Report("Restoration, whole clips, from an 8-bit PNG", summary, table(summary), [asdict(row) for row in rows])
+
+
+def _of_unseen(rows: Sequence[Row], clips: Sequence[str]) -> dict[str, Any]:
+    kept = set(clips)
+    return {"clips": len(clips), "figures": summarise([row for row in rows if row.clip in kept])["figures"]}
 
 
 def _worst(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -263,4 +270,5 @@ def table(summary: Mapping[str, Any]) -> str:
     )
     for result in summary["checkpoints"].values():
         lines += [f"  {difference['sentence']}" for difference in result["differences"]]
+    lines += unseen_lines(summary, scale=1, digits=3)
     return "\n".join(lines)

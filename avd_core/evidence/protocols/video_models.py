@@ -194,6 +194,7 @@ def measure(
         gallery.contenders,
         gallery.groups(reported),
         seed=seed,
+        unseen=gallery.unseen(reported),
     )
     rows = [
         {"clip": gallery.entries[i].name, "representation": name, "right": float(values[place])}

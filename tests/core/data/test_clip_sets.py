@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from avd_core.data.clip_sets import EvidenceError, select_clips, select_official, source_of
+from avd_core.data.clip_sets import (
+    Clips,
+    EvidenceError,
+    SharedGroups,
+    select_clips,
+    select_official,
+    shared_groups,
+    source_of,
+)
 from tests.core.evidence.miniatures import hmdb51, kinetics, ucf101
 
 
@@ -92,3 +100,15 @@ def test_a_group_may_be_named_for_a_folder_without_a_split(tmp_path: Path, rende
     assert select_clips(tmp_path, None, "test", "p([0-9])").groups == ("1", "2")
     with pytest.raises(EvidenceError, match=r"finds nothing in a/p1_x\.mp4"):
         select_clips(tmp_path, None, "test", "q([0-9])")
+
+
+def test_groups_on_both_sides_are_counted_within_each_folder():
+    def part(name: str, *groups: str, folder: str = "one") -> Clips:
+        paths = tuple(Path(folder) / f"{name}{n}.mp4" for n in range(len(groups)))
+        return Clips(Path(folder), name, paths, groups or None)
+
+    test, train = part("test", "film", "film", "own"), part("train", "film", "other", "film", "film")
+    assert shared_groups([test, train], "test") == SharedGroups(groups=1, clips=2, clips_to_fit_on=3)
+    assert shared_groups([test, train, part("choose", "own")], "test") == SharedGroups(2, 3, 4)
+    assert shared_groups([test, part("train", "film", folder="another")], "test") is None, "another set's namesake"
+    assert shared_groups([test], "test") is None and shared_groups([part("test"), part("train")], "test") is None

@@ -83,3 +83,23 @@ def test_what_must_stay_together(gallery):
     assert set(gallery.folds(members)) == {f"set/{person}" for person in range(4)}
     assert gallery.groups(members) == gallery.folds(members)
     assert [gallery.entries[i].part for i in gallery.members()] == ["test"] * 8
+
+
+def test_clips_of_a_group_on_both_sides_are_not_unseen(shared):
+    members = shared.members()
+    assert shared.unseen(members).tolist() == [shared.entries[i].group == "5" for i in members]
+    assert shared.unseen(members[4:]) is None, "all of them are unseen"
+
+
+def test_what_took_long_is_remembered_until_the_clips_change(gallery):
+    made = []
+
+    def make(value: int = 1) -> np.ndarray:
+        made.append(value)
+        return np.array([value])
+
+    assert gallery.remember("x", make)[0] == gallery.remember("x", lambda: make(2))[0] == 1
+    assert gallery.remember("y", lambda: make(3))[0] == 3
+    gallery.entries = gallery.entries[:-1]
+    assert gallery.remember("x", lambda: make(4))[0] == 4
+    assert made == [1, 3, 4]

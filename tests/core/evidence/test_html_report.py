@@ -31,7 +31,7 @@ def outcome() -> Outcome:
         for name, hits in right.items()
     }
     names = [f"set/<clip {n}>.mp4" for n in range(50)]
-    board = scoreboard({"eye": right}, ["ours"])
+    board = scoreboard({"eye": right}, ["ours"], unseen=np.arange(50) >= 10)
     summary = {
         **board, **account("Is it <there>?", "By looking."), "chance": 0.5, **by_class(truth, said),
         "failures": {"ours": wrong(names, truth, said["ours"])},
@@ -56,6 +56,7 @@ def outcome() -> Outcome:
         "skipped": [{"clip": "set/torn.mp4", "reason": "it is torn"}], "about": about("folder", ["set"]),
         "checkpoints": {"ours": {"fingerprint": "abc", "frames": 16, "size": 112}}, "scorers": ["eye"],
         "protocols": protocols, "ablation": None,
+        "shared_groups": {"groups": 3, "clips": 10, "clips_to_fit_on": 7},
     }  # fmt: skip
     return Outcome(evidence, reports)
 
@@ -118,9 +119,24 @@ def test_it_says_what_was_planted_and_what_it_is_not(outcome):
     assert len(named) == 12 and "bend & lift taken for <wave>" in text
 
 
+def test_it_says_who_stands_on_both_sides_and_what_it_could_have_shown(outcome):
+    reader = Reader()
+    reader.feed(evidence_page(outcome.evidence))
+    text = " ".join(reader.words.split())
+    assert "3 people or source videos, with 10 of the clips that report and 7 of those to fit on" in text
+    assert "The 40 clips of people or source videos that stand on no other side of the split, by themselves" in text
+    mean = outcome.evidence["protocols"]["recognition"]["unseen"]["figures"]["eye"]["ours"]["mean"]
+    assert f"by themselves eye, % ours {100 * mean:.1f} [" in text
+    assert re.search(r"The smallest difference that these clips could have shown: eye \d+\.\d to \d+\.\d\.", text)
+    plain = evidence_page({**outcome.evidence, "shared_groups": None})
+    assert "on both sides" not in plain
+
+
 def test_the_official_sets_are_called_by_their_names():
     assert about("ucf101", ["UCF-101"]) == "Measured on UCF101, by its official split."
     assert "not a result" not in about("kinetics", ["k400"])
+    part = about("ucf101", ["UCF-101"], here=98, missing=3685, classes=14)
+    assert "Only 98 of the 3783 clips that report are here, of 14 classes" in part
 
 
 def test_every_table_cell_is_a_figure_of_the_json(outcome):

@@ -83,3 +83,18 @@ def test_a_training_takes_the_training_part(here: Path, capsys):
     (source,) = json.loads((here / "run" / "config.json").read_text())["clips"]
     assert source == {"path": str(here / "UCF-101"), "dataset": "ucf101", "splits": ["1"], "lists": None}
     assert json.loads((here / "run" / "state.json").read_text())["status"] == "done"
+
+
+def test_a_film_on_both_sides_is_told_and_left_out_beside_the_official_figures(here: Path, capsys):
+    hmdb51(here, rendered)
+    list_of_claps = here / "testTrainMulti_7030_splits" / "clap_test_split1.txt"
+    lines = list_of_claps.read_text().splitlines()
+    moved = [line.replace(" 1 ", " 2 ") if line.startswith("50_FIRST_DATES") else line for line in lines]
+    list_of_claps.write_text("\n".join(moved))
+    command = ["evidence", "hmdb51", "--dataset", "hmdb51", "--split", "1", "--protocols", "order", "--out", "out"]
+    assert main([*command, "--representations", "middle"]) == 0
+    said = capsys.readouterr().out
+    assert "1 people or source videos stand on both sides of the split, with 2 of these clips and 4 of those" in said
+    found = json.loads((here / "out" / "evidence.json").read_text())
+    assert found["shared_groups"] == {"groups": 1, "clips": 2, "clips_to_fit_on": 4}
+    assert found["clips"] == 14 and found["protocols"]["order"]["unseen"]["clips"] == 12

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from avd_core.classifiers.loading import Classifier, Preprocessing
+from avd_core.evidence.array_store import Memory
 from avd_core.evidence.protocols import fine_tuned
 from avd_core.evidence.protocols.network_fitting import fit, named, with_new_head
 
@@ -24,6 +26,32 @@ def test_it_learns_what_is_in_the_picture_and_only_that(plant, scorer):
     assert people == {"4", "5"}, "those of the reported part alone"
     (wrong,) = {one["why"] for one in report.summary["failures"]["planted"]}
     assert wrong in ("red taken for blue", "blue taken for red")
+
+
+def test_what_a_stopped_run_has_trained_is_not_trained_again(plant, scorer, monkeypatch):
+    gallery = plant(lambda frames: frames[4])
+    gallery.baselines = ("middle",)
+    trained = []
+
+    def watched(*args, **kwargs):
+        if len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(kwargs["seed"])
+        return fit(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("avd_core.evidence.protocols.network_fitting.fit", watched)
+        with pytest.raises(KeyboardInterrupt):
+            fine_tuned.measure(gallery, [scorer], damage="jpeg-75+shift", steps=2)
+    trained.clear()
+    monkeypatch.setattr(
+        "avd_core.evidence.protocols.network_fitting.fit",
+        lambda *args, **kwargs: (trained.append(kwargs["seed"]), fit(*args, **kwargs))[1],
+    )
+    again = fine_tuned.measure(gallery, [scorer], damage="jpeg-75+shift", steps=2)
+    assert len(trained) == 1, "the middle frame's alone"
+    gallery.store = Memory()
+    assert again.rows == fine_tuned.measure(gallery, [scorer], damage="jpeg-75+shift", steps=2).rows
 
 
 def test_the_seed_decides_and_nothing_else(scorer):

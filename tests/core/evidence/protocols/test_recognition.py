@@ -30,3 +30,14 @@ def test_one_class_allows_no_recognition(plant, scorer):
     gallery.entries = tuple(dataclasses.replace(entry, label="same") for entry in gallery.entries)
     with pytest.raises(NotMeasurable, match="two classes"):
         recognition.measure(gallery, [scorer], damage="shift")
+
+
+def test_people_on_both_sides_are_left_out_beside_the_official_figures(shared, scorer):
+    shared.contenders, shared.baselines = ("middle",), ("mean", "random")
+    report = recognition.measure(shared, [scorer], damage="jpeg-75+shift")
+    rows = [row for row in report.rows if (row["representation"], row["through"]) == ("random", "png")]
+    alone = [row["label"] == row["said"] for row in rows if row["clip"].split("/p")[1][0] == "5"]
+    assert len(rows) == 8 and len(alone) == 4
+    found = report.summary["unseen"]
+    assert found["clips"] == 4 and found["figures"]["random features"]["random"]["mean"] == np.mean(alone)
+    assert "The 4 clips of people or source videos that stand on no other side" in report.text

@@ -100,3 +100,12 @@ def test_the_codec_is_measured_beside_the_checkpoints(gallery: Gallery):
     )
     gallery.baselines = ("middle",)
     assert set(measure(gallery, damages=[]).summary["checkpoints"]) == {"tiny"}
+
+
+def test_clips_of_people_on_one_side_stand_by_themselves(shared: Gallery):
+    report = measure(shared, damages=())
+    alone = [entry["psnr"] for entry in report.rows if "/p5_" in entry["clip"]]
+    found = report.summary["unseen"]
+    assert found["clips"] == len(alone) == 4
+    assert found["figures"]["PSNR, dB"]["tiny"]["mean"] == pytest.approx(np.mean(alone))
+    assert f"{np.mean(alone):.3f} [" in report.text.partition("stand on no other side")[2]
