@@ -30,11 +30,11 @@ from avd_core.data.clip_sets import Clips, EvidenceError, select_clips, select_o
 from avd_core.evidence import runner
 from avd_core.evidence.array_store import Disk
 from avd_core.evidence.clip_reader import Skipped, default_workers, entries_of
-from avd_core.evidence.feature_cache import Gallery
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.representations import codec_representation
 from avd_core.examples import scenes
 from avd_core.media.codec_image import CODEC
-from benchmarks.report_figures import NEAR, STILL, measure, wants
+from benchmarks.report_figures import NEAR, STILL, measure, requirements
 
 if TYPE_CHECKING:
     from avd_core.networks.avd import AVD
@@ -108,37 +108,37 @@ def report_on(part: Part, models: Mapping[str, AVD], request: runner.Request, ar
     """Measures one set at one size; of JHMDB also the clips of films that do not train."""
     work = args.out / "work" / f"{part.key}-{part.size}"
     test = next(clips for clips in part.sets if clips.part == "test")
-    gallery = _gallery(entries_of([test])[:: args.every], models, part.size, args.codec_bits, work)
+    cache = _cache_of(entries_of([test])[:: args.every], models, part.size, args.codec_bits, work)
     if args.limit:
-        taken = np.linspace(0, len(gallery.entries) - 1, min(args.limit, len(gallery.entries))).round().astype(int)
-        gallery.entries = tuple(gallery.entries[i] for i in taken)
-    workers = default_workers(len(gallery.entries)) if args.workers is None else args.workers
-    for done, entry in enumerate(gallery.stream(wants(gallery, request), workers=workers), 1):
+        taken = np.linspace(0, len(cache.entries) - 1, min(args.limit, len(cache.entries))).round().astype(int)
+        cache.entries = tuple(cache.entries[i] for i in taken)
+    workers = default_workers(len(cache.entries)) if args.workers is None else args.workers
+    for done, entry in enumerate(cache.stream(requirements(cache, request), workers=workers), 1):
         if isinstance(entry, Skipped):
             _say(f"{entry.clip} is left out: {entry.reason}")
         elif done % 10 == 0:
             _say(f"{part.title} at {part.size} px: {done} clips")
-    if not gallery.entries:
+    if not cache.entries:
         raise EvidenceError("none of its clips can be read")
     named = {"set": part.key, "title": part.title, "size": part.size}
-    rows = [named | row for row in measure(gallery, request)]
+    rows = [named | row for row in measure(cache, request)]
     trained = {group for clips in part.sets if clips.part == "train" for group in clips.groups or ()}
     if SETS[part.key].unseen and trained:
-        unseen = [entry for entry in gallery.entries if entry.group not in trained]
-        few = _gallery(unseen, models, part.size, args.codec_bits, work)
+        unseen = [entry for entry in cache.entries if entry.group not in trained]
+        few = _cache_of(unseen, models, part.size, args.codec_bits, work)
         named |= {"set": f"{part.key}-unseen", "title": f"{part.title}, unseen films"}
         rows += [named | row for row in measure(few, request)] if unseen else []
     shutil.rmtree(work)
     return rows
 
 
-def _gallery(entries: Sequence, models: Mapping[str, AVD], size: int, bits: Sequence[int], work: Path) -> Gallery:
+def _cache_of(entries: Sequence, models: Mapping[str, AVD], size: int, bits: Sequence[int], work: Path) -> FeatureCache:
     at_size = {name: sized(model, size) for name, model in models.items()}
     codecs = {f"{CODEC}, {count} bits": count for count in bits}
-    gallery = Gallery(entries, at_size, "test", baselines=(CODEC, *codecs, *STILL), store=Disk(work))
+    cache = FeatureCache(entries, at_size, "test", baselines=(CODEC, *codecs, *STILL), store=Disk(work))
     for name, count in codecs.items():
-        gallery.representations[name] = codec_representation(gallery.sampling, count)
-    return gallery
+        cache.representations[name] = codec_representation(cache.sampling, count)
+    return cache
 
 
 def parts(args: argparse.Namespace, data: Path | None) -> Iterator[Part | str]:

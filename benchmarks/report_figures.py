@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 from avd_core.analysis.baselines import middle_frame, motion_history_image
 from avd_core.analysis.metrics import psnr
 from avd_core.evidence import runner
-from avd_core.evidence.feature_cache import Gallery, Look, Want
+from avd_core.evidence.feature_cache import ClassifierOutput, FeatureCache, Requirement
 from avd_core.evidence.report import Report
 
 PROTOCOLS = ("restoration", "kernel-distance", "agreement")
@@ -24,25 +24,25 @@ STILL = {"mean": "mean frame", "middle": "middle frame"}
 NEAR = 8  # pixels around what moves
 
 
-def wants(gallery: Gallery, request: runner.Request) -> list[Look | Want]:
+def requirements(cache: FeatureCache, request: runner.Request) -> list[ClassifierOutput | Requirement]:
     """What is made of every clip."""
-    found = [want for name in PROTOCOLS for want in runner.PROTOCOLS[name].wants(gallery, request)]
-    return [*found, *(Nearness(name) for name in (*gallery.contenders, *gallery.baselines))]
+    found = [requirement for name in PROTOCOLS for requirement in runner.PROTOCOLS[name].requirements(cache, request)]
+    return [*found, *(Nearness(name) for name in (*cache.contenders, *cache.baselines))]
 
 
 @dataclass(frozen=True)
 class Nearness:
-    """The figures of `nearness` of a representation's image; a `Want` of the gallery."""
+    """The figures of `nearness` of a representation's image; a `Requirement` of the cache."""
 
     name: str
     fits: ClassVar[bool] = False
 
-    def keys(self, gallery: Gallery) -> tuple[str, ...]:
-        return (f"nearness|{gallery.made(self.name)}",)
+    def keys(self, cache: FeatureCache) -> tuple[str, ...]:
+        return (f"nearness|{cache.cache_key(self.name)}",)
 
-    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
-        frames = gallery.frames(index, gallery.representations[self.name].sampling)
-        return {self.keys(gallery)[0]: np.array(nearness(frames, gallery.image(self.name, index)))}
+    def make(self, cache: FeatureCache, index: int) -> dict[str, np.ndarray]:
+        frames = cache.frames(index, cache.representations[self.name].sampling)
+        return {self.keys(cache)[0]: np.array(nearness(frames, cache.image(self.name, index)))}
 
 
 def nearness(frames: np.ndarray, image: np.ndarray) -> tuple[float, float, float]:
@@ -63,20 +63,20 @@ def nearness(frames: np.ndarray, image: np.ndarray) -> tuple[float, float, float
     return psnr(middle, image), float(change.max()), float(np.percentile(near, 99.9)) if near.size else float("nan")
 
 
-def measure(gallery: Gallery, request: runner.Request) -> list[dict[str, Any]]:
-    """The rows of the reported clips of a gallery, one a representation, plain JSON values."""
-    reports = runner.measured(gallery, request, PROTOCOLS)
+def measure(cache: FeatureCache, request: runner.Request) -> list[dict[str, Any]]:
+    """The rows of the reported clips of a cache, one a representation, plain JSON values."""
+    reports = runner.measure_protocols(cache, request, PROTOCOLS)
     found = {name: report.summary for name, report in reports.items() if isinstance(report, Report)}
     restored = found["restoration"]["checkpoints"]
     copies = next(iter(restored.values()))["figures"]
-    members = gallery.members()
+    members = cache.members()
     rows = []
-    for name in (*gallery.contenders, *gallery.baselines):
+    for name in (*cache.contenders, *cache.baselines):
         own = restored[name]["figures"] if name in restored else copies
         came_back, alike = (own[one if name in restored else f"{one}_{name}_copy"]["mean"] for one in ("psnr", "ssim"))
-        near = np.stack([gallery.kept(Nearness(name), i)[0] for i in members])
+        near = np.stack([cache.get(Nearness(name), i)[0] for i in members])
         moving = near[~np.isnan(near[:, 2]), 2]
-        model = gallery.models.get(name)
+        model = cache.models.get(name)
         rows.append(
             {
                 "name": STILL.get(name, name),

@@ -228,7 +228,7 @@ class EvidenceTab:
                 share = done / max(total, 1)
                 progress(0.9 * share if activity == "reading" else 0.9 + 0.1 * share)
 
-            outcome = own_evidence(archive or "", folder, checkpoint=checkpoint, tell=report)
+            outcome = own_evidence(archive or "", folder, checkpoint=checkpoint, progress=report)
             write(folder / "report", outcome)
             return folder, outcome
 

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carries out `avd evidence`; stopped and called again, it goes on where it was."""
+    """Run `avd evidence`. A stopped command continues when it is called again."""
     for name, least in (("limit", 1), ("windows", 1), ("workers", 0)):
         value = getattr(args, name)
         if value is not None and value < least:
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     made = [folder for folder in (work, args.out, *args.out.parents) if not folder.exists()]
     watch = _Watch()
     try:
-        outcome = runner.collect(plan, work, watch.tell, watch.skipped, show)
+        outcome = runner.collect(plan, work, watch.progress, watch.skipped, show)
     except EvidenceError:
         if not any(work.rglob("*.safetensors")):  # nothing in it that would be worth keeping
             shutil.rmtree(work, ignore_errors=True)
@@ -153,7 +153,7 @@ def _opening(sets: list[Clips], reported: str, available: int, args: argparse.Na
 
 
 def show(name: str, report: Report | NotMeasurable) -> None:
-    """Prints a protocol's table and verdicts, or why there are none."""
+    """Print a protocol's table and verdicts, or why there are none."""
     if isinstance(report, Report):
         print("", f"== {report.title}", "", report.text, sep="\n", flush=True)
     else:
@@ -167,7 +167,7 @@ class _Watch:
         self._bar = None
         self._doing = ""
 
-    def tell(self, doing: str, done: int, total: int) -> None:
+    def progress(self, doing: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
         if doing == "reading":

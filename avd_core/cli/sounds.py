@@ -16,7 +16,7 @@ from avd_core.cli.evidence import show
 from avd_core.data.datasets import find_clips
 from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Entry, Skipped
-from avd_core.evidence.feature_cache import Gallery
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.representations import samplings
 from avd_core.evidence.runner import PROTOCOLS as PROTOCOLS_BY_NAME
 from avd_core.evidence.runner import EvidenceError, Outcome, Plan, Request
@@ -55,30 +55,32 @@ def run(args: argparse.Namespace) -> int:
         print(f"skipped {one.clip}: {one.reason}", file=sys.stderr)
     models = runner.load_models(args.checkpoints)
     scorers = runner.load_scorers(args.classifier)
-    gallery = gallery_of_sounds(models, args.count, args.seed, tracks)
+    cache = cache_of_sounds(models, args.count, args.seed, tracks)
     request = Request(scorers, damages=(), seed=args.seed)
-    wants = [want for name in PROTOCOLS for want in PROTOCOLS_BY_NAME[name].wants(gallery, request)]
-    for _ in tqdm(gallery.stream(wants), total=len(gallery.entries), desc="listening", unit="sound"):
+    requirements = [
+        requirement for name in PROTOCOLS for requirement in PROTOCOLS_BY_NAME[name].requirements(cache, request)
+    ]
+    for _ in tqdm(cache.stream(requirements), total=len(cache.entries), desc="listening", unit="sound"):
         pass
-    reports = runner.measured(gallery, request, PROTOCOLS, show=show)
+    reports = runner.measure_protocols(cache, request, PROTOCOLS, on_report=show)
     if tracks:
-        gallery.reported = TRACKS
+        cache.reported = TRACKS
         reports |= {
             f"{name}, {TRACKS}": report
-            for name, report in runner.measured(gallery, request, ["restoration"], show=show).items()
+            for name, report in runner.measure_protocols(cache, request, ["restoration"], on_report=show).items()
         }
-        gallery.reported = "all"
-    told = ABOUT.format(
+        cache.reported = "all"
+    about = ABOUT.format(
         sounds=args.count * len(SOUNDS), classes=", ".join(SOUNDS),
         tracks=f", and {len(tracks)} sound tracks of {args.clips.name}" if tracks else "",
     )  # fmt: skip
-    found = runner.evidence_of(Plan([], models, request, PROTOCOLS, "all"), gallery, skipped, reports)
-    write(args.out, Outcome({**found, "about": told, "folders": ["sounds"]}, reports))
-    print("", told, f"-> {args.out / 'report.html'}", sep="\n")
+    found = runner.evidence_of(Plan([], models, request, PROTOCOLS, "all"), cache, skipped, reports)
+    write(args.out, Outcome({**found, "about": about, "folders": ["sounds"]}, reports))
+    print("", about, f"-> {args.out / 'report.html'}", sep="\n")
     return 0
 
 
-def gallery_of_sounds(models: Mapping[str, AVD], count: int, seed: int, tracks: Mapping[str, np.ndarray]) -> Gallery:
+def cache_of_sounds(models: Mapping[str, AVD], count: int, seed: int, tracks: Mapping[str, np.ndarray]) -> FeatureCache:
     """Synthesised sounds, each by itself; sound tracks besides, a part of their own that nothing is fitted on."""
     wanted = samplings(models)
     numbers = range(count)
@@ -90,7 +92,7 @@ def gallery_of_sounds(models: Mapping[str, AVD], count: int, seed: int, tracks: 
     for name, sound in tracks.items():
         frames = {one: sound_clip(sound, *one) for one in wanted}
         entries.append(Entry(f"{TRACKS}/{name}", "sounds", TRACKS, TRACKS, None, frames))
-    return Gallery(entries, models, "all", baselines=REPRESENTATIONS)
+    return FeatureCache(entries, models, "all", baselines=REPRESENTATIONS)
 
 
 def _tracks(folder: Path) -> tuple[dict[str, np.ndarray], list[Skipped]]:

@@ -1,4 +1,4 @@
-"""What was made of clips, kept: in memory for a few, on disk for many, so that a run can stop and go on.
+"""Store computed arrays of clips, in memory or on disk, so that a stopped run can continue.
 
 On disk every clip has one safetensors file, which is replaced whole. Its name holds the clip's path, size and date, and
 each key what made the array (weights' fingerprints included): a changed clip or checkpoint finds nothing old.
@@ -15,7 +15,7 @@ import numpy as np
 
 from avd_core.atomic_io import atomic_file
 
-VERSION = 1  # raised when what is made of a clip changes without any key telling
+VERSION = 1  # to be raised when computed arrays change and no key does
 
 
 class Store(Protocol):
@@ -29,7 +29,7 @@ class Store(Protocol):
 
 
 class Memory:
-    """A store that is gone with its process."""
+    """A store in memory."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
@@ -45,7 +45,7 @@ class Memory:
 
 
 class Disk:
-    """A store in a folder, one file a clip; for one process at a time."""
+    """A store in a folder, one file a clip, for one process at a time."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder) / f"v{VERSION}"
@@ -76,7 +76,7 @@ class Disk:
 
 
 class _opened:
-    """A safetensors file, or None where there is none that can be read."""
+    """Context manager: an open safetensors file, or None if it is missing or damaged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -99,7 +99,7 @@ class _opened:
 
 
 def clip_key(path: Path, name: str) -> str:
-    """What names a clip's file in a store: another file under the same name is another clip."""
+    """Return a clip's name in a store, which changes with the size and date of its file."""
     try:
         found = path.stat()
     except OSError:  # a link that leads nowhere; reading it says so

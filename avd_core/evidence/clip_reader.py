@@ -1,4 +1,4 @@
-"""Clips on their way from their files: decoded by several processes, a few at a time, held no longer than needed.
+"""Decode clips from their files in several processes, a few at a time, so that memory stays bounded.
 
 Axes: T frames, H, W.
 """
@@ -36,17 +36,17 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Entry:
-    """A clip of the gallery.
+    """A clip to measure on.
 
     Attributes:
         name: relative path; below its set's name where there are several sets.
         set_name: the folder it was found in.
         part: of its split.
         label: its class.
-        group: the person or video it is of; None where the split says nothing.
+        group: the person or source video of the clip; None if unknown.
         frames: sampling -> uint8 (T, H, W, 3).
-        path: its file; None where there are only frames.
-        key: what names it in a store.
+        path: its file; None if only frames exist.
+        key: its name in a store.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Entry:
 
 
 class Decoded(dict):
-    """Frames of one file by sampling, decoded when asked for; nothing is kept but what somebody put in."""
+    """Frames of one file by sampling, decoded on access; only frames that were assigned are held."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def _decoded(path: str, sampling: Sampling) -> np.ndarray:
 
 
 def entries_of(sets: Sequence[Clips]) -> list[Entry]:
-    """An entry for each clip; none is decoded."""
+    """Return an entry for each clip, without decoding any."""
     several = len({clips.folder for clips in sets}) > 1
     entries = []
     for clips in sets:
@@ -97,12 +97,12 @@ def entries_of(sets: Sequence[Clips]) -> list[Entry]:
 def read_entries(
     entries: Iterable[Entry], wanted: Sequence[Sampling], *, workers: int = 0
 ) -> Iterator[tuple[Entry, dict[Sampling, np.ndarray] | Skipped]]:
-    """Decodes one clip after the other, whole; yields its frames, or why it cannot be read.
+    """Decode whole clips one after the other; yield each entry with its frames, or with the reason it cannot be read.
 
     Args:
         entries: the clips.
-        wanted: what is read of each.
-        workers: processes that decode; 0 is this one. Each has at most two clips waiting: memory does not grow.
+        wanted: the samplings to read of each.
+        workers: decoding processes; 0 decodes in this one. Each holds at most two clips, so memory does not grow.
     """
     wanted = tuple(wanted)
     if not workers:
@@ -129,7 +129,7 @@ def read_entries(
 
 
 def default_workers(clips: int) -> int:
-    """As many processes as there are cores, a few at most; none for a few clips."""
+    """Return the number of decoding processes: one a core, at most `MOST_WORKERS`; 0 for few clips."""
     return 0 if clips < FEWEST_FOR_WORKERS else min(MOST_WORKERS, os.cpu_count() or 1)
 
 

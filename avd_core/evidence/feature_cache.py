@@ -1,8 +1,8 @@
-"""What all protocols look at: clips, their images by every representation, what classifiers see in those.
+"""Cache of what the protocols measure: the clips' pictures in every representation, and classifier outputs for them.
 
-A *representation* makes of a clip one picture, or a few in order where it is a ceiling. Clips stream by once
-(`stream`): everything that the protocols want of a clip is made of it while it is here, and kept in a store; its
-frames are not. What is asked for later and was not foreseen is made when asked, from the file again.
+A *representation* turns a clip into one picture, or into a few in order if it is a ceiling. `FeatureCache.stream`
+decodes each clip once, computes every array that the protocols require and stores it; frames are not stored. An array
+that was not required in advance is computed on request, which decodes the clip again.
 
 Axes: T frames, K pictures, H, W; N clips, D features.
 """
@@ -32,15 +32,15 @@ BATCH_ON_GPU = 64
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a frozen classifier sees in the picture of each clip.
+class ClassifierOutput:
+    """Features and logits of a frozen classifier for the picture of each clip.
 
     Attributes:
         scorer: the classifier.
         name: the representation.
-        reverse: of the clip played backwards.
-        damage: what the picture goes through.
-        window: which of the gallery's windows of the clip; None is the whole clip.
+        reverse: whether the clip is played backwards.
+        damage: the degradation of the picture, a key of `DEGRADATIONS`.
+        window: number of the clip's window; None is the whole clip.
     """
 
     scorer: Classifier
@@ -51,57 +51,57 @@ class Look:
 
     @property
     def fits(self) -> bool:
-        """Whether anything is fitted on it: only what is reported is worn."""
+        """Whether a model may be fitted on it: models are fitted on undamaged pictures only."""
         return self.damage == "png"
 
-    def keys(self, gallery: Gallery) -> tuple[str, str]:
-        """Of its features and its logits."""
+    def keys(self, cache: FeatureCache) -> tuple[str, str]:
+        """Keys of its features and its logits."""
         way = "backwards" if self.reverse else "forwards"
-        part = "" if self.window is None else f"|{self.window}/{gallery.windows}"
-        what = f"{gallery.token(self.scorer)}|{gallery.made(self.name)}|{way}|{self.damage}{part}"
+        part = "" if self.window is None else f"|{self.window}/{cache.windows}"
+        what = f"{cache.model_key(self.scorer)}|{cache.cache_key(self.name)}|{way}|{self.damage}{part}"
         return f"features|{what}", f"logits|{what}"
 
 
-class Want(Protocol):
-    """Something else that a protocol wants of every clip; `make` gives arrays by those keys.
+class Requirement(Protocol):
+    """Arrays that a protocol needs of every clip; `make` computes them, under the names that `keys` lists.
 
     Attributes:
-        fits: whether anything is fitted on it, so that it is wanted of clips too that are not reported.
+        fits: whether models are fitted on them, so that clips that are not reported need them too.
     """
 
     fits: bool
 
-    def keys(self, gallery: Gallery) -> tuple[str, ...]: ...
+    def keys(self, cache: FeatureCache) -> tuple[str, ...]: ...
 
-    def make(self, gallery: Gallery, index: int) -> Mapping[str, np.ndarray]: ...
+    def make(self, cache: FeatureCache, index: int) -> Mapping[str, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
-class Picture:
-    """The pictures of a representation themselves."""
+class RepresentationPictures:
+    """The pictures themselves of a representation."""
 
     name: str
     fits: ClassVar[bool] = True
 
-    def keys(self, gallery: Gallery) -> tuple[str, ...]:
-        return (f"pictures|{gallery.made(self.name)}",)
+    def keys(self, cache: FeatureCache) -> tuple[str, ...]:
+        return (f"pictures|{cache.cache_key(self.name)}",)
 
-    def make(self, gallery: Gallery, index: int) -> Mapping[str, np.ndarray]:
-        return {self.keys(gallery)[0]: gallery.pictures(self.name, index)}
+    def make(self, cache: FeatureCache, index: int) -> Mapping[str, np.ndarray]:
+        return {self.keys(cache)[0]: cache.pictures(self.name, index)}
 
 
-class Gallery:
-    """The clips, and everything that is made of them.
+class FeatureCache:
+    """The clips of all parts, and the arrays computed of them.
 
     Attributes:
-        entries: the clips, of all parts; `stream` leaves those that could be read.
-        reported: the part that figures are told of.
+        entries: the clips; `stream` removes those that cannot be read.
+        reported: the part of the split to report on.
         contenders: names of the checkpoints.
-        models: the checkpoints by those names.
-        representations: everything by name; `baselines` are the ones beside which a contender stands.
-        sampling: of all that is no checkpoint.
-        windows: how many parts of a clip have an image of their own, where a protocol averages over windows.
-        store: where all that is made lies.
+        models: the checkpoints by name.
+        representations: all representations by name; `baselines` names those that contenders are compared with.
+        sampling: (frames, size) of the representations that are not checkpoints.
+        windows: number of windows into which a clip is cut, where a protocol averages over windows.
+        store: holds the arrays.
     """
 
     def __init__(
@@ -122,58 +122,63 @@ class Gallery:
         self.baselines = tuple(baselines)
         self.windows = windows
         self.store: Store = Memory() if store is None else store
-        self._tokens: dict[int, str] = {}
+        self._model_keys: dict[int, str] = {}
         self._drawn_of, self._drawn = -1, {}
         self.representations = representations(models)
 
     # Which clips ----------------------------------------------------------------------------------------------
 
     def members(self, *parts: str) -> np.ndarray:
-        """The numbers of the clips of these parts (by default of the reported one)."""
+        """Return the indices of the clips of some parts (by default of the reported one)."""
         wanted = parts or (self.reported,)
         return np.array([i for i, entry in enumerate(self.entries) if entry.part in wanted], dtype=int)
 
     def groups(self, members: np.ndarray) -> list[str] | None:
-        """The group of each clip, or None where no split names any; a clip without one is its own group."""
+        """Return the group of each clip, or None if no group is known; a clip without one is its own group."""
         if all(self.entries[i].group is None for i in members):
             return None
         return self.folds(members)
 
     def folds(self, members: np.ndarray) -> list[str]:
-        """What must stay together in a cross-validation: the group, else the clip by itself."""
+        """Return what must stay in one fold of a cross-validation: the group of each clip, or its name without one."""
         return [
             f"{entry.set_name}/{entry.group}" if entry.group is not None else entry.name
             for entry in (self.entries[i] for i in members)
         ]
 
     def unseen(self, members: np.ndarray) -> np.ndarray | None:
-        """Which clips (N,) are of a group that has none in another part; None where all are."""
+        """Return which clips (N,) belong to groups without clips in another part; None if all do."""
         others = set(self.folds(np.array([i for i, one in enumerate(self.entries) if one.part != self.reported], int)))
         alone = np.array([group not in others for group in self.folds(members)], bool)
         return None if alone.all() else alone
 
     def labels(self, members: np.ndarray) -> np.ndarray:
-        """The class of each clip."""
+        """Return the class of each clip."""
         return np.array([self.entries[i].label for i in members])
 
-    # What is made of them -------------------------------------------------------------------------------------
+    # Computed arrays ------------------------------------------------------------------------------------------
 
     def stream(
-        self, wants: Iterable[Look | Want], fitted_on: Iterable[Look | Want] = (), *, workers: int = 0
+        self,
+        requirements: Iterable[ClassifierOutput | Requirement],
+        fitted_on: Iterable[ClassifierOutput | Requirement] = (),
+        *,
+        workers: int = 0,
     ) -> Iterator[Entry | Skipped]:
-        """Lets every clip pass by once and makes of it what is wanted and not in the store yet; yields each clip.
+        """Decode each clip once, compute the arrays that are not cached, yield its entry.
 
-        Clips of which all is there are not decoded again. Afterwards those that cannot be read are no entries any more.
+        Clips of which every array is cached are not decoded. Afterwards `entries` lacks the clips that cannot be read.
 
         Args:
-            wants: what is wanted of clips that are reported.
-            fitted_on: what is wanted of the others, as far as anything is fitted on it.
-            workers: processes that decode.
+            requirements: of the clips to report on.
+            fitted_on: of the other clips; those without `fits` are left out.
+            workers: decoding processes; 0 decodes in this one.
         """
-        of_reported = list(dict.fromkeys(wants))
-        of_others = [want for want in dict.fromkeys(fitted_on) if want.fits]
+        of_reported = list(dict.fromkeys(requirements))
+        of_others = [requirement for requirement in dict.fromkeys(fitted_on) if requirement.fits]
         keys_of_reported, keys_of_others = (
-            {key for want in some for key in want.keys(self)} | {"readable"} for some in (of_reported, of_others)
+            {key for requirement in some for key in requirement.keys(self)} | {"readable"}
+            for some in (of_reported, of_others)
         )
         read = self._samplings_read()
         waiting, ready = [], []
@@ -205,39 +210,39 @@ class Gallery:
         self._drawn_of = -1  # the numbers have changed
 
     def frames(self, index: int, sampling: Sampling, window: int | None = None) -> np.ndarray:
-        """Frames (T, H, W, 3) of a clip, or of one of its windows: equal parts of it, one after the other."""
+        """Return the frames (T, H, W, 3) of a clip, or of one of its equal, consecutive windows."""
         if window is None:
             return self.entries[index].frames[sampling]
         count, size = sampling
         return self.entries[index].frames[count * self.windows, size][window * count : (window + 1) * count]
 
     def pictures(self, name: str, index: int, *, reverse: bool = False, window: int | None = None) -> np.ndarray:
-        """The pictures (K, H, W, 3) that a representation makes of a clip, or of the clip played backwards."""
+        """Return the pictures (K, H, W, 3) of a clip in a representation, optionally of the clip played backwards."""
         wanted = self.representations[name]
         backwards = reverse and wanted.directed
-        if self._drawn_of != index:  # of one clip at a time: what is wanted of it is asked for in a row
+        if self._drawn_of != index:  # only the latest clip's: all requests for one clip come in a row
             self._drawn_of, self._drawn = index, {}
-        asked = (name, backwards, window)
-        if asked not in self._drawn:
+        key = (name, backwards, window)
+        if key not in self._drawn:
             found = None
             if not backwards and window is None:
-                found = self.store.get(self._clip(index), Picture(name).keys(self)[0])
+                found = self.store.get(self._clip(index), RepresentationPictures(name).keys(self)[0])
             if found is None:
                 frames = self.frames(index, wanted.sampling, window)
                 found = wanted.pictures(np.ascontiguousarray(frames[::-1]) if backwards else frames)
-            self._drawn[asked] = found
-        return self._drawn[asked]
+            self._drawn[key] = found
+        return self._drawn[key]
 
     def image(self, name: str, index: int) -> np.ndarray:
-        """The only picture (H, W, 3) that a representation makes of a clip."""
+        """Return the single picture (H, W, 3) of a clip in a representation."""
         return self.pictures(name, index)[0]
 
-    def kept(self, want: Look | Want, index: int) -> list[np.ndarray]:
-        """What is wanted of a clip: from the store, or made now."""
-        clip, keys = self._clip(index), want.keys(self)
+    def get(self, requirement: ClassifierOutput | Requirement, index: int) -> list[np.ndarray]:
+        """Return the required arrays of a clip, in the order of its keys; compute those that are not cached."""
+        clip, keys = self._clip(index), requirement.keys(self)
         found = [self.store.get(clip, key) for key in keys]
         if any(array is None for array in found):
-            self._make(index, [want])
+            self._make(index, [requirement])
             found = [self.store.get(clip, key) for key in keys]
         return found
 
@@ -251,20 +256,20 @@ class Gallery:
         damage: str = "png",
         window: int | None = None,
     ) -> np.ndarray:
-        """What the frozen classifier sees in each clip's pictures, one after the other: (N, K * D)."""
-        look = Look(scorer, name, reverse, damage, window)
-        return np.stack([self.kept(look, i)[0].ravel() for i in members])
+        """Return the frozen classifier's features of each clip, its pictures' features concatenated: (N, K * D)."""
+        output = ClassifierOutput(scorer, name, reverse, damage, window)
+        return np.stack([self.get(output, i)[0].ravel() for i in members])
 
     def logits(self, scorer: Classifier, name: str, members: np.ndarray, *, damage: str = "png") -> np.ndarray:
-        """What the unchanged classifier says of each clip's only picture: (N, classes)."""
-        return np.stack([self.kept(Look(scorer, name, False, damage), i)[1][0] for i in members])
+        """Return the unchanged classifier's logits for each clip's single picture: (N, classes)."""
+        return np.stack([self.get(ClassifierOutput(scorer, name, False, damage), i)[1][0] for i in members])
 
-    def remember(self, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """What took long to find out of all clips: from the store, or found now and kept, so that a run can go on.
+    def get_result(self, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return a slow result about all clips from the store, or compute and store it for a run that is continued.
 
         Args:
-            what: names it, with everything it depends on but the clips, their parts, classes and groups.
-            make: finds it.
+            what: its key, which must hold all it depends on except the clips with their parts, classes and groups.
+            make: computes it.
         """
         clips = "|".join(f"{one.key}{one.name},{one.part},{one.label},{one.group}" for one in self.entries)
         place = f"results|{hashlib.sha256(f'{self.reported}|{clips}'.encode()).hexdigest()}"
@@ -277,23 +282,23 @@ class Gallery:
     # Names ----------------------------------------------------------------------------------------------------
 
     def real_beside(self, name: str) -> str:
-        """The representation that is a real frame of the size of `name`; no checkpoint: of the first one's."""
+        """Return the name of the representation that is a real frame of the same size as `name`."""
         wanted = self.representations.get(name)
         frames, size = wanted.sampling if wanted else self.sampling
         return f"real {frames}x{size}"
 
-    def made(self, name: str) -> str:
-        """What names the pictures of a representation in a store."""
+    def cache_key(self, name: str) -> str:
+        """Return the store's key for the pictures of a representation."""
         wanted = self.representations[name]
         frames, size = wanted.sampling
-        return f"{wanted.made_by or name}@{frames}x{size}"
+        return f"{wanted.weights_key or name}@{frames}x{size}"
 
-    def token(self, scorer: Classifier) -> str:
-        """What names a classifier in a store: its name, and a sum over its weights."""
-        if id(scorer) not in self._tokens:
+    def model_key(self, scorer: Classifier) -> str:
+        """Return the store's key for a classifier: its name and a checksum of its weights."""
+        if id(scorer) not in self._model_keys:
             sums = [float(parameter.double().abs().sum()) for parameter in scorer.network.parameters()]
-            self._tokens[id(scorer)] = f"{scorer.name}:{zlib.crc32(np.array(sums).round(3).tobytes()):08x}"
-        return self._tokens[id(scorer)]
+            self._model_keys[id(scorer)] = f"{scorer.name}:{zlib.crc32(np.array(sums).round(3).tobytes()):08x}"
+        return self._model_keys[id(scorer)]
 
     # At work --------------------------------------------------------------------------------------------------
 
@@ -306,53 +311,55 @@ class Gallery:
         parts = [(count * self.windows, size) for count, size in whole] if self.windows > 1 else []
         return [*whole, *parts]
 
-    def _make(self, index: int, wants: Sequence[Look | Want]) -> None:
-        """Makes of a clip what is wanted and not there; what is written is written at once."""
+    def _make(self, index: int, requirements: Sequence[ClassifierOutput | Requirement]) -> None:
+        """Compute the missing arrays of a clip and write them to the store in one step."""
         clip = self._clip(index)
-        lacking = self.store.lacks(clip, {key for want in wants for key in want.keys(self)} | {"readable"})
-        wanted = [want for want in wants if lacking & set(want.keys(self))]
+        lacking = self.store.lacks(
+            clip, {key for requirement in requirements for key in requirement.keys(self)} | {"readable"}
+        )
+        wanted = [requirement for requirement in requirements if lacking & set(requirement.keys(self))]
         made: dict[str, np.ndarray] = {}
-        for want in wanted:
-            if not isinstance(want, Look):
-                made |= want.make(self, index)
-        looks = [want for want in wanted if isinstance(want, Look)]
-        for scorer in {id(look.scorer): look.scorer for look in looks}.values():
-            made |= self._look(index, scorer, [look for look in looks if look.scorer is scorer])
+        for requirement in wanted:
+            if not isinstance(requirement, ClassifierOutput):
+                made |= requirement.make(self, index)
+        outputs = [requirement for requirement in wanted if isinstance(requirement, ClassifierOutput)]
+        for scorer in {id(output.scorer): output.scorer for output in outputs}.values():
+            made |= self._classify(index, scorer, [output for output in outputs if output.scorer is scorer])
         self.store.put(clip, made | {"readable": np.ones(1, np.uint8)})
 
-    def _look(self, index: int, scorer: Classifier, looks: Sequence[Look]) -> dict[str, np.ndarray]:
+    def _classify(self, index: int, scorer: Classifier, outputs: Sequence[ClassifierOutput]) -> dict[str, np.ndarray]:
         import torch
 
         from avd_core.networks.avd import image_to_tensor
 
-        def pictures(look: Look, reverse: bool) -> np.ndarray:
-            return self.pictures(look.name, index, reverse=reverse, window=look.window)
+        def pictures(output: ClassifierOutput, reverse: bool) -> np.ndarray:
+            return self.pictures(output.name, index, reverse=reverse, window=output.window)
 
-        waiting: list[tuple[Look, np.ndarray]] = []
-        turned: list[Look] = []
-        forwards = {(look.name, look.damage, look.window) for look in looks if not look.reverse}
-        for look in looks:
-            seen = pictures(look, look.reverse)
-            known = (look.name, look.damage, look.window) in forwards
-            if look.reverse and known and np.array_equal(seen, pictures(look, False)[::-1]):
-                # The same pictures, turned round; or the only one of what is blind to order: not looked at twice.
-                turned.append(look)
+        waiting: list[tuple[ClassifierOutput, np.ndarray]] = []
+        turned: list[ClassifierOutput] = []
+        forwards = {(output.name, output.damage, output.window) for output in outputs if not output.reverse}
+        for output in outputs:
+            pictures_shown = pictures(output, output.reverse)
+            known = (output.name, output.damage, output.window) in forwards
+            if output.reverse and known and np.array_equal(pictures_shown, pictures(output, False)[::-1]):
+                # The same pictures in reverse order (or one picture that ignores order): classified once only.
+                turned.append(output)
                 continue
-            waiting += [(look, DEGRADATIONS[look.damage](picture)) for picture in seen]
-        found: dict[Look, list[tuple[np.ndarray, np.ndarray]]] = {}
+            waiting += [(output, DEGRADATIONS[output.damage](picture)) for picture in pictures_shown]
+        found: dict[ClassifierOutput, list[tuple[np.ndarray, np.ndarray]]] = {}
         size = BATCH if scorer.device.type == "cpu" else BATCH_ON_GPU
         for _, run in itertools.groupby(waiting, key=lambda pair: pair[1].shape):
             for batch in _batches(run, size):
                 with torch.inference_mode():
                     features, logits = scorer.embed(torch.cat([image_to_tensor(picture) for _, picture in batch]))
-                for (look, _), *pair in zip(batch, features.cpu().numpy(), logits.cpu().numpy(), strict=True):
-                    found.setdefault(look, []).append(tuple(pair))
+                for (output, _), *pair in zip(batch, features.cpu().numpy(), logits.cpu().numpy(), strict=True):
+                    found.setdefault(output, []).append(tuple(pair))
         made: dict[str, np.ndarray] = {}
-        for look, pairs in found.items():
-            made |= zip(look.keys(self), (np.stack(arrays) for arrays in zip(*pairs, strict=True)), strict=True)
-        for look in turned:
-            same = Look(look.scorer, look.name, False, look.damage, look.window).keys(self)
-            made |= {key: made[other][::-1] for key, other in zip(look.keys(self), same, strict=True)}
+        for output, pairs in found.items():
+            made |= zip(output.keys(self), (np.stack(arrays) for arrays in zip(*pairs, strict=True)), strict=True)
+        for output in turned:
+            same = ClassifierOutput(output.scorer, output.name, False, output.damage, output.window).keys(self)
+            made |= {key: made[other][::-1] for key, other in zip(output.keys(self), same, strict=True)}
         return made
 
 

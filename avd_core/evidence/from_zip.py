@@ -1,4 +1,4 @@
-"""Evidence on somebody's own clips: a zip with a folder for each class, measured as far as a few minutes go."""
+"""Run the quick protocols on a user's own clips: a zip with a folder for each class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avd_core.data.clip_files import gather
 from avd_core.data.clip_sets import Clips
 from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Skipped
-from avd_core.evidence.runner import EvidenceError, Outcome, Plan, Request, Tell
+from avd_core.evidence.runner import EvidenceError, Outcome, Plan, Progress, Request
 from avd_core.media.archives import ArchiveLimits
 
 PROTOCOLS = ("restoration", "agreement", "recognition")
@@ -24,28 +24,28 @@ def own_evidence(
     *,
     checkpoint: str,
     classifier: str = runner.SCORERS[0],
-    tell: Tell = lambda doing, done, total: None,
+    progress: Progress = lambda doing, done, total: None,
 ) -> Outcome:
-    """Measures one checkpoint on the clips of a zip, each class in a folder of its own.
+    """Measure one checkpoint on the clips of a zip that has a folder for each class.
 
-    Beside what every report has stands `places`: where each clip lies below `CLIPS_FOLDER`, by its name.
+    The result has one more entry than other reports, `places`: the path of each clip below `CLIPS_FOLDER`, by name.
 
-    Recognition leaves clips out in turn, since nothing is known of people or source videos: clips cut from one
-    recording make it look better than it is, and the report says so.
+    Recognition is cross-validated over single clips, because their people and source videos are unknown. Clips of one
+    recording on both sides make it too optimistic, and the report says so.
 
     Args:
         archive: the zip, of at most 120 clips.
-        folder: an existing empty folder for what is unpacked and made.
+        folder: an existing empty folder for the unpacked clips and computed arrays.
         checkpoint: a bundled name or a folder.
-        classifier: the one that looks.
-        tell: is told how far it is, and may raise to stop.
+        classifier: name of the classifier.
+        progress: called with the activity, the steps done and the steps in all; may raise to stop.
 
     Raises:
-        ValueError: no two clips can be had from it, or the checkpoint or classifier cannot be had.
+        ValueError: the zip holds fewer than two readable clips, or the checkpoint or classifier cannot be loaded.
     """
     place = Path(folder) / CLIPS_FOLDER
     place.mkdir()
-    tell("unpacking", 0, 1)
+    progress("unpacking", 0, 1)
     found = gather([archive], place, LIMITS)
     name = Path(archive).stem
     titles = [f"{source.label}/{source.title}" if source.label else source.title for source in found.sources]
@@ -64,7 +64,7 @@ def own_evidence(
         [clips], models, Request(scorers, damages=()), PROTOCOLS, "all", representations=REPRESENTATIONS, workers=0
     )
     skipped: list[Skipped] = []
-    outcome = runner.collect(plan, Path(folder) / WORK_FOLDER, tell, skipped.append)
+    outcome = runner.collect(plan, Path(folder) / WORK_FOLDER, progress, skipped.append)
     if outcome.evidence["clips"] < 2:
         raise EvidenceError("Evidence needs at least two clips that can be read.")
     about = (

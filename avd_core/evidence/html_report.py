@@ -1,7 +1,7 @@
-"""The evidence as one HTML file that needs nothing else: what was asked, how, the table, what follows from it.
+"""Render evidence.json as one self-contained HTML file: question, method, table and verdicts of each protocol.
 
-Plots lie in it as SVG; it has no script and asks no network (its own policy forbids it). Every sentence follows from
-the intervals of evidence.json, from which alone the page is made.
+Plots are inline SVG. The page has no script and loads nothing from the network (its own policy forbids it). Every
+sentence is derived from the intervals of evidence.json, the only input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Clip = Callable[[str], str]  # a clip's name as HTML
 
 
 def evidence_page(evidence: Mapping[str, Any]) -> str:
-    """The page, of what evidence.json holds."""
+    """Render the whole page of the content of an evidence.json."""
     contenders = list(evidence["checkpoints"])
     title = f"Evidence: {', '.join(contenders)} on {', '.join(evidence['folders'])}"
     body = [
@@ -41,7 +41,7 @@ def evidence_page(evidence: Mapping[str, Any]) -> str:
 
 
 def head(evidence: Mapping[str, Any], title: str, tag: str = "h1") -> str:
-    """What was measured, on what, and what it is not."""
+    """Render the header: clips, split, checkpoints and classifiers, and what the result is not."""
     limit = (
         f", at most {evidence['limit']} of each class of the {evidence['clips_available']} there are"
         if evidence["limit"]
@@ -68,7 +68,7 @@ def head(evidence: Mapping[str, Any], title: str, tag: str = "h1") -> str:
         "classifiers": escape(", ".join(evidence["scorers"]) or "none"),
         "made by": f"AVD Explorer {escape(evidence['version'])}, <code>avd evidence</code>",
     }
-    listed = "".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in rows.items())
+    listed = "".join(f"<dt>{term}</dt><dd>{description}</dd>" for term, description in rows.items())
     return f"""<header><{tag}>{escape(title)}</{tag}><p class="about">{escape(evidence["about"])}</p><dl>{listed}</dl>
 <p>In brackets stand 95 % bootstrap intervals, over groups from five groups on. A verdict follows from the interval of
 the <em>paired</em> difference, clip by clip, widened for the number of comparisons: all verdicts of a table together
@@ -76,7 +76,7 @@ are wrong with a probability of at most 5 %.</p></header>"""
 
 
 def section(name: str, protocol: Mapping[str, Any], contenders: Sequence[str], clip: Clip = escape) -> str:
-    """One protocol: its question, what was done, the table, the verdicts, plots, and the clips where it fails most."""
+    """Render one protocol: question, method, tables, verdicts, plots and the worst clips."""
     if "not_measured" in protocol:
         why = escape(protocol["not_measured"])
         return f'<section id="protocol-{escape(name)}"><h2>{escape(name)}</h2><p>Not run, because {why}.</p></section>'
@@ -95,7 +95,7 @@ def section(name: str, protocol: Mapping[str, Any], contenders: Sequence[str], c
 
 
 def table(protocol: Mapping[str, Any], contenders: Sequence[str]) -> str:
-    """Every representation's figures, one column for each way of measuring."""
+    """Render the table of figures: a row for each representation, a column for each measurement."""
     columns, scale, digits = protocol["figures"], protocol.get("scale", 1), protocol.get("digits", 2)
     unit = f", {protocol['unit']}" if protocol.get("unit") else ""
     names = dict.fromkeys(name for rows in columns.values() for name in rows)
@@ -113,7 +113,7 @@ def table(protocol: Mapping[str, Any], contenders: Sequence[str]) -> str:
 
 
 def unseen(protocol: Mapping[str, Any], contenders: Sequence[str]) -> str:
-    """The figures of the clips whose groups stand on one side of the split only, where not all do."""
+    """Render the figures of the clips whose groups are in one part of the split only; empty if all are."""
     found = protocol.get("unseen")
     if not found:
         return ""
@@ -122,7 +122,7 @@ def unseen(protocol: Mapping[str, Any], contenders: Sequence[str]) -> str:
 
 
 def curves_table(protocol: Mapping[str, Any]) -> str:
-    """Figures by damage, one table for each thing that was measured."""
+    """Render figures by degradation, one table for each measurement."""
     words, tables = protocol["words"], ""
     for measured, lines in protocol["curves"].items():
         heads = "".join(f'<th scope="col">{escape(word)}</th>' for word in words.values())
@@ -140,7 +140,7 @@ def curves_table(protocol: Mapping[str, Any]) -> str:
 
 
 def verdicts(protocol: Mapping[str, Any]) -> str:
-    """What the intervals allow to be said; where no verdict is passed nothing is."""
+    """Render the verdicts, or nothing if there are none."""
     if not protocol.get("differences"):
         return ""
     level, count = protocol["corrected_level"], protocol["comparisons"]
@@ -153,7 +153,7 @@ def verdicts(protocol: Mapping[str, Any]) -> str:
 
 
 def void(protocol: Mapping[str, Any]) -> str:
-    """Why a critic is not to be believed, where it is not."""
+    """Render why a critic's figures are void, or nothing if they are valid."""
     if protocol.get("valid", True):
         return ""
     doubts = "; ".join(protocol["doubts"])
@@ -161,17 +161,17 @@ def void(protocol: Mapping[str, Any]) -> str:
 
 
 def failures(protocol: Mapping[str, Any], clip: Clip = escape) -> str:
-    """The clips where each contender fails most, by name."""
-    told = ""
+    """List the worst clips of each contender."""
+    parts = ""
     for name, clips in protocol.get("failures", {}).items():
         if clips:
             items = "".join(f"<li>{clip(one['clip'])} <span>{escape(one['why'])}</span></li>" for one in clips)
-            told += f"<h3>Where {escape(name)} fails most</h3><ol class='failures'>{items}</ol>"
-    return told
+            parts += f"<h3>Where {escape(name)} fails most</h3><ol class='failures'>{items}</ol>"
+    return parts
 
 
 def ablation_section(found: Mapping[str, Any] | None) -> str:
-    """One row for each way to train, seeds together."""
+    """Render the ablation table: a row for each variant of the training, seeds together."""
     if not found:
         return ""
     columns = list(dict.fromkeys((row["protocol"], row["measured"]) for row in found["rows"]))
@@ -190,7 +190,7 @@ several.</p>
 
 
 def skipped_section(skipped: Sequence[Mapping[str, str]]) -> str:
-    """The clips that cannot be read, each with its reason."""
+    """List the clips that cannot be read, each with its reason."""
     if not skipped:
         return ""
     items = "".join(f"<li>{escape(one['clip'])} <span>{escape(one['reason'])}</span></li>" for one in skipped)

@@ -1,4 +1,4 @@
-"""Plots of the evidence: as SVG that takes the colours of the page it stands in, and as PNG files.
+"""Plots of the evidence, as SVG in the colours of the page that holds them and as PNG files.
 
 Nothing here keeps state between figures (no pyplot): plots are drawn on the server's threads too.
 """
@@ -40,7 +40,7 @@ Draw = Callable[[], "Figure"]
 
 
 def plots(name: str, protocol: Mapping[str, Any], contenders: Sequence[str]) -> Iterator[tuple[str, str, Draw]]:
-    """The plots of one protocol: (name of a file, what it shows, what draws it)."""
+    """Return the plots of one protocol: (file name, caption, drawing function)."""
     if protocol.get("figures"):
         yield name, f"{protocol['title']}: means and intervals", lambda: intervals_plot(protocol, contenders)
     if protocol.get("curves"):
@@ -56,7 +56,7 @@ def plots(name: str, protocol: Mapping[str, Any], contenders: Sequence[str]) -> 
 
 
 def intervals_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Figure:
-    """One panel a column: every representation's mean with its interval, contenders in copper."""
+    """Draw one panel a column: the mean of every representation with its interval, contenders in copper."""
     columns = protocol["figures"]
     names = list(dict.fromkeys(name for rows in columns.values() for name in rows))
     scale = protocol.get("scale", 1)
@@ -80,7 +80,7 @@ def intervals_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Fi
 
 
 def curves_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Figure:
-    """Rows: what was measured; columns: kinds of damage, the strongest to the right."""
+    """Draw the curves: a row for each measurement, a column for each kind of degradation, strongest to the right."""
     measured, kinds, words = protocol["curves"], protocol["order"], protocol["words"]
     figure, panels = _figure(len(kinds), rows=len(measured), height=2.3 * len(measured) + 0.5, share=True)
     for row, (label, lines) in enumerate(measured.items()):
@@ -105,7 +105,7 @@ def curves_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Figur
 
 
 def class_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Figure:
-    """For each class the share that is named rightly: contenders in copper, middle frame and ceiling in blue."""
+    """Draw the accuracy of each class: contenders in copper, middle frame and ceiling in blue."""
     shares = protocol["per_class"]
     classes = list(protocol["classes"])
     shown = [name for name in (*contenders, "middle", "ordered frames") if name in shares]
@@ -126,7 +126,7 @@ def class_plot(protocol: Mapping[str, Any], contenders: Sequence[str]) -> Figure
 
 
 def confusion_plot(protocol: Mapping[str, Any], name: str) -> Figure:
-    """Rows: what a clip is; columns: what it is taken for; the number of clips in each."""
+    """Draw a confusion matrix: rows are the true classes, columns the predicted ones, cells the number of clips."""
     confusion = protocol["confusion"][name]
     classes = list(protocol["classes"])
     counts = np.array([[confusion[label].get(other, 0) for other in classes] for label in classes])
@@ -151,7 +151,7 @@ def confusion_plot(protocol: Mapping[str, Any], name: str) -> Figure:
 
 
 def svg(draw: Draw, words: str, key: str) -> str:
-    """A plot to stand in a page that defines --ink, --soft, --line, --copper and --blue.
+    """Render a plot for a page that defines --ink, --soft, --line, --copper and --blue.
 
     Args:
         draw: what draws it.
@@ -179,7 +179,7 @@ def svg(draw: Draw, words: str, key: str) -> str:
 
 
 def png(draw: Draw) -> bytes:
-    """The same plot as a PNG file on white."""
+    """Render a plot as a PNG file on white."""
     import matplotlib
 
     file = io.BytesIO()

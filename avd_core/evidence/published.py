@@ -1,7 +1,7 @@
-"""Published evidence: the reports that lie beside the checkpoints, and where the footage they speak of may lie.
+"""The reports that are bundled with the checkpoints, and the clips that they name.
 
-A report holds figures and the names of clips, never their pictures: the footage belongs to others. Where somebody has
-it (below `AVD_DATA`, each set in a folder of its name), a name leads to its clip.
+A report holds figures and names of clips, never pictures: the footage belongs to others. Where the data sets are
+installed (below `AVD_DATA`, each in a folder of its name), `footage` finds the clip of a name.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _NEEDED = ("about", "checkpoints", "folders", "protocols", "skipped", "clips")
 
 
 class ReportError(ValueError):
-    """A report that cannot be shown, with a sentence saying why."""
+    """A report cannot be shown; the message says why."""
 
 
 def published() -> dict[str, Path]:
-    """The bundled reports by name: `<name>/evidence.json` of each."""
+    """Return the path of each bundled report's evidence.json by the report's name."""
     return {path.parent.name: path for path in sorted(REPORTS.glob("*/evidence.json"))}
 
 
 def read_report(path: str | Path) -> dict[str, Any]:
-    """What an evidence.json holds.
+    """Read an evidence.json.
 
     Raises:
-        ReportError: it cannot be read, or is none.
+        ReportError: it cannot be read, or lacks entries.
     """
     path = Path(path)
     try:
@@ -43,11 +43,11 @@ def read_report(path: str | Path) -> dict[str, Any]:
 
 
 def footage(evidence: Mapping[str, Any], clip: str, root: str | Path | None = None) -> Path | None:
-    """The file of a clip that a report names, where the set is at hand.
+    """Return the file of a clip that a report names, or None if it is not here.
 
     Args:
         evidence: the report.
-        clip: a name out of it; below its set's name where there are several sets.
+        clip: its name in the report; with several sets, below its set's name.
         root: the folder of all sets; by default what `AVD_DATA` names.
     """
     root = root or os.environ.get("AVD_DATA")

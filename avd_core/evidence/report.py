@@ -1,4 +1,4 @@
-"""What a protocol hands back."""
+"""The result of a protocol."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 
 class NotMeasurable(ValueError):
-    """A protocol that these clips or this machine do not allow, with a sentence saying why."""
+    """A protocol cannot run on these clips or this machine; the message says why."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of one protocol.
+    """The result of one protocol.
 
     Attributes:
-        title: what was done, one line.
+        title: one line that names the measurement and its unit.
         summary: plain JSON values, for evidence.json.
-        text: the table and its verdicts, for people.
-        rows: one dictionary of the same keys a clip and representation, for the protocol's CSV file.
+        text: the table and its verdicts as aligned text.
+        rows: one dictionary for each clip and representation, all with the same keys, for the protocol's CSV file.
     """
 
     title: str
@@ -28,21 +28,21 @@ class Report:
     rows: Sequence[Mapping[str, Any]] = field(repr=False)
 
 
-MOST_FAILURES = 12  # clips named where a contender fails most
+MOST_FAILURES = 12  # clips listed of a contender's worst
 
 
-def account(
+def describe(
     question: str, how: str, *, unit: str = "%", scale: float = 100, digits: int = 1, lower_is_better: bool = False
 ) -> dict[str, Any]:
-    """What a summary says beside its figures, for whoever reads it without this code.
+    """Describe a protocol's figures in its summary, for readers of evidence.json.
 
     Args:
-        question: what is asked, one sentence.
-        how: what was done, a few sentences.
-        unit: of the figures once they are multiplied by `scale`.
-        scale: likewise.
-        digits: worth printing.
-        lower_is_better: whether a smaller figure wins.
+        question: the question it answers, one sentence.
+        how: the method, a few sentences.
+        unit: of a figure multiplied by `scale`.
+        scale: factor from the stored to the printed figures.
+        digits: decimals to print.
+        lower_is_better: whether the smaller figure wins.
     """
     return {
         "question": question,

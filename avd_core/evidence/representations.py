@@ -1,6 +1,6 @@
-"""What is made of a clip to look at: checkpoints' images, what they are compared with, ceilings and real frames.
+"""Representations of a clip as pictures: checkpoints' images, baselines, ceilings and real frames.
 
-A *representation* makes of a clip one picture, or a few in order where it is a ceiling.
+A representation turns a clip into one picture, or into a few in order if it is a ceiling.
 
 Axes: T frames, K pictures, H, W.
 """
@@ -30,29 +30,29 @@ BASELINES: dict[str, Distiller] = {**DISTILLERS, CODEC: codec_image}
 
 @dataclass(frozen=True)
 class Representation:
-    """What is made of a clip.
+    """One way to turn a clip into pictures.
 
     Attributes:
-        sampling: the frames it wants.
+        sampling: number of frames and short side in pixels that it takes.
         pictures: uint8 (T, H, W, 3) -> (K, H, W, 3), K mostly 1.
-        directed: whether it may look at the direction of time at all. The middle frame may not: with an even number
-            of frames, which frame is the middle one would give the direction away.
-        restore: uint8 (H, W, 3) -> (T, H, W, 3), for an image that plays.
-        made_by: the fingerprint of the weights that make it, where there are any.
+        directed: whether it may depend on the direction of time. The middle frame may not: with an even number of
+            frames, the choice of the middle one would reveal the direction.
+        restore: uint8 (H, W, 3) -> (T, H, W, 3); None if the clip cannot be restored from it.
+        weights_key: fingerprint of its weights; empty without weights.
     """
 
     sampling: Sampling
     pictures: Callable[[np.ndarray], np.ndarray]
     directed: bool = True
-    made_by: str = ""
+    weights_key: str = ""
     restore: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def representations(models: Mapping[str, AVD]) -> dict[str, Representation]:
-    """Everything by name; all that is no checkpoint is sampled as the first checkpoint is.
+    """Return all representations by name; those without a checkpoint are sampled like the first checkpoint.
 
     Raises:
-        EvidenceError: a checkpoint is called like something else.
+        EvidenceError: a checkpoint has the name of another representation.
     """
     sampling = samplings(models)[0]
     if set(models) & {*BASELINES, "adjacent", "ordered frames", "other real"}:
@@ -62,7 +62,7 @@ def representations(models: Mapping[str, AVD]) -> dict[str, Representation]:
             name: Representation(
                 (m.config.frames, m.config.size),
                 _one(distiller(m)),
-                made_by=f"{m.fingerprint}:{m.config.size}",
+                weights_key=f"{m.fingerprint}:{m.config.size}",
                 restore=partial(restore, m),
             )
             for name, m in models.items()
@@ -80,7 +80,12 @@ def representations(models: Mapping[str, AVD]) -> dict[str, Representation]:
 
 
 def codec_representation(sampling: Sampling, bits: int | None = None) -> Representation:
-    """The codec with so many lowest bits, or as many as its own rule takes. It looks like the middle frame."""
+    """Return the codec's representation: the middle frame with H.264 of the clip in its `bits` lowest bits.
+
+    Args:
+        sampling: number of frames and short side in pixels.
+        bits: how many lowest bits; None lets `codec_image` choose.
+    """
     return Representation(
         sampling,
         _one(partial(codec_image, bits=bits)),
@@ -90,22 +95,22 @@ def codec_representation(sampling: Sampling, bits: int | None = None) -> Represe
 
 
 def ordered_frames(frames: np.ndarray) -> np.ndarray:
-    """A few frames in order, evenly spaced, and the same ones when the clip runs backwards: (K, H, W, 3)."""
+    """Return `ORDERED_FRAMES` evenly spaced frames in order, the same ones for the reversed clip: (K, H, W, 3)."""
     count, half = len(frames), ORDERED_FRAMES // 2
     begin = np.floor((np.arange(half) + 0.5) * count / ORDERED_FRAMES - 0.5).clip(0).astype(int)
     return frames[np.concatenate([begin, count - 1 - begin[::-1]])]
 
 
 def adjacent_frame(frames: np.ndarray) -> np.ndarray:
-    """The frame after the middle one: as near to it as another picture of the clip comes."""
+    """Return the frame after the middle one, the most similar other picture of the clip."""
     return frames[min(len(frames) // 2 + 1, len(frames) - 1)]
 
 
 def real_frames(frames: np.ndarray) -> np.ndarray:
-    """Two different frames out of the middle half, drawn by the clip: (2, H, W, 3).
+    """Draw two different frames from the middle half of a clip: (2, H, W, 3). The same clip gives the same frames.
 
-    Out of the middle, where distilled images are at home: at its ends a clip shows other poses, and a critic would
-    tell the pose instead of the picture.
+    Distilled images resemble middle frames. The ends of a clip show other poses, by which a critic could tell them
+    from an image.
     """
     count = len(frames)
     middle = np.arange(count)[count // 4 : max(count // 4 + 2, count - count // 4)]
@@ -118,5 +123,5 @@ def _one(make: Distiller) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def samplings(models: Mapping[str, AVD]) -> list[Sampling]:
-    """What the checkpoints want read, each once; the first is that of the first checkpoint."""
+    """Return the distinct samplings of the checkpoints, the first checkpoint's first."""
     return list(dict.fromkeys((model.config.frames, model.config.size) for model in models.values()))

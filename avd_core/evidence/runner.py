@@ -1,8 +1,8 @@
-"""What the numbers allow to be said: protocols over held-out clips, with intervals and verdicts.
+"""Run evaluation protocols over held-out clips and collect their intervals and verdicts.
 
-The protocols lie in `avd_core/protocols`, one file each. Here the clips stream by once, for all of them; then they are
-called one after the other. `avd_core.cli.evidence` is the command, `avd_core.evidence.writers` writes what comes
-out.
+The protocols are in `avd_core/evidence/protocols`, one file each. Each clip is decoded once for all of them; then the
+protocols run one after the other. `avd_core.cli.evidence` is the command, `avd_core.evidence.writers` writes the
+results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from avd_core.data.clip_sets import DATASETS, Clips, EvidenceError, shared_group
 from avd_core.devices import default_device
 from avd_core.evidence.array_store import Disk
 from avd_core.evidence.clip_reader import Skipped, default_workers, entries_of
-from avd_core.evidence.feature_cache import Gallery
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.protocols.ablation import ablation
 from avd_core.evidence.report import NotMeasurable, Report
 from avd_core.evidence.representations import BASELINES
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from avd_core.networks.avd import AVD
 
 SCORERS = ("mobilenet_v2", "squeezenet1_0")  # the second has no part in any training of ours
-DAMAGE = "jpeg-75+shift"  # what classifiers look through the second time
+DAMAGE = "jpeg-75+shift"  # the degradation of the classifiers' second column
 
-Tell = Callable[[str, int, int], None]  # what is being done, how much of it is done, of how much
+Progress = Callable[[str, int, int], None]  # activity, steps done, steps in all
 
 
 @dataclass(frozen=True)
 class Request:
-    """What all protocols may be told.
+    """Settings that the protocols share.
 
     Attributes:
-        scorers: the classifiers that look.
-        damages: what images are restored through beside an 8-bit PNG.
-        damage: what classifiers look through the second time.
-        seed: of all that is drawn.
+        scorers: the classifiers.
+        damages: degradations to restore from, beside an undamaged 8-bit PNG; keys of `DEGRADATIONS`.
+        damage: the degradation under which classifiers are measured a second time.
+        seed: of every random draw.
     """
 
     scorers: Sequence[Classifier]
@@ -55,31 +55,35 @@ class Request:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One of the protocols, a module with `wants` and `measure` that is loaded when it is asked for.
+    """A protocol: a module with `requirements` and `measure`, imported on first use.
 
     Attributes:
-        module: of `avd_core.evidence.protocols`.
-        told: the fields of the request that it is told.
-        fits: on the clips that the split keeps for that.
+        module: its name in `avd_core.evidence.protocols`.
+        arguments: fields of `Request` that both functions take.
+        fits: whether it fits a model on the split's training clips.
     """
 
     module: str
-    told: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     fits: bool = False
 
-    def wants(self, gallery: Gallery, request: Request) -> Sequence[Any]:
-        """What it wants to be made of every clip."""
-        return self._load().wants(gallery, **self._arguments(request))
+    def requirements(self, cache: FeatureCache, request: Request) -> Sequence[Any]:
+        """List the arrays that it needs of every clip."""
+        return self._load().requirements(cache, **self._keywords(request))
 
-    def measure(self, gallery: Gallery, request: Request) -> Report:
-        """Carries it out; raises NotMeasurable where these clips or this machine do not allow it."""
-        return self._load().measure(gallery, **self._arguments(request), seed=request.seed)
+    def measure(self, cache: FeatureCache, request: Request) -> Report:
+        """Run it.
+
+        Raises:
+            NotMeasurable: these clips or this machine do not allow it.
+        """
+        return self._load().measure(cache, **self._keywords(request), seed=request.seed)
 
     def _load(self) -> ModuleType:
         return importlib.import_module(f"avd_core.evidence.protocols.{self.module}")
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        return {name: getattr(request, name) for name in self.told}
+    def _keywords(self, request: Request) -> dict[str, Any]:
+        return {name: getattr(request, name) for name in self.arguments}
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -95,26 +99,26 @@ PROTOCOLS: dict[str, Protocol] = {
     "layout": Protocol("layout"),
 }
 FITTING = {name for name, protocol in PROTOCOLS.items() if protocol.fits}
-SCORING = {name for name, protocol in PROTOCOLS.items() if "scorers" in protocol.told}
+SCORING = {name for name, protocol in PROTOCOLS.items() if "scorers" in protocol.arguments}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured of what.
+    """What to measure, and on which clips.
 
     Attributes:
         sets: the clips.
         models: the checkpoints by name.
-        request: what all protocols are told.
+        request: the settings that protocols share.
         protocols: keys of `PROTOCOLS`.
-        part: the one that is reported; "all" without a split.
+        part: the part of the split to report on; "all" without a split.
         representations: the baselines, keys of `BASELINES`.
-        windows: of a clip, where a protocol averages over them.
+        windows: how many windows of a clip a protocol averages over.
         dataset: a key of `DATASETS`.
         split: its number or its files' names.
-        available: how many clips there are to report on, before any limit.
-        limit: at most so many of each class and part.
-        workers: processes that decode; None chooses.
+        available: number of clips to report on before `limit`.
+        limit: most clips of each class and part.
+        workers: decoding processes; None chooses.
     """
 
     sets: Sequence[Clips]
@@ -133,7 +137,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out: plain JSON values, and the reports themselves."""
+    """The results: plain JSON values, and the reports themselves."""
 
     evidence: Mapping[str, Any]
     reports: Mapping[str, Report | NotMeasurable] = field(repr=False)
@@ -142,99 +146,99 @@ class Outcome:
 def collect(
     plan: Plan,
     work: str | Path,
-    tell: Tell = lambda doing, done, total: None,
-    skip: Callable[[Skipped], None] = lambda skipped: None,
-    show: Callable[[str, Report | NotMeasurable], None] = lambda name, report: None,
+    progress: Progress = lambda doing, done, total: None,
+    on_skipped: Callable[[Skipped], None] = lambda skipped: None,
+    on_report: Callable[[str, Report | NotMeasurable], None] = lambda name, report: None,
 ) -> Outcome:
-    """Carries out a plan. Stopped and called again with the same `work`, it goes on where it was.
+    """Run a plan. A stopped run continues when it is called again with the same `work`.
 
     Args:
-        plan: what is measured.
-        work: a folder for what is made of the clips, some 2 MB for each with every protocol.
-        tell: is told how far it is.
-        skip: is told of each clip that cannot be read.
-        show: is told of each protocol that is through.
+        plan: what to measure.
+        work: folder for computed arrays, about 2 MB a clip with every protocol.
+        progress: called with the activity, the steps done and the steps in all.
+        on_skipped: called for each clip that cannot be read.
+        on_report: called with the name and the result of each finished protocol.
 
     Raises:
         EvidenceError: no clip can be read.
     """
     entries = entries_of(plan.sets)
     store = Disk(work)
-    gallery = Gallery(
+    cache = FeatureCache(
         entries, plan.models, plan.part, baselines=plan.representations, windows=plan.windows, store=store
     )
     names = list(dict.fromkeys(plan.protocols))
-    wants = {name: PROTOCOLS[name].wants(gallery, plan.request) for name in names}
-    every = [want for some in wants.values() for want in some]
-    fitted_on = [want for name in names if PROTOCOLS[name].fits for want in wants[name]]
+    requirements = {name: PROTOCOLS[name].requirements(cache, plan.request) for name in names}
+    every = [requirement for some in requirements.values() for requirement in some]
+    fitted_on = [requirement for name in names if PROTOCOLS[name].fits for requirement in requirements[name]]
     workers = default_workers(len(entries)) if plan.workers is None else plan.workers
     skipped: list[Skipped] = []
-    tell("reading", 0, len(entries))
-    for done, result in enumerate(gallery.stream(every, fitted_on, workers=workers), 1):
+    progress("reading", 0, len(entries))
+    for done, result in enumerate(cache.stream(every, fitted_on, workers=workers), 1):
         if isinstance(result, Skipped):
             skipped.append(result)
-            skip(result)
-        tell("reading", done, len(entries))
-    if not len(gallery.members()):
+            on_skipped(result)
+        progress("reading", done, len(entries))
+    if not len(cache.members()):
         first = skipped[0].reason if skipped else "there are none"
         raise EvidenceError(f"None of the {len(skipped)} clips can be read; the first: {first}")
 
-    reports = measured(gallery, plan.request, names, tell, show)
-    tell("writing", len(names), len(names))
-    return Outcome(evidence_of(plan, gallery, skipped, reports), reports)
+    reports = measure_protocols(cache, plan.request, names, progress, on_report)
+    progress("writing", len(names), len(names))
+    return Outcome(evidence_of(plan, cache, skipped, reports), reports)
 
 
-def measured(
-    gallery: Gallery,
+def measure_protocols(
+    cache: FeatureCache,
     request: Request,
     names: Sequence[str],
-    tell: Tell = lambda doing, done, total: None,
-    show: Callable[[str, Report | NotMeasurable], None] = lambda name, report: None,
+    progress: Progress = lambda doing, done, total: None,
+    on_report: Callable[[str, Report | NotMeasurable], None] = lambda name, report: None,
 ) -> dict[str, Report | NotMeasurable]:
-    """The reports of those protocols on a gallery, or why there is none."""
+    """Run protocols on the cached clips; return each report, or the reason why there is none."""
     reports: dict[str, Report | NotMeasurable] = {}
     for number, name in enumerate(names):
-        tell(f"measuring {name}", number, len(names))
+        progress(f"measuring {name}", number, len(names))
         try:
-            reports[name] = PROTOCOLS[name].measure(gallery, request)
+            reports[name] = PROTOCOLS[name].measure(cache, request)
         except NotMeasurable as why:
             reports[name] = why
-        show(name, reports[name])
+        on_report(name, reports[name])
     return reports
 
 
 def evidence_of(
-    plan: Plan, gallery: Gallery, skipped: Sequence[Skipped], reports: Mapping[str, Report | NotMeasurable]
+    plan: Plan, cache: FeatureCache, skipped: Sequence[Skipped], reports: Mapping[str, Report | NotMeasurable]
 ) -> dict[str, Any]:
-    """What evidence.json holds: plain values that say what was measured on what, and every protocol's summary."""
+    """Build the content of evidence.json: the clips, checkpoints and classifiers, and every protocol's summary."""
     protocols = {
         name: {"title": report.title, **report.summary} if isinstance(report, Report) else {"not_measured": str(report)}
         for name, report in reports.items()
     }
-    members = gallery.members()
-    groups = gallery.groups(members)
+    members = cache.members()
+    groups = cache.groups(members)
     folders = list(dict.fromkeys(clips.folder.resolve().name for clips in plan.sets))
     return {
         "version": __version__,
         "dataset": plan.dataset,
         "folders": folders,
         "splits": list(plan.split) if plan.split else None,
-        "part": gallery.reported,
+        "part": cache.reported,
         "clips": len(members),
         "clips_available": plan.available or len(members),
-        "clips_to_fit_on": len(gallery.entries) - len(members),
+        "clips_to_fit_on": len(cache.entries) - len(members),
         "groups": len(set(groups)) if groups else None,
         "limit": plan.limit,
         "windows": plan.windows,
         "missing": sum(clips.missing for clips in plan.sets),
         "skipped": [asdict(clip) for clip in skipped],
-        "shared_groups": asdict(shared) if (shared := shared_groups(plan.sets, gallery.reported)) else None,
+        "shared_groups": asdict(shared) if (shared := shared_groups(plan.sets, cache.reported)) else None,
         "about": about(
             plan.dataset,
             folders,
             here=plan.available,
-            missing=sum(clips.missing for clips in plan.sets if clips.part == gallery.reported),
-            classes=len(set(gallery.labels(members))),
+            missing=sum(clips.missing for clips in plan.sets if clips.part == cache.reported),
+            classes=len(set(cache.labels(members))),
         ),
         "checkpoints": {
             name: {"fingerprint": model.fingerprint, "frames": model.config.frames, "size": model.config.size}
@@ -257,17 +261,17 @@ def about(dataset: str, folders: Sequence[str], *, here: int = 0, missing: int =
     """
     if dataset == "folder":
         return f"Measured on {', '.join(folders)}. This is not a result on UCF101, HMDB51 or Kinetics."
-    told = f"Measured on {DATASETS[dataset]}, by its official split."
+    sentence = f"Measured on {DATASETS[dataset]}, by its official split."
     if not missing:
-        return told
+        return sentence
     return (
-        f"{told} Only {here} of the {here + missing} clips that report are here, of {classes} classes: figures of the "
-        "whole set are not comparable."
+        f"{sentence} Only {here} of the {here + missing} clips that report are here, of {classes} classes: figures of "
+        "the whole set are not comparable."
     )
 
 
 def load_models(names: Sequence[str], size: int | None = None) -> dict[str, AVD]:
-    """Load checkpoints, by their own names, or by those that were asked for where two call themselves the same.
+    """Load checkpoints, keyed by their own names, or by `names` where two of them share one.
 
     Args:
         names: bundled names, folders or Hub repo ids.
@@ -295,7 +299,7 @@ def load_models(names: Sequence[str], size: int | None = None) -> dict[str, AVD]
 
 
 def load_scorers(names: Sequence[str]) -> list[Classifier]:
-    """The classifiers, each once; one that stands in for another says so in its `notice`."""
+    """Load classifiers, each once; one that replaces another says so in its `notice`."""
     import torch
 
     from avd_core.classifiers.loading import load_classifier

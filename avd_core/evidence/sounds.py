@@ -1,7 +1,7 @@
-"""Sound as a clip: slices of a spectrogram are its frames, and go through the same encoder as any other clip.
+"""Sounds as clips: slices of a spectrogram become frames and go through the same encoder as any other clip.
 
-An experiment beyond video: does an image made for pictures of moving things carry another sequence? The sounds are
-synthesised (tones, chirps up and down, rhythms), so that their classes are known, or the sound tracks of clips.
+An experiment beyond video: does the encoder carry another kind of sequence? The sounds are synthesised (tones, chirps
+up and down, rhythms), so that their classes are known, or the sound tracks of clips.
 
 Axes: N samples, T frames, H, W.
 """
@@ -22,7 +22,7 @@ LOWEST, HIGHEST = 80.0, 8000.0  # hertz: the bottom and the top of a frame, loga
 
 
 class SoundError(ValueError):
-    """A sound that cannot be had, with a sentence saying why."""
+    """A sound cannot be read; the message says why."""
 
 
 def tone(rng: np.random.Generator) -> np.ndarray:
@@ -58,7 +58,7 @@ SOUNDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 
 
 def synthesise(name: str, seed: int) -> np.ndarray:
-    """A sound of one of `SOUNDS`, (N,), with a little hiss; the seed decides pitch, tempo and loudness."""
+    """Synthesise a sound of one of `SOUNDS`, (N,), with a little hiss; the seed sets pitch, tempo and loudness."""
     rng = np.random.default_rng((seed, *name.encode()))
     sound = SOUNDS[name](rng)
     hiss = rng.normal(size=len(sound)) * 10 ** rng.uniform(-3, -1.5)
@@ -66,7 +66,7 @@ def synthesise(name: str, seed: int) -> np.ndarray:
 
 
 def sound_of(clip: str | Path) -> np.ndarray:
-    """The sound track of a video, mono (N,) at `RATE`, of at most a minute.
+    """Return the sound track of a video, mono (N,) at `RATE`, of at most a minute.
 
     Raises:
         SoundError: it has none, or cannot be read.
@@ -95,7 +95,7 @@ def sound_of(clip: str | Path) -> np.ndarray:
 
 
 def spectrogram(sound: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A sound (N,) as a grey picture (height, width): time to the right, pitch upwards, loud is white."""
+    """Draw a sound (N,) as a grey picture (height, width): time to the right, pitch upwards, loud is white."""
     hop = max(1, (len(sound) - WINDOW) // max(1, width - 1))
     starts = np.minimum(np.arange(width) * hop, max(0, len(sound) - WINDOW))
     padded = np.pad(sound, (0, max(0, WINDOW - len(sound))))
@@ -110,7 +110,7 @@ def spectrogram(sound: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def sound_clip(sound: np.ndarray, frames: int, size: int) -> np.ndarray:
-    """A sound as a clip: frame t is the t-th part of its spectrogram; uint8 (T, size, size, 3).
+    """Turn a sound into a clip: frame t is the t-th part of its spectrogram; uint8 (T, size, size, 3).
 
     A frame is drawn at half of its width in time and stretched, so that it holds as many columns as a second of sound
     has something to say.

@@ -1,4 +1,4 @@
-"""What the evidence leaves behind: evidence.json, a page for people, tables as CSV and plots as PNG."""
+"""Write the results: evidence.json, an HTML report, tables as CSV and plots as PNG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE = ("protocol", "measured", "representation", "mean", "low", "high", "unit"
 
 
 def write(out: str | Path, outcome: Outcome) -> None:
-    """Writes all of it into a folder, whole or not at all.
+    """Write all results into a folder, atomically.
 
     `report.html` and `evidence.json` hold everything; `tables.csv` all figures with their intervals; `verdicts.csv` all
     differences; `<protocol>.csv` one line for each clip and representation; `plots/` the page's plots.
@@ -39,7 +39,7 @@ def write(out: str | Path, outcome: Outcome) -> None:
 
 
 def table_rows(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every figure with its interval, in the unit it is printed in; those of curves too."""
+    """Return every figure, points of curves included, with its interval, in the printed unit."""
     rows = []
     for name, protocol in evidence["protocols"].items():
         found = [
@@ -69,7 +69,7 @@ def table_rows(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def verdict_rows(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every paired difference with its corrected interval and the verdict that follows from it."""
+    """Return every paired difference with its corrected interval and verdict."""
     rows = [
         {
             "protocol": name,

@@ -1,1 +1,1 @@
-"""The protocols of the evidence, one file each; what they share is the gallery of images, read and made once."""
+"""The evaluation protocols, one file each; they share a `FeatureCache`."""

@@ -1,4 +1,4 @@
-"""Ablations: what the other protocols found, one row for each way to train, seeds together.
+"""Ablations: figures of the other protocols, one row for each training variant, seeds together.
 
 Checkpoints that were trained alike but for their seed are named alike but for `seed<n>` (or `s<n>`) at the end, such as
 `runs/no-adversary-seed0` to `-seed2`. Of several seeds the mean stands with their range: an interval over clips says
@@ -17,7 +17,7 @@ _SEED = re.compile(r"[-_. ]s(?:eed)?[-_]?(\d+)$", re.IGNORECASE)
 
 
 def variants(names: Sequence[str]) -> dict[str, list[str]]:
-    """The checkpoints of each variant, in their order."""
+    """Group checkpoints by variant, in their order."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(_SEED.sub("", name), []).append(name)
@@ -25,7 +25,7 @@ def variants(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def ablation(names: Sequence[str], protocols: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The table; None for fewer than two checkpoints.
+    """Return the ablation table, or None for fewer than two checkpoints.
 
     Args:
         names: of the checkpoints.
@@ -62,7 +62,7 @@ def ablation(names: Sequence[str], protocols: Mapping[str, Mapping[str, Any]]) -
 
 
 def ablation_table(found: Mapping[str, Any]) -> str:
-    """As aligned text: one line a variant, one column a figure."""
+    """Format the table as aligned text: one line a variant, one column a figure."""
     columns = list(dict.fromkeys((row["protocol"], row["measured"]) for row in found["rows"]))
     body = [["", *(f"{protocol}: {measured}" for protocol, measured in columns)]]
     for variant, members in found["variants"].items():
@@ -78,7 +78,7 @@ def ablation_table(found: Mapping[str, Any]) -> str:
 
 
 def range_cell(row: Mapping[str, Any]) -> str:
-    """A mean, and where there are several seeds their range."""
+    """Format a mean, followed by the range over seeds if there are several."""
     digits = row["digits"]
     mean = f"{row['mean']:.{digits}f}"
     return mean if row["seeds"] == 1 else f"{mean} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"

@@ -3,7 +3,7 @@
 A hit is a clip whose image holds, among its top five, the class that comes first for the clip's middle frame. Copying
 the middle frame passes by construction; the frame after it is the ceiling, noise the floor. So is the middle frame of
 *another* clip: where all clips show much the same scene, a high figure says little, and that row tells how little. What
-the classifier names without conviction it does not name again either, so the figures are also told by confidence.
+the classifier names with low probability it seldom names again, so the figures are also given by confidence.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 
 from avd_core.analysis.agreement import TOP, hit
 from avd_core.analysis.intervals import aligned, scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import Look
-from avd_core.evidence.report import NotMeasurable, Report, account
+from avd_core.evidence.feature_cache import ClassifierOutput
+from avd_core.evidence.report import NotMeasurable, Report, describe
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
-    from avd_core.evidence.feature_cache import Gallery
+    from avd_core.evidence.feature_cache import FeatureCache
 
 IMAGENET_CLASSES = 1000
 STRATA = ((0.0, 0.2), (0.2, 0.5), (0.5, 1.0))  # probability of the middle frame's first class
@@ -36,54 +36,56 @@ HOW = (
 )
 
 
-def wants(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str) -> list[Look]:
-    """What is looked at."""
-    names = [*gallery.contenders, CEILING, "middle", *gallery.baselines]
+def requirements(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str) -> list[ClassifierOutput]:
+    """List the classifier outputs to compute."""
+    names = [*cache.contenders, CEILING, "middle", *cache.baselines]
     scorers = [scorer for scorer in scorers if len(scorer.labels) == IMAGENET_CLASSES]
-    return [Look(scorer, name, damage=one) for scorer in scorers for name in names for one in ("png", damage)]
+    return [
+        ClassifierOutput(scorer, name, damage=one) for scorer in scorers for name in names for one in ("png", damage)
+    ]
 
 
-def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, seed: int = 0) -> Report:
-    """Counts hits for every representation, with every scorer, undamaged and through `damage`.
+def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str, seed: int = 0) -> Report:
+    """Count hits for every representation, with every scorer, undamaged and through `damage`.
 
     Raises:
-        NotMeasurable: when no ImageNet classifier can be had.
+        NotMeasurable: no ImageNet classifier can be loaded.
     """
     scorers = [scorer for scorer in scorers if len(scorer.labels) == IMAGENET_CLASSES]
     if not scorers:
         raise NotMeasurable("no ImageNet classifier can be had")
-    members = gallery.members()
-    names = [*gallery.contenders, CEILING, *gallery.baselines]
+    members = cache.members()
+    names = [*cache.contenders, CEILING, *cache.baselines]
     columns: dict[str, dict[str, np.ndarray]] = {}
     strata: dict[str, dict[str, Any]] = {}
     rows = []
     for scorer in scorers:
-        reference = gallery.logits(scorer, "middle", members)
+        reference = cache.logits(scorer, "middle", members)
         first = reference.argmax(axis=1)
         confidence = _softmax(reference).max(axis=1)
         for through in ("png", damage):
             column = scorer.name if through == "png" else f"{scorer.name}, {through}"
             columns[column] = hits = {
-                name: hit(gallery.logits(scorer, name, members, damage=through), first) for name in names
+                name: hit(cache.logits(scorer, name, members, damage=through), first) for name in names
             }
             hits[ANOTHER] = another_clips_hits(
-                gallery.logits(scorer, "middle", members, damage=through), first, gallery.folds(members), seed
+                cache.logits(scorer, "middle", members, damage=through), first, cache.folds(members), seed
             )
             strata[column] = stratify(hits, confidence)
             rows += [
-                {"clip": gallery.entries[i].name, "scorer": scorer.name, "through": through, "representation": name,
+                {"clip": cache.entries[i].name, "scorer": scorer.name, "through": through, "representation": name,
                  "confidence": float(confidence[place]), "hit": float(values[place])}
                 for name, values in hits.items() for place, i in enumerate(members)
             ]  # fmt: skip
-    unseen = gallery.unseen(members)
-    board = scoreboard(columns, gallery.contenders, gallery.groups(members), seed=seed, unseen=unseen)
-    summary = {**board, **account(QUESTION, HOW), "strata": strata}
+    unseen = cache.unseen(members)
+    board = scoreboard(columns, cache.contenders, cache.groups(members), seed=seed, unseen=unseen)
+    summary = {**board, **describe(QUESTION, HOW), "strata": strata}
     text = f"{scoreboard_table(board)}\n\n{_strata_table(strata[scorers[0].name], scorers[0].name)}"
     return Report(f"Agreement: top-{TOP} of the image holds the middle frame's top-1, % of clips", summary, text, rows)
 
 
 def another_clips_hits(logits: np.ndarray, first: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray:
-    """The share of other groups' middle frames (up to 20, drawn) that would have been hits: (N,)."""
+    """Return for each clip the share of other groups' middle frames (up to 20, drawn) that are hits: (N,)."""
     rng = np.random.default_rng(seed)
     groups = np.array(groups)
     values = np.zeros(len(first))
@@ -98,7 +100,7 @@ def another_clips_hits(logits: np.ndarray, first: np.ndarray, groups: Sequence[s
 
 
 def stratify(hits: dict[str, np.ndarray], confidence: np.ndarray) -> dict[str, Any]:
-    """Clips and shares of hits between each two bounds of confidence, the upper one included in the last."""
+    """Count clips and hits in each interval of confidence; the last one includes its upper bound."""
     result = {}
     for low, high in STRATA:
         inside = (confidence >= low) & ((confidence < high) | (high == 1.0))

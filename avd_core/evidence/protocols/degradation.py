@@ -1,8 +1,8 @@
-"""Leakage: how much of what an image carries is a hidden code? Accuracy and restoration as the image is worn.
+"""Leakage: how much of an image's information is a hidden code? Accuracy and restoration by degradation.
 
-A network trained to hide a clip in a picture may hide it in what no eye sees (arXiv 1712.02950). What is really in the
-picture goes on being read off it through a mild JPEG, a blur or a shift; a code is gone at once. The probe is fitted on
-undamaged images. Curves carry intervals; no verdicts are passed, which would be too many.
+A network that stores a clip in a picture may store it invisibly (arXiv 1712.02950). Visible content survives a mild
+JPEG, a blur or a shift; a hidden code does not. The probe is fitted on undamaged images. Curves have intervals and no
+verdicts, because there would be too many comparisons.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core.analysis.intervals import aligned, bootstrap, cell
-from avd_core.evidence.feature_cache import Look
+from avd_core.evidence.feature_cache import ClassifierOutput
 from avd_core.evidence.protocols import recognition, restoration
-from avd_core.evidence.protocols.restoration import FIGURES, Restored
-from avd_core.evidence.report import NotMeasurable, Report, account
+from avd_core.evidence.protocols.restoration import FIGURES, RestorationFigures
+from avd_core.evidence.report import NotMeasurable, Report, describe
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
-    from avd_core.evidence.feature_cache import Gallery, Want
+    from avd_core.evidence.feature_cache import FeatureCache, Requirement
 
 # Each curve begins with the undamaged 8-bit PNG and goes on to the strongest.
 CURVES: dict[str, tuple[str, ...]] = {
@@ -44,62 +44,62 @@ HOW = (
 )
 
 
-def wants(gallery: Gallery, scorers: Sequence[Classifier]) -> list[Look | Want]:
-    """What is looked at: by the first scorer alone, since there are many damages."""
-    names = (*gallery.contenders, *gallery.baselines)
-    seen: list[Look | Want] = [
-        Look(scorer, name, damage=damage, window=window)
+def requirements(cache: FeatureCache, scorers: Sequence[Classifier]) -> list[ClassifierOutput | Requirement]:
+    """List what to compute, with the first scorer only, since there are many degradations."""
+    names = (*cache.contenders, *cache.baselines)
+    classified: list[ClassifierOutput | Requirement] = [
+        ClassifierOutput(scorer, name, damage=damage, window=window)
         for scorer in scorers[:1]
         for name in names
         for damage in DAMAGED
-        for window in recognition.windows(gallery)
+        for window in recognition.windows(cache)
     ]
-    return [*seen, *restoration.wants(gallery, damages=DAMAGED)]
+    return [*classified, *restoration.requirements(cache, damages=DAMAGED)]
 
 
-def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -> Report:
-    """Both curves for every contender; accuracy for the baselines too, where there are classes to tell apart."""
-    members = gallery.members()
-    groups = gallery.groups(members)
+def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, seed: int = 0) -> Report:
+    """Measure both curves for every contender, and accuracy for the baselines too if there are at least two classes."""
+    members = cache.members()
+    groups = cache.groups(members)
     rows: list[dict[str, Any]] = []
     curves: dict[str, dict[str, dict[str, Any]]] = {}
     why = None
     try:
-        parts = recognition.checked_folds(gallery)
+        parts = recognition.checked_folds(cache)
     except NotMeasurable as error:
         parts, why = [], str(error)
     if parts:
         reported = np.concatenate([fold.report for fold in parts])
-        truth, its_groups = gallery.labels(reported), gallery.groups(reported)
+        truth, its_groups = cache.labels(reported), cache.groups(reported)
         curves["accuracy, %"] = accuracy = {}
-        for name in (*gallery.contenders, *gallery.baselines):
-            probes = [(fold, recognition.fitted(gallery, scorers[0], name, fold)) for fold in parts]
+        for name in (*cache.contenders, *cache.baselines):
+            probes = [(fold, recognition.fitted(cache, scorers[0], name, fold)) for fold in parts]
             for damage in DAMAGED:
-                said = [recognition.said(gallery, scorers[0], name, fold, probe, damage) for fold, probe in probes]
+                said = [recognition.said(cache, scorers[0], name, fold, probe, damage) for fold, probe in probes]
                 right = 100.0 * (np.concatenate(said) == truth)
                 accuracy.setdefault(name, {})[damage] = asdict(bootstrap(right, its_groups, seed=seed))
-                rows += _rows(gallery, reported, "accuracy, %", name, damage, right)
+                rows += _rows(cache, reported, "accuracy, %", name, damage, right)
     curves["PSNR, dB"] = psnr = {}
-    for name in (*gallery.contenders, *restoration.rivals(gallery)):
+    for name in (*cache.contenders, *restoration.rivals(cache)):
         for damage in DAMAGED:
-            found = [gallery.kept(Restored(name, damage), i)[0][2 + FIGURES.index("psnr")] for i in members]
+            found = [cache.get(RestorationFigures(name, damage), i)[0][2 + FIGURES.index("psnr")] for i in members]
             psnr.setdefault(name, {})[damage] = asdict(bootstrap(np.array(found), groups, seed=seed))
-            rows += _rows(gallery, members, "PSNR, dB", name, damage, np.array(found))
-    still = np.array([gallery.kept(Restored(gallery.contenders[0], "png"), i)[0] for i in members])
+            rows += _rows(cache, members, "PSNR, dB", name, damage, np.array(found))
+    still = np.array([cache.get(RestorationFigures(cache.contenders[0], "png"), i)[0] for i in members])
     for copy, words in restoration.COPIES.items():  # never damaged: what a worn image must still beat
         values = still[:, 2 + FIGURES.index(f"psnr_{copy}")]
         psnr[words] = dict.fromkeys(DAMAGED, asdict(bootstrap(values, groups, seed=seed)))
     scorer = f" By {scorers[0].name}." if parts else f" Accuracy is not measured: {why}."
-    summary = {**account(QUESTION, HOW + scorer, unit="", scale=1), "curves": curves, "order": CURVES, "words": WORDS}
+    summary = {**describe(QUESTION, HOW + scorer, unit="", scale=1), "curves": curves, "order": CURVES, "words": WORDS}
     text = "\n\n".join(_table(measured, lines) for measured, lines in curves.items())
     return Report("Leakage: what survives a worn image", summary, text, rows)
 
 
 def _rows(
-    gallery: Gallery, members: np.ndarray, measured: str, name: str, damage: str, values: np.ndarray
+    cache: FeatureCache, members: np.ndarray, measured: str, name: str, damage: str, values: np.ndarray
 ) -> list[dict[str, Any]]:
     return [
-        {"clip": gallery.entries[i].name, "measured": measured, "representation": name, "through": damage,
+        {"clip": cache.entries[i].name, "measured": measured, "representation": name, "through": damage,
          "value": float(value)}
         for i, value in zip(members, values, strict=True)
     ]  # fmt: skip

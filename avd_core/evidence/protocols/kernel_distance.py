@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core.analysis.intervals import aligned
-from avd_core.evidence.feature_cache import Look
-from avd_core.evidence.report import NotMeasurable, Report, account
+from avd_core.evidence.feature_cache import ClassifierOutput
+from avd_core.evidence.report import NotMeasurable, Report, describe
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
-    from avd_core.evidence.feature_cache import Gallery
+    from avd_core.evidence.feature_cache import FeatureCache
 
 FLOOR = "other real"
 SUBSETS = 100
@@ -33,33 +33,33 @@ HOW = (
 )
 
 
-def _names(gallery: Gallery) -> list[str]:
-    return [FLOOR, "adjacent", *gallery.contenders, *gallery.baselines]
+def _names(cache: FeatureCache) -> list[str]:
+    return [FLOOR, "adjacent", *cache.contenders, *cache.baselines]
 
 
-def wants(gallery: Gallery, scorers: Sequence[Classifier]) -> list[Look]:
-    """What is looked at."""
-    names = _names(gallery)
-    names += [gallery.real_beside(name) for name in names]
-    return [Look(scorer, name) for scorer in scorers for name in dict.fromkeys(names)]
+def requirements(cache: FeatureCache, scorers: Sequence[Classifier]) -> list[ClassifierOutput]:
+    """List the classifier outputs to compute."""
+    names = _names(cache)
+    names += [cache.real_beside(name) for name in names]
+    return [ClassifierOutput(scorer, name) for scorer in scorers for name in dict.fromkeys(names)]
 
 
-def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -> Report:
-    """The kernel distance of every representation from real frames, with every scorer.
+def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, seed: int = 0) -> Report:
+    """Compute the kernel distance of every representation from real frames, with every scorer.
 
     Raises:
-        NotMeasurable: for fewer than ten clips.
+        NotMeasurable: there are fewer than ten clips.
     """
-    members = gallery.members()
+    members = cache.members()
     if len(members) < FEWEST:
         raise NotMeasurable(f"a kernel distance needs at least {FEWEST} clips")
     size = min(LARGEST, len(members) // 2)
-    names = _names(gallery)
+    names = _names(cache)
     rows = []
     for scorer in scorers:
         for name in names:
-            real = gallery.features(scorer, gallery.real_beside(name), members)
-            mean, deviation = kernel_distance(real, gallery.features(scorer, name, members), size=size, seed=seed)
+            real = cache.features(scorer, cache.real_beside(name), members)
+            mean, deviation = kernel_distance(real, cache.features(scorer, name, members), size=size, seed=seed)
             rows.append({"scorer": scorer.name, "representation": name, "distance": mean, "deviation": deviation})
     body = [["", *(scorer.name for scorer in scorers)]]
     body += [
@@ -67,13 +67,13 @@ def measure(gallery: Gallery, scorers: Sequence[Classifier], *, seed: int = 0) -
         for name in names
     ]
     text = "\n".join([*aligned(body), "", f"± is the deviation over {SUBSETS} subsets of {size} images; no verdicts."])
-    told = account(QUESTION, HOW, unit="", scale=1, digits=3, lower_is_better=True)
+    description = describe(QUESTION, HOW, unit="", scale=1, digits=3, lower_is_better=True)
     figures = {
         scorer.name: {row["representation"]: _spread(row, len(members)) for row in rows if row["scorer"] == scorer.name}
         for scorer in scorers
     }
     summary = {
-        **told,
+        **description,
         "subsets": SUBSETS,
         "subset_size": size,
         "seed": seed,

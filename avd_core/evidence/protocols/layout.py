@@ -23,10 +23,10 @@ from torch import nn
 
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
 from avd_core.classifiers.weights import WeightsUnavailable, fetch
-from avd_core.evidence.report import NotMeasurable, Report, account
+from avd_core.evidence.report import NotMeasurable, Report, describe
 
 if TYPE_CHECKING:
-    from avd_core.evidence.feature_cache import Gallery
+    from avd_core.evidence.feature_cache import FeatureCache
 
 DETECTOR, SEGMENTER = "fasterrcnn_mobilenet_v3_large_320_fpn", "lraspp_mobilenet_v3_large"
 SURE = 0.5  # score of a box that counts
@@ -43,14 +43,14 @@ HOW = (
 
 
 @dataclass(frozen=True)
-class Lookers:
-    """The networks, each with what makes them pictures of uint8 (H, W, 3)."""
+class LayoutNetworks:
+    """A detection and a segmentation network."""
 
     detector: nn.Module
     segmenter: nn.Module
     name: str = f"{DETECTOR}+{SEGMENTER}"
 
-    def look(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+    def detect(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """`boxes` (K,5): class and corners in pixels; `mask` (H, W): class of each pixel, 0 is background."""
         image = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -62,11 +62,11 @@ class Lookers:
         return {"boxes": boxes.numpy(), "mask": masked.argmax(dim=0).to(torch.uint8).numpy()}
 
 
-def load_lookers() -> Lookers:
-    """torchvision's networks with their weights.
+def load_layout_networks() -> LayoutNetworks:
+    """Load torchvision's networks with their weights.
 
     Raises:
-        WeightsUnavailable: those of one of them are neither here nor to be had.
+        WeightsUnavailable: weights are neither here nor can be downloaded.
     """
     from torchvision import models
 
@@ -80,56 +80,59 @@ def load_lookers() -> Lookers:
         except Exception as error:
             raise WeightsUnavailable(f"its file {path.name} does not load; delete it to have it anew") from error
         networks.append(network.eval().requires_grad_(False))
-    return Lookers(*networks)
+    return LayoutNetworks(*networks)
 
 
 @lru_cache(maxsize=1)
-def find_lookers() -> Lookers | str:
-    """The networks, or why there are none."""
+def find_layout_networks() -> LayoutNetworks | str:
+    """Load the networks once; return them, or the reason why they cannot be loaded."""
     try:
-        return load_lookers()
+        return load_layout_networks()
     except WeightsUnavailable as error:
         return str(error)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the networks find in a representation's picture; a `Want` of the gallery."""
+class DetectedLayout:
+    """Boxes and mask that the networks find in a representation's picture; a `Requirement`."""
 
-    lookers: Lookers
+    networks: LayoutNetworks
     name: str
     fits: ClassVar[bool] = False
 
-    def keys(self, gallery: Gallery) -> tuple[str, str]:
-        what = f"{self.lookers.name}|{gallery.made(self.name)}"
+    def keys(self, cache: FeatureCache) -> tuple[str, str]:
+        what = f"{self.networks.name}|{cache.cache_key(self.name)}"
         return f"boxes|{what}", f"mask|{what}"
 
-    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
-        found = self.lookers.look(gallery.image(self.name, index))
-        return dict(zip(self.keys(gallery), (found["boxes"], found["mask"]), strict=True))
+    def make(self, cache: FeatureCache, index: int) -> dict[str, np.ndarray]:
+        found = self.networks.detect(cache.image(self.name, index))
+        return dict(zip(self.keys(cache), (found["boxes"], found["mask"]), strict=True))
 
 
-def wants(gallery: Gallery, *, lookers: Lookers | str | None = None) -> list[Seen]:
-    """What is looked at; nothing where there is nobody to look."""
-    lookers = lookers or find_lookers()
-    return [Seen(lookers, name) for name in _names(gallery)] if isinstance(lookers, Lookers) else []
+def requirements(cache: FeatureCache, *, networks: LayoutNetworks | str | None = None) -> list[DetectedLayout]:
+    """List what to compute; nothing if the networks cannot be loaded."""
+    networks = networks or find_layout_networks()
+    return [DetectedLayout(networks, name) for name in _names(cache)] if isinstance(networks, LayoutNetworks) else []
 
 
-def measure(gallery: Gallery, *, lookers: Lookers | str | None = None, seed: int = 0) -> Report:
-    """Compares what is found in every representation with what is found in the middle frame.
+def measure(cache: FeatureCache, *, networks: LayoutNetworks | str | None = None, seed: int = 0) -> Report:
+    """Compare detections in every representation with those in the middle frame.
 
     Raises:
-        NotMeasurable: the networks' weights cannot be had, or they find nothing in any clip.
+        NotMeasurable: the networks' weights cannot be loaded, or they find nothing in any clip.
     """
-    lookers = lookers or find_lookers()
-    if isinstance(lookers, str):
-        raise NotMeasurable(f"the weights of {DETECTOR} and {SEGMENTER} cannot be had ({lookers})")
-    members = gallery.members()
+    networks = networks or find_layout_networks()
+    if isinstance(networks, str):
+        raise NotMeasurable(f"the weights of {DETECTOR} and {SEGMENTER} cannot be had ({networks})")
+    members = cache.members()
     columns: dict[str, dict[str, np.ndarray]] = {}
     rows = []
     figures: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in COLUMNS}
-    for name in _names(gallery):
-        pairs = [(gallery.kept(Seen(lookers, "middle"), i), gallery.kept(Seen(lookers, name), i)) for i in members]
+    for name in _names(cache):
+        pairs = [
+            (cache.get(DetectedLayout(networks, "middle"), i), cache.get(DetectedLayout(networks, name), i))
+            for i in members
+        ]
         for place, kind in enumerate(COLUMNS):
             figures[kind][name] = np.array([MEASURES[kind](one[place], other[place]) for one, other in pairs])
     for kind, column in COLUMNS.items():
@@ -137,7 +140,7 @@ def measure(gallery: Gallery, *, lookers: Lookers | str | None = None, seed: int
         if there.any():
             columns[column] = {name: values[there] for name, values in figures[kind].items()}
         rows += [
-            {"clip": gallery.entries[i].name, "measured": column, "representation": name, "value": float(values[place])}
+            {"clip": cache.entries[i].name, "measured": column, "representation": name, "value": float(values[place])}
             for name, values in figures[kind].items() for place, i in enumerate(members) if there[place]
         ]  # fmt: skip
     if not columns:
@@ -147,15 +150,19 @@ def measure(gallery: Gallery, *, lookers: Lookers | str | None = None, seed: int
         if column in columns:
             kept = members[~np.isnan(figures[kind]["middle"])]
             one = {column: columns[column]}
-            boards.append(scoreboard(one, gallery.contenders, gallery.groups(kept), seed=seed, among=len(columns)))
+            boards.append(scoreboard(one, cache.contenders, cache.groups(kept), seed=seed, among=len(columns)))
     board = _joined(boards)
-    summary = {**board, **account(QUESTION, HOW), "clips": {c: len(next(iter(v.values()))) for c, v in columns.items()}}
+    summary = {
+        **board,
+        **describe(QUESTION, HOW),
+        "clips": {c: len(next(iter(v.values()))) for c, v in columns.items()},
+    }
     text = "\n\n".join(scoreboard_table(one) for one in boards)
     return Report("Layout: boxes and masks as in the middle frame, %", summary, text, rows)
 
 
 def boxes_f1(reference: np.ndarray, found: np.ndarray) -> float:
-    """F1 of two sets of boxes (K,5), each matched once, the best overlap first; NaN where the reference is empty."""
+    """Return the F1 of two sets of boxes (K,5), each matched once, best overlap first; NaN for an empty reference."""
     if not len(reference):
         return float("nan")
     overlaps = sorted(
@@ -171,7 +178,8 @@ def boxes_f1(reference: np.ndarray, found: np.ndarray) -> float:
 
 
 def same_mask(reference: np.ndarray, found: np.ndarray) -> float:
-    """The share of pixels of one class in both, among those that are something in either; NaN for an empty first."""
+    """Return the share of pixels with one class in both, among those that are foreground in either; NaN for an empty
+    reference."""
     if not reference.any():
         return float("nan")
     something = (reference > 0) | (found > 0)
@@ -189,12 +197,12 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(shared / max(sum(areas) - shared, 1e-9))
 
 
-def _names(gallery: Gallery) -> list[str]:
-    return list(dict.fromkeys([*gallery.contenders, CEILING, "middle", *gallery.baselines]))
+def _names(cache: FeatureCache) -> list[str]:
+    return list(dict.fromkeys([*cache.contenders, CEILING, "middle", *cache.baselines]))
 
 
 def _joined(boards: Sequence[Mapping]) -> dict:
-    """Boards of different clips as one: figures and differences side by side, corrected for all of them together."""
+    """Join scoreboards of different clips into one."""
     figures = {column: rows for board in boards for column, rows in board["figures"].items()}
     differences = [difference for board in boards for difference in board["differences"]]
     return {**boards[0], "figures": figures, "differences": differences, "comparisons": len(differences), "groups": {}}

@@ -1,8 +1,8 @@
-"""A linear probe on frozen features: what can be read off an image by drawing straight lines.
+"""A linear probe on frozen features: logistic regression on standardised features.
 
-Logistic regression on standardised features, the strength of its regularisation chosen on clips (and people) that
-neither train nor report. With `choose` clips at hand: fitted on `train`, chosen on `choose`, fitted again on both.
-Without them: chosen by cross-validation inside the fitting clips, each group on one side.
+The regularisation is chosen on clips (and people) that neither train nor report. With `choose` clips: fitted on
+`train`, chosen on `choose`, refitted on both. Without them: chosen by cross-validation by group inside the fitting
+clips.
 
 Axes: N clips, D features.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avd_core.evidence.feature_cache import Gallery
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.report import NotMeasurable
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse of the regularisation
@@ -34,55 +34,55 @@ class Samples:
 
 @dataclass(frozen=True)
 class Fold:
-    """Numbers of clips: to fit on, to choose by (none: by cross-validation of those to fit on), to report on."""
+    """Indices of clips to fit on, to choose on (empty: cross-validate those to fit on) and to report on."""
 
     fit: np.ndarray
     choose: np.ndarray
     report: np.ndarray
 
 
-def folds(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
-    """One fold where the split keeps clips to fit on apart; else a cross-validation of the reported clips by group.
+def folds(cache: FeatureCache, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
+    """Return one fold if the split has training clips, else the folds of a cross-validation of the reported clips.
 
-    Of up to `left_out` people or source videos each is left out once; of more, or of clips of which nobody says whose
-    they are, five folds are made.
+    Up to `left_out` people or source videos are each left out once; with more, or with unknown groups, there are five
+    folds.
 
     Raises:
-        NotMeasurable: when neither is possible.
+        NotMeasurable: the split has no training clips, and the reported ones are of fewer than three groups.
     """
-    reported, train = gallery.members(), gallery.members("train")
-    if len(train) and gallery.reported != "train":
-        choose = gallery.members("choose") if gallery.reported == "test" else np.array([], dtype=int)
+    reported, train = cache.members(), cache.members("train")
+    if len(train) and cache.reported != "train":
+        choose = cache.members("choose") if cache.reported == "test" else np.array([], dtype=int)
         return [Fold(train, choose, reported)]
-    groups = gallery.folds(reported)
+    groups = cache.folds(reported)
     if len(set(groups)) < 3:
         raise NotMeasurable("these clips are of fewer than three groups, and the split keeps none to fit on")
-    count = len(set(groups)) if _is_left_out(gallery, left_out) else FOLDS
+    count = len(set(groups)) if _is_left_out(cache, left_out) else FOLDS
     return [
         Fold(reported[fit], np.array([], dtype=int), reported[held_out])
         for fit, held_out in group_folds(groups, count=count)
     ]
 
 
-def told_of(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> str:
-    """What `folds` does with these clips, in a sentence."""
-    if len(gallery.members("train")) and gallery.reported != "train":
+def describe_folds(cache: FeatureCache, *, left_out: int = MOST_LEFT_OUT) -> str:
+    """Describe in one sentence what `folds` does with these clips."""
+    if len(cache.members("train")) and cache.reported != "train":
         return "It is fitted on the split's training clips and reported on clips of other groups."
-    count = len(set(gallery.folds(gallery.members())))
-    if _is_left_out(gallery, left_out):
+    count = len(set(cache.folds(cache.members())))
+    if _is_left_out(cache, left_out):
         return f"Each of the {count} groups is left out once: fitted on all others, reported on it."
-    if gallery.groups(gallery.members()) is None:
+    if cache.groups(cache.members()) is None:
         return f"Cross-validated in {FOLDS} folds; nothing is known of people or source videos."
     return f"Cross-validated in {FOLDS} folds of the {count} groups, no group on two sides."
 
 
-def _is_left_out(gallery: Gallery, most: int) -> bool:
-    groups = gallery.groups(gallery.members())
+def _is_left_out(cache: FeatureCache, most: int) -> bool:
+    groups = cache.groups(cache.members())
     return groups is not None and len(set(groups)) <= most
 
 
 def group_folds(groups: Sequence[str], *, count: int = FOLDS) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kept, held out) numbers of up to `count` folds of about equal size, no group on two sides."""
+    """Return (training, held-out) indices of up to `count` folds of similar size, with no group on both sides."""
     from sklearn.model_selection import GroupKFold
 
     return list(GroupKFold(min(count, len(set(groups)))).split(np.zeros(len(groups)), groups=groups))
@@ -92,7 +92,7 @@ class Probe:
     """A fitted probe.
 
     Attributes:
-        strength: the chosen one of `STRENGTHS`.
+        strength: the chosen element of `STRENGTHS`.
     """
 
     def __init__(self, fit: Samples, choose: Samples | None = None) -> None:
@@ -110,16 +110,16 @@ class Probe:
         self._model = _fit(fit, self.strength)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """The label of each of (N, D)."""
+        """Predict the label of each of the features (N, D)."""
         return self._model.predict(features)
 
     @property
     def classes(self) -> np.ndarray:
-        """The labels it knows, in the order of `probabilities`."""
+        """Its labels, in the order of `probabilities`."""
         return self._model.classes_
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Of every class for each of (N, D): (N, classes)."""
+        """Return the probability of every class for features (N, D): (N, classes)."""
         return self._model.predict_proba(features)
 
 

@@ -1,4 +1,4 @@
-"""A small network fitted to labelled pictures or clips: seeded, a few minutes on a CPU, the same every time.
+"""Fit a small network to labelled pictures or clips, reproducibly, in a few minutes on a CPU.
 
 Axes: B batch, C channels, T frames, H, W; K classes.
 """
@@ -31,7 +31,7 @@ def fit(
     steps: int,
     seed: int,
 ) -> nn.Module:
-    """Trains a network on random batches, running statistics of its normalisations kept as they are.
+    """Train a network on random batches, with the running statistics of its normalisations frozen.
 
     Args:
         network: inputs -> logits (B,K); changed, and returned in eval mode.
@@ -69,7 +69,7 @@ def fit(
 
 
 def named(network: nn.Module, inputs: Callable[[Sequence[int]], Tensor], count: int) -> np.ndarray:
-    """The class (0 to K - 1) that a network names for each of `count` samples."""
+    """Predict the class (0 to K - 1) of each of `count` samples."""
     device = next(network.parameters()).device
     with torch.inference_mode():
         found = [
@@ -80,7 +80,7 @@ def named(network: nn.Module, inputs: Callable[[Sequence[int]], Tensor], count: 
 
 
 def with_new_head(classifier: Classifier, classes: int, seed: int) -> tuple[nn.Module, nn.Module]:
-    """A copy of a classifier's network that tells other classes apart, and its new last layer, which knows nothing."""
+    """Return a copy of a classifier's network for other classes, and its new, randomly initialised last layer."""
     network = copy.deepcopy(classifier.network)
     known = len(classifier.labels)
     name, last = [

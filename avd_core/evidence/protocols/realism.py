@@ -1,9 +1,9 @@
-"""Realism: a fresh critic, trained from scratch, tries to tell images from real frames.
+"""Realism: can a critic trained from scratch distinguish images from real frames?
 
-The model's own critic is no witness for it. This one never saw the model: a small convolutional network is trained on
-a real frame and an image of each clip, and then shown both of a clip it has not seen: which is the real one? The frames
-and the image of a clip, and all clips of one group, lie in one fold of the cross-validation. Real and fake are at one
-size, through the same 8-bit PNG, and the frames are drawn from the middle half of the clip, where images are at home.
+The model's own critic took part in its training, so it is not used. A small convolutional network is trained on a real
+frame and an image of each clip, and then has to find the real one of both for a held-out clip. The frames and the image
+of a clip, and all clips of one group, are in one fold of the cross-validation. Real and fake are at one size, through
+the same 8-bit PNG, and the frames are drawn from the middle half of the clip, where images are at home.
 
 A choice between two, and not a yes or no to each: where a critic draws its line depends on the scene, and on unseen
 scenes that error hides what it sees (clips to choose on, mean frames: 65 to 86 % by yes or no, all in pairs). It is the
@@ -28,14 +28,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avd_core.analysis.intervals import group_means, group_table, scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import Picture
+from avd_core.evidence.feature_cache import RepresentationPictures
 from avd_core.evidence.protocols.linear_probe import group_folds
-from avd_core.evidence.report import NotMeasurable, Report, account
+from avd_core.evidence.report import NotMeasurable, Report, describe
 from avd_core.media.codec_image import CODEC
 from avd_core.networks.avd import to_tensor
 
 if TYPE_CHECKING:
-    from avd_core.evidence.feature_cache import Gallery
+    from avd_core.evidence.feature_cache import FeatureCache
 
 COLUMN = "told from real"
 NOTHING = "other real"
@@ -77,45 +77,45 @@ class Critic(nn.Module):
         return self.layers(torch.cat([image, fine.clamp(-2, 2)], dim=1)).flatten(1).mean(dim=1)
 
 
-def wants(gallery: Gallery) -> list[Picture]:
-    """The pictures that are told apart."""
-    names = [*gallery.contenders, *_rival(gallery), NOTHING, *FOUND[:2]]
-    return [Picture(name) for name in dict.fromkeys([*names, *map(gallery.real_beside, names)])]
+def requirements(cache: FeatureCache) -> list[RepresentationPictures]:
+    """List the pictures to distinguish."""
+    names = [*cache.contenders, *_rival(cache), NOTHING, *FOUND[:2]]
+    return [RepresentationPictures(name) for name in dict.fromkeys([*names, *map(cache.real_beside, names)])]
 
 
-def measure(gallery: Gallery, *, steps: int = STEPS, seed: int = 0) -> Report:
-    """Trains a critic a fold against each checkpoint and each control, and asks whether it may be believed.
+def measure(cache: FeatureCache, *, steps: int = STEPS, seed: int = 0) -> Report:
+    """Train a critic a fold against each checkpoint and each control, and check that its controls hold.
 
     Raises:
-        NotMeasurable: when the clips are all of one group.
+        NotMeasurable: the clips are all of one group.
     """
-    members = gallery.members()
-    groups = gallery.folds(members)
+    members = cache.members()
+    groups = cache.folds(members)
     if len(set(groups)) < 2:
         raise NotMeasurable("the clips are all of one group, so none would be unseen")
-    told = {}
-    for name in (*gallery.contenders, *_rival(gallery), NOTHING, *FOUND):
-        fakes = Pictures(lambda i, name=name: _fake(gallery, name, i), members)
-        real = Pictures(lambda i, name=name: gallery.image(gallery.real_beside(name), i), members)
-        key = f"realism|{gallery.made(NOTHING if name == PLANTED else name)}|{name == PLANTED}|{steps}|{seed}"
-        told[name] = gallery.remember(  # it takes minutes
+    correct = {}
+    for name in (*cache.contenders, *_rival(cache), NOTHING, *FOUND):
+        fakes = PicturesOfClips(lambda i, name=name: _fake(cache, name, i), members)
+        real = PicturesOfClips(lambda i, name=name: cache.image(cache.real_beside(name), i), members)
+        key = f"realism|{cache.cache_key(NOTHING if name == PLANTED else name)}|{name == PLANTED}|{steps}|{seed}"
+        correct[name] = cache.get_result(  # it takes minutes
             key, lambda real=real, fakes=fakes: tell_apart(real, fakes, groups, steps=steps, seed=seed)
         )
-    board = scoreboard({COLUMN: told}, gallery.contenders, gallery.groups(members), lower_is_better=True, seed=seed)
-    complaints = doubts({name: float(right.mean()) for name, right in told.items()}, clips=len(members))
-    sets = group_means({COLUMN: told}, [gallery.entries[i].set_name for i in members])
+    board = scoreboard({COLUMN: correct}, cache.contenders, cache.groups(members), lower_is_better=True, seed=seed)
+    complaints = doubts({name: float(right.mean()) for name, right in correct.items()}, clips=len(members))
+    sets = group_means({COLUMN: correct}, [cache.entries[i].set_name for i in members])
     by_set = f"\n\n{group_table(sets, COLUMN)}" if len(sets) > 1 else ""
     verdict = "This critic may be believed: its controls hold." if not complaints else "VOID: " + "; ".join(complaints)
     rows = [
-        {"clip": gallery.entries[i].name, "set": gallery.entries[i].set_name, "representation": name,
+        {"clip": cache.entries[i].name, "set": cache.entries[i].set_name, "representation": name,
          "told": float(right[place])}
-        for name, right in told.items() for place, i in enumerate(members)
+        for name, right in correct.items() for place, i in enumerate(members)
     ]  # fmt: skip
     return Report(
         "Realism: told from real frames by a critic trained from scratch, % of clips (50 is guessing, less is better)",
         {
             **board,
-            **account(QUESTION, HOW, lower_is_better=True),
+            **describe(QUESTION, HOW, lower_is_better=True),
             "chance": 0.5,
             "valid": not complaints,
             "doubts": complaints,
@@ -127,8 +127,8 @@ def measure(gallery: Gallery, *, steps: int = STEPS, seed: int = 0) -> Report:
     )
 
 
-class Pictures(Sequence[np.ndarray]):
-    """The clips' pictures, each fetched when it is needed: ten thousand would not fit into memory."""
+class PicturesOfClips(Sequence[np.ndarray]):
+    """The clips' pictures, each loaded on access: ten thousand would not fit into memory."""
 
     def __init__(self, picture: Callable[[int], np.ndarray], members: np.ndarray) -> None:
         self._picture, self._members = picture, members
@@ -140,16 +140,16 @@ class Pictures(Sequence[np.ndarray]):
         return self._picture(self._members[place])
 
 
-def _rival(gallery: Gallery) -> list[str]:
-    return [CODEC] if CODEC in gallery.baselines else []
+def _rival(cache: FeatureCache) -> list[str]:
+    return [CODEC] if CODEC in cache.baselines else []
 
 
-def _fake(gallery: Gallery, name: str, index: int) -> np.ndarray:
-    return plant(gallery.image(NOTHING, index)) if name == PLANTED else gallery.image(name, index)
+def _fake(cache: FeatureCache, name: str, index: int) -> np.ndarray:
+    return plant(cache.image(NOTHING, index)) if name == PLANTED else cache.image(name, index)
 
 
 def doubts(accuracy: dict[str, float], *, clips: int) -> list[str]:
-    """Why a critic is not to be believed, given what it reached on the controls; nothing if it is."""
+    """List why a critic's figures are void, given its accuracy on the controls; empty if they are valid."""
     found = []
     error = 0.5 / clips**0.5
     if abs(accuracy[NOTHING] - 0.5) > 2 * error:
@@ -166,7 +166,7 @@ def doubts(accuracy: dict[str, float], *, clips: int) -> list[str]:
 
 
 def plant(image: np.ndarray) -> np.ndarray:
-    """The image with a checkerboard of +2 and -2 levels: what a network that hides something might leave."""
+    """Add a checkerboard of +2 and -2 levels to an image, as a network that hides data might leave."""
     rows, columns = np.indices(image.shape[:2])
     pattern = np.where((rows + columns) % 2, 2, -2)[..., None]
     return (image.astype(np.int16) + pattern).clip(0, 255).astype(np.uint8)
@@ -175,7 +175,7 @@ def plant(image: np.ndarray) -> np.ndarray:
 def tell_apart(
     real: Sequence[np.ndarray], fake: Sequence[np.ndarray], groups: Sequence[str], *, steps: int, seed: int = 0
 ) -> np.ndarray:
-    """Cross-validated answers: whether of each clip's two pictures the fake one was named, 0 or 1; 0.5 for a tie.
+    """Return cross-validated answers: 1 if the critic finds the fake of a clip's two pictures, else 0; 0.5 for a tie.
 
     Args:
         real: N pictures uint8 (H, W, 3); each side at least `CROP`.
@@ -198,7 +198,7 @@ def tell_apart(
 
 
 class Pairs(Sequence[tuple[np.ndarray, np.ndarray]]):
-    """(real, fake) of some of the clips."""
+    """(real, fake) pictures of some of the clips."""
 
     def __init__(self, real: Sequence[np.ndarray], fake: Sequence[np.ndarray], kept: np.ndarray) -> None:
         self._real, self._fake, self._kept = real, fake, kept
@@ -212,7 +212,7 @@ class Pairs(Sequence[tuple[np.ndarray, np.ndarray]]):
 
 
 def train(critic: Critic, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, steps: int, seed: int) -> Critic:
-    """Trains a critic on crops of real and fake pictures, from weights that the seed gives; returns it to be asked."""
+    """Train a critic, initialised by the seed, on crops of real and fake pictures; return it in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         critic.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
@@ -231,7 +231,7 @@ def train(critic: Critic, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, ste
 
 
 def crops(pairs: Sequence[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator) -> Iterator[list[np.ndarray]]:
-    """Endless batches: real, fake, real, fake, ..., both of a pair cut at one place, perhaps mirrored."""
+    """Yield batches without end: real, fake, real, fake, ..., both of a pair with one crop and one mirroring."""
     while True:
         batch: list[np.ndarray] = []
         for pair in rng.integers(len(pairs), size=PAIRS):

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import Look
-from avd_core.evidence.protocols.linear_probe import MOST_LEFT_OUT, Fold, Probe, Samples, folds, told_of
-from avd_core.evidence.report import MOST_FAILURES, NotMeasurable, Report, account
+from avd_core.evidence.feature_cache import ClassifierOutput
+from avd_core.evidence.protocols.linear_probe import MOST_LEFT_OUT, Fold, Probe, Samples, describe_folds, folds
+from avd_core.evidence.report import MOST_FAILURES, NotMeasurable, Report, describe
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
-    from avd_core.evidence.feature_cache import Gallery
+    from avd_core.evidence.feature_cache import FeatureCache
 
 CEILING = "ordered frames"
 QUESTION = "Can the clip's class be read off one image of it?"
@@ -32,107 +32,104 @@ HOW = (
 )
 
 
-def wants(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str) -> list[Look]:
-    """What is looked at."""
-    names = (*gallery.contenders, CEILING, *gallery.baselines)
+def requirements(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str) -> list[ClassifierOutput]:
+    """List the classifier outputs to compute."""
+    names = (*cache.contenders, CEILING, *cache.baselines)
     return [
-        Look(scorer, name, damage=one, window=window)
+        ClassifierOutput(scorer, name, damage=one, window=window)
         for scorer in scorers
         for name in names
         for one in ("png", damage)
-        for window in windows(gallery)
+        for window in windows(cache)
     ]
 
 
-def measure(gallery: Gallery, scorers: Sequence[Classifier], *, damage: str, seed: int = 0) -> Report:
-    """Probes every representation with every scorer, undamaged and through `damage`.
+def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str, seed: int = 0) -> Report:
+    """Probe every representation with every scorer, undamaged and through `damage`.
 
     Raises:
-        NotMeasurable: when the split keeps no clips to fit on, or they are all of one class.
+        NotMeasurable: there are no clips to fit on, or they are all of one class.
     """
-    parts = checked_folds(gallery)
+    parts = checked_folds(cache)
     reported = np.concatenate([fold.report for fold in parts])
-    truth = gallery.labels(reported)
+    truth = cache.labels(reported)
     columns: dict[str, dict[str, np.ndarray]] = {}
     strengths: dict[str, dict[str, list[float]]] = {}
     said_of: dict[str, np.ndarray] = {}
     rows = []
     for scorer in scorers:
-        for name in (*gallery.contenders, CEILING, *gallery.baselines):
-            probes = [fitted(gallery, scorer, name, fold) for fold in parts]
+        for name in (*cache.contenders, CEILING, *cache.baselines):
+            probes = [fitted(cache, scorer, name, fold) for fold in parts]
             strengths.setdefault(scorer.name, {})[name] = [probe.strength for probe in probes]
             for through in ("png", damage):
                 labels = np.concatenate(
-                    [
-                        said(gallery, scorer, name, fold, probe, through)
-                        for fold, probe in zip(parts, probes, strict=True)
-                    ]
+                    [said(cache, scorer, name, fold, probe, through) for fold, probe in zip(parts, probes, strict=True)]
                 )
                 column = scorer.name if through == "png" else f"{scorer.name}, {through}"
                 columns.setdefault(column, {})[name] = (labels == truth).astype(float)
                 if column == scorers[0].name:
                     said_of[name] = labels
                 rows += [
-                    {"clip": gallery.entries[i].name, "scorer": scorer.name, "through": through,
-                     "representation": name, "label": gallery.entries[i].label, "said": str(labels[place])}
+                    {"clip": cache.entries[i].name, "scorer": scorer.name, "through": through,
+                     "representation": name, "label": cache.entries[i].label, "said": str(labels[place])}
                     for place, i in enumerate(reported)
                 ]  # fmt: skip
-    unseen = gallery.unseen(reported)
-    board = scoreboard(columns, gallery.contenders, gallery.groups(reported), seed=seed, unseen=unseen)
+    unseen = cache.unseen(reported)
+    board = scoreboard(columns, cache.contenders, cache.groups(reported), seed=seed, unseen=unseen)
     chance = 1 / len(set(truth))
-    names = [gallery.entries[i].name for i in reported]
-    averaged = f" Averaged over {gallery.windows} windows of each clip." if gallery.windows > 1 else ""
+    names = [cache.entries[i].name for i in reported]
+    averaged = f" Averaged over {cache.windows} windows of each clip." if cache.windows > 1 else ""
     summary = {
         **board,
-        **account(QUESTION, f"{HOW} {told_of(gallery)}{averaged}"),
+        **describe(QUESTION, f"{HOW} {describe_folds(cache)}{averaged}"),
         "chance": chance,
-        "windows": gallery.windows,
+        "windows": cache.windows,
         "strengths": strengths,
         **by_class(truth, said_of),
-        "failures": {name: wrong(names, truth, said_of[name]) for name in gallery.contenders},
+        "failures": {name: wrong(names, truth, said_of[name]) for name in cache.contenders},
     }
     text = f"{scoreboard_table(board)}\n\nGuessing: {chance:.1%}."
     return Report("Recognition: linear probe on frozen features, % of clips", summary, text, rows)
 
 
-def checked_folds(gallery: Gallery, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
+def checked_folds(cache: FeatureCache, *, left_out: int = MOST_LEFT_OUT) -> list[Fold]:
     """As `folds`; raises NotMeasurable also where there are not two classes."""
-    parts = folds(gallery, left_out=left_out)
+    parts = folds(cache, left_out=left_out)
     reported = np.concatenate([fold.report for fold in parts])
-    if any(len(set(gallery.labels(fold.fit))) < 2 for fold in parts) or len(set(gallery.labels(reported))) < 2:
+    if any(len(set(cache.labels(fold.fit))) < 2 for fold in parts) or len(set(cache.labels(reported))) < 2:
         raise NotMeasurable("there are not two classes to tell apart")
     return parts
 
 
-def windows(gallery: Gallery) -> Sequence[int | None]:
-    """The windows of a clip that are looked at; None is the whole of it."""
-    return range(gallery.windows) if gallery.windows > 1 else (None,)
+def windows(cache: FeatureCache) -> Sequence[int | None]:
+    """Return the windows of a clip to classify; None is the whole clip."""
+    return range(cache.windows) if cache.windows > 1 else (None,)
 
 
-def fitted(gallery: Gallery, scorer: Classifier, name: str, fold: Fold) -> Probe:
-    """The probe of one fold; every window of a clip to fit on is a sample."""
+def fitted(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold) -> Probe:
+    """Fit the probe of one fold; every window of a training clip is a sample."""
 
     def samples(members: np.ndarray) -> Samples | None:
         if not len(members):
             return None
-        seen = [gallery.features(scorer, name, members, window=window) for window in windows(gallery)]
-        labels, groups = gallery.labels(members), np.array(gallery.folds(members))
+        seen = [cache.features(scorer, name, members, window=window) for window in windows(cache)]
+        labels, groups = cache.labels(members), np.array(cache.folds(members))
         return Samples(np.concatenate(seen), np.tile(labels, len(seen)), np.tile(groups, len(seen)))
 
     return Probe(samples(fold.fit), samples(fold.choose))
 
 
-def said(gallery: Gallery, scorer: Classifier, name: str, fold: Fold, probe: Probe, through: str) -> np.ndarray:
-    """The class that a probe names for each clip that its fold reports on."""
+def said(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold, probe: Probe, through: str) -> np.ndarray:
+    """Predict the class of each clip that a fold reports on, averaged over its windows: (N,)."""
     shares = [
-        probe.probabilities(gallery.features(scorer, name, fold.report, damage=through, window=window))
-        for window in windows(gallery)
+        probe.probabilities(cache.features(scorer, name, fold.report, damage=through, window=window))
+        for window in windows(cache)
     ]
     return probe.classes[np.mean(shares, axis=0).argmax(axis=1)]
 
 
 def by_class(truth: np.ndarray, said_of: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """For each representation the share of every class that is named rightly, and what is taken for what."""
+    """Return for each representation the accuracy of every class and the confusion matrix."""
     classes = sorted(set(truth))
     return {
         "classes": {label: int((truth == label).sum()) for label in classes},
@@ -148,7 +145,7 @@ def by_class(truth: np.ndarray, said_of: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def wrong(names: Sequence[str], truth: np.ndarray, found: np.ndarray) -> list[dict[str, str]]:
-    """The clips of which another class is named, of the worst classes first."""
+    """List misclassified clips, those of the least accurate classes first."""
     right = {label: float((found[truth == label] == label).mean()) for label in set(truth)}
     places = sorted(np.flatnonzero(found != truth), key=lambda place: (right[truth[place]], names[place]))
     return [

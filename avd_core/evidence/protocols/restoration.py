@@ -1,7 +1,7 @@
-"""Restoration: how much of a clip comes back from the bytes of its image, beside what a still picture would give back.
+"""Restoration: how much of a clip is restored from its image, compared with still pictures and a codec.
 
-Whole clips, before any video encoding. Through a JPEG file, blur or noise it is the image that is damaged; the clip's
-middle and mean frame, which a contender is compared with, never are. The codec's image, the honest rival, is.
+Whole clips, before any video encoding. Degradations are applied to the image and to the codec's image, never to the
+clip's middle and mean frame, which contenders are compared with.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.analysis.intervals import LEVEL, RESAMPLES, aligned, bootstrap, cell, unseen_lines, verdict
 from avd_core.analysis.metrics import quality
-from avd_core.evidence.report import MOST_FAILURES, Report, account
+from avd_core.evidence.report import MOST_FAILURES, Report, describe
 from avd_core.media.codec_image import CODEC
 
 if TYPE_CHECKING:
-    from avd_core.evidence.feature_cache import Gallery
+    from avd_core.evidence.feature_cache import FeatureCache
 
 COPIES = {"middle_copy": "copying the middle frame", "mean_copy": "the mean frame"}
 AGAINST = {**COPIES, CODEC: "the codec"}
@@ -54,65 +54,65 @@ class Row:
 
     @property
     def contender(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
         return self.checkpoint if self.through == "png" else f"{self.checkpoint} through {self.through}"
 
 
 @dataclass(frozen=True)
-class Restored:
-    """The figures of a clip that came back from its image; a `Want` of the gallery."""
+class RestorationFigures:
+    """Restoration figures of each clip, from its image under a degradation; a `Requirement`."""
 
     name: str
     through: str
     fits: ClassVar[bool] = False
 
-    def keys(self, gallery: Gallery) -> tuple[str, ...]:
-        return (f"restored|{gallery.made(self.name)}|{self.through}",)
+    def keys(self, cache: FeatureCache) -> tuple[str, ...]:
+        return (f"restored|{cache.cache_key(self.name)}|{self.through}",)
 
-    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
-        original = gallery.frames(index, gallery.representations[self.name].sampling)
-        image = DEGRADATIONS[self.through](gallery.image(self.name, index))
-        figures = quality(original, gallery.representations[self.name].restore(image))
+    def make(self, cache: FeatureCache, index: int) -> dict[str, np.ndarray]:
+        original = cache.frames(index, cache.representations[self.name].sampling)
+        image = DEGRADATIONS[self.through](cache.image(self.name, index))
+        figures = quality(original, cache.representations[self.name].restore(image))
         values = [*original.shape[1:3], *(getattr(figures, figure) for figure in FIGURES)]
-        return {self.keys(gallery)[0]: np.array(values, np.float64)}
+        return {self.keys(cache)[0]: np.array(values, np.float64)}
 
 
-def wants(gallery: Gallery, *, damages: Sequence[str]) -> list[Restored]:
-    """What is made of every clip."""
-    names = [*gallery.models, *rivals(gallery)]
-    return [Restored(name, through) for through in dict.fromkeys(["png", *damages]) for name in names]
+def requirements(cache: FeatureCache, *, damages: Sequence[str]) -> list[RestorationFigures]:
+    """List the restoration figures to compute."""
+    names = [*cache.models, *rivals(cache)]
+    return [RestorationFigures(name, through) for through in dict.fromkeys(["png", *damages]) for name in names]
 
 
-def rivals(gallery: Gallery) -> list[str]:
-    """The baselines whose images play."""
-    return [name for name in gallery.baselines if gallery.representations[name].restore]
+def rivals(cache: FeatureCache) -> list[str]:
+    """Return the baselines from whose images a clip can be restored."""
+    return [name for name in cache.baselines if cache.representations[name].restore]
 
 
-def measure(gallery: Gallery, *, damages: Sequence[str] = ("jpeg-90",), seed: int = 0) -> Report:
-    """Restores every reported clip with every checkpoint, from a PNG file and from each of the `damages`."""
-    members = gallery.members()
+def measure(cache: FeatureCache, *, damages: Sequence[str] = ("jpeg-90",), seed: int = 0) -> Report:
+    """Restore every reported clip with every checkpoint, from a PNG file and through each of the `damages`."""
+    members = cache.members()
     rows = []
-    for want in wants(gallery, damages=damages):
+    for requirement in requirements(cache, damages=damages):
         for i in members:
-            height, width, *figures = gallery.kept(want, i)[0].tolist()
-            entry = gallery.entries[i]
+            height, width, *figures = cache.get(requirement, i)[0].tolist()
+            entry = cache.entries[i]
             rows.append(
                 Row(
                     clip=entry.name,
                     group=entry.group,
-                    checkpoint=want.name,
+                    checkpoint=requirement.name,
                     height=int(height),
                     width=int(width),
                     **dict(zip(FIGURES, figures, strict=True)),
-                    through=want.through,
+                    through=requirement.through,
                 )
             )
-    unseen = gallery.unseen(members)
+    unseen = cache.unseen(members)
     summary = {
         **summarise(rows, seed),
-        **({} if unseen is None else {"unseen": _of_unseen(rows, [gallery.entries[i].name for i in members[unseen]])}),
-        **account(QUESTION, HOW, unit="", scale=1, digits=2),
-        "failures": {name: _worst([row for row in rows if row.contender == name]) for name in gallery.models},
+        **({} if unseen is None else {"unseen": _of_unseen(rows, [cache.entries[i].name for i in members[unseen]])}),
+        **describe(QUESTION, HOW, unit="", scale=1, digits=2),
+        "failures": {name: _worst([row for row in rows if row.contender == name]) for name in cache.models},
     }
     return Report("Restoration, whole clips, from an 8-bit PNG", summary, table(summary), [asdict(row) for row in rows])
 
@@ -123,16 +123,16 @@ def _of_unseen(rows: Sequence[Row], clips: Sequence[str]) -> dict[str, Any]:
 
 
 def _worst(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """The clips of which least comes back beyond their mean frame."""
+    """List the clips with the smallest gain over their mean frame."""
     worst = sorted(rows, key=lambda row: row.psnr - row.psnr_mean_copy)[:MOST_FAILURES]
     return [{"clip": row.clip, "why": f"{row.psnr - row.psnr_mean_copy:+.2f} dB over its mean frame"} for row in worst]
 
 
 def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
-    """The table: for each checkpoint and file its means, its paired differences to what it stands beside, its groups.
+    """Summarise rows: for each checkpoint and degradation its means, paired differences to its references, and groups.
 
     Returns:
-        Plain JSON values. `comparisons` is how many verdicts are passed; each follows from the interval at
+        Plain JSON values. `comparisons` is the number of verdicts; each follows from the interval at
         `corrected_level`, so that all of them together are wrong with 5 % probability at most.
     """
     by_checkpoint: dict[str, list[Row]] = {}
@@ -190,9 +190,9 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
 
 
 def _compared_with(members: Sequence[Row], rows: Sequence[Row]) -> dict[str, dict[str, np.ndarray]]:
-    """By what a contender is compared with the figures of that, (N,) by metric: the copies, and the codec's own image.
+    """Return the references of a contender (copies, codec) with their figures by metric, each (N,).
 
-    The codec only where it was measured on the same frames, through the same file.
+    The codec is included only if it was measured on the same frames, through the same degradation.
     """
     found = {
         copy: {metric: np.array([getattr(row, f"{metric}_{copy}") for row in members]) for metric in METRICS}
@@ -211,7 +211,7 @@ def _place(row: Row) -> tuple[str, str, float, float]:
 
 
 def _as_board(checkpoints: Mapping[str, Any]) -> dict[str, Any]:
-    """The same figures in the shape that every other protocol has: columns, rows, differences."""
+    """Return the figures in the layout of the other protocols: columns, rows, differences."""
     figures: dict[str, dict[str, Any]] = {}
     differences = []
     for metric, (called, unit, _) in METRICS.items():
@@ -236,7 +236,7 @@ def _as_board(checkpoints: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """The summary as aligned text that ends in the verdicts."""
+    """Format the summary as aligned text that ends in the verdicts."""
     lines = []
     for name, result in summary["checkpoints"].items():
         ways = {"": name, "_mean_copy": COPIES["mean_copy"], "_middle_copy": COPIES["middle_copy"]}

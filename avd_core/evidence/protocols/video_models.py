@@ -1,8 +1,8 @@
-"""Ceilings: what a network that sees the whole clip makes of it, beside what is read off one image.
+"""Ceilings: recognition by networks that see the whole clip, compared with one image of it.
 
 A torchvision video network with its Kinetics-400 weights, frozen, under the same linear probe; where those weights
 cannot be had it is reported as not run. And a small 3D network trained from scratch on the same few clips, which is
-labelled so: it tells what the data alone can teach, and is no ceiling.
+labelled so: it shows what the data alone can teach, and is no ceiling.
 
 Axes: B batch, C channels, T frames, H, W; K classes.
 """
@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
 from avd_core.classifiers.weights import WeightsUnavailable, fetch
 from avd_core.devices import default_device
-from avd_core.evidence.feature_cache import Look
+from avd_core.evidence.feature_cache import ClassifierOutput
 from avd_core.evidence.protocols import recognition
-from avd_core.evidence.protocols.linear_probe import Fold, Probe, Samples, told_of
-from avd_core.evidence.report import Report, account
+from avd_core.evidence.protocols.linear_probe import Fold, Probe, Samples, describe_folds
+from avd_core.evidence.report import Report, describe
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
-    from avd_core.evidence.feature_cache import Gallery
+    from avd_core.evidence.feature_cache import FeatureCache
 
 NAME = "r3d_18"  # 40.7 GFLOPs a clip; 63.2 % top-1 on Kinetics-400, as torchvision publishes
 CEILING = f"{NAME}, Kinetics-400 weights (ceiling)"
@@ -45,7 +45,7 @@ QUESTION = "What does a network that sees the whole clip recognise, beside one t
 
 @dataclass(frozen=True)
 class VideoModel:
-    """A frozen video network: clips (B,3,T,H,W), prepared -> features (B,D)."""
+    """A frozen video network: normalised clips (B,3,T,H,W) -> features (B,D)."""
 
     name: str
     network: nn.Module
@@ -53,7 +53,7 @@ class VideoModel:
     std: tuple[float, ...]
 
     def features(self, frames: np.ndarray) -> np.ndarray:
-        """(D,) of frames uint8 (T, H, W, 3)."""
+        """Return the features (D,) of frames uint8 (T, H, W, 3)."""
         device = next(self.network.parameters()).device
         clip = squashed(frames, FRAMES, SIZE).to(device)
         mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1, 1) for values in (self.mean, self.std))
@@ -62,10 +62,10 @@ class VideoModel:
 
 
 def load_video_model(name: str = NAME, device: str = "cpu") -> VideoModel:
-    """A torchvision video network with its Kinetics-400 weights, its last layer taken off.
+    """Load a torchvision video network with its Kinetics-400 weights and without its last layer.
 
     Raises:
-        WeightsUnavailable: they are neither here nor to be had.
+        WeightsUnavailable: they are neither here nor can be downloaded.
     """
     from torchvision import models
 
@@ -80,7 +80,7 @@ def load_video_model(name: str = NAME, device: str = "cpu") -> VideoModel:
 
 
 def headless(name: str, network: nn.Module, preset, device: str = "cpu") -> VideoModel:
-    """The network without its last layer, behind our interface."""
+    """Remove the network's last layer and wrap it as a `VideoModel`."""
     network.fc = nn.Identity()
     network = network.eval().requires_grad_(False).to(device)
     return VideoModel(name, network, tuple(preset.mean), tuple(preset.std))
@@ -88,7 +88,7 @@ def headless(name: str, network: nn.Module, preset, device: str = "cpu") -> Vide
 
 @lru_cache(maxsize=1)
 def find_ceiling() -> VideoModel | str:
-    """The ceiling, or why there is none."""
+    """Load the ceiling once; return it, or the reason why it cannot be loaded."""
     try:
         return load_video_model(device=default_device())
     except WeightsUnavailable as error:
@@ -96,31 +96,31 @@ def find_ceiling() -> VideoModel | str:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What a video network sees in a clip; a `Want` of the gallery."""
+class VideoFeatures:
+    """Features of a clip by a video network; a `Requirement`."""
 
     model: VideoModel
     fits: ClassVar[bool] = True
 
-    def keys(self, gallery: Gallery) -> tuple[str, ...]:
-        return (f"video|{self.model.name}|{gallery.sampling}",)
+    def keys(self, cache: FeatureCache) -> tuple[str, ...]:
+        return (f"video|{self.model.name}|{cache.sampling}",)
 
-    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
-        return {self.keys(gallery)[0]: self.model.features(gallery.frames(index, gallery.sampling))}
+    def make(self, cache: FeatureCache, index: int) -> dict[str, np.ndarray]:
+        return {self.keys(cache)[0]: self.model.features(cache.frames(index, cache.sampling))}
 
 
 @dataclass(frozen=True)
-class Small:
-    """A clip small enough to learn from on a CPU; a `Want` of the gallery."""
+class SmallClip:
+    """A clip scaled down for training on a CPU; a `Requirement`."""
 
     fits: ClassVar[bool] = True
 
-    def keys(self, gallery: Gallery) -> tuple[str, ...]:
-        return (f"small|{SMALL_FRAMES}x{SMALL_SIZE}|{gallery.sampling}",)
+    def keys(self, cache: FeatureCache) -> tuple[str, ...]:
+        return (f"small|{SMALL_FRAMES}x{SMALL_SIZE}|{cache.sampling}",)
 
-    def make(self, gallery: Gallery, index: int) -> dict[str, np.ndarray]:
-        clip = squashed(gallery.frames(index, gallery.sampling), SMALL_FRAMES, SMALL_SIZE)
-        return {self.keys(gallery)[0]: (clip[0] * 255).round().to(torch.uint8).numpy()}
+    def make(self, cache: FeatureCache, index: int) -> dict[str, np.ndarray]:
+        clip = squashed(cache.frames(index, cache.sampling), SMALL_FRAMES, SMALL_SIZE)
+        return {self.keys(cache)[0]: (clip[0] * 255).round().to(torch.uint8).numpy()}
 
 
 class SmallNetwork(nn.Module):
@@ -138,96 +138,100 @@ class SmallNetwork(nn.Module):
 
 
 def squashed(frames: np.ndarray, count: int, size: int) -> Tensor:
-    """Frames uint8 (T, H, W, 3) -> (1,3,count,size,size) in [0, 1], evenly spaced in time."""
+    """Resample frames uint8 (T, H, W, 3) to (1,3,count,size,size) in [0, 1], evenly spaced in time."""
     chosen = frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
     pictures = torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2).float() / 255
     small = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
     return small.transpose(0, 1)[None].clamp(0, 1)
 
 
-def wants(gallery: Gallery, scorers: Sequence[Classifier], *, ceiling: VideoModel | str | None = None) -> list:
-    """What is looked at."""
+def requirements(
+    cache: FeatureCache, scorers: Sequence[Classifier], *, ceiling: VideoModel | str | None = None
+) -> list:
+    """List what to compute."""
     ceiling = ceiling or find_ceiling()
-    names = (*gallery.contenders, *gallery.baselines)
-    looks = [Look(scorers[0], name, window=window) for name in names for window in recognition.windows(gallery)]
-    return [*looks, Small(), *([Watched(ceiling)] if isinstance(ceiling, VideoModel) else [])]
+    names = (*cache.contenders, *cache.baselines)
+    outputs = [
+        ClassifierOutput(scorers[0], name, window=window) for name in names for window in recognition.windows(cache)
+    ]
+    return [*outputs, SmallClip(), *([VideoFeatures(ceiling)] if isinstance(ceiling, VideoModel) else [])]
 
 
 def measure(
-    gallery: Gallery,
+    cache: FeatureCache,
     scorers: Sequence[Classifier],
     *,
     ceiling: VideoModel | str | None = None,
     seed: int = 0,
     steps: int = STEPS,
 ) -> Report:
-    """Both video networks beside every representation under the first scorer's probe.
+    """Compare both video networks with every representation under the first scorer's probe.
 
     Args:
-        gallery: the clips.
+        cache: the clips.
         scorers: of which the first is used.
-        ceiling: the video network, or why there is none; None looks for it.
+        ceiling: the video network, or why there is none; None outputs for it.
         seed: of the small network.
         steps: of its training.
 
     Raises:
-        NotMeasurable: when the split keeps no clips to fit on, or they are all of one class.
+        NotMeasurable: there are no clips to fit on, or they are all of one class.
     """
     ceiling = ceiling or find_ceiling()
     model = ceiling if isinstance(ceiling, VideoModel) else None
-    parts = recognition.checked_folds(gallery)
+    parts = recognition.checked_folds(cache)
     reported = np.concatenate([fold.report for fold in parts])
-    truth = gallery.labels(reported)
+    truth = cache.labels(reported)
     answers: dict[str, Callable[[Fold], np.ndarray]] = {
         name: lambda fold, name=name: recognition.said(
-            gallery, scorers[0], name, fold, recognition.fitted(gallery, scorers[0], name, fold), "png"
+            cache, scorers[0], name, fold, recognition.fitted(cache, scorers[0], name, fold), "png"
         )
-        for name in (*gallery.contenders, *gallery.baselines)
+        for name in (*cache.contenders, *cache.baselines)
     }
     if model is not None:
-        answers[CEILING] = lambda fold: _watched(gallery, model, fold)
-    answers[SCRATCH] = lambda fold: _from_scratch(gallery, fold, steps=steps, seed=seed)
+        answers[CEILING] = lambda fold: _watched(cache, model, fold)
+    answers[SCRATCH] = lambda fold: _from_scratch(cache, fold, steps=steps, seed=seed)
     right = {name: np.concatenate([answer(fold) for fold in parts]) == truth for name, answer in answers.items()}
     column = f"{scorers[0].name}, or the whole clip"
     board = scoreboard(
         {column: {name: values.astype(float) for name, values in right.items()}},
-        gallery.contenders,
-        gallery.groups(reported),
+        cache.contenders,
+        cache.groups(reported),
         seed=seed,
-        unseen=gallery.unseen(reported),
+        unseen=cache.unseen(reported),
     )
     rows = [
-        {"clip": gallery.entries[i].name, "representation": name, "right": float(values[place])}
+        {"clip": cache.entries[i].name, "representation": name, "right": float(values[place])}
         for name, values in right.items() for place, i in enumerate(reported)
     ]  # fmt: skip
     not_run = f"The ceiling, {NAME} with its Kinetics-400 weights, was not run: {ceiling}." if model is None else ""
     how = (
         f"Frozen features of {NAME} with its Kinetics-400 weights under a linear probe are the ceiling. A small 3D "
         f"network, trained from scratch on the clips to fit on for {steps} steps, is no ceiling: it tells what these "
-        f"clips alone can teach. Images are read by {scorers[0].name} under the same probe. {told_of(gallery)} "
+        f"clips alone can teach. Images are read by {scorers[0].name} under the same probe. {describe_folds(cache)} "
         f"{not_run}"
     )
     chance = 1 / len(set(truth))
-    summary = {**board, **account(QUESTION, how.strip()), "chance": chance, "steps": steps, "not_run": not_run or None}
+    summary = {**board, **describe(QUESTION, how.strip()), "chance": chance, "steps": steps, "not_run": not_run or None}
     text = "\n\n".join(filter(None, [scoreboard_table(board), not_run, f"Guessing: {chance:.1%}."]))
     return Report("Video networks: the whole clip beside one image of it, % of clips", summary, text, rows)
 
 
-def _watched(gallery: Gallery, model: VideoModel, fold: Fold) -> np.ndarray:
+def _watched(cache: FeatureCache, model: VideoModel, fold: Fold) -> np.ndarray:
     def samples(members: np.ndarray) -> Samples | None:
         if not len(members):
             return None
-        seen = np.stack([gallery.kept(Watched(model), i)[0] for i in members])
-        return Samples(seen, gallery.labels(members), np.array(gallery.folds(members)))
+        features = np.stack([cache.get(VideoFeatures(model), i)[0] for i in members])
+        return Samples(features, cache.labels(members), np.array(cache.folds(members)))
 
     return Probe(samples(fold.fit), samples(fold.choose)).predict(samples(fold.report).features)
 
 
-def _from_scratch(gallery: Gallery, fold: Fold, *, steps: int, seed: int) -> np.ndarray:
+def _from_scratch(cache: FeatureCache, fold: Fold, *, steps: int, seed: int) -> np.ndarray:
     from avd_core.evidence.protocols.network_fitting import fit, named
 
     members = np.concatenate([fold.fit, fold.choose])
-    classes, labels = np.unique(gallery.labels(members), return_inverse=True)
+    classes, labels = np.unique(cache.labels(members), return_inverse=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SmallNetwork(len(classes))
@@ -235,7 +239,7 @@ def _from_scratch(gallery: Gallery, fold: Fold, *, steps: int, seed: int) -> np.
 
     def inputs(some: np.ndarray) -> Callable[[Sequence[int]], Tensor]:
         def batch(places: Sequence[int]) -> Tensor:
-            clips = [gallery.kept(Small(), some[place])[0] for place in places]
+            clips = [cache.get(SmallClip(), some[place])[0] for place in places]
             return torch.from_numpy(np.stack(clips)).float() / 255
 
         return batch

@@ -1,4 +1,4 @@
-"""A gallery of small clips of which the truth is known, and a scorer that needs no weights."""
+"""A cache of small clips of which the truth is known, and a scorer that needs no weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from avd_core.classifiers.loading import Classifier, Preprocessing
 from avd_core.evidence.clip_reader import Entry
-from avd_core.evidence.feature_cache import Gallery
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.representations import Representation
 from avd_core.networks.avd import AVD
 
@@ -31,7 +31,7 @@ def clip(number: int, label: str) -> np.ndarray:
 
 
 @pytest.fixture
-def gallery(tiny_checkpoint: Path) -> Gallery:
+def cache(tiny_checkpoint: Path) -> FeatureCache:
     """Six people, two to each part, with two clips of each class, and the untrained checkpoint `tiny`."""
     entries = []
     for person in range(6):
@@ -40,26 +40,26 @@ def gallery(tiny_checkpoint: Path) -> Gallery:
             label = ("red", "blue")[number % 2]
             frames = {SAMPLING: clip(10 * person + number, label)}
             entries.append(Entry(f"{label}/p{person}_{number}.mp4", "set", part, label, str(person), frames))
-    return Gallery(entries, {"tiny": AVD.from_pretrained(tiny_checkpoint)}, "test")
+    return FeatureCache(entries, {"tiny": AVD.from_pretrained(tiny_checkpoint)}, "test")
 
 
 @pytest.fixture
-def shared(gallery: Gallery) -> Gallery:
+def shared(cache: FeatureCache) -> FeatureCache:
     """Of the two people who report one, "4", has two clips among those to fit on, as a film of HMDB51 may."""
-    entries = [replace(one, group="4") if one.name.startswith("blue/p0") else one for one in gallery.entries]
-    gallery.entries = tuple(entries)
-    return gallery
+    entries = [replace(one, group="4") if one.name.startswith("blue/p0") else one for one in cache.entries]
+    cache.entries = tuple(entries)
+    return cache
 
 
 @pytest.fixture
-def plant(gallery: Gallery) -> Callable[[Callable[[np.ndarray], np.ndarray]], Gallery]:
+def plant(cache: FeatureCache) -> Callable[[Callable[[np.ndarray], np.ndarray]], FeatureCache]:
     """Makes a representation of which the truth is known the only contender, beside a few cheap baselines."""
 
-    def put(make: Callable[[np.ndarray], np.ndarray]) -> Gallery:
-        gallery.representations["planted"] = Representation(SAMPLING, lambda frames: make(frames)[None])
-        gallery.contenders = ("planted",)
-        gallery.baselines = ("middle", "mean", "random")
-        return gallery
+    def put(make: Callable[[np.ndarray], np.ndarray]) -> FeatureCache:
+        cache.representations["planted"] = Representation(SAMPLING, lambda frames: make(frames)[None])
+        cache.contenders = ("planted",)
+        cache.baselines = ("middle", "mean", "random")
+        return cache
 
     return put
 

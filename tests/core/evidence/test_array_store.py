@@ -11,8 +11,8 @@ import pytest
 from avd_core.data.clip_sets import Clips
 from avd_core.evidence.array_store import Disk, clip_key
 from avd_core.evidence.clip_reader import Entry, Skipped, entries_of, read_entries
-from avd_core.evidence.feature_cache import Gallery, Look, Picture
-from avd_core.evidence.protocols.restoration import Restored
+from avd_core.evidence.feature_cache import ClassifierOutput, FeatureCache, RepresentationPictures
+from avd_core.evidence.protocols.restoration import RestorationFigures
 from avd_core.media.writer import write_mp4
 
 
@@ -57,14 +57,19 @@ def clips(tmp_path: Path) -> Clips:
     return Clips(tmp_path / "set", "all", paths, None)
 
 
-def built(clips: Clips, gallery: Gallery, folder: Path) -> Gallery:
-    return Gallery(entries_of([clips]), gallery.models, "all", baselines=("middle", "mean"), store=Disk(folder))
+def built(clips: Clips, cache: FeatureCache, folder: Path) -> FeatureCache:
+    return FeatureCache(entries_of([clips]), cache.models, "all", baselines=("middle", "mean"), store=Disk(folder))
 
 
-def test_a_stream_that_was_stopped_goes_on_and_decodes_nothing_twice(clips, gallery, scorer, tmp_path, monkeypatch):
-    wants = [Look(scorer, "mean"), Look(scorer, "tiny", True), Picture("tiny"), Restored("tiny", "png")]
-    first = built(clips, gallery, tmp_path / "work")
-    stream = first.stream(wants)
+def test_a_stream_that_was_stopped_goes_on_and_decodes_nothing_twice(clips, cache, scorer, tmp_path, monkeypatch):
+    requirements = [
+        ClassifierOutput(scorer, "mean"),
+        ClassifierOutput(scorer, "tiny", True),
+        RepresentationPictures("tiny"),
+        RestorationFigures("tiny", "png"),
+    ]
+    first = built(clips, cache, tmp_path / "work")
+    stream = first.stream(requirements)
     assert [next(stream).name for _ in range(2)] == ["a/0.mp4", "a/2.mp4"]
     stream.close()
 
@@ -77,49 +82,56 @@ def test_a_stream_that_was_stopped_goes_on_and_decodes_nothing_twice(clips, gall
             yield entry, found
 
     monkeypatch.setattr("avd_core.evidence.feature_cache.read_entries", noted)
-    second = built(clips, gallery, tmp_path / "work")
-    passed = list(second.stream(wants))
+    second = built(clips, cache, tmp_path / "work")
+    passed = list(second.stream(requirements))
     assert read == ["a/4.mp4", "b/1.mp4", "b/3.mp4"]
     assert [one.clip for one in passed if isinstance(one, Skipped)] == ["b/3.mp4"]
     assert [entry.name for entry in second.entries] == ["a/0.mp4", "a/2.mp4", "a/4.mp4", "b/1.mp4"]
 
-    whole = built(clips, gallery, tmp_path / "other")
-    list(whole.stream(wants))
+    whole = built(clips, cache, tmp_path / "other")
+    list(whole.stream(requirements))
     members = second.members()
     assert np.array_equal(second.features(scorer, "mean", members), whole.features(scorer, "mean", members))
-    assert [second.kept(wants[3], i)[0].tolist() for i in members] == [
-        whole.kept(wants[3], i)[0].tolist() for i in members
+    assert [second.get(requirements[3], i)[0].tolist() for i in members] == [
+        whole.get(requirements[3], i)[0].tolist() for i in members
     ]
 
 
-def test_frames_are_let_go_and_what_was_not_foreseen_is_read_again(clips, gallery, scorer, tmp_path):
-    one = built(clips, gallery, tmp_path / "work")
-    list(one.stream([Look(scorer, "mean")]))
+def test_frames_are_let_go_and_what_was_not_foreseen_is_read_again(clips, cache, scorer, tmp_path):
+    one = built(clips, cache, tmp_path / "work")
+    list(one.stream([ClassifierOutput(scorer, "mean")]))
     assert all(not dict(entry.frames) for entry in one.entries), "ten thousand clips would not fit into memory"
     unforeseen = one.features(scorer, "middle", one.members())
     assert unforeseen.shape[0] == 4 and not dict(one.entries[0].frames)
 
 
-def test_processes_decode_the_same_in_the_same_order(clips, gallery):
+def test_processes_decode_the_same_in_the_same_order(clips, cache):
     entries = entries_of([clips])
-    alone = list(read_entries(entries, [gallery.sampling]))
-    together = list(read_entries(entries, [gallery.sampling], workers=2))
+    alone = list(read_entries(entries, [cache.sampling]))
+    together = list(read_entries(entries, [cache.sampling], workers=2))
     assert [entry.name for entry, _ in alone] == [entry.name for entry, _ in together]
     for (_, one), (_, other) in zip(alone, together, strict=True):
         if isinstance(one, Skipped):
             assert one == other
         else:
-            assert np.array_equal(one[gallery.sampling], other[gallery.sampling])
+            assert np.array_equal(one[cache.sampling], other[cache.sampling])
 
 
-def test_clips_that_are_not_reported_are_not_worn(clips, gallery, scorer, tmp_path):
-    one = built(clips, gallery, tmp_path / "work")
+def test_clips_that_are_not_reported_are_not_worn(clips, cache, scorer, tmp_path):
+    one = built(clips, cache, tmp_path / "work")
     one.entries = tuple(
         Entry(e.name, e.set_name, "train" if e.label == "a" else "all", e.label, None, e.frames, e.path, e.key)
         for e in one.entries
     )
-    wants = [Look(scorer, "mean"), Look(scorer, "mean", damage="shift"), Restored("tiny", "png")]
-    list(one.stream(wants, wants))
-    kept = {e.name: one.store.lacks(e.key, {key for want in wants for key in want.keys(one)}) for e in one.entries}
+    requirements = [
+        ClassifierOutput(scorer, "mean"),
+        ClassifierOutput(scorer, "mean", damage="shift"),
+        RestorationFigures("tiny", "png"),
+    ]
+    list(one.stream(requirements, requirements))
+    kept = {
+        e.name: one.store.lacks(e.key, {key for requirement in requirements for key in requirement.keys(one)})
+        for e in one.entries
+    }
     assert not kept["b/1.mp4"] and len(kept["a/0.mp4"]) == 3, "features and logits through the damage, and the figures"
     assert os.listdir(tmp_path / "work")

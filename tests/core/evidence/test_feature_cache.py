@@ -1,4 +1,4 @@
-"""The gallery: the clips that were asked for, and pictures and features that are made once and are the right ones."""
+"""The cache: the clips that were asked for, and pictures and features that are made once and are the right ones."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ def test_a_limit_takes_evenly_of_every_class():
     assert clips.groups == ("0", "4", "8", "9", "10")
 
 
-def test_features_are_those_of_the_classifier_on_the_damaged_picture(gallery, scorer):
-    members = gallery.members()
-    damaged = gallery.features(scorer, "mean", members, damage="jpeg-50")
+def test_features_are_those_of_the_classifier_on_the_damaged_picture(cache, scorer):
+    members = cache.members()
+    damaged = cache.features(scorer, "mean", members, damage="jpeg-50")
     for place, i in enumerate(members):
-        image = image_to_tensor(through_jpeg(gallery.image("mean", i), 50))
+        image = image_to_tensor(through_jpeg(cache.image("mean", i), 50))
         with torch.no_grad():
             head = scorer.network[:-1](scorer.prepare(image))
         assert np.allclose(damaged[place], head[0].numpy(), atol=1e-5)
-    assert not np.allclose(damaged, gallery.features(scorer, "mean", members))
+    assert not np.allclose(damaged, cache.features(scorer, "mean", members))
 
 
-def test_several_pictures_follow_each_other_and_turn_round_with_the_clip(gallery, scorer):
-    members = gallery.members()
-    forwards = gallery.features(scorer, "ordered frames", members).reshape(len(members), 8, -1)
-    backwards = gallery.features(scorer, "ordered frames", members, reverse=True).reshape(len(members), 8, -1)
+def test_several_pictures_follow_each_other_and_turn_round_with_the_clip(cache, scorer):
+    members = cache.members()
+    forwards = cache.features(scorer, "ordered frames", members).reshape(len(members), 8, -1)
+    backwards = cache.features(scorer, "ordered frames", members, reverse=True).reshape(len(members), 8, -1)
     assert np.allclose(forwards[:, ::-1], backwards, atol=1e-5) and not np.allclose(forwards, backwards)
-    first = gallery.features(scorer, "first", members)
+    first = cache.features(scorer, "first", members)
     assert np.allclose(forwards[:, 0], first, atol=1e-5)
 
 
-def test_the_middle_frame_is_the_same_one_both_ways(gallery):
-    assert (gallery.pictures("middle", 0, reverse=True) == gallery.pictures("middle", 0)).all()
-    frames = gallery.entries[0].frames[gallery.sampling]
-    assert (gallery.pictures("first", 0, reverse=True)[0] == frames[-1]).all()
+def test_the_middle_frame_is_the_same_one_both_ways(cache):
+    assert (cache.pictures("middle", 0, reverse=True) == cache.pictures("middle", 0)).all()
+    frames = cache.entries[0].frames[cache.sampling]
+    assert (cache.pictures("first", 0, reverse=True)[0] == frames[-1]).all()
 
 
-def test_the_distilled_image_of_a_reversed_clip_is_really_made_of_it(gallery):
-    forwards, backwards = (gallery.pictures("tiny", 0, reverse=reverse) for reverse in (False, True))
+def test_the_distilled_image_of_a_reversed_clip_is_really_made_of_it(cache):
+    forwards, backwards = (cache.pictures("tiny", 0, reverse=reverse) for reverse in (False, True))
     assert (forwards != backwards).any()
 
 
@@ -63,9 +63,9 @@ def test_real_frames_are_two_of_the_middle_half_and_the_same_again():
     assert real_frames(frames[:1]).shape == (2, 4, 4, 3) and real_frames(frames[:2]).shape == (2, 4, 4, 3)
 
 
-def test_a_checkpoint_of_another_size_stands_beside_real_frames_of_that_size(gallery):
-    models = {"tiny": gallery.models["tiny"], "wide": gallery.models["tiny"]}
-    several = type(gallery)(gallery.entries, models, "test")
+def test_a_checkpoint_of_another_size_stands_beside_real_frames_of_that_size(cache):
+    models = {"tiny": cache.models["tiny"], "wide": cache.models["tiny"]}
+    several = type(cache)(cache.entries, models, "test")
     assert several.real_beside("tiny") == several.real_beside("mean") == several.real_beside("planted") == "real 8x64"
     several.representations["wide"] = Representation((16, 96), lambda frames: frames)
     assert several.real_beside("wide") == "real 16x96"
@@ -78,11 +78,11 @@ def test_the_other_pictures_of_a_clip():
     assert adjacent_frame(frames)[0, 0, 0] == 9 and adjacent_frame(frames[:1])[0, 0, 0] == 0
 
 
-def test_what_must_stay_together(gallery):
-    members = gallery.members("train", "choose")
-    assert set(gallery.folds(members)) == {f"set/{person}" for person in range(4)}
-    assert gallery.groups(members) == gallery.folds(members)
-    assert [gallery.entries[i].part for i in gallery.members()] == ["test"] * 8
+def test_what_must_stay_together(cache):
+    members = cache.members("train", "choose")
+    assert set(cache.folds(members)) == {f"set/{person}" for person in range(4)}
+    assert cache.groups(members) == cache.folds(members)
+    assert [cache.entries[i].part for i in cache.members()] == ["test"] * 8
 
 
 def test_clips_of_a_group_on_both_sides_are_not_unseen(shared):
@@ -91,15 +91,15 @@ def test_clips_of_a_group_on_both_sides_are_not_unseen(shared):
     assert shared.unseen(members[4:]) is None, "all of them are unseen"
 
 
-def test_what_took_long_is_remembered_until_the_clips_change(gallery):
+def test_what_took_long_is_remembered_until_the_clips_change(cache):
     made = []
 
     def make(value: int = 1) -> np.ndarray:
         made.append(value)
         return np.array([value])
 
-    assert gallery.remember("x", make)[0] == gallery.remember("x", lambda: make(2))[0] == 1
-    assert gallery.remember("y", lambda: make(3))[0] == 3
-    gallery.entries = gallery.entries[:-1]
-    assert gallery.remember("x", lambda: make(4))[0] == 4
+    assert cache.get_result("x", make)[0] == cache.get_result("x", lambda: make(2))[0] == 1
+    assert cache.get_result("y", lambda: make(3))[0] == 3
+    cache.entries = cache.entries[:-1]
+    assert cache.get_result("x", lambda: make(4))[0] == 4
     assert made == [1, 3, 4]

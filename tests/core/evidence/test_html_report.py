@@ -13,7 +13,7 @@ from avd_core.analysis.intervals import scoreboard, scoreboard_table
 from avd_core.evidence.html_report import evidence_page
 from avd_core.evidence.protocols.degradation import CURVES, WORDS
 from avd_core.evidence.protocols.recognition import by_class, wrong
-from avd_core.evidence.report import NotMeasurable, Report, account
+from avd_core.evidence.report import NotMeasurable, Report, describe
 from avd_core.evidence.runner import Outcome, about
 from avd_core.evidence.writers import write
 
@@ -33,14 +33,17 @@ def outcome() -> Outcome:
     names = [f"set/<clip {n}>.mp4" for n in range(50)]
     board = scoreboard({"eye": right}, ["ours"], unseen=np.arange(50) >= 10)
     summary = {
-        **board, **account("Is it <there>?", "By looking."), "chance": 0.5, **by_class(truth, said),
+        **board, **describe("Is it <there>?", "By looking."), "chance": 0.5, **by_class(truth, said),
         "failures": {"ours": wrong(names, truth, said["ours"])},
     }  # fmt: skip
     rows = [
         {"clip": names[n], "representation": name, "hit": float(h[n])} for name, h in right.items() for n in range(50)
     ]
     line = {damage: {"mean": 50.0, "low": 40.0, "high": 60.0, "over": "clips", "units": 50} for damage in WORDS}
-    curves = {**account("Does it stay?", "By wearing it.", unit="", scale=1), "curves": {"accuracy, %": {"ours": line}}}
+    curves = {
+        **describe("Does it stay?", "By wearing it.", unit="", scale=1),
+        "curves": {"accuracy, %": {"ours": line}},
+    }
     reports = {
         "recognition": Report("Recognition", summary, scoreboard_table(board), rows),
         "leakage": Report("Leakage", curves | {"order": CURVES, "words": WORDS}, "", rows[:2]),

@@ -34,10 +34,10 @@ def test_a_hidden_code_is_lost_and_what_is_seen_stays(plant, monkeypatch):
         board = np.where((rows + columns) % 2, 1, -1)[..., None] * int(red)  # odd everywhere, and the mean is the same
         return np.broadcast_to(80 + 2 * (int(frames.sum()) % 20) + board, frames.shape[1:]).astype(np.uint8)
 
-    gallery = plant(hide)
-    gallery.contenders, gallery.baselines = ("planted",), ("middle",)
-    monkeypatch.setattr("avd_core.evidence.protocols.degradation.Restored", lambda name, through: Same(name))
-    report = degradation.measure(gallery, [reader])
+    cache = plant(hide)
+    cache.contenders, cache.baselines = ("planted",), ("middle",)
+    monkeypatch.setattr("avd_core.evidence.protocols.degradation.RestorationFigures", lambda name, through: Same(name))
+    report = degradation.measure(cache, [reader])
     accuracy = report.summary["curves"]["accuracy, %"]
     assert accuracy["planted"]["png"]["mean"] == 100
     assert accuracy["planted"]["blur-2"]["mean"] == 50, "a blur leaves nothing of the last bit"
@@ -56,16 +56,16 @@ class Same:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def keys(self, gallery) -> tuple[str, ...]:
+    def keys(self, cache) -> tuple[str, ...]:
         return (f"same|{self.name}",)
 
-    def make(self, gallery, index) -> dict[str, np.ndarray]:
-        return {self.keys(gallery)[0]: np.arange(8, dtype=float)}
+    def make(self, cache, index) -> dict[str, np.ndarray]:
+        return {self.keys(cache)[0]: np.arange(8, dtype=float)}
 
 
-def test_restoration_is_worn_with_the_image(gallery, scorer):
-    gallery.baselines = ("middle",)
-    report = degradation.measure(gallery, [scorer])
+def test_restoration_is_worn_with_the_image(cache, scorer):
+    cache.baselines = ("middle",)
+    report = degradation.measure(cache, [scorer])
     psnr = report.summary["curves"]["PSNR, dB"]
     assert set(psnr) == {"tiny", "copying the middle frame", "the mean frame"}
     assert psnr["tiny"]["png"]["mean"] != psnr["tiny"]["noise-8"]["mean"]

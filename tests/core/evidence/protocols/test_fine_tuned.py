@@ -14,10 +14,10 @@ from avd_core.evidence.protocols.network_fitting import fit, named, with_new_hea
 
 
 def test_it_learns_what_is_in_the_picture_and_only_that(plant, scorer):
-    gallery = plant(lambda frames: np.full_like(frames[0], 90))  # a picture that knows nothing
-    gallery.baselines = ("middle",)
+    cache = plant(lambda frames: np.full_like(frames[0], 90))  # a picture that knows nothing
+    cache.baselines = ("middle",)
     before = [parameter.clone() for parameter in scorer.network.parameters()]
-    report = fine_tuned.measure(gallery, [scorer], damage="jpeg-75+shift", steps=30)
+    report = fine_tuned.measure(cache, [scorer], damage="jpeg-75+shift", steps=30)
     assert all(torch.equal(a, b) for a, b in zip(before, scorer.network.parameters(), strict=True))
     figures = {name: one["mean"] for name, one in report.summary["figures"]["random features, fine-tuned"].items()}
     assert figures["middle"] == 1 and figures["planted"] == 0.5
@@ -29,8 +29,8 @@ def test_it_learns_what_is_in_the_picture_and_only_that(plant, scorer):
 
 
 def test_what_a_stopped_run_has_trained_is_not_trained_again(plant, scorer, monkeypatch):
-    gallery = plant(lambda frames: frames[4])
-    gallery.baselines = ("middle",)
+    cache = plant(lambda frames: frames[4])
+    cache.baselines = ("middle",)
     trained = []
 
     def watched(*args, **kwargs):
@@ -42,16 +42,16 @@ def test_what_a_stopped_run_has_trained_is_not_trained_again(plant, scorer, monk
     with monkeypatch.context() as patch:
         patch.setattr("avd_core.evidence.protocols.network_fitting.fit", watched)
         with pytest.raises(KeyboardInterrupt):
-            fine_tuned.measure(gallery, [scorer], damage="jpeg-75+shift", steps=2)
+            fine_tuned.measure(cache, [scorer], damage="jpeg-75+shift", steps=2)
     trained.clear()
     monkeypatch.setattr(
         "avd_core.evidence.protocols.network_fitting.fit",
         lambda *args, **kwargs: (trained.append(kwargs["seed"]), fit(*args, **kwargs))[1],
     )
-    again = fine_tuned.measure(gallery, [scorer], damage="jpeg-75+shift", steps=2)
+    again = fine_tuned.measure(cache, [scorer], damage="jpeg-75+shift", steps=2)
     assert len(trained) == 1, "the middle frame's alone"
-    gallery.store = Memory()
-    assert again.rows == fine_tuned.measure(gallery, [scorer], damage="jpeg-75+shift", steps=2).rows
+    cache.store = Memory()
+    assert again.rows == fine_tuned.measure(cache, [scorer], damage="jpeg-75+shift", steps=2).rows
 
 
 def test_the_seed_decides_and_nothing_else(scorer):

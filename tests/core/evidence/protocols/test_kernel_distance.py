@@ -28,14 +28,14 @@ def test_it_is_the_unbiased_estimate_of_the_cubic_kernel():
     assert spread == pytest.approx(0, abs=1e-4)
 
 
-def test_the_table_holds_the_floor(gallery, scorer):
-    gallery.members = lambda *parts: np.arange(24)
-    report = kernel_distance.measure(gallery, [scorer])
+def test_the_table_holds_the_floor(cache, scorer):
+    cache.members = lambda *parts: np.arange(24)
+    report = kernel_distance.measure(cache, [scorer])
     distances = {row["representation"]: row["distance"] for row in report.rows}
     assert distances["other real"] < distances["random"] and "tiny" in distances
     assert report.summary["subset_size"] == 12 and "no verdicts" in report.text
 
 
-def test_few_clips_allow_none(gallery, scorer):
+def test_few_clips_allow_none(cache, scorer):
     with pytest.raises(NotMeasurable, match="at least 10 clips"):
-        kernel_distance.measure(gallery, [scorer])
+        kernel_distance.measure(cache, [scorer])

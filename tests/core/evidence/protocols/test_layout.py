@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avd_core.evidence.protocols import layout
-from avd_core.evidence.protocols.layout import Lookers, boxes_f1, same_mask
+from avd_core.evidence.protocols.layout import LayoutNetworks, boxes_f1, same_mask
 from avd_core.evidence.report import NotMeasurable
 
 
@@ -54,13 +54,13 @@ class BrightMask(torch.nn.Module):
 
 
 def test_a_copy_keeps_the_layout_and_a_mirrored_one_does_not(plant):
-    gallery = plant(lambda frames: frames[len(frames) // 2][:, ::-1])
-    for number, entry in enumerate(gallery.entries):
-        frames = entry.frames[gallery.sampling]
+    cache = plant(lambda frames: frames[len(frames) // 2][:, ::-1])
+    for number, entry in enumerate(cache.entries):
+        frames = entry.frames[cache.sampling]
         frames[:] = 20
         frames[:, 8:20, 4 : 20 + number % 5] = 250
-    gallery.baselines = ("middle", "mean", "random")
-    report = layout.measure(gallery, lookers=Lookers(Bright(), BrightMask()))
+    cache.baselines = ("middle", "mean", "random")
+    report = layout.measure(cache, networks=LayoutNetworks(Bright(), BrightMask()))
     assert list(report.summary["figures"]) == ["boxes, F1", "mask, same class"]
     for rows in report.summary["figures"].values():
         assert rows["middle"]["mean"] == rows["adjacent"]["mean"] == rows["mean"]["mean"] == 1
@@ -79,11 +79,11 @@ def test_torchvisions_own_networks_answer_as_expected():
             models.get_model(name, weights=None, weights_backbone=None).eval()
             for name in (layout.DETECTOR, layout.SEGMENTER)
         ]
-    seen = Lookers(*networks).look(np.random.default_rng(0).integers(0, 256, (64, 88, 3), dtype=np.uint8))
-    assert seen["boxes"].ndim == 2 and seen["boxes"].shape[1] == 5 and seen["mask"].shape == (64, 88)
+    found = LayoutNetworks(*networks).detect(np.random.default_rng(0).integers(0, 256, (64, 88, 3), dtype=np.uint8))
+    assert found["boxes"].ndim == 2 and found["boxes"].shape[1] == 5 and found["mask"].shape == (64, 88)
 
 
-def test_without_their_weights_it_is_not_run(gallery):
-    assert layout.wants(gallery, lookers="the download failed") == []
+def test_without_their_weights_it_is_not_run(cache):
+    assert layout.requirements(cache, networks="the download failed") == []
     with pytest.raises(NotMeasurable, match=r"cannot be had \(the download failed\)"):
-        layout.measure(gallery, lookers="the download failed")
+        layout.measure(cache, networks="the download failed")

@@ -47,17 +47,17 @@ def test_no_group_is_on_two_sides():
     assert sorted(seen) == list(range(40)) and len(group_folds(groups)) == 5 and len(group_folds(list("ab"))) == 2
 
 
-def test_with_a_split_the_report_is_fitted_on_by_nobody(gallery):
-    (fold,) = folds(gallery)
-    parts = [{gallery.entries[i].part for i in members} for members in (fold.fit, fold.choose, fold.report)]
+def test_with_a_split_the_report_is_fitted_on_by_nobody(cache):
+    (fold,) = folds(cache)
+    parts = [{cache.entries[i].part for i in members} for members in (fold.fit, fold.choose, fold.report)]
     assert parts == [{"train"}, {"choose"}, {"test"}]
-    gallery.reported = "choose"
-    (fold,) = folds(gallery)
-    assert {gallery.entries[i].part for i in fold.fit} == {"train"} and not len(fold.choose)
-    assert {gallery.entries[i].part for i in fold.report} == {"choose"}
+    cache.reported = "choose"
+    (fold,) = folds(cache)
+    assert {cache.entries[i].part for i in fold.fit} == {"train"} and not len(fold.choose)
+    assert {cache.entries[i].part for i in fold.report} == {"choose"}
 
 
-def test_without_one_it_is_a_cross_validation_by_group(gallery):
-    gallery.reported = "train"
+def test_without_one_it_is_a_cross_validation_by_group(cache):
+    cache.reported = "train"
     with pytest.raises(NotMeasurable, match="fewer than three groups"):
-        folds(gallery)
+        folds(cache)

@@ -30,8 +30,8 @@ def test_order_is_not_found_where_it_is_not(plant, scorer):
 
 
 def test_without_clips_to_fit_on_other_groups_serve(plant, scorer):
-    gallery = plant(lambda frames: frames[-1])
-    gallery.baselines = ("middle",)
-    gallery.entries = tuple(dataclasses.replace(entry, part="test") for entry in gallery.entries[:12])
-    report = order.measure(gallery, [scorer], damage="shift")
+    cache = plant(lambda frames: frames[-1])
+    cache.baselines = ("middle",)
+    cache.entries = tuple(dataclasses.replace(entry, part="test") for entry in cache.entries[:12])
+    report = order.measure(cache, [scorer], damage="shift")
     assert figures(report)["planted"] == 1 and len(report.rows) == 12 * 3 * 2

@@ -56,15 +56,15 @@ def test_a_critic_is_believed_only_if_its_controls_hold(broken, says):
 
 
 def test_the_report_holds_its_controls_and_an_untrained_critic_is_void(plant):
-    gallery = plant(lambda frames: frames[4])
-    report = realism.measure(gallery, steps=1)
+    cache = plant(lambda frames: frames[4])
+    report = realism.measure(cache, steps=1)
     figures = report.summary["figures"]["told from real"]
     assert set(figures) == {"planted", "other real", "mean", "dynamic", "planted pattern"}
     assert not report.summary["valid"] and "VOID" in report.text
     assert len(report.rows) == 5 * 8
-    gallery.members = lambda *parts: np.arange(4)
+    cache.members = lambda *parts: np.arange(4)
     with pytest.raises(NotMeasurable, match="one group"):
-        realism.measure(gallery, steps=1)
+        realism.measure(cache, steps=1)
 
 
 def test_crops_of_a_pair_come_from_one_place():

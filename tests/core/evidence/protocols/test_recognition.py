@@ -26,10 +26,10 @@ def test_what_is_in_the_picture_is_recognised(plant, scorer):
 
 
 def test_one_class_allows_no_recognition(plant, scorer):
-    gallery = plant(lambda frames: frames[0])
-    gallery.entries = tuple(dataclasses.replace(entry, label="same") for entry in gallery.entries)
+    cache = plant(lambda frames: frames[0])
+    cache.entries = tuple(dataclasses.replace(entry, label="same") for entry in cache.entries)
     with pytest.raises(NotMeasurable, match="two classes"):
-        recognition.measure(gallery, [scorer], damage="shift")
+        recognition.measure(cache, [scorer], damage="shift")
 
 
 def test_people_on_both_sides_are_left_out_beside_the_official_figures(shared, scorer):

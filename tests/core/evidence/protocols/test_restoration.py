@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avd_core.analysis.intervals import bootstrap, verdict
-from avd_core.evidence.feature_cache import Gallery
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.protocols.restoration import Row, measure, summarise, table
 
 
@@ -90,19 +90,19 @@ def test_a_checkpoint_is_compared_with_the_codec_on_the_same_frames_through_the_
     assert "planted - the codec" in table(summary)
 
 
-def test_the_codec_is_measured_beside_the_checkpoints(gallery: Gallery):
-    summary = measure(gallery, damages=["jpeg-90"]).summary
+def test_the_codec_is_measured_beside_the_checkpoints(cache: FeatureCache):
+    summary = measure(cache, damages=["jpeg-90"]).summary
     assert set(summary["checkpoints"]) == {"tiny", "codec", "tiny through jpeg-90", "codec through jpeg-90"}
     whole, worn = (summary["checkpoints"][name]["figures"] for name in ("codec", "codec through jpeg-90"))
     assert whole["psnr"]["mean"] > whole["psnr_mean_copy"]["mean"] + 1
     assert worn["psnr"]["mean"] == pytest.approx(worn["psnr_middle_copy"]["mean"], abs=1), (
         "a middle frame is left, itself worn"
     )
-    gallery.baselines = ("middle",)
-    assert set(measure(gallery, damages=[]).summary["checkpoints"]) == {"tiny"}
+    cache.baselines = ("middle",)
+    assert set(measure(cache, damages=[]).summary["checkpoints"]) == {"tiny"}
 
 
-def test_clips_of_people_on_one_side_stand_by_themselves(shared: Gallery):
+def test_clips_of_people_on_one_side_stand_by_themselves(shared: FeatureCache):
     report = measure(shared, damages=())
     alone = [entry["psnr"] for entry in report.rows if "/p5_" in entry["clip"]]
     found = report.summary["unseen"]

@@ -24,9 +24,9 @@ def r3d() -> VideoModel:
 def test_a_video_network_is_probed_beside_the_images(plant, scorer, r3d, monkeypatch):
     monkeypatch.setattr(video_models, "FRAMES", 4)
     monkeypatch.setattr(video_models, "SIZE", 32)
-    gallery = plant(lambda frames: frames[0])
-    gallery.baselines = ("middle",)
-    report = video_models.measure(gallery, [scorer], ceiling=r3d, steps=20)
+    cache = plant(lambda frames: frames[0])
+    cache.baselines = ("middle",)
+    report = video_models.measure(cache, [scorer], ceiling=r3d, steps=20)
     (rows,) = report.summary["figures"].values()
     assert set(rows) == {"planted", "middle", CEILING, SCRATCH}
     assert rows["middle"]["mean"] == 1 and report.summary["not_run"] is None
@@ -34,9 +34,9 @@ def test_a_video_network_is_probed_beside_the_images(plant, scorer, r3d, monkeyp
 
 
 def test_without_its_weights_the_ceiling_is_reported_as_not_run(plant, scorer):
-    gallery = plant(lambda frames: frames[0])
-    gallery.baselines = ()
-    report = video_models.measure(gallery, [scorer], ceiling="the download failed", steps=2)
+    cache = plant(lambda frames: frames[0])
+    cache.baselines = ()
+    report = video_models.measure(cache, [scorer], ceiling="the download failed", steps=2)
     (rows,) = report.summary["figures"].values()
     assert set(rows) == {"planted", SCRATCH}
     assert "was not run: the download failed." in report.summary["not_run"] and "was not run" in report.text
