@@ -1,8 +1,9 @@
-"""The README tells the truth: its paths exist, its map is whole, its header fits Spaces, its examples run."""
+"""The documents tell the truth: their paths exist, the map is whole, the header fits Spaces, their examples run."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import shlex
 from importlib.metadata import version
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from huggingface_hub import SpaceHardware
 
+from avd_core.runs.limits import TuneLimits, variable
 from tests.repository import ROOT, files
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,22 +24,34 @@ MAP = [
     for block in re.findall(r"^```\n(.*?)^```$", ARCHITECTURE, re.MULTILINE | re.DOTALL)
     for line in block.splitlines()
 ]
-PAGES = [
-    "docs/architecture.md",
-    "docs/spaces.md",
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "benchmarks/README.md",
-    "checkpoints/README.md",
-]
+DOCUMENTS = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [*DOCUMENTS, "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "checkpoints/README.md"]
+LONGEST_README = 220  # lines
 # The colours and the length a Space's header allows.
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 LONGEST_DESCRIPTION = 60
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    """The examples of all documents."""
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in DOCUMENTS]
+    return [found for text in texts for found in re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.DOTALL)]
+
+
+def test_the_readme_is_short_and_leads_to_every_document():
+    assert len(TEXT.splitlines()) <= LONGEST_README
+    for page in DOCUMENTS[1:]:
+        assert f"]({page})" in TEXT, f"the README leads nowhere to {page}"
+
+
+def test_every_environment_variable_of_the_program_is_documented():
+    ours = [path for path in files() if path.suffix == ".py" and path.parts[0] in {"app", "avd_core", "app.py"}]
+    names = re.compile(r"""["'](AVD_[A-Z_]+[A-Z]|GRADIO_[A-Z_]+|HF_TOKEN|HF_HUB_OFFLINE|SPACE_HOST)["']""")
+    named = {name for path in ours for name in names.findall((ROOT / path).read_text(encoding="utf-8"))}
+    named |= {variable(field.name) for field in dataclasses.fields(TuneLimits)}
+    named -= {"GRADIO_ANALYTICS_ENABLED"}  # set, not read
+    told = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs" / "server.md").read_text(encoding="utf-8")))
+    assert {"AVD_CHECKPOINT", "AVD_RUNS", "AVD_TUNE_CLIPS"} <= named and named <= told, named - told
 
 
 def test_every_path_of_the_map_exists_and_says_what_it_is():
@@ -88,7 +102,7 @@ def test_the_space_header_launches_this_page():
 
 def commands() -> list[list[str]]:
     lines = [line for line in "".join(blocks("sh")).splitlines() if line.startswith("python -m avd_core ")]
-    return [shlex.split(line, comments=True)[3:] for line in lines]
+    return [shlex.split(line, comments=True)[3:] for line in dict.fromkeys(lines)]  # some stand in two documents
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
@@ -126,5 +140,5 @@ def test_every_command_about_clips_runs(rendered_clip: Path, tmp_path: Path, mon
 def test_every_python_example_runs(example: str, rendered_clip: Path, tmp_path: Path, monkeypatch):
     (tmp_path / "clip.mp4").write_bytes(rendered_clip.read_bytes())
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "README.md", "exec"), {})
-    assert set(path.name for path in tmp_path.iterdir()) > {"clip.mp4"}, "the example left nothing behind"
+    exec(compile(example, "a document", "exec"), {})
+    assert {path.name for path in tmp_path.iterdir()} > {"clip.mp4"}, "the example left nothing behind"

@@ -148,11 +148,11 @@ def test_file_that_is_no_video_is_told(client: Client, tmp_path: Path):
 
 
 def test_readme_calls_it_rightly(page_url: str, rendered_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (example,) = re.findall(r"^```py\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    (example,) = re.findall(r"^```py\n(.*?)^```$", (ROOT / "docs" / "usage.md").read_text(), re.M | re.S)
     (tmp_path / "clip.mp4").write_bytes(rendered_clip.read_bytes())
     monkeypatch.chdir(tmp_path)
     told: dict = {}
-    exec(compile(example.replace("http://127.0.0.1:7860/", page_url), "README.md", "exec"), told)
+    exec(compile(example.replace("http://127.0.0.1:7860/", page_url), "usage.md", "exec"), told)
     assert Path(told["clip"]).suffix == ".mp4" and Path(told["images"]).suffix == ".zip"
     assert len(told["report"]["rows"]) > 5
 
