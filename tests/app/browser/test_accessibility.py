@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import expect
 
 from app.ui import TABS
+from avd_core.media.distilled_png import read_distilled
 from tests.app.browser.test_page import PLAYS
-from tests.app.browser.walking import go, opened
+from tests.app.browser.walking import FINISHED, go, opened
 
 pytestmark = pytest.mark.browser
 
@@ -53,6 +56,30 @@ def reach(page, query: str) -> None:
         if page.evaluate("(query) => document.activeElement.matches(query)", query):
             return
     pytest.fail(f"no way by keyboard to {query}")
+
+
+def test_the_keyboard_alone_leads_from_a_clip_to_its_saved_image(page, page_url: str, rendered_clip: Path):
+    opened(page, page_url)
+    page.wait_for_function("() => !document.querySelector('.tiles .waiting')")  # the rail is replaced until then
+    with page.expect_file_chooser() as chooser:  # Chromium has to hear of it well before the key
+        reach(page, "#upload button")
+        page.keyboard.press("Enter")
+    chooser.value.set_files(rendered_clip)
+    page.wait_for_function(
+        "(name) => document.querySelector('#status .status:not(.busy) b')?.textContent === name", arg=rendered_clip.name
+    )
+    reach(page, ".handle.to")
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    reach(page, "[data-act=distill]")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('#status')?.innerText.includes('0.0–1.5 s')")
+    page.wait_for_selector(FINISHED)
+    reach(page, "#links a")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    _, info = read_distilled(download.value.path())
+    assert download.value.suggested_filename == f"{rendered_clip.stem}-distilled.png" and info is not None
 
 
 def test_nothing_moves_by_itself_for_who_wants_no_motion(page, browser, page_url: str):
