@@ -26,6 +26,7 @@ FLAGS = [
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server", "--disable-sync"),
     *("--autoplay-policy=no-user-gesture-required", "--disable-background-networking", "--no-first-run"),
     *("--disable-component-update", "--mute-audio"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.components.camera import CameraRecorder
 from app.components.classifier_panel import ClassifierPanel
 from app.components.refine_panel import RefinePanel
 from app.context import (
@@ -82,14 +83,17 @@ class ExploreTab:
 
         with gr.Column(elem_id="page"):
             with gr.Column(elem_id="rail"):
-                self.upload = gr.File(
-                    file_types=FORMATS, label="Your clip", show_label=False, height=112, elem_id="upload"
-                )
+                with gr.Column(elem_id="drop"):
+                    self.upload = gr.File(
+                        file_types=FORMATS, label="Your clip", show_label=False, height=112, elem_id="upload"
+                    )
+                    self.camera = CameraRecorder("camera")
                 slot("preview", visible=False)
                 slot("examples", self.explorations.tiles(), js_on_load=on_click_js("example"))
                 with gr.Column(elem_id="settings"):
                     self.model = gr.Dropdown(by_name([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
                     self.size = gr.Dropdown(DETAIL, value=0, label="Detail", elem_id="detail")
+                self.camera.frame.render()
             with gr.Column(elem_id="results"):
                 slot("message")
                 slot("status", fragments.progress("Preparing the first example", 0.1))
@@ -122,7 +126,8 @@ class ExploreTab:
         panel = self.classifier_panel
         settings = [self.view, self.model, panel.classifier, panel.method, self.size]
         offers = [*self.classifier_panel.outputs, *self.refine_panel.task.outputs]
-        shown = [*slots.values(), self.view, self.upload, self.size, *offers]
+        shown = [*slots.values(), self.view, self.upload, self.size, *self.camera.outputs, *offers]
+        recorded = self.camera.video.stop_recording
 
         self.reopen_outputs = [*shown, self.model]
         loaded = [*self.reopen_outputs, *self.context.link_outputs]
@@ -133,9 +138,11 @@ class ExploreTab:
             known(self.on_own_checkpoints, self.context.own_checkpoints, self.model, **UNLIMITED)
         page.unload(self.leave)
         changes = (self.model.input, self.size.input)
-        for click in (self.upload.upload, slots["examples"].click, slots["trim"].click, *changes):
+        self.camera.wire()
+        for click in (self.upload.upload, recorded, slots["examples"].click, slots["trim"].click, *changes):
             click(None, js=queued_js("status"))
         self.upload.upload(self.on_upload, {self.upload, *settings}, shown, **FIRST)
+        recorded(self.on_recording, {self.camera.video, *settings}, shown, preprocess=False, **FIRST)
         slots["examples"].click(self.on_example, settings, shown, **FIRST)
         slots["trim"].click(self.on_window, settings, shown, **FIRST)
         for change in changes:
@@ -188,12 +195,22 @@ class ExploreTab:
         self.refine_panel.leave(request.session_hash)
 
     def on_upload(self, values: dict, request: gr.Request) -> Iterator[Updates]:
-        clip, panel = Path(values[self.upload]), self.classifier_panel
-        models = {"classifier": values[panel.classifier], "cam": values[panel.method]}
-        wanted = ExploreRequest(clip, values[self.model], size=values[self.size] or None, **models)
+        clip = Path(values[self.upload])
         # The drop zone is free for the next clip at once.
         yield {self.upload: None} | self._blank()
-        yield from self._explored(self.explorations.explore(clip.name, wanted), values[self.view], request)
+        yield from self._explored_file(clip, clip.name, values, request)
+
+    def on_recording(self, values: dict, request: gr.Request) -> Iterator[Updates]:
+        clip = values[self.camera.video]
+        yield self.camera.closed() | (self._blank() if clip else {})
+        if clip:
+            yield from self._explored_file(Path(clip["path"]), "Your recording", values, request)
+
+    def _explored_file(self, clip: Path, title: str, values: dict, request: gr.Request) -> Iterator[Updates]:
+        panel = self.classifier_panel
+        models = {"classifier": values[panel.classifier], "cam": values[panel.method]}
+        wanted = ExploreRequest(clip, values[self.model], size=values[self.size] or None, **models)
+        yield from self._explored(self.explorations.explore(title, wanted), values[self.view], request)
 
     def on_example(
         self,
