@@ -1,8 +1,8 @@
 """Do distilled images show dots? `python -m benchmarks.looks`: a sheet of fifty at their worst, and figures.
 
 Each tile is a square of the distilled image, four times its size, where it differs most from the middle frame: whoever
-finds no dots there finds none anywhere. The clips are drawn scenes that no checkpoint trained on; with `--clips` they are
-files, whose sheet is for looking at and belongs into no repository.
+finds no dots there finds none anywhere. The clips are drawn scenes that no checkpoint trained on; with `--clips` they
+are files, whose sheet is for looking at and belongs into no repository.
 """
 
 from __future__ import annotations
