@@ -35,10 +35,11 @@ app: $(APP)  ## set up and serve the page (on GRADIO_SERVER_PORT, else 7860)
 
 test: $(DEV)  ## set up and run every test, the real browser's too
 	@$(BIN)/python -m tests.chromium
-	@$(MAKE) --no-print-directory --keep-going test-code test-browser
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target test-browser test-code
 
-# A file a worker, one thread each; then the browser, alone. It waits for what a person waits for, and on a busy machine that
-# may run out: a test of it that fails is given a second try, and the report says so.
+# A file a worker, one thread each; beside them one browser, which leaves a core idle much of the time. It waits for what a
+# person waits for, and on a busy machine that may run out: a test of it that fails is given a second try, and the report
+# says so.
 test-code: $(DEV)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not browser'
 test-browser: $(DEV)

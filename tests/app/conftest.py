@@ -21,6 +21,7 @@ from scripts.screenshot import free_port, served
 from tests.repository import ROOT
 
 ARTIFACTS = ROOT / "artifacts"
+PATIENCE = 90_000  # milliseconds: the other tests run at the same time
 # In the page's own process: which machines it asks for, or sends anything to.
 SPY = """
 import os, sys
@@ -83,10 +84,10 @@ def page_url(environment: dict[str, str], tmp_path_factory: pytest.TempPathFacto
 def page(browser, request: pytest.FixtureRequest) -> Iterator:
     """A fresh visitor at 1280 x 800; scripts may not fail, and what it saw last is kept as an artifact."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     failures: list[str] = []
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=PATIENCE)
     page.on("pageerror", lambda error: failures.append(str(error)))
     yield page
     ARTIFACTS.mkdir(exist_ok=True)
