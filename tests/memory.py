@@ -16,4 +16,13 @@ def peak() -> int:
     """
     if not STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return 1024 * int(STATUS.read_text().partition("VmHWM:")[2].split()[0])
+    return _noted("VmHWM")
+
+
+def resident() -> int:
+    """Return the bytes that are resident now; 0 where no kernel tells."""
+    return _noted("VmRSS") if STATUS.exists() else 0
+
+
+def _noted(name: str) -> int:
+    return 1024 * int(STATUS.read_text().partition(f"{name}:")[2].split()[0])

@@ -11,6 +11,7 @@ from avd_core.media.container import VideoError
 BT601, BT709 = 6, 1  # H.273's numbers; 709's stands for its matrix, its primaries and its transfer alike
 _KNOWN_MATRICES = frozenset({0, 1, 4, 5, 6, 7, 9})  # H.273's numbers that swscale has; the rest, and 2, need a guess
 _HDR_TRANSFERS = frozenset({int(ColorTrc.SMPTE2084), int(ColorTrc.ARIB_STD_B67)})
+_STRIP = 64  # rows, which bounds the memory for computing
 # FFmpeg's bicubic widens with the ratio, like Pillow's, so it does not alias; its fast bilinear does.
 _SCALING = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -81,10 +82,20 @@ class Reformatter:
         """The frame on white, at its own size: scaling first would mix in what lies behind transparent pixels."""
         if not any(component.is_alpha for component in frame.format.components):
             return frame
-        rgba = self._scaled(frame, frame.width, frame.height, format="rgba").to_ndarray()
-        alpha = rgba[..., 3:].astype(np.uint16)
-        if alpha.min() == 255:
+        rgba = _pixels(self._scaled(frame, frame.width, frame.height, format="rgba"), 4)
+        if rgba[..., 3].min() == 255:
             return frame
         self.notes["Transparent areas were put on white."] = None
-        on_white = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-        return av.VideoFrame.from_ndarray(on_white.astype(np.uint8))
+        opaque = av.VideoFrame(frame.width, frame.height, "rgb24")
+        on_white = _pixels(opaque, 3)
+        for rows in (slice(top, top + _STRIP) for top in range(0, frame.height, _STRIP)):
+            alpha = rgba[rows, :, 3:].astype(np.uint16)
+            on_white[rows] = (rgba[rows, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
+        return opaque
+
+
+def _pixels(frame: av.VideoFrame, channels: int) -> np.ndarray:
+    """The pixels of a packed 8-bit frame, (H, W, channels), without a copy."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width * channels]
+    return rows.reshape(frame.height, frame.width, channels)

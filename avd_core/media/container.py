@@ -67,12 +67,16 @@ class Limits:
         max_frames: in the file, not in the clip taken from it.
         max_seconds: length of the file.
         max_aspect: long side of the displayed picture over its short side.
+        max_work: pixels of all pictures together that are decoded for one result: 12,000 pictures of 4K.
+        max_decoding: seconds of wall-clock time for that, conversion included.
     """
 
     max_pixels: int = 4096 * 4096
     max_frames: int = 250_000
     max_seconds: float = 7200.0
     max_aspect: float = 16.0
+    max_work: float = 1e11
+    max_decoding: float = 120.0
 
 
 DEFAULT_LIMITS = Limits()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NamedTuple
 
 import av
 
 from avd_core.media.clock import EPSILON
-from avd_core.media.container import Limits, VideoError, packets, shown_name
+from avd_core.media.container import Limits, VideoError, opened, packets, shown_name
+from avd_core.media.deadline import Deadline
 from avd_core.media.frame_filter import FrameFilter, Timed
 from avd_core.media.index import Index
 
@@ -28,6 +29,26 @@ class _HardLanding(Exception):
     """Decoding did not take up at the keyframe jumped to: it is damaged, or the container calls it one falsely."""
 
 
+@contextmanager
+def decoding(
+    index: Index, limits: Limits, *, deadline: Deadline | None = None, tolerant: bool = False
+) -> Iterator[Decoder]:
+    """Open a video that was indexed, and give its decoder.
+
+    Args:
+        index: of the video.
+        limits: what is refused.
+        deadline: of what the pictures are for; `limits.max_decoding` from now on if it is not given.
+        tolerant: see `Decoder`.
+
+    Raises:
+        VideoError: as `container.opened`; while decoding, when the deadline is over.
+    """
+    deadline = deadline or Deadline(shown_name(index.path), limits.max_decoding)
+    with opened(index.path, limits, edits=index.edits) as (container, stream):
+        yield Decoder(container, stream, index, deadline, tolerant=tolerant)
+
+
 class Decoder:
     """Iterates over (time, frame) in display order; a frame of None says that a fault begins at that time.
 
@@ -36,9 +57,16 @@ class Decoder:
     """
 
     def __init__(
-        self, container: av.container.InputContainer, stream: av.VideoStream, index: Index, *, tolerant: bool = False
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        index: Index,
+        deadline: Deadline,
+        *,
+        tolerant: bool = False,
     ) -> None:
         self._container, self._stream, self._index, self._tolerant = container, stream, index, tolerant
+        self._deadline = deadline
         self._filter = FrameFilter(index.crop)
         self._packet = -1  # number of the one being decoded
         self._resume = 0  # packets before this one are skipped
@@ -75,6 +103,7 @@ class Decoder:
         begun, last, newest, fresh = 0.0, None, -math.inf, False
         for number, packet in enumerate(self._packets()):
             self._packet = number
+            self._deadline.check()
             if packet is not None:
                 packet.pts = packet.dts = number  # which frames carry on, so that the index's clock is the only one
                 packet.is_corrupt = bool(index.torn[number]) if number < len(index.torn) else packet.is_corrupt
@@ -157,20 +186,23 @@ def take(
     tolerant: bool = False,
     jumps: int = 4,
 ) -> tuple[list[Seen | None], list[tuple[float, float]]]:
-    """Takes `keep(frame)` of the frame on display at each of the ascending `targets`, holding one frame at a time.
+    """Take `keep(frame)` of the frame on display at each of the ascending `targets`, holding one frame at a time.
 
     After as many hard landings as `jumps`, nothing is skipped any more, which takes longer and always works.
 
     Returns:
-        one entry per target, None where a fault hides the picture; and the holes that faults make, as (from, to).
+        One entry per target, None where a fault hides the picture; and the holes that faults make, as (from, to).
+
+    Raises:
+        VideoError: that is more work than `limits` allow, or takes longer.
     """
+    index.check_work(targets, limits)
     taken: list[Seen | None] = []
     holes: list[tuple[float, float]] = []
     frame = seen = None  # what is on display, and what was kept of it
     since, fault = 0.0, False  # since when it is, or nothing is; and whether that is a fault
     try:
-        with index.opened(limits) as (container, stream):
-            decoder = Decoder(container, stream, index, tolerant=tolerant)
+        with decoding(index, limits, tolerant=tolerant) as decoder:
             for time, following in chain(decoder, [(math.inf, None)]):
                 gone = since if frame is None else index.next_time(since)
                 while len(taken) < len(targets) and (target := targets[len(taken)]) < time - EPSILON:
@@ -244,15 +276,15 @@ class Display(NamedTuple):
     frame: av.VideoFrame
 
 
-def displays(index: Index, limits: Limits) -> Iterator[Display]:
-    """Decodes a whole file once.
+def displays(index: Index, limits: Limits, deadline: Deadline | None = None) -> Iterator[Display]:
+    """Decode a whole file once; `deadline` is as for `decoding`.
 
     Where a fault hides pictures there is a hole: the next one's `since` lies behind the last one's `until`. What
     follows a fault before the next keyframe would be blemished, and is part of the hole.
     """
-    with index.opened(limits) as (container, stream):
+    with decoding(index, limits, deadline=deadline) as decoder:
         since, frame = 0.0, None
-        for time, following in chain(Decoder(container, stream, index), [(math.inf, None)]):
+        for time, following in chain(decoder, [(math.inf, None)]):
             if frame is not None:
                 until = index.next_time(since)
                 # What stays for long was meant to, unless a picture was due and failed to come.

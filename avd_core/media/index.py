@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -29,6 +29,7 @@ class Index:
 
     Attributes:
         edits: whether the file's edit list is to be followed.
+        pixels: of one coded picture.
         aspect: width over height of one coded pixel.
         crop: the part of the coded picture that is meant to be seen; None is all of it.
         times: (N,) when the packet's picture appears, see `clock`.
@@ -49,6 +50,7 @@ class Index:
     container: str
     codec: str
     has_audio: bool
+    pixels: int
     aspect: float
     crop: Crop | None
     times: np.ndarray
@@ -76,10 +78,6 @@ class Index:
     def frames(self) -> int:
         return len(self.shown)
 
-    def opened(self, limits: Limits) -> AbstractContextManager[tuple[av.container.InputContainer, av.VideoStream]]:
-        """Open the file to decode it, as `container.opened` does."""
-        return opened(self.path, limits, edits=self.edits)
-
     def next_time(self, time: float) -> float:
         """When the picture that appears at `time` gives way to the next one, or ends."""
         i = int(np.searchsorted(self.shown, time + EPSILON, side="right"))
@@ -94,6 +92,26 @@ class Index:
         """Number of the next packet at which decoding may start; beyond the end if there is none."""
         after = np.flatnonzero(self.keys[packet + 1 :])
         return packet + 1 + int(after[0]) if len(after) else len(self.keys) + 1
+
+    def work(self, targets: Sequence[float]) -> int:
+        """How many pixels of pictures are decoded to reach those on display at the ascending `targets`."""
+        latest = np.maximum.accumulate(self.times)
+        done = count = 0
+        for target in targets:
+            end = int(np.searchsorted(latest, target + EPSILON, side="right"))
+            count += max(0, end - max(self.key_before(target), done))
+            done = max(done, end)
+        return count * self.pixels
+
+    def check_work(self, targets: Sequence[float], limits: Limits) -> None:
+        """Raise `VideoError` where reaching the pictures on display at `targets` is too much work."""
+        work = self.work(targets)
+        if work > limits.max_work:
+            raise VideoError(
+                f"{shown_name(self.path)} is too much to decode: {work / self.pixels:.0f} pictures of "
+                f"{self.pixels / 1e6:.1f} megapixels for this part alone; cut out the part you need, or scale it down "
+                "first."
+            )
 
     def distrust(self, packet: int) -> None:
         """Remembers that decoding cannot start at a packet after all."""
@@ -157,6 +175,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
             container=container.format.name,
             codec=stream.codec_context.name,
             has_audio=bool(container.streams.audio),
+            pixels=stream.codec_context.width * stream.codec_context.height,
             aspect=float(stream.sample_aspect_ratio or 1),
             crop=read_crop(path, container.format.name, stream),
             times=clock.times,

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, shown_name
-from avd_core.media.decoder import WORTHWHILE, DecodedWindow, Decoder, nothing_decodes, take_window
+from avd_core.media.decoder import WORTHWHILE, DecodedWindow, decoding, nothing_decodes, take_window
 from avd_core.media.frame_transform import Fit, Shape, Shapes
 from avd_core.media.index import Index, read_index
 from avd_core.media.window import Window
@@ -91,8 +91,8 @@ def probe(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> Vide
         VideoError: if the file is no accepted video, is beyond `limits`, or no picture of it can be decoded.
     """
     index = read_index(path, limits)
-    with index.opened(limits) as (container, stream):
-        for _, frame in Decoder(container, stream, index, tolerant=True):
+    with decoding(index, limits, tolerant=True) as decoder:
+        for _, frame in decoder:
             return _info(index, Shapes(index, limits)(frame))
     raise nothing_decodes(index)
 
@@ -168,8 +168,8 @@ def largest_within(sizes: Sequence[int], short_side: float) -> int:
 
 def _short_side(index: Index, limits: Limits) -> int:
     """Short side in pixels of the displayed picture; needs one picture decoded."""
-    with index.opened(limits) as (container, stream):
-        for _, frame in Decoder(container, stream, index, tolerant=True):
+    with decoding(index, limits, tolerant=True) as decoder:
+        for _, frame in decoder:
             shape = Shapes(index, limits)(frame)
             return min(shape.height, shape.width)
     raise nothing_decodes(index)

@@ -24,7 +24,7 @@ from avd_core.atomic_io import atomic_file
 from avd_core.config import MAX_FPS, MIN_FPS
 from avd_core.media.colour import BT709, Reformatter, written_matrix
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, shown_name
-from avd_core.media.decoder import Decoder, displays, nothing_decodes
+from avd_core.media.decoder import decoding, displays, nothing_decodes
 from avd_core.media.frame_transform import Fit, Shapes, upright_yuv
 from avd_core.media.index import read_index
 
@@ -125,8 +125,9 @@ def transcode(
     index = read_index(path, limits)
     shapes, reformat, tick = Shapes(index, limits), Reformatter(), Fraction(1, 90_000)
     encode, last = None, -math.inf
-    with index.opened(limits) as (container, stream), ExitStack() as output:
-        for time, frame in Decoder(container, stream, index, tolerant=True):
+    index.check_work([float(index.shown[index.shown < max_seconds][-1])], limits)
+    with decoding(index, limits, tolerant=True) as decoder, ExitStack() as output:
+        for time, frame in decoder:
             if time >= max_seconds:
                 break
             if time < last + 0.029:  # a thirtieth, less what whole milliseconds may round away

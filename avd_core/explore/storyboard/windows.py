@@ -18,6 +18,7 @@ import numpy as np
 
 from avd_core.media.clock import EPSILON
 from avd_core.media.container import DEFAULT_LIMITS, shown_name
+from avd_core.media.deadline import Deadline
 from avd_core.media.decoder import displays, nothing_decodes
 from avd_core.media.frame_transform import Fit
 from avd_core.media.index import read_index
@@ -26,6 +27,7 @@ from avd_core.media.shot_detection import REACH, CutDetector
 SHORTEST = 0.5
 MAX_SECONDS, MAX_WINDOWS = 600.0, 150
 _SPARSEST = 1 / 64  # seconds between two pictures that are looked at: what a 240 Hz camera takes is thinned out
+_MAX_DECODING = 900.0  # seconds of wall-clock time for all pictures of a video, the network's time left out
 _SLIVER = 0.1  # seconds; what a damaged file shows for less is left out
 
 
@@ -148,15 +150,18 @@ class Windows:
         """Windows one after the other, without a count."""
         covered, sparsest = self._covered, _SPARSEST - EPSILON
         filling = _WindowBuffer(self._frames, self._longest)
-        for since, until, frame in displays(self._index, DEFAULT_LIMITS):
+        deadline = Deadline(shown_name(self._index.path), _MAX_DECODING)
+        for since, until, frame in displays(self._index, DEFAULT_LIMITS, deadline):
             if since >= covered:
                 break
             if filling.pictures and since > filling.until + EPSILON:  # a hole
-                yield from self._closed(filling)
+                with deadline.paused():
+                    yield from self._closed(filling)
                 filling = _WindowBuffer(self._frames, self._longest)
             if not filling.pictures or since >= filling.since[-1] + sparsest:
                 filling.add(since, self._fit(frame))
-                yield from filling.ready()
+                with deadline.paused():
+                    yield from filling.ready()
             filling.until = min(until, covered)
         if filling.pictures:
             yield from self._closed(filling)

@@ -6,6 +6,7 @@ conversion here, so that a test can say which pictures it was given.
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -100,6 +101,19 @@ def encode(
 
 def counted(path: Path, count: int = 40, **how) -> Path:
     return encode(path, (numbered(i) for i in range(count)), **how)
+
+
+def tiny_gif(path: Path, side: int, count: int, *, transparent: bool = False) -> Path:
+    """Writes a GIF of `side` x `side` in which each picture changes one pixel: 23 bytes for each, whatever the side."""
+    pixel = bytes([2, 2, 0b01_000_100, 0b1, 0])  # codes of 3 bits: clear, colour 0, end
+    with path.open("wb") as file:
+        file.write(b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6))
+        for i in range(count):
+            dispose = 9 if transparent and i else 0
+            file.write(b"\x21\xf9\x04" + struct.pack("<BHBB", dispose, 2, 0, 0))
+            file.write(b"\x2c" + struct.pack("<HHHHB", i % side, 0, 1, 1, 0) + pixel)
+        file.write(b";")
+    return path
 
 
 def packed_avi(path: Path, count: int = 97, *, gop: int = 16) -> Path:

@@ -9,19 +9,20 @@ import sys
 from collections import deque
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
-from avd_core.media import colour, decoder, video
+from avd_core.media import colour, deadline, decoder, video
 from avd_core.media import index as frame_index
 from avd_core.media.container import Limits, VideoError
 from avd_core.media.decoder import displays
 from avd_core.media.thumbnails import filmstrip
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode
-from tests.core.media.clips import CONTAINERS, OPTIONS, counted, encode, moving, noisy, numbered, numbers
+from tests.core.media.clips import CONTAINERS, OPTIONS, counted, encode, moving, noisy, numbered, numbers, tiny_gif
 from tests.repository import ROOT
 
 
@@ -141,6 +142,78 @@ def test_no_frame_outlives_its_use(tmp_path, turned):
         assert live_frames() == before
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_tiny_gif_of_large_pictures_costs_no_gigabytes(tmp_path, transparent):
+    """2,320 bytes, of which a read took 1.15 GB, which stayed."""
+    script = (
+        "import gc, sys; from threading import Thread; from avd_core.media.video import read_clip\n"
+        "from tests.memory import peak, resident\n"
+        "gc.disable(); before = resident()\n"
+        "threads = [Thread(target=read_clip, args=(sys.argv[1],), kwargs={'whole': True}) for _ in range(2)]\n"
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]\n"
+        "print(peak() - before, resident() - before)"
+    )
+    path = tiny_gif(tmp_path / "large.gif", 4096, 100, transparent=transparent)
+    assert path.stat().st_size == 2320
+    command = [sys.executable, "-c", script, path]
+    most, kept = map(int, subprocess.check_output(command, cwd=ROOT).split())
+    picture = 4 * 4096 * 4096
+    assert picture < most < 2 * 6 * picture and kept < 2 * picture
+
+
+def test_pictures_times_pixels_are_bounded_before_any_is_decoded(tmp_path, monkeypatch):
+    path = tiny_gif(tmp_path / "large.gif", 4096, 10_000)
+    fed, decode = [], decoder.Decoder.decode
+    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    for way in (
+        partial(read_clip, whole=True),
+        partial(transcode, out=tmp_path / "out.mp4", max_seconds=180),
+        filmstrip,
+    ):
+        with pytest.raises(VideoError, match=r"too much to decode: .* pictures of 16\.8 megapixels"):
+            way(path)
+    assert not fed and not (tmp_path / "out.mp4").exists()
+    assert read_clip(path, start=0, seconds=0.2, frames=2, size=16).frames.shape == (2, 16, 16, 3)
+    # What skips from keyframe to keyframe has far more pictures than it decodes.
+    long = counted(tmp_path / "long.mp4", 400, options={"g": "10"})
+    limits = Limits(max_work=200 * 64 * 48)
+    assert len(read_clip(long, whole=True, frames=8, limits=limits).frames) == 8
+    with pytest.raises(VideoError, match="too much"):
+        read_clip(long, whole=True, frames=256, limits=limits)
+
+
+def test_decoding_ends_when_its_time_is_over(tmp_path, monkeypatch):
+    path = counted(tmp_path / "clip.mp4", 100)
+    clock = iter(range(10_000))
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    limits = Limits(max_decoding=30.0)
+    fed, decode = [], decoder.Decoder.decode
+    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    for way in (
+        lambda: read_clip(path, whole=True, frames=100, limits=limits),
+        lambda: transcode(path, tmp_path / "out.mp4", limits=limits),
+        lambda: deque(displays(index_of(path), limits), maxlen=0),
+    ):
+        fed.clear()
+        with pytest.raises(VideoError, match=r"clip\.mp4 takes longer than 30 s"):
+            way()
+        assert 25 <= len(fed) <= 30, len(fed)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_time_that_others_spend_does_not_count(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    bound = deadline.Deadline("clip.mp4", 10.0)
+    with bound.paused():
+        now[0] = 100.0
+    now[0] = 109.0
+    bound.check()
+    now[0] = 111.0
+    with pytest.raises(VideoError):
+        bound.check()
 
 
 @pytest.fixture(scope="module")

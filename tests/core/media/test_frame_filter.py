@@ -13,7 +13,7 @@ from av.filter import Graph
 
 from avd_core.explore.storyboard.windows import Windows
 from avd_core.media.container import Limits
-from avd_core.media.decoder import Decoder
+from avd_core.media.decoder import decoding
 from avd_core.media.frame_filter import FrameFilter
 from avd_core.media.index import read_index
 from avd_core.media.video import probe, read_clip
@@ -116,8 +116,7 @@ def test_progressive_frames_pass_bit_for_bit(tmp_path):
         with av.open(str(path)) as container:
             bare = [planes(frame) for frame in container.decode(video=0)]
         index = read_index(path, Limits())
-        with av.open(str(path)) as container:
-            decoder = Decoder(container, container.streams.video[0], index)
+        with decoding(index, Limits()) as decoder:
             through = [(time, planes(frame)) for time, frame in decoder]
         assert [time for time, _ in through] == index.shown.tolist()
         same = [mine == theirs for (_, mine), theirs in zip(through, bare, strict=True)]
