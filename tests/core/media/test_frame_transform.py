@@ -11,7 +11,7 @@ from av.video.reformatter import VideoReformatter
 
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode
-from tests.core.media.clips import counted, drift, encode, numbers, patches
+from tests.core.media.clips import OPTIONS, counted, drift, encode, numbers, patches
 
 CORNERS = np.zeros((64, 96, 3), np.uint8)
 
@@ -150,6 +150,77 @@ def test_colours_are_those_of_the_source(tmp_path, height, matrix, tagged, full_
     assert drift(read_clip(tmp_path / "clip.mp4", size=112).frames[0]) <= 4
     preview = transcode(tmp_path / "clip.mp4", tmp_path / "preview.mp4")
     assert drift(read_clip(preview, size=112).frames[0]) <= 8
+
+
+WIDE = {9: ((0.708, 0.292), (0.17, 0.797), (0.131, 0.046)), 12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))}
+SRGB_PRIMARIES = ((0.64, 0.33), (0.3, 0.6), (0.15, 0.06))
+
+
+def light(values: np.ndarray) -> np.ndarray:
+    """What sRGB's values from 0 to 1 stand for."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def xyz(primaries) -> np.ndarray:
+    """From light in some primaries, whose white is D65, to CIE XYZ."""
+    corners = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
+    white = np.array([0.3127 / 0.329, 1, (1 - 0.3127 - 0.329) / 0.329])
+    return corners * np.linalg.solve(corners, white)
+
+
+def wide_patches(height: int, width: int, primaries: int, transfer: int) -> np.ndarray:
+    """`PATCHES` as a camera of wide primaries would write them, uint16."""
+    there = light(patches(height, width) / 255) @ np.linalg.solve(xyz(WIDE[primaries]), xyz(SRGB_PRIMARIES)).T
+    there = there.clip(0, 1)
+    if transfer == 13:
+        value = np.where(there <= 0.0031308, 12.92 * there, 1.055 * there ** (1 / 2.4) - 0.055)
+    else:
+        value = np.where(there < 0.018, 4.5 * there, 1.099 * there**0.45 - 0.099)
+    return np.rint(65535 * value).astype(np.uint16)
+
+
+@pytest.mark.parametrize(("primaries", "matrix", "transfer"), [(9, 9, 14), (9, 9, 1), (12, 1, 1), (12, 5, 13)])
+@pytest.mark.parametrize(
+    ("container", "codec", "pix_fmt", "options"),
+    [
+        ("mp4", "libx264", "yuv420p", {"crf": "6"}),
+        ("mp4", "libx265", "yuv420p10le", {"x265-params": "log-level=none:crf=6"}),
+        ("mov", "prores_ks", "yuv422p10le", {}),
+        ("matroska", "ffv1", "yuv444p10le", {}),
+        ("webm", "libvpx-vp9", "yuv420p", {"lossless": "1"}),
+        ("mp4", "libsvtav1", "yuv420p10le", {"crf": "8"}),
+        ("matroska", "mpeg2video", "yuv420p", {"qmin": "1", "qmax": "2", "b": "20M"}),
+    ],
+)
+def test_wide_colours_that_are_not_hdr_come_into_the_standard_range(
+    tmp_path, container, codec, pix_fmt, options, primaries, matrix, transfer
+):
+    picture = wide_patches(192, 384, primaries, transfer)
+    scaler, path = VideoReformatter(), tmp_path / "clip"
+    with av.open(str(path), "w", format=container) as output:
+        stream = output.add_stream(codec, rate=10, options=OPTIONS.get(codec, {}) | options)
+        stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], pix_fmt
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = matrix, primaries, transfer
+        for i in range(3):
+            frame = scaler.reformat(
+                av.VideoFrame.from_ndarray(picture, format="rgb48le"),
+                format=pix_fmt,
+                dst_colorspace=matrix,
+                dst_color_range=1,
+                interpolation="BICUBIC",
+            )
+            frame.colorspace, frame.color_primaries, frame.color_trc = matrix, primaries, transfer
+            frame.pts = i
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    with av.open(str(path)) as opened:
+        frame = next(opened.decode(video=0))
+        assert (frame.colorspace, frame.color_primaries) == (matrix, primaries)
+    clip = read_clip(path, size=96)
+    assert drift(clip.frames[0]) <= 6 and any("Wide colours" in note for note in clip.notes)
+    preview = read_clip(transcode(path, tmp_path / "preview.mp4"), size=96)
+    assert drift(preview.frames[0]) <= 10 and not any("Wide colours" in note for note in preview.notes)
 
 
 def test_unknown_matrix_is_no_obstacle(tmp_path):
