@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import av
 
+from avd_core.media.alpha import AlphaDecoder
 from avd_core.media.clock import EPSILON
 from avd_core.media.container import Limits, VideoError, opened, packets, shown_name
 from avd_core.media.deadline import Deadline
@@ -46,7 +47,8 @@ def decoding(
     """
     deadline = deadline or Deadline(shown_name(index.path), limits.max_decoding)
     with opened(index.path, limits, edits=index.edits) as (container, stream):
-        yield Decoder(container, stream, index, deadline, tolerant=tolerant)
+        alpha = AlphaDecoder.of(stream, limits)
+        yield Decoder(container, stream, index, deadline, alpha=alpha, tolerant=tolerant)
 
 
 class Decoder:
@@ -63,10 +65,11 @@ class Decoder:
         index: Index,
         deadline: Deadline,
         *,
+        alpha: AlphaDecoder | None = None,
         tolerant: bool = False,
     ) -> None:
         self._container, self._stream, self._index, self._tolerant = container, stream, index, tolerant
-        self._deadline = deadline
+        self._deadline, self._alpha = deadline, alpha
         self._filter = FrameFilter(index.crop)
         self._packet = -1  # number of the one being decoded
         self._resume = 0  # packets before this one are skipped
@@ -111,7 +114,11 @@ class Decoder:
                 continue
             if number == self._resume > 0:
                 codec.flush_buffers()
+                if self._alpha:
+                    self._alpha.restart()
                 begun, last, fresh = float(index.times[number]), None, not self._tolerant
+            if self._alpha and packet is not None and not self._alpha.decode(number, packet):
+                self._check_landing()
             frames, failed = self.decode(packet)
             for frame in frames:
                 time = self._time(frame, last)
@@ -127,7 +134,7 @@ class Decoder:
                     if time > self._target + EPSILON:
                         self._check_landing()
                     fresh, self._landing, last, newest = False, None, time, time
-                    yield time, frame
+                    yield time, self._alpha.put_into(frame) if self._alpha else frame
                     if self._resume > number:
                         break
             if failed and self._resume <= number:
