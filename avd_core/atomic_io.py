@@ -196,9 +196,14 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def plain_json(value: Any) -> Any:
-    """Return the value as JSON has it: arrays and tuples as lists, NaN and infinity (JSON has neither) as None."""
+    """Return the value as JSON has it: arrays and tuples as lists, NaN and infinity (JSON has neither) as None.
+
+    A byte of a file's name that is no UTF-8, which Python keeps as half a character, becomes a question mark.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
-        return {str(key): plain_json(item) for key, item in value.items()}
+        return {plain_json(str(key)): plain_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return plain_json(value.tolist())
     if isinstance(value, list | tuple):

@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from types import ModuleType
 from typing import NamedTuple, NoReturn
 
@@ -34,6 +35,9 @@ class Command(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line (`sys.argv` by default); returns the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):  # which may have to show a name that is no UTF-8
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser = _Parser(prog="avd", description="One realistic image that carries a video clip, and back.")
     parser.add_argument("--version", action="version", version=f"avd {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -25,7 +25,7 @@ def write(out: str | Path, outcome: Outcome) -> None:
     evidence = plain_json(outcome.evidence)
     with staged_folder(out) as staging:
         write_json(staging / "evidence.json", evidence)
-        (staging / "report.html").write_text(evidence_page(evidence), encoding="utf-8")
+        (staging / "report.html").write_text(evidence_page(evidence), encoding="utf-8", errors="replace")
         _write_csv(staging / "tables.csv", table_rows(evidence))
         _write_csv(staging / "verdicts.csv", verdict_rows(evidence))
         for name, report in outcome.reports.items():

@@ -123,9 +123,8 @@ def _look(explorer: Explorer, request: BatchRequest, source: Source) -> Inspecte
 
 def write_csv(path: Path, rows: Iterable[Inspected]) -> Path:
     """Writes the figures of all rows as a table, the clips that could not be read with the reason."""
-    with path.open(
-        "w", newline="", encoding="utf-8-sig"
-    ) as file:  # with its mark spreadsheets read letters as they are
+    # With its mark spreadsheets read letters as they are; an old disk's name may be no UTF-8.
+    with path.open("w", newline="", encoding="utf-8-sig", errors="replace") as file:
         table = csv.writer(file)
         table.writerow(
             ["clip", "class", "start_s", "seconds", "psnr_db", "psnr_mean_frame_db", "gain_db", "realism_percentile",

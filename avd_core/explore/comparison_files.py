@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from avd_core.atomic_io import staged_folder, write_json
 from avd_core.explore.comparison import Comparison, Row
+from avd_core.media.container import shown_name
 from avd_core.media.distilled_png import save_distilled, save_image
 from avd_core.media.writer import write_mp4
 
@@ -52,7 +53,7 @@ def contact_sheet(comparison: Comparison) -> np.ndarray:
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
     clip = comparison.clip
-    _write(pen, (MARGIN, MARGIN), comparison.request.clip.name, 18, INK, size[0] - 2 * MARGIN)
+    _write(pen, (MARGIN, MARGIN), shown_name(comparison.request.clip), 18, INK, size[0] - 2 * MARGIN)
     about = (
         f"{count} frames from {clip.start:.1f} to {clip.start + clip.seconds:.1f} s; "
         f"classes by {comparison.classifier}; realism: the share of real frames that look less real to the critic of "

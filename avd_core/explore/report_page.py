@@ -56,7 +56,7 @@ def write_bundle(exploration: Exploration, path: str | Path) -> Path:
         write_mp4(folder / "original.mp4", exploration.clip.frames, exploration.clip.fps)
         shown = {"distilled": saved.distilled, "cam": saved.cam, "comparison": saved.comparison}
         page = report_page(exploration.report(), shown, exploration.clip.frames, exploration.restored)
-        (folder / "report.html").write_text(page, encoding="utf-8")
+        (folder / "report.html").write_text(page, encoding="utf-8", errors="replace")
         with zipfile.ZipFile(staging, "w") as archive:
             for file in sorted(folder.rglob("*.*")):
                 how = zipfile.ZIP_STORED if file.suffix in STORED else zipfile.ZIP_DEFLATED
