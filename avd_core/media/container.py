@@ -13,7 +13,8 @@ from pathlib import Path
 import av
 from av.stream import Disposition
 
-_ACCEPTED = "MP4, MOV, AVI, MKV, WebM or GIF"
+from avd_core.media.refusal import ACCEPTED, is_piece, refusal
+
 # A text file may tell FFmpeg to open other files (ffconcat, HLS, SDP). These demuxers stay inside the one file they
 # are given, and "file" as the only protocol keeps the network out whatever a demuxer wants.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts"
@@ -29,28 +30,8 @@ CODECS = frozenset(
     ]
 )
 _PHOTO_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
-# How files begin that FFmpeg, held to these demuxers, does not open: (offset, bytes, what it is).
-_SIGNATURES = (
-    (0, b"ffconcat version", "list"),
-    (0, b"#EXTM3U", "list"),
-    (0, b"[playlist]", "list"),
-    (0, b"v=0", "list"),
-    (0, b"\x89PNG", "a still picture"),
-    (0, b"\xff\xd8\xff", "a still picture"),
-    (0, b"BM", "a still picture"),
-    (8, b"WEBP", "a still picture"),
-    (0, b"ID3", "a sound file"),
-    (0, b"\xff\xfb", "a sound file"),
-    (0, b"fLaC", "a sound file"),
-    (0, b"OggS", "an Ogg file"),
-    (8, b"WAVE", "a sound file"),
-    (0, b"\x1aE\xdf\xa3", "damaged"),
-    (0, b"GIF8", "damaged"),
-    (8, b"AVI ", "damaged"),
-    (4, b"ftyp", "without index"),
-    (4, b"mdat", "without index"),
-    (4, b"wide", "without index"),
-)
+_PROTECTED = frozenset({"encv", "drmi"})  # how MP4s call encrypted pictures
+_TS_PACKET, _TS_LOOKED_AT = 188, 4000
 _GENERATE_TIMES = 0x0001  # AVFMT_FLAG_GENPTS
 
 
@@ -138,7 +119,7 @@ def opened(
         # Tags of old files are often not UTF-8, which must not matter.
         container = av.open(str(path), options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(_refusal(path)) from error
+        raise VideoError(refusal(path, shown_name(path))) from error
     with container:
         container.flags &= ~_GENERATE_TIMES  # made-up times are wrong where pictures are stored out of order
         stream = _picture_track(container, path, limits)
@@ -175,12 +156,16 @@ def _picture_track(container: av.container.InputContainer, path: Path, limits: L
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
     # An image sequence (animated AVIF) holds a photograph beside its track.
     if container.metadata.get("major_brand") in _PHOTO_BRANDS and all(track.frames <= 1 for track in tracks):
-        raise VideoError(f"{name} is a photograph, not a video; choose an {_ACCEPTED} file.")
+        raise VideoError(f"{name} is a photograph, not a video; choose an {ACCEPTED} file.")
+    if not tracks and is_piece(path):
+        raise VideoError(refusal(path, name))
     if not tracks and container.streams.audio:
         raise VideoError(f"{name} holds sound but no video; choose a file with pictures.")
     if not tracks:
-        raise VideoError(f"{name} holds no video; choose an {_ACCEPTED} file with pictures.")
+        raise VideoError(f"{name} holds no video; choose an {ACCEPTED} file with pictures.")
     track = max(tracks, key=lambda track: (track.frames != 1, bool(track.disposition & Disposition.default)))
+    if track.codec_tag in _PROTECTED or "enc_key_id" in track.metadata or _is_scrambled(container, track, path):
+        raise copy_protected(path)
     codec = track.codec_context
     if codec is None or codec.name not in CODECS:
         kind = "an unknown codec" if codec is None else f"the codec {codec.name}"
@@ -193,23 +178,20 @@ def _picture_track(container: av.container.InputContainer, path: Path, limits: L
     return track
 
 
-def _refusal(path: Path) -> str:
-    """Why FFmpeg did not open a file, as the file's first bytes tell it."""
+def copy_protected(path: Path) -> VideoError:
+    """The error to raise for a file whose pictures are encrypted."""
+    return VideoError(
+        f"{shown_name(path)} is copy-protected (encrypted), so its pictures cannot be read; choose a video without "
+        "protection."
+    )
+
+
+def _is_scrambled(container: av.container.InputContainer, track: av.VideoStream, path: Path) -> bool:
+    """Whether most of a track's packets in a transport stream say that they are scrambled."""
+    if container.format.name != "mpegts":
+        return False
     with path.open("rb") as file:
-        head = file.read(512).removeprefix(b"\xef\xbb\xbf")
-    kind = next((kind for offset, magic, kind in _SIGNATURES if head[offset:].startswith(magic)), None)
-    name, instead = shown_name(path), f"choose an {_ACCEPTED} file"
-    if kind == "list":
-        return f"{name} is a text file that names other files, not a video; choose the video itself."
-    if kind == "without index":
-        return (
-            f"{name} is an MP4 or MOV file without its index (the moov box), as when a recording or download stops "
-            "early, so nothing in it can be read; export or copy it again."
-        )
-    if kind == "damaged":
-        return f"{name} is damaged beyond reading; export or copy it again."
-    if kind:
-        return f"{name} is {kind}, not a video; {instead}."
-    if all(letter.isprintable() or letter.isspace() for letter in head.decode("utf-8", "replace")):
-        return f"{name} is a text file, not a video; {instead}."
-    return f"{name} is not a video that can be read here; {instead}."
+        head = file.read(_TS_PACKET * _TS_LOOKED_AT)
+    headers = [head[at : at + 4] for at in range(0, len(head) - 3, _TS_PACKET)]
+    own = [header for header in headers if header[0] == 0x47 and int.from_bytes(header[1:3]) & 0x1FFF == track.id]
+    return sum(header[3] & 0xC0 > 0 for header in own) > len(own) / 2

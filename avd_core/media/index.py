@@ -18,7 +18,7 @@ import av
 import numpy as np
 
 from avd_core.media.clock import EPSILON, Stamp, read_clock
-from avd_core.media.container import Limits, VideoError, opened, packets, regular_file, shown_name
+from avd_core.media.container import Limits, VideoError, copy_protected, opened, packets, regular_file, shown_name
 from avd_core.media.cropping import read_crop
 from avd_core.media.frame_filter import Crop
 
@@ -204,6 +204,8 @@ def _read_stamps(
                 furthest = max(furthest, float((at + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index != stream.index:
                 continue
+            if packet.has_sidedata("encryption_info"):
+                raise copy_protected(path)
             torn = packet.is_corrupt
             length = packet.duration or 0
             stamps.append(

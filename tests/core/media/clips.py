@@ -116,6 +116,49 @@ def tiny_gif(path: Path, side: int, count: int, *, transparent: bool = False) ->
     return path
 
 
+def _element(content: bytes, at: int) -> tuple[int, int, int]:
+    """Of a Matroska element: its name, where its content begins, and where that ends."""
+    start = at + 9 - content[at].bit_length()
+    width = 9 - content[start].bit_length()
+    size = int.from_bytes(content[start : start + width]) & (1 << 7 * width) - 1
+    return int.from_bytes(content[at:start]), start + width, start + width + size
+
+
+def _resized(content: bytearray, at: int, by: int) -> None:
+    start = at + 9 - content[at].bit_length()
+    width = 9 - content[start].bit_length()
+    size = int.from_bytes(content[start : start + width]) + by
+    content[start : start + width] = size.to_bytes(width)
+
+
+def put_into_track(path: Path, extra: bytes, *, inside_video: bool = False) -> None:
+    """Puts elements into the first track of a Matroska file, or into what that says of its pictures.
+
+    The empty room that FFmpeg leaves before the tracks gives way, so that nothing else moves.
+    """
+    content = bytearray(path.read_bytes())
+    places, void, at = [], 0, 0
+    for name in (
+        0x18538067,
+        0x1654AE6B,
+        0xAE,
+        *([0xE0] if inside_video else []),
+    ):  # segment, tracks, a track, its video
+        while (found := _element(content, at))[0] != name:
+            void = at if found[0] == 0xEC else void
+            at = found[2]
+        places.append(at)
+        at = found[1]
+    content[at:at] = extra
+    for place in places[1:]:
+        _resized(content, place, len(extra))
+    room = _element(content, void)[1]
+    assert len(extra) <= _element(content, void)[2] - room, "no room"
+    _resized(content, void, -len(extra))
+    del content[room : room + len(extra)]
+    path.write_bytes(content)
+
+
 def packed_avi(path: Path, count: int = 97, *, gop: int = 16) -> Path:
     """Writes numbered pictures at 25 a second as XviD does with "packed bitstream".
 

@@ -18,7 +18,7 @@ from avd_core.media.frame_filter import FrameFilter
 from avd_core.media.index import read_index
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode
-from tests.core.media.clips import encode, numbered, numbers
+from tests.core.media.clips import encode, numbered, numbers, put_into_track
 
 STEP = 16  # columns that the bar moves from one field to the next
 CODECS = {
@@ -183,37 +183,9 @@ def test_a_clean_aperture_of_nonsense_is_ignored(tmp_path, nonsense):
     assert (probe(path).width, probe(path).height) == (96, 120)
 
 
-def element(content: bytes, at: int) -> tuple[int, int, int]:
-    """Of a Matroska element: its name, where its content begins, and where that ends."""
-    start = at + 9 - content[at].bit_length()
-    width = 9 - content[start].bit_length()
-    size = int.from_bytes(content[start : start + width]) & (1 << 7 * width) - 1
-    return int.from_bytes(content[at:start]), start + width, start + width + size
-
-
-def resized(content: bytearray, at: int, by: int) -> None:
-    start = at + 9 - content[at].bit_length()
-    width = 9 - content[start].bit_length()
-    size = int.from_bytes(content[start : start + width]) + by
-    content[start : start + width] = size.to_bytes(width)
-
-
 def test_what_matroska_crops_is_not_seen(tmp_path):
     pictures = (bordered(i, 120, 96, 36, 16) for i in range(8))
     path = encode(tmp_path / "clip.mkv", pictures, container="matroska", options={"crf": "4"})
-    content = bytearray(path.read_bytes())
-    places, void, at = [], 0, 0
-    for name in (0x18538067, 0x1654AE6B, 0xAE, 0xE0):  # segment, tracks, a track, its video
-        while (found := element(content, at))[0] != name:
-            void = at if found[0] == 0xEC else void
-            at = found[2]
-        places.append(at)
-        at = found[1]
     crop = b"\x54\xaa\x81\x24\x54\xbb\x81\x24\x54\xcc\x81\x10\x54\xdd\x81\x10"  # 36 below and above, 16 beside
-    content[at:at] = crop
-    for place in places[1:]:
-        resized(content, place, len(crop))
-    resized(content, void, -len(crop))  # empty room before the tracks gives way
-    del content[element(content, void)[1] : element(content, void)[1] + len(crop)]
-    path.write_bytes(content)
+    put_into_track(path, crop, inside_video=True)
     assert_cropped(path, tmp_path)

@@ -1,0 +1,96 @@
+"""Why a file is no video that is read here, as its first bytes tell it: one sentence that says what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ACCEPTED = "MP4, MOV, AVI, MKV, WebM or GIF"
+_HEAD = 4096  # bytes looked at
+
+_PICTURE = "{name} is a still picture, not a video; choose an {accepted} file."
+_ANIMATION = "{name} is an animated {what}, which is not read here; save the animation as GIF, MP4 or WebM."
+_SOUND = "{name} is a sound file, not a video; choose an {accepted} file."
+_LIST = "{name} is a text file that names other files, not a video; choose the video itself."
+_DAMAGED = "{name} is damaged beyond reading; export or copy it again."
+_VIDEO = "{name} is {what}, which is not read here; convert it to H.264 in MP4."
+_PIECE = (
+    "{name} is a piece of a stream without its beginning, as sites send videos in; save the whole video, or join the "
+    "pieces to the file that they begin with."
+)
+_NO_INDEX = (
+    "{name} is an MP4 or MOV file without its index (the moov box), as when a recording or download stops early, so "
+    "nothing in it can be read; export or copy it again."
+)
+# How files begin that FFmpeg, held to the accepted demuxers, does not open: offset, bytes, sentence, what it is.
+_SIGNATURES = (
+    (0, b"ffconcat version", _LIST, ""),
+    (0, b"#EXTM3U", _LIST, ""),
+    (0, b"[playlist]", _LIST, ""),
+    (0, b"v=0", _LIST, ""),
+    (0, b"\x89PNG", _PICTURE, ""),
+    (0, b"\xff\xd8\xff", _PICTURE, ""),
+    (0, b"BM", _PICTURE, ""),
+    (0, b"II*\0", _PICTURE, ""),
+    (0, b"MM\0*", _PICTURE, ""),
+    (8, b"WEBP", _PICTURE, ""),
+    (0, b"ID3", _SOUND, ""),
+    (0, b"\xff\xfb", _SOUND, ""),
+    (0, b"fLaC", _SOUND, ""),
+    (8, b"WAVE", _SOUND, ""),
+    (0, b"OggS", _VIDEO, "an Ogg file"),
+    (0, b"FLV\x01", _VIDEO, "a Flash video (FLV)"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", _VIDEO, "a Windows Media file (WMV, ASF)"),
+    (0, b"\0\0\x01\xba", _VIDEO, "an MPEG program stream (MPG, VOB)"),
+    (0, b"\0\0\x01\xb3", _VIDEO, "a bare MPEG stream"),
+    (0, b"\0\0\0\x01", _VIDEO, "a bare stream of pictures (H.264 or HEVC)"),
+    (0, b".RMF", _VIDEO, "a RealMedia file"),
+    (0, b"\x06\x0e\x2b\x34", _VIDEO, "an MXF file"),
+    (0, b"DKIF", _VIDEO, "an IVF file"),
+    (0, b"YUV4MPEG2", _VIDEO, "a Y4M file"),
+    (0, b"PK\x03\x04", "{name} is a zip file, not a video; unpack it and choose a video in it.", ""),
+    (0, b"\x1f\x43\xb6\x75", _PIECE, ""),  # a cluster of Matroska's
+    (4, b"styp", _PIECE, ""),
+    (4, b"moof", _PIECE, ""),
+    (4, b"sidx", _PIECE, ""),
+    (0, b"\x1aE\xdf\xa3", _DAMAGED, ""),
+    (0, b"GIF8", _DAMAGED, ""),
+    (8, b"AVI ", _DAMAGED, ""),
+    (4, b"ftyp", _NO_INDEX, ""),
+    (4, b"mdat", _NO_INDEX, ""),
+    (4, b"wide", _NO_INDEX, ""),
+)
+_OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+
+
+def refusal(path: Path, name: str) -> str:
+    """Return the sentence about a file that does not open; `name` is what it is called there."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD).removeprefix(b"\xef\xbb\xbf")
+    sentence, what = _recognised(head)
+    if not sentence:
+        letters = head[:512].decode("utf-8", "replace")
+        plain = all(letter.isprintable() or letter.isspace() for letter in letters)
+        kind = "a text file, not a video" if plain else "not a video that can be read here"
+        return f"{name} is {kind}; choose an {ACCEPTED} file."
+    return sentence.format(name=name, what=what, accepted=ACCEPTED)
+
+
+def is_piece(path: Path) -> bool:
+    """Whether a file is a fragment of a stream without its beginning."""
+    with path.open("rb") as file:
+        return _recognised(file.read(_HEAD))[0] is _PIECE
+
+
+def _recognised(head: bytes) -> tuple[str, str]:
+    sentence, what = next(
+        ((sentence, what) for offset, magic, sentence, what in _SIGNATURES if head[offset:].startswith(magic)), ("", "")
+    )
+    if head.startswith(b"\x89PNG") and b"acTL" in head:
+        return _ANIMATION, "PNG"
+    if head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:
+        return _ANIMATION, "WebP"
+    if head.startswith(b"OggS") and b"\x80theora" in head:
+        return _VIDEO, "an Ogg video (Theora)"
+    if head.startswith(b"OggS") and any(mark in head for mark in _OGG_SOUND):
+        return _SOUND, ""
+    return sentence, what

@@ -1,0 +1,115 @@
+"""What is no video that is read here is called what it is, with what to do: other formats, pieces, protected files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from avd_core.media.container import VideoError
+from avd_core.media.video import probe, read_clip
+from avd_core.media.writer import transcode
+from tests.core.media.clips import counted, put_into_track
+
+KEY = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "00" * 16, "encryption_kid": "11" * 16}
+
+
+def sentence(path: Path) -> str:
+    """With what a file is refused, the same by all three ways in."""
+    said = set()
+    for way in (read_clip, probe, lambda path: transcode(path, path.with_name("never.mp4"))):
+        with pytest.raises(VideoError) as caught:
+            way(path)
+        said.add(str(caught.value))
+    (one,) = said
+    assert one.startswith(path.name) and one.endswith(".") and not path.with_name("never.mp4").exists()
+    return one
+
+
+@pytest.mark.parametrize("kind", ["webp", "png"])
+def test_an_animated_picture_is_called_one(tmp_path, kind):
+    pictures = [Image.fromarray(np.full((32, 48, 3), 40 * i, np.uint8)) for i in range(4)]
+    pictures[0].save(tmp_path / f"moves.{kind}", save_all=True, append_images=pictures[1:], duration=100)
+    said = sentence(tmp_path / f"moves.{kind}")
+    assert f"an animated {'WebP' if kind == 'webp' else 'PNG'}" in said and "save the animation as GIF" in said
+    pictures[0].save(tmp_path / f"still.{kind}")
+    assert "a still picture" in sentence(tmp_path / f"still.{kind}")
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "said"),
+    [
+        ("flv", "libx264", "a Flash video"),
+        ("asf", "mpeg4", "a Windows Media file"),
+        ("vob", "mpeg2video", "an MPEG program stream"),
+        ("h264", "libx264", "a bare stream of pictures"),
+        ("mpeg2video", "mpeg2video", "a bare MPEG stream"),
+        ("ivf", "libvpx", "an IVF file"),
+        ("mxf", "mpeg2video", "an MXF file"),
+    ],
+)
+def test_other_videos_are_named_and_what_to_do(tmp_path, container, codec, said):
+    path = counted(tmp_path / "clip.mp4", 20, container=container, codec=codec, fps=25)
+    assert said in sentence(path) and "convert it to H.264 in MP4" in sentence(path)
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (b"\x80theora\x03\x02\x01", "an Ogg video (Theora), which is not read here; convert it"),
+        (b"\x01vorbis", "is a sound file"),
+        (b"OpusHead", "is a sound file"),
+        (b"\x7fFLAC", "is a sound file"),
+        (b"fishead\0", "is an Ogg file, which is not read here; convert it"),
+    ],
+)
+def test_an_ogg_file_is_called_by_what_is_in_it(tmp_path, page, said):
+    (tmp_path / "clip.ogv").write_bytes(b"OggS\0\2" + bytes(20) + b"\x01\x2a" + page + bytes(300))
+    assert said in sentence(tmp_path / "clip.ogv")
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_an_encrypted_file_is_called_copy_protected(tmp_path, container):
+    path = counted(tmp_path / f"clip.{container}", 20, container=container, muxer=KEY)
+    assert "copy-protected" in sentence(path) and "damaged" not in sentence(path)
+
+
+def test_a_scrambled_broadcast_is_called_copy_protected(tmp_path):
+    path = counted(tmp_path / "clip.ts", 60, container="mpegts")
+    content = bytearray(path.read_bytes())
+    for at in range(0, len(content), 188):
+        if (content[at + 1] & 0x1F) << 8 | content[at + 2] == 0x100:  # the pictures
+            content[at + 3] |= 0x80
+    path.write_bytes(content)
+    assert "copy-protected" in sentence(path)
+
+
+def test_a_piece_of_a_stream_is_called_one(tmp_path):
+    whole = counted(tmp_path / "whole.mp4", 40, options={"g": "10"}, muxer={"movflags": "frag_keyframe+empty_moov"})
+    content = whole.read_bytes()
+    assert probe(whole).frames == 40, "with its beginning it is a video"
+    piece = content[content.index(b"moof") - 4 :]
+    styp = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
+    for name, start in (("moof.m4s", b""), ("styp.m4s", styp), ("named.mp4", styp)):
+        (tmp_path / name).write_bytes(start + piece)
+        assert "a piece of a stream without its beginning" in sentence(tmp_path / name)
+    webm = counted(tmp_path / "clip.webm", 40, container="webm", codec="libvpx").read_bytes()
+    (tmp_path / "cluster.webm").write_bytes(webm[webm.index(b"\x1f\x43\xb6\x75") :])
+    assert "a piece of a stream without its beginning" in sentence(tmp_path / "cluster.webm")
+
+
+def test_an_archive_is_called_one(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"PK\x03\x04" + bytes(200))
+    assert "is a zip file" in sentence(tmp_path / "clip.mp4")
+
+
+def test_encrypted_webm_is_called_copy_protected(tmp_path):
+    path = counted(tmp_path / "clip.webm", 4, container="webm", codec="libvpx")
+    assert probe(path).frames == 4
+    by_key = b"\x47\xe1\x81\x05" + b"\x47\xe2\x90" + bytes(range(16))
+    encryption = b"\x50\x33\x81\x01" + b"\x50\x35" + bytes([0x80 | len(by_key)]) + by_key
+    encoding = b"\x62\x40" + bytes([0x80 | len(encryption)]) + encryption
+    put_into_track(path, b"\x6d\x80" + bytes([0x80 | len(encoding)]) + encoding)
+    assert "copy-protected" in sentence(path)
