@@ -164,9 +164,10 @@ def _picture_track(container: av.container.InputContainer, path: Path, limits: L
     if not tracks:
         raise VideoError(f"{name} holds no video; choose an {ACCEPTED} file with pictures.")
     track = max(tracks, key=lambda track: (track.frames != 1, bool(track.disposition & Disposition.default)))
-    if track.codec_tag in _PROTECTED or "enc_key_id" in track.metadata or _is_scrambled(container, track, path):
+    codec = track.codec_context  # None for a codec that FFmpeg does not know
+    tag = "" if codec is None else codec.codec_tag
+    if tag in _PROTECTED or "enc_key_id" in track.metadata or _is_scrambled(container, track, path):
         raise copy_protected(path)
-    codec = track.codec_context
     if codec is None or codec.name not in CODECS:
         kind = "an unknown codec" if codec is None else f"the codec {codec.name}"
         raise VideoError(f"{name} uses {kind}, which is not read here; convert it to H.264 in MP4.")
