@@ -9,6 +9,7 @@
 | share a time with others | they are spread evenly up to the next time |
 | are a GIF's, with a delay of at most 10 ms | 100 ms, as in every browser |
 | are the run-up of an edit list | their pictures are not on display |
+| hold the second field of a picture (H.264 of camcorders), without a time | none of its own: it belongs to the first |
 
 Times are in seconds. Axis legend: `N` packets of the picture track, in file (that is decoding) order.
 """
@@ -66,6 +67,21 @@ class Clock(NamedTuple):
     visible: np.ndarray
     seconds: float
     gap: float
+
+
+def fields_joined(stamps: list[Stamp], tick: Fraction, rate: Fraction) -> list[Stamp]:
+    """Give a second field that lies in a packet by itself, without times, those of its first, and hide it.
+
+    It is known by its length, half of a picture's; whole pictures without times are left to `read_clock`.
+    """
+    joined = list(stamps)
+    for i in range(1, len(joined)):
+        first, stamp = joined[i - 1], joined[i]
+        timeless = stamp.shown is None and stamp.decoded is None and first.shown is not None
+        if timeless and not first.hidden and abs(stamp.length * tick * rate - Fraction(1, 2)) < 0.01:
+            joined[i - 1] = first._replace(length=2 * stamp.length)
+            joined[i] = stamp._replace(shown=first.shown, decoded=first.decoded, key=False, hidden=True)
+    return joined
 
 
 def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fraction, announced: float) -> Clock:

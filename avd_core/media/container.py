@@ -31,7 +31,7 @@ CODECS = frozenset(
 )
 _PHOTO_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 _PROTECTED = frozenset({"encv", "drmi"})  # how MP4s call encrypted pictures
-_TS_PACKET, _TS_LOOKED_AT = 188, 4000
+_TS_PACKETS, _TS_LOOKED_AT = (188, 192, 204), 2**20  # bytes: bare, of a camcorder or Blu-ray, with parity
 _GENERATE_TIMES = 0x0001  # AVFMT_FLAG_GENPTS
 
 
@@ -192,7 +192,11 @@ def _is_scrambled(container: av.container.InputContainer, track: av.VideoStream,
     if container.format.name != "mpegts":
         return False
     with path.open("rb") as file:
-        head = file.read(_TS_PACKET * _TS_LOOKED_AT)
-    headers = [head[at : at + 4] for at in range(0, len(head) - 3, _TS_PACKET)]
+        head = file.read(_TS_LOOKED_AT)
+    size, first = max(
+        ((size, first) for size in _TS_PACKETS for first in (0, size - 188)),
+        key=lambda grid: head[grid[1] :: grid[0]].count(0x47) * grid[0],
+    )
+    headers = [head[at : at + 4] for at in range(first, len(head) - 3, size)]
     own = [header for header in headers if header[0] == 0x47 and int.from_bytes(header[1:3]) & 0x1FFF == track.id]
     return sum(header[3] & 0xC0 > 0 for header in own) > len(own) / 2

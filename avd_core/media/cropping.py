@@ -45,6 +45,15 @@ def read_crop(path: Path, container: str, stream: av.VideoStream) -> Crop | None
     return Crop(coded, left, top, width, height) if inside and width > 0 < height and (width, height) != coded else None
 
 
+def count_boxes(path: Path, name: bytes) -> int:
+    """Return how many boxes of that name an MP4 or MOV holds at its top."""
+    with path.open("rb") as file:
+        try:
+            return sum(1 for _ in _boxes(file, (0, file.seek(0, 2)), name))
+        except struct.error:
+            return 0
+
+
 def _clean_aperture(file: BinaryIO, track: int, width: int, height: int) -> tuple[int, int, int, int] | None:
     whole = (0, file.seek(0, 2))
     for trak in (part for moov in _boxes(file, whole, b"moov") for part in _boxes(file, moov, b"trak")):

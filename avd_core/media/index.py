@@ -17,9 +17,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avd_core.media.clock import EPSILON, Stamp, read_clock
+from avd_core.media.clock import EPSILON, Stamp, fields_joined, read_clock
 from avd_core.media.container import Limits, VideoError, copy_protected, opened, packets, regular_file, shown_name
-from avd_core.media.cropping import read_crop
+from avd_core.media.cropping import count_boxes, read_crop
 from avd_core.media.frame_filter import Crop
 
 
@@ -160,6 +160,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
 
         announced = (container.duration or 0) / av.time_base
         rate = Fraction(stream.guessed_rate or 25)
+        stamps = fields_joined(stamps, Fraction(stream.time_base), rate)
         clock = read_clock(stamps, container.format.name, Fraction(stream.time_base), rate, announced)
         seconds = clock.seconds
         if seconds > limits.max_seconds:
@@ -187,7 +188,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
             delay=stream.codec_context.reorder_depth if clock.by_rank else 0,
             seconds=seconds,
             gap=clock.gap,
-            notes=_cut_short(container, path, seconds, furthest, torn),
+            notes=_cut_short(container, path, seconds, furthest, torn) + _unread(container, path, seconds),
         )
 
 
@@ -233,6 +234,16 @@ def _cut_short(
     if announced and missing > max(0.5, 0.05 * announced):
         return (f"The file is cut short: it announces {announced:.1f} s but ends after {seconds:.1f} s.",)
     return (f"The file is cut short: it breaks off after {seconds:.1f} s.",) if torn else ()
+
+
+def _unread(container: av.container.InputContainer, path: Path, seconds: float) -> tuple[str, ...]:
+    """What to say of a second MP4 behind the first, which FFmpeg does not go on to."""
+    if container.format.name.startswith("mov") and count_boxes(path, b"moov") > 1:
+        return (
+            f"Another recording was joined to the file's end, which is not read: only the first {seconds:.1f} s are. "
+            "Join recordings with a video editor.",
+        )
+    return ()
 
 
 def _gif_is_whole(path: Path) -> bool:

@@ -52,6 +52,8 @@ _SIGNATURES = (
     (4, b"styp", _PIECE, ""),
     (4, b"moof", _PIECE, ""),
     (4, b"sidx", _PIECE, ""),
+    (4, b"emsg", _PIECE, ""),
+    (4, b"prft", _PIECE, ""),
     (0, b"\x1aE\xdf\xa3", _DAMAGED, ""),
     (0, b"GIF8", _DAMAGED, ""),
     (8, b"AVI ", _DAMAGED, ""),

@@ -202,6 +202,90 @@ def packed_avi(path: Path, count: int = 97, *, gop: int = 16) -> Path:
     return path
 
 
+class _Bits:
+    """A string of bits, with the codes of H.264: u(n) and ue(v)."""
+
+    def __init__(self) -> None:
+        self.bits: list[int] = []
+
+    def u(self, *pairs: int) -> _Bits:
+        for width, value in zip(pairs[::2], pairs[1::2], strict=True):
+            self.bits += [value >> i & 1 for i in range(width - 1, -1, -1)]
+        return self
+
+    def ue(self, *values: int) -> _Bits:
+        for value in values:
+            self.u(2 * (value + 1).bit_length() - 1, value + 1)
+        return self
+
+    def nal(self, head: int) -> bytes:
+        """As a NAL unit: bits that end it, and bytes that keep its content from looking like the start of another."""
+        packed = np.packbits(np.array([*self.bits, 1], np.uint8)).tobytes()
+        out, zeros = bytearray(), 0
+        for byte in packed:
+            if zeros >= 2 and byte <= 3:
+                out.append(3)
+                zeros = 0
+            out.append(byte)
+            zeros = 0 if byte else zeros + 1
+        return b"\0\0\0\1" + bytes([head]) + bytes(out)
+
+
+def field_coded(path: Path, count: int = 36, *, container: str = "mpegts", gop: int = 12) -> Path:
+    """Writes numbered pictures at 25 a second, each as two fields of its own, as camcorders do (AVCHD).
+
+    Every second picture is stored after the one that follows it. No encoder of FFmpeg's makes such streams, so each
+    field is a slice of raw blocks (I_PCM; ITU-T H.264, 7.3).
+    """
+    side = 64  # two rows of blocks in a field
+
+    def parameters() -> bytes:
+        sps = _Bits().u(8, 77, 8, 0, 8, 30).ue(0, 0, 0, 4, 2).u(1, 0).ue(side // 16 - 1, side // 32 - 1)
+        sps.u(1, 0, 1, 0, 1, 1, 1, 0)  # fields, not by blocks; no cropping
+        sps.u(1, 1, 4, 0, 1, 1, 32, 1, 32, 50, 1, 1, 3, 0, 1, 1, 1, 1).ue(0, 0, 10, 10, 1, 2)  # 25/s, one out of order
+        pps = _Bits().ue(0, 0).u(1, 0, 1, 1).ue(0, 0, 0).u(3, 0).ue(0, 0, 0).u(3, 0b100)
+        return sps.nal(0x67) + pps.nal(0x68)
+
+    def field(luma: np.ndarray, bottom: bool, start: bool, kept: bool, number: int, place: int, group: int) -> bytes:
+        slice_ = _Bits().ue(0, 7, 0).u(4, number % 16, 1, 1, 1, bottom)
+        if start:
+            slice_.ue(group % 2)
+        slice_.u(8, place).u(2 if start else 1 if kept else 0, 0).ue(0, 1)
+        for top in range(0, side // 2, 16):
+            for left in range(0, side, 16):
+                slice_.ue(25).u(-len(slice_.bits) % 8, 0)
+                for byte in [*luma[top : top + 16, left : left + 16].ravel().tolist(), *[128] * 128]:
+                    slice_.u(8, byte)
+        return slice_.nal(0x65 if start else 0x61 if kept else 0x01)
+
+    order = []
+    for first in range(0, count, gop):
+        rest = list(range(first + 1, min(first + gop, count)))
+        order += [first, *(i for pair in zip(rest[1::2], rest[::2], strict=False) for i in pair)]
+        order += rest[-1:] if len(rest) % 2 else []
+    number = 0
+    with av.open(str(path), "w", format=container) as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = side, side, "yuv420p"
+        output.start_encoding()
+        for position, i in enumerate(order):
+            place = i % gop
+            kept = place % 2 == 0 or i == order[-1]
+            number = number if place else 0
+            luma = (numbered(i, side, side)[..., 0].astype(int) * 219 // 255 + 16).astype(np.uint8)
+            content = parameters() if place == 0 else b""
+            content = b"\0\0\0\1\x09\xf0" + content if container == "mpegts" else content
+            for bottom in (False, True):
+                start = place == 0 and not bottom
+                content += field(luma[int(bottom) :: 2], bottom, start, kept, number, 2 * place + bottom, i // gop)
+            number += kept
+            packet = av.Packet(content)
+            packet.pts, packet.dts, packet.duration = i + 1, position, 1
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, place == 0
+            output.mux(packet)
+    return path
+
+
 def moving(fps: int, still: float, lively: float, after: float, *, height: int = 96, width: int = 128):
     """A noisy still picture, in which for a while a block moves."""
     rng = np.random.default_rng(0)

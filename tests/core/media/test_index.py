@@ -9,9 +9,20 @@ import av
 import numpy as np
 import pytest
 
+from avd_core.media.thumbnails import filmstrip
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode
-from tests.core.media.clips import OPTIONS, counted, encode, moving, numbered, numbers, packed_avi
+from tests.core.media.clips import (
+    OPTIONS,
+    counted,
+    encode,
+    field_coded,
+    moving,
+    number_of,
+    numbered,
+    numbers,
+    packed_avi,
+)
 
 
 def test_gif_keeps_its_own_delays(tmp_path):
@@ -76,6 +87,25 @@ def test_recordings_joined_end_to_end_are_one_video(tmp_path, parts, options):
     late = read_clip(tmp_path / "joined.ts", frames=5, start=2.0, seconds=0.2)
     assert numbers(late) == [50, 51, 52, 53, 54]
     assert probe(transcode(tmp_path / "joined.ts", tmp_path / "preview.mp4")).frames == 50 * parts
+
+
+def test_an_mp4_behind_an_mp4_is_told(tmp_path):
+    first = counted(tmp_path / "a.mp4", 30)
+    assert not read_clip(first).source.notes
+    (tmp_path / "clip.mp4").write_bytes(2 * first.read_bytes())
+    source = read_clip(tmp_path / "clip.mp4").source
+    assert source.frames == 30
+    assert any("only the first 1.5 s" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+def test_pictures_that_are_stored_field_by_field_count_once(tmp_path, container):
+    clip = read_clip(field_coded(tmp_path / "clip", container=container), frames=36, whole=True)
+    assert numbers(clip) == list(range(36))
+    assert (clip.source.frames, clip.seconds, clip.notes) == (36, pytest.approx(1.44), ())
+    part = read_clip(tmp_path / "clip", frames=5, start=0.8, seconds=0.2)
+    assert numbers(part) == list(range(20, 25))
+    assert number_of(filmstrip(tmp_path / "clip", 3).frames[1]) == 12
 
 
 def test_a_pause_between_two_recordings_of_one_clock_is_left_out(tmp_path):

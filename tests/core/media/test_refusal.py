@@ -76,11 +76,13 @@ def test_an_encrypted_file_is_called_copy_protected(tmp_path, container):
     assert "copy-protected" in sentence(path) and "damaged" not in sentence(path)
 
 
-def test_a_scrambled_broadcast_is_called_copy_protected(tmp_path):
-    path = counted(tmp_path / "clip.ts", 60, container="mpegts")
+@pytest.mark.parametrize(("size", "pictures"), [(188, 0x100), (192, 0x1011)])
+def test_a_scrambled_broadcast_is_called_copy_protected(tmp_path, size, pictures):
+    path = counted(tmp_path / "clip.ts", 60, container="mpegts", muxer={"mpegts_m2ts_mode": str(int(size == 192))})
+    assert probe(path).frames == 60
     content = bytearray(path.read_bytes())
-    for at in range(0, len(content), 188):
-        if (content[at + 1] & 0x1F) << 8 | content[at + 2] == 0x100:  # the pictures
+    for at in range(size - 188, len(content), size):
+        if (content[at + 1] & 0x1F) << 8 | content[at + 2] == pictures:
             content[at + 3] |= 0x80
     path.write_bytes(content)
     assert "copy-protected" in sentence(path)
@@ -92,7 +94,8 @@ def test_a_piece_of_a_stream_is_called_one(tmp_path):
     assert probe(whole).frames == 40, "with its beginning it is a video"
     piece = content[content.index(b"moof") - 4 :]
     styp = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
-    for name, start in (("moof.m4s", b""), ("styp.m4s", styp), ("named.mp4", styp)):
+    event = b"\0\0\0\x18emsg" + bytes(16)
+    for name, start in (("moof.m4s", b""), ("styp.m4s", styp), ("named.mp4", styp), ("event.m4s", event)):
         (tmp_path / name).write_bytes(start + piece)
         assert "a piece of a stream without its beginning" in sentence(tmp_path / name)
     webm = counted(tmp_path / "clip.webm", 40, container="webm", codec="libvpx").read_bytes()
