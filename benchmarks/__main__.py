@@ -32,11 +32,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from avd_core.config import PRESETS
 from avd_core.examples import scenes
 from avd_core.media import video, writer
+from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import CheckpointError
 
 Contender = Callable[[], object]
-CLIP_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 IMAGE_SIDE = 224  # what torchvision's image classifiers are trained and measured at
 
 

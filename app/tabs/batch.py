@@ -29,7 +29,7 @@ from avd_core.data.clip_files import Gathered, Source, gather
 from avd_core.examples import scenes
 from avd_core.explore.batch import BatchRequest
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
-from avd_core.media.archives import CLIP_SUFFIXES
+from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.media.window import Window
 
 ID, TITLE = "gallery", "Inspect many"  # links name tabs by their id, which stays
@@ -155,7 +155,7 @@ class BatchTab:
             found = find(folder)
             window = Window(whole=values[self.whole])
             batch_request = BatchRequest(found.sources, values[self.checkpoint], values[self.classifier], window)
-            for batch in run_batch(self.explorer, batch_request, found.skipped, folder):
+            for batch in run_batch(self.explorer, batch_request, found.told, folder):
                 running = self.turns.get(request.session_hash) is turn
                 yield self._shown(batch, order, running)
                 if not running:

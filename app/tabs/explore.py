@@ -34,10 +34,10 @@ from app.services.explorations import ExplorationView, short_side, status_line
 from avd_core.config import SIZES
 from avd_core.examples import scenes
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.media.clip_names import CLIP_SUFFIXES
 
 ID, TITLE = EXPLORE, "Explore"
 DETAIL = [("As large as the clip", 0), *((f"{size} px", size) for size in SIZES)]
-FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"]
 ON_DISTILL_JS = """element.addEventListener("click", (event) => {
   if (!event.target.closest("[data-act=distill]")) return;
   const { from, to, total } = event.target.closest(".trim").dataset;
@@ -85,7 +85,11 @@ class ExploreTab:
             with gr.Column(elem_id="rail"):
                 with gr.Column(elem_id="drop"):
                     self.upload = gr.File(
-                        file_types=FORMATS, label="Your clip", show_label=False, height=112, elem_id="upload"
+                        file_types=sorted(CLIP_SUFFIXES),
+                        label="Your clip",
+                        show_label=False,
+                        height=112,
+                        elem_id="upload",
                     )
                     self.camera = CameraRecorder("camera")
                 slot("preview", visible=False)

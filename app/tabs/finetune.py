@@ -30,7 +30,8 @@ from app.services import auth
 from app.services.finetuning import Draft
 from avd_core.data.clip_files import Gathered, Source, gather
 from avd_core.examples import scenes
-from avd_core.media.archives import CLIP_SUFFIXES, ArchiveLimits
+from avd_core.media.archives import ArchiveLimits
+from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.runs.limits import LimitError
 from avd_core.runs.registry import new_secret, owner_of
 from avd_core.training.finetune import LENGTHS, FineTune, command, prepare, presets, recipe
@@ -169,7 +170,7 @@ class FinetuneTab:
             found = find(folder)
             if len(found.sources) + len(draft.clips) > self.limits.clips:
                 raise LimitError(f"At most {self.limits.clips} clips are trained on here.")
-            draft = replace(draft, skipped=(*draft.skipped, *found.skipped))
+            draft = replace(draft, skipped=(*draft.skipped, *found.told))
             shown = time.monotonic()
             for number, one in enumerate(take(found.sources, folder / "taken")):
                 draft = draft.with_clip(one)

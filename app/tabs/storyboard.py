@@ -29,10 +29,10 @@ from avd_core.explore.storyboard.files import save
 from avd_core.explore.storyboard.panels import LENGTHS, StoryboardMaker, StoryboardRequest
 from avd_core.explore.storyboard.reader import Playback, is_zip, read_strip
 from avd_core.explore.storyboard.windows import MAX_SECONDS, MAX_WINDOWS
+from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.media.window import Window
 
 ID, TITLE = "storyboard", "Storyboard"
-FORMATS = [".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".zip"]
 START = LONG | {"trigger_mode": "multiple"}  # a second click takes the place of the first
 UPDATE_SECONDS = 0.4  # between two states of the growing strip
 
@@ -66,7 +66,11 @@ class StoryboardTab:
         with gr.Row(elem_id="story"):
             with gr.Column(elem_id="story-rail"):
                 self.upload = gr.File(
-                    file_types=FORMATS, label="Your video", show_label=False, height=128, elem_id="story-upload"
+                    file_types=[*sorted(CLIP_SUFFIXES), ".zip"],
+                    label="Your video",
+                    show_label=False,
+                    height=128,
+                    elem_id="story-upload",
                 )
                 self.explored = gr.Button("Take the clip in Explore")
                 self.reel = gr.Button(REEL_TITLE)

@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         found = gather(args.clips, unpacked, ArchiveLimits(max_files=100_000, max_entries=200_000))
         for sentence in found.skipped:
             status = complain(args.command, sentence)
+        for sentence in found.passed_over:
+            complain(args.command, sentence)
         request = BatchRequest(found.sources, args.checkpoint, args.classifier, Window(whole=args.whole), args.size)
         names = output_names([Path(source.title) for source in found.sources], ".png")
         for row, name in zip(inspect(Explorer(), request), names, strict=True):

@@ -10,6 +10,7 @@ import textwrap
 from contextlib import nullcontext
 from pathlib import Path
 
+from avd_core.cli.common import complain
 from avd_core.config import PRESETS, TrainConfig
 from avd_core.data.clip_sets import DATASETS
 from avd_core.data.datasets import STORED_SIZE
@@ -70,13 +71,15 @@ def _fields() -> str:
 
 
 def _create(args: argparse.Namespace) -> None:
-    """Make the run that the arguments describe, unless they go on with one.
+    """Make the run that the arguments describe, unless they go on with one; its inputs are checked before its folder.
 
     Raises:
         RunError: when there is a run and another is described, or none and it should go on.
+        ValueError: there are no such clips or photographs.
     """
     run = Run(args.folder)
     exists = (run.folder / "config.json").exists()
+    begun = exists and not run.never_began()
     named = (
         *(args.data, args.split, args.held_out, args.photos, args.preset, args.init),
         *(args.steps, args.stored_size),
@@ -84,7 +87,7 @@ def _create(args: argparse.Namespace) -> None:
     described = bool(args.set) or args.classifier or any(value is not None for value in named)
     if args.resume and not exists:
         raise RunError(f"{run.folder.name} holds no run to resume.")
-    if args.resume and described:
+    if begun and args.resume and described:
         config = RunConfig.of(run)
         if RunConfig.from_arguments(args) != config:
             raise RunError(
@@ -92,7 +95,10 @@ def _create(args: argparse.Namespace) -> None:
                 "other arguments describe another run: leave them out, or start a new one with --init."
             )
     elif described:
-        run.create(RunConfig.from_arguments(args).to_dict())
+        config = RunConfig.from_arguments(args)
+        for sentence in config.check_inputs():
+            complain("train", sentence)
+        run.create(config.to_dict())
     elif not exists:
         raise RunError(f"{run.folder.name} holds no config.json: name --data, --preset or --init for a new run.")
 

@@ -1,6 +1,6 @@
 """Clips as people hand them in: files, folders of them, and zips.
 
-The folder that a clip lies in names its class.
+Which files are clips and which class a folder names: `media.clip_names`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avd_core.media.archives import CLIP_SUFFIXES, DEFAULT_LIMITS, ArchiveError, ArchiveLimits, unpack_clips
+from avd_core.media.archives import DEFAULT_LIMITS, ArchiveError, ArchiveLimits, unpack_clips
+from avd_core.media.clip_names import ClipFilter, classes_of, is_leftover
 from avd_core.media.container import shown_name
 
 
@@ -24,7 +25,7 @@ class Source:
     Attributes:
         clip: the file.
         title: its name for people.
-        label: the folder it came in, which names its class; empty where there is none.
+        label: its class, by the folders it came in; empty where they name none.
     """
 
     clip: Path
@@ -34,10 +35,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Gathered:
-    """The clips found, and a sentence for each file that was left out."""
+    """What was found.
+
+    Attributes:
+        sources: the clips.
+        skipped: a sentence for each clip that was left out.
+        passed_over: a sentence for each folder and zip about its other files, counted.
+    """
 
     sources: tuple[Source, ...]
     skipped: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Every sentence for the person."""
+        return (*self.skipped, *self.passed_over)
 
 
 def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> Gathered:
@@ -48,11 +61,20 @@ def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimit
     """
     sources: list[Source] = []
     skipped: list[str] = []
+    passed_over: list[str] = []
+    handed_in = ClipFilter()  # of files by themselves only what systems leave behind is passed over
     left = limits  # of which all zips together may use up the bytes
     for number, path in enumerate(map(Path, paths)):
         if path.is_dir():
-            found = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in CLIP_SUFFIXES)
-            sources += [Source(file, file.name, _class(file, path)) for file in found if _is_visible(file, path)]
+            taken = ClipFilter()
+            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            clips = [file for file in files if taken.takes(file.relative_to(path).parts)]
+            labels = classes_of([file.relative_to(path).parts for file in clips])
+            sources += [
+                Source(file, shown_name(file), shown_name(label) if label else "")
+                for file, label in zip(clips, labels, strict=True)
+            ]
+            passed_over.append(taken.sentence(shown_name(path.absolute())))
         elif path.suffix.lower() == ".zip":
             place = Path(folder) / f"zip-{number}"
             place.mkdir()
@@ -65,18 +87,14 @@ def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimit
             left = replace(left, max_bytes=left.max_bytes - used)
             sources += [Source(member.path, member.title, member.label) for member in unpacked.members]
             skipped += [f"{member.title} {member.reason}." for member in unpacked.skipped]
+            passed_over.append(unpacked.passed_over)
+        elif is_leftover([path.name]) and path.is_file():
+            handed_in.takes([path.name])
         else:
             sources.append(Source(path, shown_name(path)))
+    passed_over = [one for one in (*passed_over, handed_in.sentence("what was given")) if one]
     if not sources:
-        raise ClipFilesError(" ".join(skipped) or "There is no clip in what was given.")
+        raise ClipFilesError(" ".join([*skipped, *passed_over]) or "There is no clip in what was given.")
     if len(sources) > limits.max_files:
         raise ClipFilesError(f"These are {len(sources)} clips; at most {limits.max_files} are taken at once.")
-    return Gathered(tuple(sources), tuple(skipped))
-
-
-def _class(file: Path, root: Path) -> str:
-    return "" if file.parent == root else shown_name(file.parent)
-
-
-def _is_visible(file: Path, root: Path) -> bool:
-    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)
+    return Gathered(tuple(sources), tuple(skipped), tuple(passed_over))

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from avd_core.data.datasets import ClipDataset, find_clips, read_split
+from avd_core.media.clip_names import classes_of
 
 PARTS = ("train", "choose", "test")
 DATASETS = {"folder": "a folder of classes", "ucf101": "UCF101", "hmdb51": "HMDB51", "kinetics": "Kinetics"}
@@ -42,7 +43,7 @@ class Clips:
         part: which part they are.
         paths: the files, in a fixed order.
         groups: the group of each, or None where the split names none.
-        labels: the class of each, or None where it is the folder that the clip lies in.
+        labels: the class of each, or None where it is the first folder of its path.
         missing: how many more the lists name that are not in the folder.
         names: of each for people, or None where it is the path relative to the folder.
     """
@@ -61,7 +62,7 @@ class Clips:
 
     def label(self, index: int) -> str:
         """The class of a clip."""
-        return self.labels[index] if self.labels else self.name(index).rpartition("/")[0]
+        return self.labels[index] if self.labels else self.name(index).rpartition("/")[0].partition("/")[0]
 
     def limited(self, count: int) -> Clips:
         """At most `count` clips of each class, evenly spaced among them."""
@@ -146,8 +147,10 @@ def select_clips(folder: str | Path, split: str | Path | None, part: str, group:
         ValueError: no such clips or split; a clip in two parts; a clip without a group.
     """
     folder = Path(folder)
+    every = find_clips(folder)
+    label = dict(zip(every, classes_of([path.relative_to(folder).parts for path in every]), strict=True))
     if split is None:
-        return grouped(Clips(folder, "all", tuple(find_clips(folder)), None), group)
+        return grouped(Clips(folder, "all", tuple(every), None, tuple(label.values())), group)
     patterns = {name: read_split(split, [name]) for name in PARTS}
     if not patterns[part]:
         raise EvidenceError(f"{Path(split).name} names no clips to {part} on.")
@@ -156,7 +159,7 @@ def select_clips(folder: str | Path, split: str | Path | None, part: str, group:
         shared = set(members[part]) & set(members[other])
         if other != part and shared:
             raise EvidenceError(f"{min(shared).name} is both in {part} and in {other} of {Path(split).name}.")
-    clips = Clips(folder, part, tuple(members[part]), None)
+    clips = Clips(folder, part, tuple(members[part]), None, tuple(label[path] for path in members[part]))
     named = json.loads(Path(split).read_text(encoding="utf-8")).get("group")
     if group is None and isinstance(named, list):
         first = {name: together[0] for together in named for name in together}

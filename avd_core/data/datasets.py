@@ -22,9 +22,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from avd_core.media.clip_names import CLIP_SUFFIXES, ClipFilter, classes_of, is_leftover, set_folder
+
 STORED_FRAMES = 32
 STORED_SIZE = 128
-SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 UNLABELLED = -1
 
@@ -58,19 +59,27 @@ class ReadableClips(Protocol):
 
 
 def find_clips(folder: str | Path, patterns: Sequence[str] | None = None) -> list[Path]:
-    """Video files below `folder`, sorted; with `patterns`, those whose relative path one of the globs matches.
+    """Clips below `folder` (`media.clip_names`), sorted; with `patterns`, those whose relative path a glob matches.
 
     Raises:
         DataError: when there are none.
     """
+    return look_through(folder, patterns)[0]
+
+
+def look_through(folder: str | Path, patterns: Sequence[str] | None = None) -> tuple[list[Path], str]:
+    """As `find_clips`, with a sentence about the matching files that are passed over; empty if there are none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {str(folder)!r} to take clips from.")
     found = {path for pattern in (("**/*",) if patterns is None else patterns) for path in folder.glob(pattern)}
-    clips = sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
+    taken = ClipFilter()
+    clips = sorted(path for path in found if path.is_file() and taken.takes(path.relative_to(folder).parts))
+    passed_over = taken.sentence(folder.absolute().name)
     if not clips:
-        raise DataError(f"The folder {folder.name!r} holds no matching clips ({', '.join(SUFFIXES)}).")
-    return clips
+        kinds = ", ".join(sorted(CLIP_SUFFIXES))
+        raise DataError(f"The folder {folder.name!r} holds no matching clips ({kinds}). {passed_over}".strip())
+    return clips, passed_over
 
 
 def find_photos(folder: str | Path) -> list[Path]:
@@ -80,7 +89,11 @@ def find_photos(folder: str | Path) -> list[Path]:
         DataError: when there are none.
     """
     folder = Path(folder)
-    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
+    photos = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file() and not is_leftover(path.relative_to(folder).parts)
+    )
     if not photos:
         raise DataError(f"The folder {folder.name!r} holds no photographs ({', '.join(PHOTO_SUFFIXES)}).")
     return photos
@@ -147,17 +160,22 @@ class ClipDataset(Dataset[ClipItem]):
         """A folder of classes, `<class>/**/*.mp4`; a clip that lies in the folder itself is `UNLABELLED`.
 
         Classes are numbered over the whole folder, also when `patterns` pick a part of it: labels of a training part
-        and a test part mean the same.
+        and a test part mean the same. Where one folder in it holds the whole set, that is the set's.
 
         Raises:
             DataError: when nothing matches.
         """
         folder = Path(folder)
-        chosen = [path.relative_to(folder) for path in find_clips(folder, patterns)]
-        every = chosen if patterns is None else [path.relative_to(folder) for path in find_clips(folder)]
-        classes = sorted({path.parts[0] for path in every if len(path.parts) > 1})
-        number = {name: label for label, name in enumerate(classes)}
-        clips = [(p.as_posix(), number[p.parts[0]] if len(p.parts) > 1 else UNLABELLED) for p in chosen]
+        every = [path.relative_to(folder) for path in find_clips(folder)]
+        chosen = every if patterns is None else [path.relative_to(folder) for path in find_clips(folder, patterns)]
+        inner = set_folder([path.parts for path in every])
+        if all(path.parts[: len(inner)] == inner for path in every):
+            folder = folder.joinpath(*inner)
+            every, chosen = ([path.relative_to(Path(*inner)) for path in paths] for paths in (every, chosen))
+        labels = dict(zip(every, classes_of([path.parts for path in every]), strict=True))
+        classes = sorted(set(labels.values()) - {""})
+        number = {"": UNLABELLED} | {name: label for label, name in enumerate(classes)}
+        clips = [(path.as_posix(), number[labels[path]]) for path in chosen]
         return cls(folder, clips, classes, frames=frames, size=size, as_clip=as_clip)
 
     def __len__(self) -> int:

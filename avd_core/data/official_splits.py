@@ -27,7 +27,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from avd_core.data.datasets import SUFFIXES, UNLABELLED, ClipDataset, DataError
+from avd_core.data.datasets import UNLABELLED, ClipDataset, DataError
+from avd_core.media.clip_names import CLIP_SUFFIXES, is_leftover
 
 SPLITS = (1, 2, 3)
 _KINETICS_COLUMNS = ("youtube_id", "time_start", "time_end")
@@ -201,9 +202,9 @@ class _Videos:
         self._paths: dict[str, str] = {}
         self._by_name: dict[str, str] = {}
         for parent, folders, files in os.walk(self.folder):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if not is_leftover([name]))
             for file in files:
-                if file.lower().endswith(SUFFIXES):
+                if not is_leftover([file]) and Path(file).suffix.lower() in CLIP_SUFFIXES:
                     path = (Path(parent) / file).relative_to(self.folder).as_posix()
                     self._paths[path] = path
                     self._paths.setdefault(path.casefold(), path)

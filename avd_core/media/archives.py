@@ -13,22 +13,19 @@ import re
 import shutil
 import stat
 import struct
-import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avd_core.media.clip_names import CLIP_SUFFIXES, ClipFilter, Parts, classes_of
 from avd_core.media.container import shown_name
+from avd_core.media.zip_names import zip_names
 
-CLIP_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif"})
 _ENTRY_BYTES = 1024  # of the table of contents that one entry may take; a usual one takes 60 to 200
-_JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin"})
 _UNIX = 3  # made there, an entry carries the type of its file
-_ENCRYPTED, _UTF8 = 0x1, 0x800
+_ENCRYPTED = 0x1
 # The others that Python knows cost more memory to unpack than anybody needs for video.
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
@@ -67,7 +64,7 @@ class Member:
     Attributes:
         path: where it lies now.
         title: its name in the archive, without folders, for people.
-        label: the folder it lay in, which names its class; empty at the top.
+        label: its class, by the folders it lay in (`clip_names`); empty if they name none.
     """
 
     path: Path
@@ -85,10 +82,11 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What came out of an archive, in its order."""
+    """What came out of an archive, in its order; `passed_over` is a sentence about the other files, or empty."""
 
     members: tuple[Member, ...]
     skipped: tuple[Skipped, ...]
+    passed_over: str = ""
 
 
 DEFAULT_LIMITS = ArchiveLimits()
@@ -98,7 +96,7 @@ def unpack_clips(archive: str | Path, folder: str | Path, limits: ArchiveLimits 
     """Unpacks the wanted files of a zip into `folder`, each into a numbered folder of its own.
 
     Links, encrypted and damaged files, too large ones and such as would land outside of the archive are skipped and
-    named. What operating systems leave behind (hidden files, `__MACOSX`) and files of other kinds are passed over.
+    named. Files of other kinds and what systems leave behind are passed over and counted (`clip_names`).
 
     Args:
         archive: the zip file.
@@ -148,22 +146,32 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: ArchiveLimits, name:
     entries = archive.infolist()
     if len(entries) > limits.max_entries:
         raise ArchiveError(f"{name} holds {len(entries)} files; at most {limits.max_entries} are looked through.")
-    wanted = list(_wanted(entries, limits))
+    names, sure = zip_names(entries)
+    taken = ClipFilter(limits.suffixes)
+    wanted: list[tuple[zipfile.ZipInfo, str, Parts]] = []
+    for entry, full in zip(entries, names, strict=True):
+        path = tuple(part for part in full.split("/") if part not in ("", "."))
+        if path and not full.endswith("/") and taken.takes(path):
+            wanted.append((entry, full, path))
+    passed_over = taken.sentence(name)
+    if not sure:
+        passed_over += " Names in it are written in a character set that is not known here, so they may look garbled."
     if not wanted:
         kinds = ", ".join(sorted(suffix[1:].upper() for suffix in limits.suffixes))
-        raise ArchiveError(f"{name} holds none of {kinds}; zip a folder with such files.")
+        raise ArchiveError(f"{name} holds none of {kinds}; zip a folder with such files. {passed_over}".strip())
     if len(wanted) > limits.max_files:
         raise ArchiveError(f"{name} holds {len(wanted)} files to read; split it into parts of {limits.max_files}.")
 
-    reasons = {number: reason for number, (entry, path) in enumerate(wanted) if (reason := _flaw(entry, path, limits))}
-    total = sum(entry.file_size for number, (entry, _) in enumerate(wanted) if number not in reasons)
+    reasons = {i: reason for i, (entry, full, _) in enumerate(wanted) if (reason := _flaw(entry, full, limits))}
+    total = sum(entry.file_size for i, (entry, _, _) in enumerate(wanted) if i not in reasons)
     if total > limits.max_bytes:
         raise ArchiveError(
             f"{name} unpacks to {_size(total)}; at most {_size(limits.max_bytes)} are taken at once: split it."
         )
     members: list[Member] = []
     skipped: list[Skipped] = []
-    for number, (entry, path) in enumerate(wanted):
+    labels = classes_of([path for _, _, path in wanted])
+    for number, ((entry, _, path), label) in enumerate(zip(wanted, labels, strict=True)):
         title = shown_name(path[-1])
         reason = reasons.get(number)
         if reason is None:
@@ -172,44 +180,19 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: ArchiveLimits, name:
             try:
                 with archive.open(entry) as source, place.open("xb") as target:
                     shutil.copyfileobj(source, target)  # zipfile stops at the size that was checked above
-                members.append(Member(place, title, shown_name(path[-2]) if len(path) > 1 else ""))
+                members.append(Member(place, title, shown_name(label) if label else ""))
                 continue
             except _DAMAGE:
                 shutil.rmtree(place.parent)
                 reason = "is damaged inside the archive"
         skipped.append(Skipped(title, reason))
-    return Unpacked(tuple(members), tuple(skipped))
+    return Unpacked(tuple(members), tuple(skipped), passed_over.strip())
 
 
-def _wanted(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> Iterator[tuple[zipfile.ZipInfo, list[str]]]:
-    """The entries that are asked for, with their names' parts."""
-    for entry in entries:
-        # Some programs on Windows write its own separator.
-        path = [part for part in _name(entry).replace("\\", "/").split("/") if part not in ("", ".")]
-        if entry.is_dir() or not path or any(_is_junk(part) for part in path):
-            continue
-        if Path(path[-1]).suffix.lower() in limits.suffixes:
-            yield entry, path
-
-
-def _name(entry: zipfile.ZipInfo) -> str:
-    """An entry's name; without a mark of UTF-8 the format means a character set of 1981, and many mean UTF-8."""
-    name = entry.filename
-    if not entry.flag_bits & _UTF8:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return unicodedata.normalize("NFC", name)
-
-
-def _is_junk(part: str) -> bool:
-    return part.casefold() in _JUNK or (part.startswith(".") and part != "..")
-
-
-def _flaw(entry: zipfile.ZipInfo, path: list[str], limits: ArchiveLimits) -> str | None:
+def _flaw(entry: zipfile.ZipInfo, name: str, limits: ArchiveLimits) -> str | None:
     """Why an entry is not unpacked, or None."""
     kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == _UNIX else 0
-    name = _name(entry).replace("\\", "/")
-    if ".." in path or name.startswith("/") or re.match(r"[A-Za-z]:", name):
+    if ".." in name.split("/") or name.startswith("/") or re.match(r"[A-Za-z]:", name):
         return "points outside of the archive"
     if kind not in (0, stat.S_IFREG):
         return "is a link or a device, not a file"

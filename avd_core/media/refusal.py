@@ -17,6 +17,7 @@ _PIECE = (
     "{name} is a piece of a stream without its beginning, as sites send videos in; save the whole video, or join the "
     "pieces to the file that they begin with."
 )
+_BESIDE = "{name} is what a Mac keeps beside a file (AppleDouble), not a video; choose the file without “._” before it."
 _NO_INDEX = (
     "{name} is an MP4 or MOV file without its index (the moov box), as when a recording or download stops early, so "
     "nothing in it can be read; export or copy it again."
@@ -37,6 +38,7 @@ _SIGNATURES = (
     (0, b"\xff\xfb", _SOUND, ""),
     (0, b"fLaC", _SOUND, ""),
     (8, b"WAVE", _SOUND, ""),
+    (0, b"\x00\x05\x16\x07", _BESIDE, ""),
     (0, b"OggS", _VIDEO, "an Ogg file"),
     (0, b"FLV\x01", _VIDEO, "a Flash video (FLV)"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", _VIDEO, "a Windows Media file (WMV, ASF)"),

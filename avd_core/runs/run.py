@@ -44,16 +44,25 @@ class Run:
         self.metrics_file = self.folder / "metrics.jsonl"
 
     def create(self, config: Mapping[str, Any]) -> None:
-        """Make the folder and write `config.json`.
+        """Make the folder and write `config.json`, in place of that of a run that `never_began`.
 
         Raises:
             RunError: when a run is there already.
         """
-        if (self.folder / "config.json").exists():
+        if (self.folder / "config.json").exists() and not self.never_began():
             raise RunError(f"{self.folder.name} already holds a run: resume it, or choose another folder.")
         self.previews.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / "config.json", json.dumps(config, indent=1) + "\n")
         self.write_state("queued", step=0)
+
+    def never_began(self) -> bool:
+        """Return whether the run failed, or its process was killed, before its first step."""
+        try:
+            state = self.state()
+        except RunError:
+            return False
+        ended = state["status"] == "failed" or (state["status"] == "running" and not self.is_alive())
+        return ended and state["step"] == 0 and not self.training_state.exists() and not self.metrics()
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from avd_core.config import MIN_SIZE, PRESETS, SIDE_MULTIPLE, ConfigError, ModelConfig, TrainConfig, preset_overrides
 from avd_core.data.clip_spec import ClipSpec
-from avd_core.data.datasets import STORED_SIZE, read_split
+from avd_core.data.datasets import STORED_SIZE, find_photos, look_through, read_split
 from avd_core.networks.avd import AVD
 from avd_core.runs.run import Run, RunError
 
@@ -78,6 +78,21 @@ class RunConfig:
             return cls.from_dict(run.config())
         except ConfigError as error:
             raise RunError(f"config.json of {run.folder.name} cannot be used: {error}") from error
+
+    def check_inputs(self) -> list[str]:
+        """Find the clips and photographs; return a sentence for each folder in which other files are passed over.
+
+        Raises:
+            ValueError: there are none.
+        """
+        passed_over = []
+        for spec in (*self.clips, *self.held_out):
+            spec.open(self.stored_size)
+            if spec.dataset is None and Path(spec.path).is_dir():
+                passed_over.append(look_through(spec.path, spec.patterns)[1])
+        if self.photos:
+            find_photos(self.photos)
+        return [sentence for sentence in dict.fromkeys(passed_over) if sentence]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -9,6 +9,7 @@ from app import api
 from app.services.result_store import KEEP_HOURS
 from app.ui import build_app, launch_options
 from avd_core.explore.explorer import Explorer
+from avd_core.media.clip_names import CLIP_SUFFIXES
 
 
 def test_page_is_built_without_asking_the_explorer(folder: Path):
@@ -24,6 +25,12 @@ def test_page_is_built_without_asking_the_explorer(folder: Path):
             assert event["api_visibility"] == "private", f"{event['api_name']} is open to any script"
     assert page.delete_cache[1] == KEEP_HOURS * 3600
     assert not page.analytics_enabled and page.preparations
+
+
+def test_every_upload_of_clips_takes_the_same_files():
+    shown = [component["props"] for component in build_app(Explorer("cpu")).config["components"]]
+    taken = [set(props["file_types"]) for props in shown if ".mp4" in (props.get("file_types") or ())]
+    assert len(taken) >= 4 and all(types - {".zip"} == CLIP_SUFFIXES for types in taken)
 
 
 def test_handlers_take_at_most_five_inputs():

@@ -1,7 +1,7 @@
 """A storyboard's zip, read as if a stranger wrote it, and played from its images alone.
 
 Nothing in it is ever a path, an address or a checkpoint to fetch; entries are read in memory, each bounded; what is not
-exactly as `files.save` writes it is refused with a sentence.
+exactly as `files.save` writes it is refused with a sentence, but for folders and hidden files of a desktop.
 
 Axes: H, W; the last axis is RGB. Sizes in bytes, times in seconds.
 """
@@ -26,6 +26,7 @@ from avd_core.config import MAX_SIZE
 from avd_core.explore.results import Restoration
 from avd_core.explore.storyboard.panels import Panel, TableEntry
 from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo, StoryboardError
+from avd_core.media.clip_names import is_leftover
 from avd_core.media.container import DEFAULT_LIMITS
 from avd_core.media.distilled_png import DistilledInfo, ImageError, decode_distilled
 
@@ -99,23 +100,24 @@ def _read(path: Path) -> Strip:
     content = path.read_bytes()
     _check_directory(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        infos = archive.infolist()
-        for info in infos:
-            _check_entry(info)
-        names = [info.filename for info in infos]
+        infos, passed_over = _own_entries(archive.infolist())
+        for name, info in infos:
+            _check_entry(name, info)
+        names = [name for name, _ in infos]
         if TABLE not in names:
             raise InvalidStoryboard(f"it holds no {TABLE}")
         if len(set(names)) < len(names):
             raise InvalidStoryboard("it holds two files of one name")
-        table = _parse(_content(archive, TABLE, MAX_TABLE))
+        entries = dict(infos)
+        table = _parse(_content(archive, entries[TABLE], MAX_TABLE))
         strip = _strip(table)
         if {entry.file for entry in strip.entries} != set(names) - {TABLE}:
             raise InvalidStoryboard("its images are not those that its table lists")
         left, contents = MAX_ZIP, []  # a small zip may hold much, and many times
         for entry in strip.entries:
-            contents.append(_content(archive, entry.file, min(left, MAX_PNG)))
+            contents.append(_content(archive, entries[entry.file], min(left, MAX_PNG)))
             left -= len(contents[-1])
-        return replace(strip, contents=tuple(contents))
+        return replace(strip, contents=tuple(contents), notes=passed_over)
 
 
 def _check_directory(content: bytes) -> None:
@@ -127,9 +129,23 @@ def _check_directory(content: bytes) -> None:
         raise InvalidStoryboard(f"it holds too many files; a strip has {MAX_WINDOWS} images at most")
 
 
-def _check_entry(info: zipfile.ZipInfo) -> None:
-    shown = _printable(info.filename, 60)
-    if info.filename != TABLE and not IMAGE_NAME.fullmatch(info.filename):
+def _own_entries(infos: list[zipfile.ZipInfo]) -> tuple[list[tuple[str, zipfile.ZipInfo]], tuple[str, ...]]:
+    """A strip's files by their names in it, and a sentence about what is passed over.
+
+    A desktop that unpacked a strip and zips it again adds folders, one around all of it, and hidden files.
+    """
+    named = [(info.filename.replace("\\", "/"), info) for info in infos]
+    files = [(name, info) for name, info in named if not name.endswith("/")]
+    own = [(name, info) for name, info in files if not is_leftover(name.split("/"))]
+    around = next((name.removesuffix(TABLE) for name, _ in own if name.endswith(f"/{TABLE}")), "")
+    left = len(files) - len(own)
+    told = (f"Passed over in the zip: {left} files hidden or left behind by a system.",) if left else ()
+    return [(name.removeprefix(around), info) for name, info in own], told
+
+
+def _check_entry(name: str, info: zipfile.ZipInfo) -> None:
+    shown = _printable(name, 60)
+    if name != TABLE and not IMAGE_NAME.fullmatch(name):
         raise InvalidStoryboard(f"it holds {shown!r}, which is no part of a strip")
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         raise InvalidStoryboard(f"{shown} is a link or a device, and not a file")
@@ -137,10 +153,11 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
         raise InvalidStoryboard(f"{shown} is encrypted or packed in a way that is not read here")
 
 
-def _content(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
     """An entry's bytes, whatever size it announces."""
+    name = _printable(entry.filename, 60)
     try:
-        with archive.open(name) as file:
+        with archive.open(entry) as file:
             content = file.read(most + 1)
     except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise InvalidStoryboard(f"{name} is damaged") from error

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from avd_core.config import FROM_NOTHING, PRESETS, ConfigError, TrainConfig
+from avd_core.data.datasets import DataError
 from avd_core.networks.avd import AVD
 from avd_core.runs.run import Run, RunError
 from tests.squares import train, write_pack
@@ -47,6 +48,46 @@ def test_resume_goes_on_to_the_steps_of_the_config(tmp_path, squares):
         train("--run", str(folder), "--resume", "--steps", "9")
     train(*same, "--resume")  # the command of the start, with --resume
     assert (Run(folder).state()["status"], Run(folder).state()["step"]) == ("done", 6)
+
+
+def test_clips_and_photographs_are_looked_for_before_a_folder_is_made(tmp_path, squares):
+    (tmp_path / "empty").mkdir()
+    run = ["--run", str(tmp_path / "r"), "--preset", "tiny"]
+    for wrong in (
+        ["--data", str(tmp_path / "nowhere")],
+        ["--data", str(tmp_path / "empty")],
+        ["--data", str(squares), "--held-out", str(tmp_path / "empty")],
+        ["--data", str(squares), "--photos", str(tmp_path / "empty")],
+    ):
+        with pytest.raises(DataError):
+            train(*run, *wrong)
+        assert not (tmp_path / "r").exists()
+    assert train(*run, "--data", str(squares), "--prepare") == 0
+
+
+def test_a_run_that_failed_before_its_first_step_gives_way(tmp_path, squares, rendered_clip):
+    """Files that are called clips and are none are found out when they are read."""
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.mp4").write_bytes(b"no video")
+    usual = ["--run", str(tmp_path / "r"), "--preset", "tiny", "--steps", "2", "--set=batch_size=2", "--set=crop=64"]
+    for resume in ([], ["--resume"]):
+        with pytest.warns(UserWarning, match="Skipped"), pytest.raises(DataError, match="can be read"):
+            train(*usual, "--data", str(tmp_path / "bad"))
+        assert Run(tmp_path / "r").state()["status"] == "failed"
+        train(*usual, *resume, "--data", str(squares))
+        assert (Run(tmp_path / "r").state()["status"], Run(tmp_path / "r").state()["step"]) == ("done", 2)
+        with pytest.raises(RunError, match="already holds a run"):
+            train(*usual, "--data", str(squares))
+        shutil.rmtree(tmp_path / "r")
+
+
+def test_what_is_passed_over_is_said(tmp_path, rendered_clip, capsys):
+    (tmp_path / "stick" / "wave").mkdir(parents=True)
+    shutil.copy(rendered_clip, tmp_path / "stick" / "wave" / "0.MP4")
+    for name in ("wave/._0.MP4", "wave/notes.txt"):
+        (tmp_path / "stick" / name).write_bytes(b"x")
+    train("--run", str(tmp_path / "r"), "--preset", "tiny", "--data", str(tmp_path / "stick"), "--prepare")
+    assert "1 file of other kinds (1 .txt) and 1 file hidden" in capsys.readouterr().err
 
 
 def test_a_run_alone_needs_a_config_with_a_model(tmp_path):

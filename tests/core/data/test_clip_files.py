@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from avd_core.data.clip_files import ClipFilesError, gather
+from avd_core.data.clip_sets import select_clips
+from avd_core.data.datasets import ClipDataset, DataError, FolderClips, class_of, find_clips, find_photos
 from avd_core.media.archives import ArchiveLimits
 
 
@@ -32,6 +34,66 @@ def test_clips_are_found_in_files_folders_and_zips(tmp_path: Path, zipped: Path,
     told = [(source.title, source.label) for source in found.sources]
     assert told[:3] == [(rendered_clip.name, ""), ("top.mp4", ""), ("x.AVI", "deep")] and len(told) == 9
     assert len({source.clip for source in found.sources}) == 9
+
+
+def lay(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+@pytest.mark.parametrize("around", ["", "my_dataset/", "download/my_dataset/"])
+def test_folders_name_the_same_classes_everywhere(tmp_path: Path, around: str):
+    """In Inspect and Fine-tune as a folder and as a zip, in training and in evidence."""
+    files = [f"{around}{name}/session{i}/clip.mp4" for name in ("jump", "wave") for i in (1, 2)]
+    folder = lay(tmp_path / "handed", *files)
+    with zipfile.ZipFile(tmp_path / "handed.zip", "w") as archive:
+        for file in files:
+            archive.writestr(file, b"x")
+    right = ["jump", "jump", "wave", "wave"]
+    (tmp_path / "unpacked").mkdir()
+    for given in (folder, tmp_path / "handed.zip"):
+        assert [source.label for source in gather([given], tmp_path / "unpacked").sources] == right
+    dataset = ClipDataset.from_folder(folder)
+    assert [dataset.classes[label] for label in dataset.labels] == right
+    assert [class_of(name) for name in FolderClips(folder).names] == right
+    part = ClipDataset.from_folder(folder, [f"{around}wave/**/*.mp4"])
+    assert part.classes == ("jump", "wave") and part.labels == [1, 1]
+    clips = select_clips(folder, None, "test")
+    assert [clips.label(i) for i in range(4)] == right
+
+
+def test_a_stick_of_a_mac_or_windows_gives_its_clips_and_says_what_else_is_there(tmp_path: Path):
+    names = ["wave/0.MP4", "jump/1.MTS", "wave/2.m4v", "jump/3.3gp"]
+    junk = ["wave/._0.MP4", ".Trashes/old.mp4", "__MACOSX/wave/._0.MP4", "wave/Thumbs.db", "$RECYCLE.BIN/gone.mp4"]
+    stick = lay(tmp_path / "stick", *names, *junk, "wave/notes.txt", "jump/noextension", "jump/tape.wmv")
+    said = (
+        "Passed over in stick: 3 files of other kinds (1 .wmv, 1 no suffix, 1 .txt) and 5 files hidden or left behind "
+        "by a system."
+    )
+    found = gather([stick], tmp_path)
+    assert sorted(source.title for source in found.sources) == ["0.MP4", "1.MTS", "2.m4v", "3.3gp"]
+    assert sorted(found.passed_over[0]) == sorted(said) and found.skipped == ()
+    assert sorted(path.relative_to(stick).as_posix() for path in find_clips(stick)) == sorted(names)
+    with zipfile.ZipFile(tmp_path / "stick.zip", "w") as archive:
+        for path in sorted(stick.rglob("*")):
+            archive.write(path, path.relative_to(tmp_path))
+    (tmp_path / "unpacked").mkdir()
+    zipped = gather([tmp_path / "stick.zip"], tmp_path / "unpacked")
+    assert sorted(source.title for source in zipped.sources) == ["0.MP4", "1.MTS", "2.m4v", "3.3gp"]
+    assert "5 files hidden" in zipped.passed_over[0]
+    by_hand = gather([stick / "wave/._0.MP4", stick / "jump/noextension"], tmp_path)
+    assert [source.title for source in by_hand.sources] == ["noextension"] and "1 file hidden" in by_hand.told[0]
+
+
+def test_a_folder_without_clips_says_what_is_in_it(tmp_path: Path):
+    lay(tmp_path / "old", "a.wmv", "b.mpg", ".hidden/c.mp4", "._d.jpg", "d.jpg")
+    with pytest.raises(DataError, match=r"no matching clips.*1 \.wmv.*1 \.mpg.*2 files hidden"):
+        find_clips(tmp_path / "old")
+    with pytest.raises(ClipFilesError, match=r"1 \.wmv"):
+        gather([tmp_path / "old"], tmp_path)
+    assert [path.name for path in find_photos(tmp_path / "old")] == ["d.jpg"]
 
 
 def test_nothing_or_too_much_is_one_sentence(tmp_path: Path, zipped: Path):

@@ -173,6 +173,21 @@ def test_utf8_names_without_the_mark_are_read(tmp_path: Path, place: Path):
     assert titles(unpack_clips(archive, place)) == ["schön.mp4"]
 
 
+def test_a_zip_of_a_windows_in_japanese_has_its_classes(tmp_path: Path, place: Path):
+    """`zipfile` writes UTF-8 or ASCII alone, so names of the same length are put in their place."""
+    archive = packed(tmp_path, ("x" * 8 + "/1.mp4", BYTES), ("y" * 8 + "/2.mp4", BYTES))
+    content = archive.read_bytes().replace(b"x" * 8, "手を振る".encode("cp932"))
+    archive.write_bytes(content.replace(b"y" * 8, "ジャンプ".encode("cp932")))
+    result = unpack_clips(archive, place)
+    assert [member.label for member in result.members] == ["手を振る", "ジャンプ"] and result.passed_over == ""
+
+
+def test_names_in_a_character_set_that_is_not_known_are_told(tmp_path: Path, place: Path):
+    archive = packed(tmp_path, ("xxxx.mp4", BYTES))
+    archive.write_bytes(archive.read_bytes().replace(b"xxxx", "тест".encode("cp866")))
+    assert "character set that is not known" in unpack_clips(archive, place).passed_over
+
+
 def test_same_name_twice_is_two_files(tmp_path: Path, place: Path):
     with pytest.warns(UserWarning, match="Duplicate"):
         archive = packed(tmp_path, ("a.mp4", BYTES[:3]), ("a.mp4", BYTES[:4]))

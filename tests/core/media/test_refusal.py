@@ -103,6 +103,11 @@ def test_a_piece_of_a_stream_is_called_one(tmp_path):
     assert "a piece of a stream without its beginning" in sentence(tmp_path / "cluster.webm")
 
 
+def test_what_a_mac_keeps_beside_a_file_is_called_that(tmp_path):
+    (tmp_path / "._0.MP4").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(4000))
+    assert "AppleDouble" in sentence(tmp_path / "._0.MP4")
+
+
 def test_an_archive_is_called_one(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"PK\x03\x04" + bytes(200))
     assert "is a zip file" in sentence(tmp_path / "clip.mp4")

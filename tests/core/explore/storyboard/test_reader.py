@@ -46,7 +46,55 @@ def in_table(change: Callable[[dict], object]) -> Edit:
     return edit
 
 
+def around(folder: str) -> Edit:
+    """A folder around all of it, with an entry of its own, as for the images'."""
+
+    def edit(entries: dict[str, bytes]) -> None:
+        own = {f"{folder}{name}": content for name, content in entries.items()}
+        entries.clear()
+        entries.update({folder: b"", f"{folder}images/": b""} | own)
+
+    return edit
+
+
+def with_files(*names: str) -> Edit:
+    return lambda entries: entries.update(dict.fromkeys(names, b"of the system"))
+
+
 # --- what plays ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edits", "told"),
+    [
+        ([around("")], ()),
+        ([around("storyboard/")], ()),
+        ([around("a/b c/")], ()),
+        ([with_files(".DS_Store", "__MACOSX/._storyboard.json", "__MACOSX/images/._001.png")], ("3 files hidden",)),
+        ([around("strip/"), with_files("__MACOSX/strip/._storyboard.json", "strip/.DS_Store")], ("2 files hidden",)),
+        ([with_files("images/Thumbs.db", "desktop.ini")], ("2 files hidden",)),
+        ([lambda entries: entries.update({n.replace("/", "\\"): entries.pop(n) for n in list(entries)})], ()),
+    ],
+)
+def test_a_strip_that_a_desktop_zipped_again_plays(made: tuple[Path, Board], tmp_path: Path, edits, told):
+    def edit(entries: dict[str, bytes]) -> None:
+        entries.pop("", None)
+        for one in edits:
+            one(entries)
+        entries.pop("", None)
+
+    strip = read_strip(changed(made, tmp_path / "again.zip", edit, zipfile.ZIP_DEFLATED))
+    assert strip.entries == read_strip(made[0] / ZIP).entries and strip.contents == read_strip(made[0] / ZIP).contents
+    assert len(strip.notes) == len(told) and all(part in note for part, note in zip(told, strip.notes, strict=True))
+
+
+def test_every_png_of_a_strip_zipped_again_is_checked(made: tuple[Path, Board], tmp_path: Path):
+    def edit(entries: dict[str, bytes]) -> None:
+        entries["images/002.png"] = entries["images/001.png"][:200]
+        around("storyboard/")(entries)
+
+    with pytest.raises(StoryboardError, match=r"002\.png"):
+        read_strip(changed(made, tmp_path / "again.zip", edit))
 
 
 def test_the_zip_alone_plays_the_whole_video_again(made: tuple[Path, Board], explorer: Explorer, tmp_path: Path):

@@ -1,0 +1,98 @@
+"""Which files are clips, what is passed over, and which class a folder names: one rule for page, commands and zips.
+
+- A clip has one of `CLIP_SUFFIXES`, in any case, and nothing on its way is hidden or left behind by a system
+  (`._clip.mp4`, `.Trashes`, `__MACOSX`, `$RECYCLE.BIN`). A file that is named by itself is read whatever it is called.
+- Its class is the first folder on its way, not counting folders that hold the whole set: in both
+  `set/wave/session1/a.mp4` and `wave/a.mp4`, beside other classes, it is `wave`.
+
+Paths are tuples of parts, relative to the folder or zip that was handed in. PyAV is not needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+CLIP_SUFFIXES = frozenset(
+    [
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".avi", ".divx", ".mkv", ".webm"),
+        *(".gif", ".avif", ".ts", ".mts", ".m2ts", ".m2t"),
+    ]
+)
+_LEFTOVERS = frozenset(
+    [
+        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler"),
+        *("system volume information", "lost+found", "@eadir", "#recycle"),
+    ]
+)
+
+Parts = tuple[str, ...]
+
+
+def is_leftover(parts: Iterable[str]) -> bool:
+    """Whether a path leads to something hidden, or to what a system leaves behind."""
+    return any(part.casefold() in _LEFTOVERS or (part.startswith(".") and part not in (".", "..")) for part in parts)
+
+
+class ClipFilter:
+    """Tells clips from other files, and counts what it passes over.
+
+    Args:
+        suffixes: of the files that are wanted, lower case.
+    """
+
+    def __init__(self, suffixes: frozenset[str] = CLIP_SUFFIXES) -> None:
+        self._suffixes = suffixes
+        self._others: Counter[str] = Counter()  # by suffix
+        self._leftovers = 0
+
+    def takes(self, parts: Sequence[str]) -> bool:
+        """Whether the file is wanted; one that is not is counted."""
+        suffix = PurePath(parts[-1]).suffix.lower() if parts else ""
+        if is_leftover(parts):
+            self._leftovers += 1
+            return False
+        if suffix not in self._suffixes:
+            self._others[suffix or "no suffix"] += 1
+            return False
+        return True
+
+    def sentence(self, name: str) -> str:
+        """Say what was passed over in `name`; empty if nothing was."""
+        told = []
+        if self._others:
+            kinds = ", ".join(f"{count} {kind[:20]}" for kind, count in self._others.most_common(5))
+            kinds += " and more" if len(self._others) > 5 else ""
+            told.append(f"{_files(self._others.total())} of other kinds ({kinds})")
+        if self._leftovers:
+            told.append(f"{_files(self._leftovers)} hidden or left behind by a system")
+        return f"Passed over in {name}: {' and '.join(told)}." if told else ""
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def set_folder(paths: Sequence[Parts]) -> Parts:
+    """Return the folders that hold the whole set before those that name classes; empty if there are none.
+
+    A folder is one if every clip in a folder lies in it, and none directly, or if two folders in it hold clips.
+    """
+    depth = 0
+    while True:
+        inside = [path[depth:] for path in paths if len(path) > depth + 1]
+        if len({path[0] for path in inside}) != 1:
+            break
+        below = [path[1] for path in inside if len(path) > 2]
+        if len(below) < len(inside) and len(set(below)) < 2:
+            break
+        paths = [path for path in paths if len(path) > depth + 1]
+        depth += 1
+    return paths[0][:depth] if depth else ()
+
+
+def classes_of(paths: Sequence[Parts]) -> list[str]:
+    """Return the class of each clip; "" of one that lies in no folder of a class."""
+    depth = len(set_folder(paths))
+    return [path[depth] if len(path) > depth + 1 else "" for path in paths]
