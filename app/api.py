@@ -16,13 +16,13 @@ from typing import Any
 import gradio as gr
 
 from app.context import FIRST, PageContext
-from app.services.errors import sentence
+from app.services.errors import fault, sentence
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
 from avd_core.media.window import Window
 from avd_core.media.writer import write_mp4
 
 NAMES = ("explore", "distill", "restore", "compare")
-FAULT = "Something broke here, and it was not your file. Please try again."
+FAULT = "Something broke here, and it was not your file (error {}). Please try again."
 
 
 class Api:
@@ -186,6 +186,6 @@ def _with_sentences(handler: Callable) -> Callable:
         except Exception as error:
             if words := sentence(error):
                 raise gr.Error(words, print_exception=False) from error
-            raise gr.Error(FAULT) from error  # gradio prints the cause
+            raise gr.Error(FAULT.format(fault(error)), print_exception=False) from error
 
     return answer

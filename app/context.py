@@ -7,7 +7,6 @@ state; the context itself serves all visitors.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import gradio as gr
 from app.render import fragments
 from app.services import deep_links
 from app.services.deep_links import Choices, DeepLink
-from app.services.errors import sentence
+from app.services.errors import fault, sentence
 from app.services.explorations import Explorations, OpenRequest
 from app.services.finetuning import FinetuneService
 from app.services.history import History
@@ -37,7 +36,6 @@ SESSION_EXPIRED = fragments.problem("This page was left alone for long.", "Pleas
 EXPLORE = "explore"  # the id of the tab that opens clips
 
 Updates = dict[Any, Any]
-log = logging.getLogger(__name__)
 
 
 def on_click_js(attribute: str, listener: str = "element") -> str:
@@ -154,8 +152,8 @@ def message(error: Exception, advice: str) -> str:
     """Draw an error: its sentence, which a person can act on; of a fault of the program only that it was logged."""
     if words := sentence(error):
         return fragments.problem(words, advice)
-    log.error("a handler failed", exc_info=error)
-    return fragments.problem("Something broke here, and it was not your clip.", f"Please try again. {advice}")
+    words = f"Something broke here, and it was not your clip (error {fault(error)})."
+    return fragments.problem(words, f"Please try again. {advice}")
 
 
 def by_name(checkpoints: Iterable[str]) -> list[tuple[str, str]]:

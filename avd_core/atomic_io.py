@@ -6,20 +6,26 @@ write what a person named on a command line or a page: they make its parent fold
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from glob import escape
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avd_core.removal import is_marked, mark, remove, remove_files
+
 _SHORT = 40  # characters of a name that a passing name keeps: no file system takes more than 255 bytes
+PASSING = r"[0-9a-f]{12}\.part"  # how passing names end
+_NEW, _OLD = "new", "old"  # in a scratch folder
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 class OutputError(ValueError):
@@ -53,50 +59,105 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def atomic_folder(folder: Path, *, keep_others: bool = False) -> Iterator[Path]:
-    """Yield a folder to fill; on success it takes the place of `folder`, after any exception it is deleted.
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a copy of `folder` to change; on success it takes the place of `folder`, after any exception it is deleted.
+
+    Its files are on the disk before it does, so that a loss of power leaves the old folder or the new one. Where
+    folders or links are among the old files, nothing is copied, and the new files take their places one by one.
 
     Args:
         folder: where it belongs; its parents are made.
-        keep_others: start from a copy of the files that are in `folder`, not from an empty folder.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = _passing_name(folder)
-    try:
+    recover_folder(folder)
+    with scratch_folder(folder) as scratch:
+        staging = scratch / _NEW
         staging.mkdir()
-        if keep_others and folder.is_dir():
-            shutil.copytree(folder, staging, dirs_exist_ok=True)
+        old = list(folder.iterdir()) if folder.is_dir() else []
+        plain = not folder.is_symlink() and all(path.is_file() and not path.is_symlink() for path in old)
+        for path in old if plain else ():
+            shutil.copy2(path, staging)
         yield staging
-        replace_folder(staging, folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+        for path in [*staging.rglob("*"), staging]:
+            sync(path)
+        if plain:
+            _swap(staging, folder)
+        else:
+            _move_into(staging, folder)
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`, all of it; `recover_folder` mends what a kill interrupts."""
-    retired = target.with_name(f".{target.name}.old")
-    shutil.rmtree(retired, ignore_errors=True)
-    if target.exists():
-        os.replace(target, retired)
-    os.replace(new, target)
-    shutil.rmtree(retired, ignore_errors=True)
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a marked folder beside `path`, and delete it; `remove_leftovers(path)` deletes what a kill leaves of it."""
+    scratch = _passing_name(path)
+    scratch.mkdir()
+    try:
+        mark(scratch)
+        yield scratch
+    finally:
+        if not remove(scratch):
+            with suppress(OSError):
+                scratch.rmdir()  # a full disk takes no marker
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put the folder `new` in the place of `target`, whose content stays in the scratch folder of `new`.
+
+    In one step where the system can; else a kill can come in between: see `standing_folder` and `recover_folder`.
+    """
+    if target.is_dir() and not _exchange(new, target):
+        os.replace(target, new.with_name(_OLD))
+    if not target.is_dir():
+        os.replace(new, target)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one step; return False where system or file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux with glibc 2.28
+    return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+
+
+def standing_folder(target: Path) -> Path:
+    """Return `target`, or where its content stands after a kill that came between the two renames of a swap."""
+    if not target.exists():
+        for scratch in _leftovers(target):
+            if is_marked(scratch) and (scratch / _OLD).is_dir():
+                return scratch / _OLD
+    return target
 
 
 def recover_folder(target: Path) -> None:
-    """Put back the folder that a kill in the middle of `replace_folder` left aside."""
-    retired = target.with_name(f".{target.name}.old")
-    if not target.exists() and retired.exists():
-        os.replace(retired, target)
+    """Put back the folder that a kill in the middle of a swap left aside."""
+    standing = standing_folder(target)
+    if standing != target:
+        os.replace(standing, target)
 
 
 def remove_leftovers(path: Path) -> None:
     """Delete what kills of its writer left beside `path`; call `recover_folder` first, and only as its one writer."""
-    for leftover in path.parent.glob(f".{escape(path.name[:_SHORT])}.*"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink(missing_ok=True)
+    for leftover in _leftovers(path):
+        if not remove(leftover):
+            with suppress(OSError):
+                leftover.rmdir()  # killed before it was marked: empty, or not ours
+    remove_files(path.parent, re.compile(re.escape(f".{path.name[:_SHORT]}.") + PASSING))
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """List the scratch folders of `path`, the latest first."""
+    passing, found = re.compile(re.escape(f".{path.name[:_SHORT]}.") + PASSING), []
+    with suppress(OSError):
+        found = [entry for entry in path.parent.iterdir() if passing.fullmatch(entry.name) and entry.is_dir()]
+        found.sort(key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+    return found
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _passing_name(path: Path, suffix: str = ".part") -> Path:
@@ -125,14 +186,11 @@ def staged_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(os.path.abspath(folder))
     check_folder(folder)
-    staging = _passing_name(folder)
-    with _parents_of(folder):
-        try:
-            staging.mkdir()
-            yield staging
-            _move_into(staging, folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with _parents_of(folder), scratch_folder(folder) as scratch:
+        staging = scratch / _NEW
+        staging.mkdir()
+        yield staging
+        _move_into(staging, folder)
 
 
 @contextmanager
@@ -178,7 +236,8 @@ def _move_into(staging: Path, folder: Path) -> None:
     entries = sorted(staging.rglob("*"))  # parents come before what they hold
     for entry in entries:  # all of them before the first is moved: no half-filled folder
         target = folder / entry.relative_to(staging)
-        if target.exists() and target.is_dir() != entry.is_dir():
+        in_the_way = os.path.lexists(target) and target.is_dir() != entry.is_dir()
+        if in_the_way or (entry.is_dir() and target.is_symlink()):  # nothing is written through a link
             raise OutputError(f"{target} is in the way: move it, or choose another folder.")
     for entry in entries:
         target = folder / entry.relative_to(staging)

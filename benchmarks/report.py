@@ -15,7 +15,6 @@ import argparse
 import copy
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.representations import codec_representation
 from avd_core.examples import scenes
 from avd_core.media.codec_image import CODEC
+from avd_core.removal import claim_folder, remove
 from benchmarks.report_figures import NEAR, STILL, measure, requirements
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def sized(model: AVD, size: int) -> AVD:
 def report_on(part: Part, models: Mapping[str, AVD], request: runner.Request, args: argparse.Namespace) -> list[dict]:
     """Measures one set at one size; of JHMDB also the clips of films that do not train."""
     work = args.out / "work" / f"{part.key}-{part.size}"
+    claim_folder(work)
     test = next(clips for clips in part.sets if clips.part == "test")
     cache = _cache_of(entries_of([test])[:: args.every], models, part.size, args.codec_bits, work)
     if args.limit:
@@ -128,7 +129,7 @@ def report_on(part: Part, models: Mapping[str, AVD], request: runner.Request, ar
         few = _cache_of(unseen, models, part.size, args.codec_bits, work)
         named |= {"set": f"{part.key}-unseen", "title": f"{part.title}, unseen films"}
         rows += [named | row for row in measure(few, request)] if unseen else []
-    shutil.rmtree(work)
+    remove(work)
     return rows
 
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,11 +120,10 @@ def main() -> None:
     args = parser.parse_args()
     if chromium.find() is None:
         sys.exit(chromium.HOW_TO_GET_IT)
-    log = args.out.with_suffix(".log")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    with served({**os.environ, "GRADIO_SERVER_PORT": str(free_port())}, log) as url:
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(free_port())}
+    with tempfile.TemporaryDirectory() as aside, served(environment, Path(aside) / "log.txt") as url:
         shoot(url, args.out, args.example, args.frame, args.theme)
-    log.unlink()
     print(f"{args.out}: {args.out.stat().st_size / 1e3:.0f} kB")
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
+from avd_core.removal import is_report, remove_files
 from tests.repository import ROOT, files
 
 PUSHED = ("app.py", "app", "avd_core", "checkpoints", "docs", "requirements.txt", "README.md", "LICENSE")
+PROOF = "put there by scripts.space"  # the key of the list beside the folder
 MAX_FILE = 10 * 2**20  # beyond it the Hub wants a file in its large-file storage
 
 
@@ -32,9 +35,10 @@ def assemble(folder: Path) -> list[Path]:
         SpaceError: it holds something that this program did not put there, or a file is too large for a Space.
     """
     listed = folder.with_name(f"{folder.name}.json")
-    if listed.is_file():
-        for name in json.loads(listed.read_text()):
-            (folder / name).unlink(missing_ok=True)
+    if is_report(listed, PROOF):
+        for name in map(Path, json.loads(listed.read_text())[PROOF]):
+            if not name.is_absolute() and ".." not in name.parts:
+                remove_files((folder / name).parent, re.compile(re.escape(name.name)))
     left = next((path for path in folder.rglob("*") if not path.is_dir()), None)
     if left is not None:
         raise SpaceError(f"{left} was not put there by this program: name a new or an empty folder.")
@@ -43,7 +47,7 @@ def assemble(folder: Path) -> list[Path]:
         if (ROOT / path).stat().st_size > MAX_FILE:
             raise SpaceError(f"{path} is larger than {MAX_FILE / 2**20:.0f} MiB.")
     folder.mkdir(parents=True, exist_ok=True)
-    listed.write_text(json.dumps([path.as_posix() for path in pushed], indent=1))
+    listed.write_text(json.dumps({PROOF: [path.as_posix() for path in pushed]}, indent=1))
     for path in pushed:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)

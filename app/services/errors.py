@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import re
+import secrets
 
 DISK_FULL = "The disk of this server is full, so the result could not be kept: try again later."
+log = logging.getLogger(__name__)
 # The folders of an absolute path, up to its last name; neither a URL's nor a fraction's slashes.
 _FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\"“”]+/)+")
 
@@ -15,6 +18,13 @@ def sentence(error: BaseException) -> str | None:
     if is_disk_full(error):
         return DISK_FULL
     return without_folders(str(error)) if isinstance(error, ValueError) else None
+
+
+def fault(error: BaseException, what: str = "a handler failed") -> str:
+    """Log a fault of the program; return the number under which the log has it, for the visitor to quote."""
+    number = secrets.token_hex(4)
+    log.error("%s (error %s)", what, number, exc_info=error)
+    return number
 
 
 def is_disk_full(error: BaseException | None) -> bool:

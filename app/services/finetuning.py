@@ -18,7 +18,7 @@ from PIL import Image
 
 from app.render import before_after, fragments, sprites
 from app.render import finetune as render
-from app.services.errors import sentence, without_folders
+from app.services.errors import fault, sentence, without_folders
 from app.services.result_store import ResultStore
 from avd_core.config import TrainConfig
 from avd_core.data.clip_files import Source
@@ -314,10 +314,8 @@ class FinetuneService:
             held_out = bool((record.about or {}).get("held_out"))
             return before_after.card(pairs, pictures, held_out), links, time.monotonic()
         except Exception as error:
-            words = sentence(error)
-            if words is None:
-                log.exception("a run could not be judged")
-            words = words or "Judging broke here, and it was not your clip."
+            number = "" if (words := sentence(error)) else fault(error, "a run could not be judged")
+            words = words or f"Judging broke here, and it was not your clip (error {number})."
             return fragments.problem(words, "The checkpoint itself is there."), "", time.monotonic()
 
 

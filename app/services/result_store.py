@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote
 
 from app.services import workspace
+from avd_core.removal import remove
 
 KEEP_HOURS = 6
 SWEEP_SECONDS = 60
@@ -64,9 +65,10 @@ class ResultStore:
         ]
         for path in [*self.root.iterdir(), *uploads]:
             try:
-                age, is_folder = time.time() - path.stat().st_mtime, path.is_dir()
+                found = path.lstat()
+                age, is_folder = time.time() - found.st_mtime, stat.S_ISDIR(found.st_mode)
                 if age > (self.seconds if is_folder else min(self.seconds, BROKEN_OFF_SECONDS)):
-                    shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink()
+                    remove(path, owner=self.workspace.path, marker=workspace.MARKER)
             except FileNotFoundError:  # gradio was faster
                 continue
 

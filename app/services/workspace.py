@@ -12,11 +12,11 @@ import atexit
 import errno
 import fcntl
 import os
-import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+from avd_core.removal import is_marked, remove
 
 VARIABLE = "GRADIO_TEMP_DIR"
 PREFIX, MARKER = "avd-server-", ".avd-server"
@@ -53,8 +53,7 @@ class Workspace:
     def close(self) -> None:
         """Remove the folder; a forked child leaves it to the server."""
         if os.getpid() == self._process and _open.pop(self.path, None):
-            with suppress(OSError):  # what stays is swept by the next server
-                _remove(self.path)
+            remove(self.path, marker=MARKER)  # what stays is swept by the next server
             self._lock.close()
 
 
@@ -84,12 +83,12 @@ def sweep(base: Path) -> list[Path]:
     for path in base.glob(f"{PREFIX}*"):
         marker = path / MARKER
         try:
-            if path.is_symlink() or marker.is_symlink() or path.stat().st_uid != os.getuid():
+            if not is_marked(path, MARKER):
                 continue
             with marker.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(path)
-                removed.append(path)
+                if remove(path, marker=MARKER):
+                    removed.append(path)
         except OSError:  # held by its server, not ours, or swept by another server meanwhile
             continue
     return removed
@@ -119,21 +118,6 @@ def _locked_marker(path: Path) -> IO[bytes]:
             raise
     unnamed.rename(path / MARKER)
     return lock
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder, its marker last: what is left after an error can still be proven to be this program's."""
-    for _ in range(2):  # a thread that is still writing may add a file meanwhile
-        for entry in path.iterdir():
-            if entry.name == MARKER:
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-    if [entry.name for entry in path.iterdir()] == [MARKER]:
-        (path / MARKER).unlink()
-        path.rmdir()
 
 
 def _why_not(base: Path, error: OSError) -> str:

@@ -130,7 +130,7 @@ class ActionClassifier(nn.Module):
         return network.eval()
 
     def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
-        """Write config, fp16 weights and the model card; `folder` appears (or changes) whole."""
+        """Write config, fp16 weights and the model card to `folder`, which changes whole; its other files stay."""
         folder = Path(folder)
         with atomic_folder(folder) as staging:
             config = {"kind": _KIND, **asdict(self.config)}

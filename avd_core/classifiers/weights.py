@@ -21,6 +21,8 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
+from avd_core.removal import remove_files
+
 PATIENCE = 5.0
 """Seconds that callers wait, all of them together, for a host that has not answered."""
 SOCKET_TIMEOUT = 10.0
@@ -157,6 +159,5 @@ def _receive(download: _Download, url: str, file) -> str:
 
 def _sweep(path: Path) -> None:
     """Delete what downloads of this file left behind that died with their process."""
-    for partial in path.parent.glob(f".{path.name}.*.partial"):
-        if time.time() - partial.stat().st_mtime > DEADLINE:
-            partial.unlink(missing_ok=True)
+    names = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}\.partial")  # as `tempfile` draws them
+    remove_files(path.parent, names, older_than=DEADLINE)

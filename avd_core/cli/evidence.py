@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from avd_core.analysis.degradations import DEGRADATIONS
@@ -16,6 +16,7 @@ from avd_core.evidence.protocols.ablation import ablation_table
 from avd_core.evidence.report import NotMeasurable, Report
 from avd_core.evidence.representations import BASELINES
 from avd_core.evidence.runner import FITTING, PROTOCOLS, SCORERS, SCORING, EvidenceError, Plan, Request
+from avd_core.removal import claim_folder, remove
 
 WORK = "work"  # in the output folder: what was made of the clips, so that a stopped run goes on
 
@@ -96,15 +97,17 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     print(_opening(sets, reported, available, args), flush=True)
     work = args.out / WORK
-    made = [folder for folder in (work, args.out, *args.out.parents) if not folder.exists()]
+    made = [folder for folder in (args.out, *args.out.parents) if not folder.exists()]
+    claim_folder(work)
     watch = _Watch()
     try:
         outcome = runner.collect(plan, work, watch.progress, watch.skipped, show)
     except EvidenceError:
         if not any(work.rglob("*.safetensors")):  # nothing in it that would be worth keeping
-            shutil.rmtree(work, ignore_errors=True)
-            for folder in made[1:]:
-                folder.rmdir()
+            remove(work)
+            with suppress(OSError):  # somebody put a file there meanwhile
+                for folder in made:
+                    folder.rmdir()
         raise
     finally:
         watch.close()
@@ -115,8 +118,8 @@ def run(args: argparse.Namespace) -> int:
     from avd_core.evidence.writers import write
 
     write(args.out, outcome)
-    if not args.keep_work:
-        shutil.rmtree(work)
+    if not args.keep_work and not remove(work):
+        print(f"{work} is kept: it holds what this command did not make.", file=sys.stderr)
     print("", outcome.evidence["about"], f"-> {args.out / 'report.html'}", sep="\n")
     return 0
 

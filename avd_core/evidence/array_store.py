@@ -7,13 +7,15 @@ each key what made the array (weights' fingerprints included): a changed clip or
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from avd_core.atomic_io import atomic_file
+from avd_core.atomic_io import PASSING, atomic_file
+from avd_core.removal import remove_files
 
 VERSION = 1  # to be raised when computed arrays change and no key does
 
@@ -50,8 +52,7 @@ class Disk:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder) / f"v{VERSION}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob(".*.part"):  # by a kill in the middle of a write
-            leftover.unlink()
+        remove_files(self.folder, re.compile(r"\..+\." + PASSING))  # by a kill in the middle of a write
 
     def get(self, clip: str, key: str) -> np.ndarray | None:
         with _opened(self._path(clip)) as file:

@@ -23,6 +23,7 @@ from avd_core.explore.requests import ExploreRequest
 from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
 from avd_core.media.video import Clip
 from avd_core.media.writer import write_mp4
+from avd_core.removal import is_report, remove_files
 
 if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
     from avd_core.classifiers.loading import Prediction
@@ -335,8 +336,10 @@ class Exploration:
                     for index, frame in enumerate(clip):
                         frames.append(f"frames/{kind}_{index:02d}.png")
                         save_image(staging / frames[-1], frame)
-            _drop_stale_frames(folder / "frames")
-            (folder / CAM_VIDEO).unlink(missing_ok=True)  # likewise
+            if is_report(folder / _FILES["report"], "fingerprint", "saliency"):
+                # Frames and films of an earlier clip beside the report of this one would be taken for its own.
+                remove_files(folder / "frames", re.compile(r"(original|restored)_\d{2,}\.png"))
+                remove_files(folder, re.compile(re.escape(CAM_VIDEO)))
         cam_video = folder / CAM_VIDEO if self.saliency.frames else None
         return SavedExploration(folder, **files, frames=tuple(folder / name for name in frames), cam_video=cam_video)
 
@@ -363,10 +366,3 @@ _FILES = {
     "cam": "cam.png",
     "report": "report.json",
 }
-
-
-def _drop_stale_frames(folder: Path) -> None:
-    # Frames of an earlier clip beside the report of this one would be taken for its own.
-    for path in folder.glob("*.png"):
-        if re.fullmatch(r"(original|restored)_\d{2,}\.png", path.name):
-            path.unlink()

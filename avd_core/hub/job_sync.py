@@ -11,7 +11,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from avd_core.atomic_io import replace_folder, write_atomically
+from avd_core.atomic_io import atomic_folder, remove_leftovers, scratch_folder, write_atomically
 from avd_core.hub.job_worker import RUN
 from avd_core.hub.jobs import UNDER_WAY, Job, job_of, last_lines, stop
 from avd_core.hub_client import HubError, ask
@@ -99,13 +98,12 @@ def _sync_held(run: Run, job: Job, token: str | None) -> None:
 
     api = HfApi(token=token)
     failing = f"The job of {run.folder.name} cannot be seen now"
-    for forgotten in run.folder.glob(".sync.*"):  # by a kill
-        shutil.rmtree(forgotten, ignore_errors=True)
+    remove_leftovers(run.folder / "sync")
     # The status first: all that the job uploaded before it ended is then surely there.
     remote = ask(failing, lambda: api.inspect_job(job_id=job.id, namespace=job.owner)).status
-    with tempfile.TemporaryDirectory(prefix=".sync.", dir=run.folder, ignore_cleanup_errors=True) as name:
-        fetched = ask(failing, lambda: _fetch(api, run, job, Path(name)), deadline=DEADLINE)
-        reported, job = _store(run, job, Path(name), fetched)
+    with scratch_folder(run.folder / "sync") as aside:
+        fetched = ask(failing, lambda: _fetch(api, run, job, aside), deadline=DEADLINE)
+        reported, job = _store(run, job, aside, fetched)
     console = _console(api, job)
     if console:
         write_atomically(run.folder / "log.txt", "".join(line + "\n" for line in console))
@@ -174,7 +172,11 @@ def _store(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[d
         except CheckpointError as error:  # the one that was there before stays
             return {"status": "failed", "error": str(error)}, job  # and looked at again, should it get better
         else:
-            replace_folder(came / run.checkpoint.name, run.checkpoint)
+            with atomic_folder(run.checkpoint) as staging:
+                for file in (checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CALIBRATION):
+                    (staging / file).unlink(missing_ok=True)
+                    if (came / run.checkpoint.name / file).is_file():
+                        shutil.move(came / run.checkpoint.name / file, staging)
     return reported, replace(job, commit=fetched[0], weights=fetched[1])
 
 

@@ -122,11 +122,13 @@ class AVD(nn.Module):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write config, fp16 weights and calibration to `folder`, which changes whole; its other files stay."""
         folder = Path(folder)
-        with atomic_folder(folder, keep_others=True) as staging:
+        with atomic_folder(folder) as staging:
             (staging / checkpoint.CONFIG).write_text(json.dumps(self.config.to_dict(), indent=1) + "\n")
             checkpoint.write_weights(staging / checkpoint.WEIGHTS, self.state_dict())
             if self.calibration is not None:
                 (staging / checkpoint.CALIBRATION).write_text(self.calibration.to_json())
+            else:  # that of other weights would be worse than none
+                (staging / checkpoint.CALIBRATION).unlink(missing_ok=True)
         return folder
 
     def push_to_hub(

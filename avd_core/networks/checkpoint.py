@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avd_core.atomic_io import standing_folder
 from avd_core.config import ConfigError, ModelConfig
 from avd_core.hub_client import ask, check_repo, is_repo_id
 
@@ -66,9 +67,9 @@ def locate(
     text = str(name)
     if text in bundled():
         return BUNDLED_FOLDER / text
-    folder = Path(name).expanduser()
+    folder = standing_folder(Path(name).expanduser())
     if folder.is_dir():
-        for candidate in (folder, folder / "checkpoint"):
+        for candidate in (folder, standing_folder(folder / "checkpoint")):
             if (candidate / CONFIG).is_file() and (candidate / WEIGHTS).is_file():
                 return candidate
         raise CheckpointError(f"The folder {folder.name!r} holds no {CONFIG} with {WEIGHTS}.")

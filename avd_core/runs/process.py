@@ -1,4 +1,4 @@
-"""A run in a process of its own, which outlives whoever started it: start, look, delete.
+"""A run in a process of its own, which outlives whoever started it: start, look, end.
 
 Everything else goes through the run directory (`Run.request`). The process inherits a lock from its first moment on, so
 that whether it lives can be seen without its number: a zombie holds no lock, nor does a stranger who got the number.
@@ -7,7 +7,6 @@ that whether it lives can be seen without its number: a zombie holds no lock, no
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -103,21 +102,19 @@ def look(run: Run) -> Look:
     return seen
 
 
-def delete(run: Run, patience: float = 10.0) -> None:
-    """Kill a run's process, if there is one, and delete the directory.
+def end(run: Run, patience: float = 10.0) -> None:
+    """Kill a run's process, if there is one; nothing of the run is to be kept.
 
     Raises:
         RunError: the process does not end.
     """
-    end = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     while run.is_alive():
-        # Nothing of it is to be kept, so there is nothing to wait for.
         try:
             os.kill(int((run.folder / "pid").read_text()), signal.SIGKILL)
         except (FileNotFoundError, ProcessLookupError, ValueError):
             run.request("stop")  # started by hand, or elsewhere
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             raise RunError(f"{run.folder.name} is still at work: stop it first.")
         time.sleep(0.05)
         reap()
-    shutil.rmtree(run.folder, ignore_errors=True)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from avd_core.atomic_io import write_atomically
+from avd_core.removal import is_marked, mark, remove
 from avd_core.runs.limits import LimitError, TuneLimits
 from avd_core.runs.process import AT_WORK, look
 from avd_core.runs.run import Run, RunError
@@ -219,15 +220,16 @@ class RunRegistry:
     def forget(self, record: RunRecord) -> None:
         """Delete a record with all that lies beside it; end its training process before."""
         folder = self.folder / record.key
-        if _read_record(folder) == record or (folder / RUN_MARKER).is_file():
+        if _read_record(folder) == record and not folder.is_symlink() and not os.path.lexists(folder / RUN_MARKER):
+            mark(folder, RUN_MARKER)  # a run of 0.1: its ticket proves it
+        if is_marked(folder, RUN_MARKER):
             self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
-        """Delete a folder directly in a marked home; `rmtree` never follows a link."""
-        if not (self.folder / HOME_MARKER).is_file() or folder.parent != self.folder or not _is_key(folder.name):
+        """Delete the folder of a run, directly in a marked home."""
+        if not is_marked(self.folder, HOME_MARKER) or folder.parent != self.folder or not _is_key(folder.name):
             raise RegistryError(f"{folder} is not deleted: nothing proves that AVD Explorer made it.")
-        if not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
+        remove(folder, marker=RUN_MARKER)
 
     def sweep(self) -> list[str]:
         """Delete runs that have been over for too long, and folders that never became one; return their keys.

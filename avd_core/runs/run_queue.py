@@ -83,7 +83,7 @@ class RunQueue:
         """Kill a run and delete all of it."""
         with self.home.locked():
             if self.home.run(record).folder.exists():
-                process.delete(self.home.run(record))
+                process.end(self.home.run(record))
             self.home.forget(record)
 
     def line(self, device: str) -> list[RunRecord]:

@@ -9,8 +9,9 @@ Axes: N clips, V views (windows) of each, S side.
 from __future__ import annotations
 
 import math
-import shutil
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,17 @@ from avd_core.classifiers.action_training import Recipe, class_logits, epochs
 from avd_core.classifiers.loading import squash
 from avd_core.data.datasets import ClipSource, class_of
 from avd_core.networks.avd import AVD
+from avd_core.networks.checkpoint import CONFIG, WEIGHTS
+from avd_core.removal import remove_files
 from avd_core.runs.run import Run
 from avd_core.training.preview import whole_clip
 
 SIZE = 112
 WINDOWS = ((0.0, 1.0), (0.0, 0.75), (0.25, 1.0))  # parts of each clip; the first is what it is judged by
 STEPS = 240  # of the head's training, about: some clips must not take longer than the run itself
+
+
+_FILES = re.compile(f"{re.escape(CONFIG)}|{re.escape(WEIGHTS)}")  # of a head
 
 
 def train_head(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Iterable[ClipSource], step: int) -> str:
@@ -57,10 +63,17 @@ def train_head(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Iter
             network_so_far = epoch.network
     folder = run.folder / f"classifier-{step}"
     network_so_far.cpu().save_pretrained(folder)
-    for older in run.folder.glob("classifier-*"):
-        if older != folder:
-            shutil.rmtree(older, ignore_errors=True)
+    drop_older(folder)
     return f"recognition of {len(labels)} classes: {_score(folder, model, held_out, labels)}"
+
+
+def drop_older(folder: Path) -> None:
+    """Delete the other heads beside `folder`; what is no file of a head stays."""
+    for older in folder.parent.glob("classifier-*"):
+        if older != folder and re.fullmatch(r"classifier-\d+", older.name):
+            remove_files(older, _FILES)
+            with suppress(OSError):  # somebody put a file of their own into it
+                older.rmdir()
 
 
 def _score(folder: Path, model: AVD, held_out: Iterable[ClipSource], labels: Sequence[str]) -> str:

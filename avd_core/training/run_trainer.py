@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from avd_core.atomic_io import atomic_file, recover_folder, remove_leftovers
+from avd_core.atomic_io import atomic_file, recover_folder, remove_leftovers, sync
 from avd_core.config import SIZES
 from avd_core.data.datasets import SyntheticClips
 from avd_core.data.real_images import RealImages
@@ -26,7 +26,7 @@ from avd_core.data.sampling import ClipSampler
 from avd_core.devices import default_device
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
-from avd_core.networks.checkpoint import CALIBRATION, CheckpointError, fingerprint
+from avd_core.networks.checkpoint import CheckpointError, fingerprint
 from avd_core.runs.run import Run, RunError
 from avd_core.training import distributed
 from avd_core.training.preview import calibrate, preview, whole_clip
@@ -85,8 +85,13 @@ class RunningTrainer:
             self.trainer.load_state(state)
         if self.leads:
             recover_folder(self.run.checkpoint)
-            for path in (self.run.checkpoint, self.run.training_state):  # of a kill in the middle of a save
-                remove_leftovers(path)
+            for name in (
+                "checkpoint",
+                "training.pt",
+                "state.json",
+                "metrics.jsonl",
+            ):  # of a kill in the middle of a save
+                remove_leftovers(self.run.folder / name)
             # A kill may have come between the two files of a save; `training.pt` is the one that counts.
             if saved and self._saved_fingerprint() != fingerprint(self.trainer.average.state_dict()):
                 self._save_checkpoint()
@@ -103,11 +108,10 @@ class RunningTrainer:
         """Replaces what a resume needs, then `checkpoint/` by the averaged model of the same step."""
         with atomic_file(self.run.training_state) as staging:
             torch.save(self.trainer.state(), staging)
+            sync(staging)
         self._save_checkpoint()
 
     def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
-        if calibration is None:  # that of other weights would be worse than none
-            (self.run.checkpoint / CALIBRATION).unlink(missing_ok=True)
         self.trainer.average.calibration = calibration
         self.trainer.average.save_pretrained(self.run.checkpoint)
 

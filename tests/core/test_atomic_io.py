@@ -15,10 +15,12 @@ from avd_core.atomic_io import (
     remove_leftovers,
     staged_file,
     staged_folder,
+    standing_folder,
     write_atomically,
     write_json,
 )
 from avd_core.media.distilled_png import ImageError
+from avd_core.removal import mark
 
 
 def content(folder) -> dict[str, str]:
@@ -132,31 +134,75 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("keep", [False, True])
-def test_a_folder_changes_whole_and_keeps_others_where_that_is_wanted(tmp_path, keep):
+def test_a_folder_changes_whole_and_keeps_others(tmp_path):
     target = tmp_path / "deep" / "checkpoint"
     target.mkdir(parents=True)
     (target / "mine.txt").write_text("mine")
-    with atomic_folder(target, keep_others=keep) as staging:
+    with atomic_folder(target) as staging:
         (staging / "a.txt").write_text("a")
         assert content(target) == {"mine.txt": "mine"}
-    assert content(target) == {"a.txt": "a"} | ({"mine.txt": "mine"} if keep else {})
+    assert content(target) == {"a.txt": "a", "mine.txt": "mine"}
     with pytest.raises(KeyboardInterrupt), atomic_folder(target) as staging:
         (staging / "b.txt").write_text("b")
         raise KeyboardInterrupt
     assert "b.txt" not in content(target) and list(target.parent.iterdir()) == [target]
 
 
-def test_what_kills_leave_is_mended_and_removed(tmp_path):
+def test_a_folder_with_folders_and_links_in_it_keeps_them_where_they_are(tmp_path):
+    target, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (target / "thesis").mkdir(parents=True)
+    (target / "thesis" / "chapter.txt").write_text("mine")
+    elsewhere.mkdir()
+    (target / "link").symlink_to(elsewhere)
+    before = (target / "thesis").stat().st_ino
+    for number in range(2):
+        with atomic_folder(target) as staging:
+            (staging / "a.txt").write_text(f"{number}")
+    assert content(target) == {"a.txt": "1", "thesis/chapter.txt": "mine"}
+    assert (target / "thesis").stat().st_ino == before and (target / "link").readlink() == elsewhere
+    with atomic_folder(target / "link") as staging:
+        (staging / "b.txt").write_text("b")
+    assert (target / "link").is_symlink() and content(elsewhere) == {"b.txt": "b"}
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "frames").symlink_to(elsewhere)
+    (tmp_path / "out" / "a.txt").symlink_to(elsewhere / "a.txt")
+    (elsewhere / "a.txt").write_text("mine")
+    with pytest.raises(OutputError, match="frames is in the way"), staged_folder(tmp_path / "out") as staging:
+        (staging / "frames").mkdir()
+        (staging / "frames" / "0.png").write_text("new")
+    with staged_folder(tmp_path / "out") as staging:
+        (staging / "a.txt").write_text("new")
+    assert content(elsewhere) == {"a.txt": "mine"} and (tmp_path / "out" / "a.txt").read_text() == "new"
+
+
+def test_what_kills_leave_is_mended_and_removed_and_nothing_else(tmp_path):
     target = tmp_path / "checkpoint[1]"
-    (tmp_path / ".checkpoint[1].old").mkdir()
-    (tmp_path / ".checkpoint[1].old" / "a.txt").write_text("a")
-    (tmp_path / ".checkpoint[1].0123.part").mkdir()
-    (tmp_path / ".checkpoint[1].4567.part").touch()
-    (tmp_path / ".checkpoint1.mine").touch()
+    aside, half = tmp_path / f".checkpoint[1].{'0' * 12}.part", tmp_path / f".checkpoint[1].{'1' * 12}.part"
+    for folder in (aside / "old", half):
+        folder.mkdir(parents=True)
+        (folder / "a.txt").write_text("a")
+    for folder in (aside, half):
+        mark(folder)
+    (tmp_path / f".checkpoint[1].{'2' * 12}.part").touch()
+    precious = {
+        f".checkpoint[1].{'3' * 12}.part": "unmarked",
+        ".checkpoint[1].old": "a copy",
+        ".checkpoint[1].mine": "",
+    }
+    for name, text in precious.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text(text)
+    (tmp_path / f".checkpoint[1].{'4' * 12}.part").symlink_to(tmp_path / ".checkpoint[1].old")
+    assert standing_folder(target) == aside / "old"
     recover_folder(target)
     remove_leftovers(target)
-    assert content(tmp_path) == {"checkpoint[1]/a.txt": "a", ".checkpoint1.mine": ""}
+    assert content(tmp_path) == {"checkpoint[1]/a.txt": "a"} | {f"{n}/mine.txt": text for n, text in precious.items()}
+    assert (tmp_path / f".checkpoint[1].{'4' * 12}.part").is_symlink()
 
 
 def test_a_long_name_in_any_script_still_has_a_passing_name(tmp_path):

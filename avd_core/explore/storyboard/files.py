@@ -8,6 +8,7 @@ Axes: T frames, H, W; the last axis is RGB. Sizes in bytes, times in seconds.
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from avd_core.explore.storyboard.reader import FORMAT, IMAGE_NAME, TABLE, Playba
 from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo
 from avd_core.media.distilled_png import save_distilled, save_image
 from avd_core.media.writer import write_mp4_in_parts
+from avd_core.removal import is_report, remove_files
 
 SHEET, ZIP = "strip.png", "storyboard.zip"
 RESTORED, ORIGINAL = "restored.mp4", "original.mp4"
@@ -192,10 +194,9 @@ def save(panels: StoryboardMaker | Playback, folder: Path) -> Iterator[Board]:
 
 def drop_stale(folder: Path) -> None:
     """Removes what an earlier strip left and this one may not replace: it would be taken for this one's."""
-    (folder / ORIGINAL).unlink(missing_ok=True)
-    for path in (folder / "images").glob("*.png"):
-        if IMAGE_NAME.fullmatch(f"images/{path.name}"):
-            path.unlink()
+    if is_report(folder / TABLE, "format", "fingerprint"):
+        remove_files(folder, re.compile(re.escape(ORIGINAL)))
+        remove_files(folder / "images", re.compile(IMAGE_NAME.pattern.removeprefix("images/")))
 
 
 def _save_image(panel: Panel, folder: Path) -> TableEntry:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import pytest
 
+from app.context import message
 from app.services.errors import DISK_FULL, sentence, without_folders
 from avd_core.media.container import VideoError
 
@@ -20,6 +22,13 @@ def test_a_full_disk_is_a_sentence_whatever_led_to_it():
 
 def test_a_fault_of_the_program_has_no_sentence():
     assert sentence(RuntimeError("secret detail")) is None and sentence(OSError(errno.EACCES, "secret")) is None
+
+
+def test_a_fault_is_logged_under_the_number_that_the_visitor_reads(caplog: pytest.LogCaptureFixture):
+    shown = message(RuntimeError("secret detail"), "Drop it in again.")
+    number = re.search(r"\(error ([0-9a-f]{8})\)", shown).group(1)
+    assert "secret" not in shown and f"a handler failed (error {number})" in caplog.text
+    assert "secret detail" in caplog.text, "with its traceback"
 
 
 @pytest.mark.parametrize(

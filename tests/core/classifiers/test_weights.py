@@ -214,10 +214,13 @@ def test_what_has_no_checksum_is_not_downloaded(server: Server, tmp_path: Path) 
 
 def test_what_a_killed_process_left_is_swept(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "DEADLINE", 5.0)
-    old, new = tmp_path / ".net.pth.old.partial", tmp_path / ".net.pth.new.partial"
-    for partial in (old, new):
+    old, new = tmp_path / ".net.pth.0old0old.partial", tmp_path / ".net.pth.0new0new.partial"
+    mine = tmp_path / ".net.pth.backup.partial"
+    for partial in (old, new, mine):
         partial.write_bytes(b"half")
-    os.utime(old, (time.time() - 60, time.time() - 60))
+    for partial in (old, mine):
+        os.utime(partial, (time.time() - 60, time.time() - 60))
     fetch(server.url(), tmp_path / "net.pth")
     assert not old.exists()
     assert new.exists()  # perhaps another process is at it
+    assert mine.exists()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avd_core.atomic_io import recover_folder
+from avd_core.atomic_io import recover_folder, remove_leftovers
 from avd_core.config import PRESETS
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
 from avd_core.networks.checkpoint import CheckpointError
+from tests.kills import killed_at
 
 
 @pytest.fixture
@@ -61,10 +63,28 @@ def test_a_failed_save_keeps_the_old_checkpoint(folder, monkeypatch):
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
 
 
-def test_a_kill_between_the_two_renames_is_mended(folder):
-    folder.rename(folder.with_name(".mine.old"))
+def every_kill(folder: Path):
+    """Save another checkpoint over `folder`, killed at each of its writes in turn; yield after each kill."""
+    number = 0
+    while killed_at(number, lambda: AVD(PRESETS["tiny"]).save_pretrained(folder), folder.parent):
+        yield
+        number += 1
+    assert number > 5
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_a_checkpoint_can_be_read_after_a_kill_at_any_write(folder, swaps, monkeypatch):
+    if not swaps:  # as on a file system that cannot exchange two folders
+        monkeypatch.setattr("avd_core.atomic_io._exchange", lambda one, other: False)
+    (folder / "README.md").write_text("a card")
+    for _ in every_kill(folder):
+        assert AVD.from_pretrained(folder).config == PRESETS["tiny"]
+        assert not swaps or (folder / "README.md").read_text() == "a card"
     recover_folder(folder)
+    remove_leftovers(folder)
     assert AVD.from_pretrained(folder).config == PRESETS["tiny"]
+    assert (folder / "README.md").read_text() == "a card"
+    assert [path.name for path in folder.parent.iterdir()] == ["mine"]
 
 
 def test_a_run_directory_loads_under_the_name_of_the_run(folder, tmp_path):
