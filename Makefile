@@ -45,7 +45,8 @@ test-code: $(DEV)
 test-browser: $(DEV)
 	@$(BIN)/python -m pytest tests/app -m browser --reruns=1 --rerun-show-tracebacks
 
-fuzz: $(DEV)  ## try 5,000 made clips: does every window give the pictures that are on display?
+fuzz: $(DEV)  ## damage thousands of files and read them; try 5,000 made clips: do windows give what is on display?
+	$(BIN)/python -m benchmarks.fuzz --count 2000
 	AVD_FUZZ=5000 $(BIN)/python -m pytest tests/core/media/test_clock.py --hypothesis-show-statistics
 
 style: $(DEV)  ## check lint, formatting, which way imports go, and that every library is declared

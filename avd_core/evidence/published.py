@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 REPORTS = Path(__file__).resolve().parents[2] / "checkpoints" / "reports"
-_NEEDED = ("about", "checkpoints", "folders", "protocols", "skipped", "clips")
+_NEEDED = {"about": str, "checkpoints": dict, "folders": list, "protocols": dict, "skipped": list, "clips": int}
 
 
 class ReportError(ValueError):
@@ -34,9 +34,12 @@ def read_report(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         evidence = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReportError(f"The report {path.parent.name} cannot be read: {error}.") from error
-    lacking = [key for key in _NEEDED if not isinstance(evidence, dict) or key not in evidence]
+    told = evidence if isinstance(evidence, dict) else {}
+    lacking = [key for key, kind in _NEEDED.items() if not isinstance(told.get(key), kind)]
+    if not lacking and not (evidence["folders"] and all(isinstance(name, str) for name in evidence["folders"])):
+        lacking = ["folders"]
     if lacking:
         raise ReportError(f"The report {path.parent.name} says nothing about {lacking[0]}: make it anew.")
     return evidence
@@ -58,4 +61,7 @@ def footage(evidence: Mapping[str, Any], clip: str, root: str | Path | None = No
     if named.is_absolute() or ".." in named.parts:  # a set itself may be a link to where there is room for it
         return None
     path = Path(root) / named
-    return path if path.is_file() else None
+    try:
+        return path if path.is_file() else None
+    except OSError:  # a name that no file system takes
+        return None

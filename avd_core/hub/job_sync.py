@@ -7,7 +7,6 @@ numbers, pictures that are pictures, and a checkpoint that loads.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from avd_core.hub_client import HubError, ask
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import CheckpointError
-from avd_core.runs.run import Run, RunError
+from avd_core.runs.run import Run, RunError, metrics_line
 
 STATUSES = {
     "SCHEDULING": "queued", "RUNNING": "running", "COMPLETED": "done", "CANCELED": "stopped", "DELETED": "stopped",
@@ -160,7 +159,7 @@ def _store(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[d
         reported = _json_object((run.folder / ".told.json").read_text(encoding="utf-8", errors="replace"))
     if (came / "metrics.jsonl").is_file():
         text = (came / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
-        lines = [line for line in map(_metrics, text.splitlines()) if line]
+        lines = [line for line in map(metrics_line, text.splitlines()) if line]
         write_atomically(run.metrics_file, "".join(json.dumps(line) + "\n" for line in lines))
     run.previews.mkdir(exist_ok=True)
     for picture in sorted((came / "previews").glob("*.png")):
@@ -178,15 +177,6 @@ def _store(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[d
                     if (came / run.checkpoint.name / file).is_file():
                         shutil.move(came / run.checkpoint.name / file, staging)
     return reported, replace(job, commit=fetched[0], weights=fetched[1])
-
-
-def _metrics(line: str) -> dict[str, float | int] | None:
-    values = _json_object(line)
-    numbers = {
-        str(name)[:60]: value for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    }  # fmt: skip
-    return numbers if isinstance(numbers.get("step"), int) else None
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from avd_core.runs.run import metrics_line
 
 MOST = 400  # points of a line that is drawn
 
@@ -33,11 +34,7 @@ class Curve:
             fresh = file.read()
         whole = fresh[: fresh.rfind(b"\n") + 1]  # the last line may be half written
         self._place += len(whole)
-        for line in whole.splitlines():
-            try:
-                self.lines.append(json.loads(line))
-            except ValueError:
-                continue
+        self.lines += [line for line in map(metrics_line, whole.splitlines()) if line]
         return self.lines
 
     def points(self, name: str) -> list[tuple[int, float]]:
@@ -51,8 +48,8 @@ class Curve:
         """Estimate the seconds until the last of `steps` by the recent ones; `most` bounds the training in all."""
         if not self.lines:
             return None
-        recent = [line["seconds"] for line in self.lines[-20:]]
+        recent = [line.get("seconds", 0.0) for line in self.lines[-20:]]
         left = (steps - self.lines[-1]["step"]) * sum(recent) / len(recent)
         if most is not None:
-            left = min(left, most - sum(line["seconds"] for line in self.lines))
+            left = min(left, most - sum(line.get("seconds", 0.0) for line in self.lines))
         return max(0.0, left)

@@ -273,8 +273,14 @@ class RunRegistry:
 
 def _read_record(folder: Path) -> RunRecord | None:
     """Read the record in a run's folder; return None where there is none of that very folder."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         record = RunRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        numbers = (record.queued, record.started, 0 if record.seconds is None else record.seconds)
+        texts = (record.owner, record.name, record.device)
+        if not all(type(value) in (int, float) for value in numbers) or not all(type(text) is str for text in texts):
+            return None
+        if not isinstance(record.about, dict | None):
+            return None
         # A record that points elsewhere proves nothing about this folder.
         if _is_key(record.key) and record.key == folder.name and slug(record.name) == record.name:
             return record

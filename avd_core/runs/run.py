@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,17 @@ PATIENCE = 1.0  # seconds to wait for a lock: whoever only looks at it holds it 
 
 class RunError(ValueError):
     """A run directory that cannot be used, with a sentence saying why."""
+
+
+def metrics_line(text: str | bytes) -> dict[str, float | int] | None:
+    """Return the finite numbers of a line of `metrics.jsonl`; None for a line that is damaged, or of no step."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or type(values.get("step")) is not int:
+        return None
+    return {str(name)[:60]: value for name, value in values.items() if type(value) in (int, float) and isfinite(value)}
 
 
 class Run:
@@ -110,11 +122,14 @@ class Run:
     def config(self) -> dict[str, Any]:
         """Return `config.json`; raise `RunError` where there is none."""
         try:
-            return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+            config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{self.folder.name} holds no run: there is no config.json in it.") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"config.json of {self.folder.name} cannot be read: {error}.") from error
+        if not isinstance(config, dict):
+            raise RunError(f"config.json of {self.folder.name} describes no run.")
+        return config
 
     def write_state(self, status: str, *, step: int, error: str | None = None, **facts: Any) -> None:
         """Replace `state.json`; `facts` are further plain values, such as `memory` in bytes."""
@@ -125,9 +140,15 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Return the last state written; raise `RunError` where there is none."""
         try:
-            return json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+            kinds = {"status": str, "step": int, "error": str | None, "memory": int | None}
+            if not all(isinstance(state.get(name), kind) for name, kind in kinds.items()):
+                raise ValueError("its values are of other types")
+            if state["status"] not in STATUSES:
+                raise ValueError(f"its status is {state['status']!r}")
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise RunError(f"{self.folder.name} has no readable state.json.") from error
+        return state
 
     def append_metrics(self, metrics: Mapping[str, float | int]) -> None:
         """Append one step's line."""
@@ -138,13 +159,8 @@ class Run:
         """Return every whole line of `metrics.jsonl`; a line cut short by a kill is left out."""
         if not self.metrics_file.exists():
             return []
-        lines = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return lines
+        text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
+        return [line for line in map(metrics_line, text.splitlines()) if line]
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps after the saved one, so that a resumed run holds each step once."""
