@@ -1,6 +1,6 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test test-code test-browser style format bench fuzz screenshot space
+.PHONY: help app test test-code test-browser style format bench fuzz soak screenshot space
 .PHONY: checkpoints ablations labelled evidence report
 .DELETE_ON_ERROR:
 
@@ -48,6 +48,9 @@ test-browser: $(DEV)
 fuzz: $(DEV)  ## damage thousands of files and read them; try 5,000 made clips: do windows give what is on display?
 	$(BIN)/python -m benchmarks.fuzz --count 2000
 	AVD_FUZZ=5000 $(BIN)/python -m pytest tests/core/media/test_clock.py --hypothesis-show-statistics
+
+soak: $(DEV)  ## let 12, then 32 clients work for twenty minutes: memory, files, mixed-up answers, p50 and p95
+	$(BIN)/python -m benchmarks.soak
 
 style: $(DEV)  ## check lint, formatting, which way imports go, and that every library is declared
 	$(BIN)/ruff check .

@@ -38,13 +38,24 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+class Address(str):
+    """Where a page is served, and by which process."""
+
+    pid: int
+
+    def __new__(cls, url: str, pid: int) -> Address:
+        address = super().__new__(cls, url)
+        address.pid = pid
+        return address
+
+
 @contextmanager
 def served(
     environment: Mapping[str, str],
     log: Path,
     command: Sequence[str] = (sys.executable, "app.py"),
     folder: Path = ROOT,
-) -> Iterator[str]:
+) -> Iterator[Address]:
     """Runs `python app.py` in a process group of its own, which is ended whole; yields the page's address.
 
     Args:
@@ -76,7 +87,7 @@ def served(
                     break
             except OSError:
                 time.sleep(0.2)
-        yield url
+        yield Address(url, process.pid)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
