@@ -7,6 +7,7 @@ write what a person named on a command line or a page: they make its parent fold
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from avd_core.removal import is_marked, mark, remove, remove_files
+from avd_core.removal import MARKER, is_marked, remove, remove_files
 
 _SHORT = 40  # characters of a name that a passing name keeps: no file system takes more than 255 bytes
 PASSING = r"[0-9a-f]{12}\.part"  # how passing names end
@@ -88,16 +89,39 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """Yield a marked folder beside `path`, and delete it; `remove_leftovers(path)` deletes what a kill leaves of it."""
+    """Yield a marked folder beside `path`, and delete it; those that kills left of the same `path` go first."""
+    for leftover in _leftovers(path):
+        if not _is_in_use(leftover) and not (leftover / _OLD).exists():
+            remove(leftover)
     scratch = _passing_name(path)
     scratch.mkdir()
     try:
-        mark(scratch)
-        yield scratch
+        with _held(scratch):
+            yield scratch
     finally:
         if not remove(scratch):
             with suppress(OSError):
                 scratch.rmdir()  # a full disk takes no marker
+
+
+@contextmanager
+def _held(scratch: Path) -> Iterator[None]:
+    """Mark a new folder and hold the lock of its marker, which a kill, too, releases."""
+    with (scratch / f"{MARKER}.new").open("wb") as marker:
+        with suppress(OSError):  # a file system without locks: only `remove_leftovers` deletes what a kill leaves there
+            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (scratch / f"{MARKER}.new").rename(scratch / MARKER)  # nobody sees it marked and not held
+        yield
+
+
+def _is_in_use(scratch: Path) -> bool:
+    """Return whether a living process may hold a scratch folder."""
+    try:
+        with (scratch / MARKER).open("rb") as marker:
+            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def _swap(new: Path, target: Path) -> None:

@@ -30,6 +30,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from tests.kills import fork
+
 DEADLINE = 30.0  # seconds of one case
 WIDTHS = (7, 7, 9, 9, 7, 6, 9, 11)  # of the table's columns
 CODECS = {"mp4": "libx264", "mov": "mpeg4", "avi": "mjpeg", "mkv": "ffv1", "webm": "libvpx", "gif": "gif"}
@@ -343,7 +345,7 @@ def _in_a_fork(read: Callable[[], object], deadline: float) -> tuple[str, float,
     """Return what came of a reading: read, refused, or what else; its seconds; and the peak memory in bytes."""
     begun = time.monotonic()
     ours, theirs = os.pipe()
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             os.close(ours)
@@ -396,7 +398,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deadline", type=float, default=DEADLINE, help="seconds of one case (default: %(default)g)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to keep the files of what was found")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # OpenMP hangs in a fork once it has used its threads
     begun, found = time.monotonic(), []
     columns = ("cases", "read", "refused", "foreign", "crash", "hang", "slowest", "peak")
     print(

@@ -2,8 +2,8 @@
 
 Starts the page as a user does and sends it mixed work from 12, then from 32 clients. Each has a clip of a colour and a
 window of its own, so that every answer shows whose it is. Found is: an error other than a full queue, an answer of
-somebody else's clip, resident memory that has grown by more than 10 % between the end of the warm-up (the first quarter)
-and the end, temporary files that outlast their time, and anything that is left when the server has ended.
+somebody else's clip, resident memory that has grown by more than 10 % between the end of the warm-up (the first
+quarter) and the end, temporary files that outlast their time, and anything that is left when the server has ended.
 """
 
 from __future__ import annotations

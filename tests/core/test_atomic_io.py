@@ -21,6 +21,7 @@ from avd_core.atomic_io import (
 )
 from avd_core.media.distilled_png import ImageError
 from avd_core.removal import mark
+from tests.kills import killed_at
 
 
 def content(folder) -> dict[str, str]:
@@ -203,6 +204,22 @@ def test_what_kills_leave_is_mended_and_removed_and_nothing_else(tmp_path):
     remove_leftovers(target)
     assert content(tmp_path) == {"checkpoint[1]/a.txt": "a"} | {f"{n}/mine.txt": text for n, text in precious.items()}
     assert (tmp_path / f".checkpoint[1].{'4' * 12}.part").is_symlink()
+
+
+def test_the_next_command_removes_what_a_killed_one_left_and_no_living_ones(tmp_path):
+    def write() -> None:
+        with staged_folder(tmp_path / "out") as staging:
+            (staging / "a.txt").write_text("a")
+
+    number = 0
+    while killed_at(number, write, tmp_path):
+        number += 1
+    assert number > 4 and content(tmp_path / "out") == {"a.txt": "a"}
+    with staged_folder(tmp_path / "out") as living:
+        write()
+        assert living.is_dir()
+    left = [path for path in tmp_path.iterdir() if path.name != "out" and any(path.iterdir())]
+    assert len(left) <= 1  # killed between making the folder and marking it
 
 
 def test_a_long_name_in_any_script_still_has_a_passing_name(tmp_path):
