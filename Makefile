@@ -1,6 +1,6 @@
 # Everything a person does here, on a machine that has Python 3.11 or newer and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help app test test-code test-browser style format bench fuzz soak screenshot space
+.PHONY: help app test test-code test-browser style format bench fuzz soak crashes audit screenshot space
 .PHONY: checkpoints ablations labelled evidence report
 .DELETE_ON_ERROR:
 
@@ -8,6 +8,7 @@
 PYTHON ?= python3.12 python3.11 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := build/audit
 # What the bundled checkpoints are trained on, what reports on them, and where the work lies meanwhile.
 TRAINED_ON := gestures surveillance yoga falls
 ACTIONS := ucf101/UCF-101 jhmdb/hmdb51
@@ -51,6 +52,15 @@ fuzz: $(DEV)  ## damage thousands of files and read them; try 5,000 made clips: 
 
 soak: $(DEV)  ## let 12, then 32 clients work for twenty minutes: memory, files, mixed-up answers, p50 and p95
 	$(BIN)/python -m benchmarks.soak
+
+crashes: $(DEV)  ## kill a training, a storyboard, an evidence run and the server, fifty times each
+	$(BIN)/python -m benchmarks.crashes
+
+# Beside the environment, not in it: what audits must not change what is audited. The database is OSV's.
+audit: $(DEV)  ## look the installed libraries up in the database of known holes (needs the network)
+	@test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && $(AUDIT)/bin/pip install -q pip-audit; }
+	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > $(AUDIT)/installed.txt
+	$(AUDIT)/bin/pip-audit --vulnerability-service osv --progress-spinner off --no-deps --disable-pip -r $(AUDIT)/installed.txt
 
 style: $(DEV)  ## check lint, formatting, which way imports go, and that every library is declared
 	$(BIN)/ruff check .

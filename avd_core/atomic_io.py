@@ -25,7 +25,7 @@ from avd_core.removal import MARKER, is_marked, remove, remove_files
 
 _SHORT = 40  # characters of a name that a passing name keeps: no file system takes more than 255 bytes
 PASSING = r"[0-9a-f]{12}\.part"  # how passing names end
-_NEW, _OLD = "new", "old"  # in a scratch folder
+_NEW, _OLD, _UNNAMED = "new", "old", f"{MARKER}.new"  # in a scratch folder
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -107,10 +107,10 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def _held(scratch: Path) -> Iterator[None]:
     """Mark a new folder and hold the lock of its marker, which a kill, too, releases."""
-    with (scratch / f"{MARKER}.new").open("wb") as marker:
+    with (scratch / _UNNAMED).open("wb") as marker:
         with suppress(OSError):  # a file system without locks: only `remove_leftovers` deletes what a kill leaves there
             fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (scratch / f"{MARKER}.new").rename(scratch / MARKER)  # nobody sees it marked and not held
+        (scratch / _UNNAMED).rename(scratch / MARKER)  # nobody sees it marked and not held
         yield
 
 
@@ -161,8 +161,9 @@ def remove_leftovers(path: Path) -> None:
     """Delete what kills of its writer left beside `path`; call `recover_folder` first, and only as its one writer."""
     for leftover in _leftovers(path):
         if not remove(leftover):
-            with suppress(OSError):
-                leftover.rmdir()  # killed before it was marked: empty, or not ours
+            with suppress(OSError):  # killed before it was marked, or not ours
+                remove_files(leftover, re.compile(re.escape(_UNNAMED)))
+                leftover.rmdir()
     remove_files(path.parent, re.compile(re.escape(f".{path.name[:_SHORT]}.") + PASSING))
 
 

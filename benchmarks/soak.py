@@ -231,10 +231,10 @@ def _watch(pid: int, base: Path, findings: Findings, over: threading.Event, seco
         passed = time.monotonic() - begun
         findings.memory.append((passed, _resident(pid)))
         sizes = []
-        for path in base.rglob("*"):
-            with suppress(FileNotFoundError):
-                if path.is_file():
-                    sizes.append(path.stat().st_size)
+        for folder, _, names in os.walk(base):  # folders come and go meanwhile
+            for name in names:
+                with suppress(FileNotFoundError):
+                    sizes.append(os.stat(os.path.join(folder, name)).st_size)
         most, largest, _ = findings.files
         findings.files = (max(most, len(sizes)), max(largest, sum(sizes)), 0)
         if aged is None and passed > seconds / 2:

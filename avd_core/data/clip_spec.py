@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avd_core.config import ConfigError
 from avd_core.data.clip_sets import official_videos
 from avd_core.data.datasets import STORED_SIZE, DataError, FolderClips, UnlabelledClips
 from avd_core.data.packs import PackedClips
@@ -32,13 +33,25 @@ class ClipSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClipSpec:
-        """Read what `to_dict` made; all but the path may be missing."""
+        """Read what `to_dict` made; all but the path may be missing.
+
+        Raises:
+            ConfigError: something is missing, or of another type.
+        """
+        texts = {"path": str, "dataset": str | None, "lists": str | None}
+        lists = {"patterns": list | tuple | None, "splits": list | tuple | None}
+        plain = isinstance(values, Mapping) and all(
+            isinstance(values.get(name), kind) for name, kind in (texts | lists).items()
+        )
+        listed = [one for name in lists for one in (values.get(name) or ())] if plain else []
+        if not plain or not all(isinstance(one, str) for one in listed):
+            raise ConfigError(f"{str(values)[:100]} does not say where clips lie.")
         patterns = values.get("patterns")
         return cls(
-            path=str(values["path"]),
+            path=values["path"],
             patterns=None if patterns is None else tuple(patterns),
             dataset=values.get("dataset"),
-            splits=tuple(values.get("splits", ())),
+            splits=tuple(values.get("splits") or ()),
             lists=values.get("lists"),
         )
 

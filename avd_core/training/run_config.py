@@ -56,6 +56,10 @@ class RunConfig:
         missing = [name for name in ("model", "train") if name not in values]
         if missing:
             raise ConfigError(f"it says nothing about {' and '.join(missing)}.")
+        kinds = {"init": str | None, "photos": str | None, "clips": list | tuple, "held_out": list | tuple}
+        for name, kind in kinds.items():
+            if name in values and not isinstance(values[name], kind):
+                raise ConfigError(f"its {name} is {str(values[name])[:60]!r}.")
         return cls(
             model=ModelConfig.from_dict(values["model"]),
             train=TrainConfig.from_dict(values["train"]),

@@ -28,18 +28,20 @@ def _fail(_: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "outcome"),
+    ("read", "outcome", "deadline"),
     [
-        (_fail, "foreign"),
-        (lambda path: int("x"), "foreign"),
-        (lambda path: os.kill(os.getpid(), signal.SIGSEGV), "crash"),
-        (lambda path: time.sleep(60), "hang"),
+        (_fail, "foreign", 30),
+        (lambda path: int("x"), "foreign", 30),
+        (lambda path: os.kill(os.getpid(), signal.SIGSEGV), "crash", 30),
+        (lambda path: time.sleep(60), "hang", 0.5),
     ],
 )
-def test_what_should_not_happen_is_found(read, outcome: str, monkeypatch: pytest.MonkeyPatch, tmp_path):
+def test_what_should_not_happen_is_found(
+    read, outcome: str, deadline: float, monkeypatch: pytest.MonkeyPatch, tmp_path
+):
     careless = Kind(fuzz.make_pictures, lambda path: read(path) if path.parent.name == "case" else None)
     monkeypatch.setitem(KINDS, "pictures", careless)
-    tally = fuzz.fuzz("pictures", 2, seed=0, deadline=0.5, keep=tmp_path)
+    tally = fuzz.fuzz("pictures", 2, seed=0, deadline=deadline, keep=tmp_path)
     assert tally.outcomes == {outcome: 2} and len(tally.found) == 2
     assert len(list(tmp_path.iterdir())) == 2
 
