@@ -152,6 +152,32 @@ def test_colours_are_those_of_the_source(tmp_path, height, matrix, tagged, full_
     assert drift(read_clip(preview, size=112).frames[0]) <= 8
 
 
+@pytest.mark.parametrize(
+    ("container", "codec", "pix_fmt", "options"),
+    [
+        ("mp4", "libx264", "yuvj420p", {"crf": "4"}),
+        ("mp4", "libx265", "yuv420p10le", {"x265-params": "log-level=none:crf=4"}),
+        ("webm", "libvpx", "yuv420p", {"qmin": "1", "qmax": "4", "b": "8M"}),
+        ("webm", "libvpx-vp9", "yuv444p", {"lossless": "1"}),
+        ("mp4", "libsvtav1", "yuv420p", {"crf": "8"}),
+        ("mov", "prores_ks", "yuv422p10le", {}),
+        ("avi", "mjpeg", "yuvj422p", {"qmin": "1", "qmax": "2"}),
+        ("avi", "mpeg4", "yuv420p", {"qmin": "1", "qmax": "2", "b": "8M"}),
+        ("matroska", "mpeg2video", "yuv422p", {"qmin": "1", "qmax": "2", "b": "20M"}),
+        ("matroska", "ffv1", "bgr0", {}),
+        ("mov", "qtrle", "rgb24", {}),
+    ],
+)
+def test_patches_of_known_colour_through_every_codec(tmp_path, container, codec, pix_fmt, options):
+    """BT.601 and no tags, full range where the format says so, as small video comes."""
+    path = encode(
+        tmp_path / "clip", [patches(192, 384)] * 3, container=container, codec=codec, pix_fmt=pix_fmt, options=options
+    )
+    clip = read_clip(path, size=96)
+    assert drift(clip.frames[0]) <= 6 and not any("range" in note for note in clip.notes)
+    assert drift(read_clip(transcode(path, tmp_path / "preview.mp4"), size=96).frames[0]) <= 10
+
+
 WIDE = {9: ((0.708, 0.292), (0.17, 0.797), (0.131, 0.046)), 12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))}
 SRGB_PRIMARIES = ((0.64, 0.33), (0.3, 0.6), (0.15, 0.06))
 
@@ -264,6 +290,12 @@ def test_hdr_white_is_white(tmp_path):
         ("avi", "huffyuv", "yuv422p"),
         ("matroska", "ffv1", "gray16le"),
         ("mp4", "libx264", "yuv444p10le"),
+        ("mp4", "libx264", "nv12"),
+        ("avi", "utvideo", "gbrp"),
+        ("mov", "rawvideo", "uyvy422"),
+        ("matroska", "ffv1", "yuv410p"),
+        ("matroska", "ffv1", "gbrp16le"),
+        ("webm", "libvpx-vp9", "yuv440p"),
     ],
 )
 def test_odd_pixel_formats(tmp_path, container, codec, pix_fmt):
