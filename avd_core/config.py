@@ -221,6 +221,11 @@ class TrainConfig(_Config):
         "auto", '"bf16" (autocast), "fp32", or "auto": bf16 where the device computes in it, else fp32'
     )
     preview_every: int = _field(200, "steps between previews")
+    choose_every: int = _field(
+        0,
+        "steps between looks at the held-out clips: the weights that bring them back best are kept, and a learning "
+        "rate that the warm-up shows to be too high is lowered; 0 keeps the last weights",
+    )
     save_every_seconds: float = _field(120.0, "wall-clock seconds between checkpoints")
     seed: int = _field(0, "of everything random; a step's batch depends on the seed and the step alone")
 
@@ -237,7 +242,7 @@ class TrainConfig(_Config):
         losses = ("recon_weight", "psnr_weight", "adv_weight", "guide_weight", "spectrum_weight", "label_weight")
         for name in (
             *(*losses, "penalty_weight", "peak_weight", "peak_levels", "noise_levels"),
-            *("adv_start", "jpeg_start", "warmup", "divergence_patience"),
+            *("adv_start", "jpeg_start", "warmup", "divergence_patience", "choose_every"),
         ):
             _check(0 <= getattr(self, name) < float("inf"), f"TrainConfig.{name} must be a number and not negative.")
         _check(

@@ -13,11 +13,12 @@ from PIL import Image
 
 from avd_core.data.clip_files import Source
 from avd_core.data.packs import encode_frames
+from avd_core.media.window import Window
 from avd_core.runs.process import AT_WORK, look
 from avd_core.runs.registry import new_secret, owner_of
 from avd_core.runs.run import Run
 from avd_core.training.finetune import FineTune, recipe
-from avd_core.training.finetune_clips import TakenClip
+from avd_core.training.finetune_clips import Part, TakenClip
 
 WHO = [owner_of(new_secret()) for _ in range(3)]
 
@@ -29,7 +30,8 @@ def some_clips(folder: Path, clip: Path, count: int = 3) -> tuple[TakenClip, ...
     for number, (encoded, thumbnail) in enumerate(_noise(count)):
         stored = folder / f"{number}.avif"
         stored.write_bytes(encoded)
-        made.append(TakenClip(Source(clip, f"clip {number}.mp4", "ab"[number % 2]), stored, (16, 96, 96), thumbnail))
+        part = Part(Window(whole=True), {96: (stored, (16, 96, 96))})
+        made.append(TakenClip(Source(clip, f"clip {number}.mp4", "ab"[number % 2]), (part,), thumbnail))
     return tuple(made)
 
 

@@ -15,7 +15,6 @@ from app.services import auth
 from app.services.compute import ComputeBackends
 from app.services.explorations import OpenRequest
 from app.services.finetuning import RunView
-from avd_core.media.window import Window
 from avd_core.runs.registry import RunRecord, owner_of
 
 POLL_SECONDS = 1.5  # between two states of a run
@@ -150,8 +149,9 @@ class RunsPanel:
             name, held_out = finetuning.offer(record), finetuning.held_out_clips(record)[0]
         except Exception as error:
             return {self.message: message(error, "")}
-        whole = Window(whole=True)
-        request = OpenRequest(held_out.clip, held_out.title, whole, name, finetuning.head(record))
+        request = OpenRequest(
+            held_out.source.clip, held_out.source.title, held_out.window, name, finetuning.head(record)
+        )
         own = finetuning.checkpoints(owner_of(secret))
         return self.context.open(request) | {self.context.own_checkpoints: own, self.message: ""}
 

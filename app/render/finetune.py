@@ -9,10 +9,10 @@ from html import escape
 from app.render.fragments import card, hint, progress, seconds, signed, ticks
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.process import Look
-from avd_core.training.finetune_clips import TakenClip
+from avd_core.training.finetune_clips import TakenClip, divide
 
-NO_CLIPS = """<div class="tune-nothing"><p>Drop in clips of one kind, or a zip with a folder for each class. One of
-them is kept back, to judge by.</p></div>"""
+NO_CLIPS = """<div class="tune-nothing"><p>Drop in clips of one kind, or a zip with a folder for each class. Some
+moments of them, or some clips, are kept back, to judge by.</p></div>"""
 NO_RUNS = '<p class="hint">No run yet. A run goes on when this page is closed, and is found here again.</p>'
 WORDS = {
     "queued": "waiting",
@@ -62,18 +62,26 @@ def counted(taken: Sequence[TakenClip], held_out: frozenset[int]) -> str:
     """How many there are of what."""
     if not taken:
         return ""
-    if len(taken) == 1:
-        return '<p class="status"><b>1 clip</b><span>trained on and judged on: more clips tell more</span></p>'
+    number = "1 clip" if len(taken) == 1 else f"{len(taken)} clips"
+    division = divide(taken, held_out)
+    if not division.apart:
+        words = "too short to hold a moment back: the moment that judges is no other than those before it"
+        return f'<p class="status"><b>{number}</b><span>{words}. Longer clips, or more, tell more</span></p>'
+    if not held_out:
+        each = len(division.choosing)
+        roles = "one chooses the weights, the other judges" if each == 1 else f"{each} choose the weights, {each} judge"
+        words = f"trained on, but for {2 * each} moments that are kept back: {roles}"
+        return f'<p class="status"><b>{number}</b><span>{words}</span></p>'
     classes = {clip.source.label for clip in taken} - {""}
     named = f"<span>{len(classes)} classes</span>" if len(classes) > 1 else ""
     trained = len(taken) - len(held_out)
     return (
-        f'<p class="status"><b>{len(taken)} clips</b><span>{trained} to train on, {len(held_out)} held out to judge by'
+        f'<p class="status"><b>{number}</b><span>{trained} to train on, {len(held_out)} held out to judge by'
         f"</span>{named}</p>"
     )
 
 
-def estimate(step: float | None, batch: int, steps: int, device: str, length: float, place: str = "") -> str:
+def estimate(step: float | None, batch: int, steps: int, device: str, length: float, size: int, place: str = "") -> str:
     """What the training will take here, as measured, and what is different elsewhere.
 
     Args:
@@ -82,6 +90,7 @@ def estimate(step: float | None, batch: int, steps: int, device: str, length: fl
         steps: in all.
         device: of this machine, that it was measured on.
         length: of the training in seconds.
+        size: short side in pixels that it is for.
         place: where it is to run.
     """
     if step is None:
@@ -90,7 +99,8 @@ def estimate(step: float | None, batch: int, steps: int, device: str, length: fl
     where = "this machine’s GPU" if device == "cuda" else "this machine’s CPU"
     return hint(
         f"Measured on {where}: <b>{step_words}</b> a step of {batch} clips, so <b>{steps} steps</b> in about "
-        f"<b>{seconds(round(length))}</b>, and some seconds to start and to calibrate. {ELSEWHERE.get(place, '')}"
+        f"<b>{seconds(round(length))}</b>, and some seconds to start and to calibrate. It is trained and judged at "
+        f"<b>{size} px</b>. {ELSEWHERE.get(place, '')}"
     )
 
 

@@ -23,8 +23,9 @@ from app.services.result_store import ResultStore
 from avd_core.config import TrainConfig
 from avd_core.data.clip_files import Source
 from avd_core.devices import available_devices
-from avd_core.explore.before_after import before_and_after, initial_checkpoint
+from avd_core.explore.before_after import Moment, before_and_after, initial_checkpoint
 from avd_core.explore.explorer import Explorer
+from avd_core.media.window import Window
 from avd_core.runs import process
 from avd_core.runs.metrics_log import Curve
 from avd_core.runs.process import AT_WORK, Look
@@ -161,7 +162,8 @@ class FinetuneService:
         from avd_core.training.throughput import measure
 
         config = TrainConfig.from_dict(dict(train))
-        key = (init, device, config.batch_size, config.crop, config.precision, config.accumulate)
+        dear = ("batch_size", "crop", "precision", "accumulate", "optimizer")
+        key = (init, device, config.adv_weight > 0, *(getattr(config, name) for name in dear))
         with self._lock:
             known = self._step_times.get(key)
         known = known or measure(init, config, device)
@@ -193,10 +195,17 @@ class FinetuneService:
         """Return the recognition head that the run trained on its labelled clips, or None."""
         return head_of(self.registry.run(record).folder)
 
-    def held_out_clips(self, record: RunRecord) -> list[Source]:
+    def held_out_clips(self, record: RunRecord) -> list[Moment]:
         """List the clips of the before/after comparison, which lie in the run's directory."""
-        folder = self.registry.run(record).folder
-        return [Source(folder / c["file"], c["title"], c["label"]) for c in (record.about or {}).get("judged", [])]
+        folder, about = self.registry.run(record).folder, record.about or {}
+        return [
+            Moment(
+                Source(folder / one["file"], one["title"], one["label"]),
+                Window(**one.get("window", {"whole": True})),  # runs of version 0.1 name none
+                about.get("size"),
+            )
+            for one in about.get("judged", [])
+        ]
 
     def _set_private_root(self) -> None:
         """Declare the runs private, before any is loaded; not earlier, since a page is built before its explorer."""
@@ -311,8 +320,9 @@ class FinetuneService:
                     }
                 )
                 pairs.append(pair)
-            held_out = bool((record.about or {}).get("held_out"))
-            return before_after.card(pairs, pictures, held_out), links, time.monotonic()
+            about, best = record.about or {}, process.look(run).best
+            apart = bool(about.get("apart", about.get("held_out")))  # the latter in runs of version 0.1
+            return before_after.card(pairs, pictures, apart, best), links, time.monotonic()
         except Exception as error:
             number = "" if (words := sentence(error)) else fault(error, "a run could not be judged")
             words = words or f"Judging broke here, and it was not your clip (error {number})."

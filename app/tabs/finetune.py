@@ -34,7 +34,7 @@ from avd_core.media.archives import ArchiveLimits
 from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.runs.limits import LimitError
 from avd_core.runs.registry import new_secret, owner_of
-from avd_core.training.finetune import LENGTHS, FineTune, command, prepare, presets, recipe
+from avd_core.training.finetune import LENGTHS, FineTune, command, prepare, presets, recipe, size_for
 from avd_core.training.finetune_clips import hold_out, take
 
 ID, TITLE = "finetune", "Fine-tune"
@@ -91,7 +91,7 @@ class FinetuneTab:
                     self.length = gr.Radio(
                         self._lengths(), value=self._lengths()[0][1], label="Length", elem_id="tune-length"
                     )
-                    slot("estimate", render.estimate(None, 0, 0, "cpu", 0))
+                    slot("estimate", render.estimate(None, 0, 0, "cpu", 0, 0))
                     self.start = gr.Button("Start", variant="primary", interactive=False, elem_id="tune-start")
             slot("count")
             slot("clips", render.NO_CLIPS, js_on_load=on_click_js("hold"))
@@ -226,10 +226,10 @@ class FinetuneTab:
             step_time = self.finetuning.step_time(init, train, here)
             train = recipe(min(self.limits.steps, step_time.steps_in(length.seconds)), init)
             steps = train["steps"]
-            seconds = steps * step_time.seconds
-            estimate = render.estimate(step_time.seconds, step_time.batch_size, steps, here, seconds, device)
+            seconds, size = steps * step_time.seconds, size_for(length.seconds, device, init)
+            estimate = render.estimate(step_time.seconds, step_time.batch_size, steps, here, seconds, size, device)
         except Exception as error:
-            nothing = render.estimate(None, 0, 0, "cpu", 0)
+            nothing = render.estimate(None, 0, 0, "cpu", 0, 0)
             yield {self.slots["message"]: message(error, "Choose another start."), self.slots["estimate"]: nothing}
             return
         command = self.on_command(values | {self.options.fields[name]: value for name, value in train.items()})
@@ -257,10 +257,11 @@ class FinetuneTab:
         return {self.options.save: gr.DownloadButton(value=str(path)), self.slots["message"]: ""}
 
     def _request(self, values: dict) -> FineTune:
-        draft = values[self.draft] or Draft()
+        draft, seconds = values[self.draft] or Draft(), LENGTHS[values[self.length]].seconds
         return FineTune(
             values[self.name], values[self.init], draft.clips, draft.held_out, self.options.values(values),
-            values[self.device], float(min(LENGTHS[values[self.length]].seconds * 1.5, self.limits.seconds)),
+            values[self.device], float(min(seconds * 1.5, self.limits.seconds)),
+            size_for(seconds, values[self.device], values[self.init]),
         )  # fmt: skip
 
     # Runs -----------------------------------------------------------------------------------------------------

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="split of that folder: trains on `train`; of UCF101 and HMDB51 its number, of Kinetics its CSV",
     )  # fmt: skip
     parser.add_argument("--lists", type=Path, metavar="DIR", help="the official lists, if not in or beside the videos")
-    parser.add_argument("--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview and calibrate on")
+    parser.add_argument(
+        "--held-out", type=Path, nargs="+", metavar="CLIPS", help="clips to preview, choose and calibrate on"
+    )
     parser.add_argument(
         "--classifier", action="store_true",
         help="also train a small classifier of the clips' folders on the distilled images, at the end",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avd_core.analysis.metrics import psnr
 from avd_core.data.clip_files import Source
 from avd_core.explore.realism import realism_percentile
 from avd_core.explore.requests import DEFAULT_CLASSIFIER, ExploreRequest
@@ -21,6 +22,8 @@ from avd_core.runs.run import Run
 if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer
 
+WHOLE = Window(whole=True)
+
 
 @dataclass(frozen=True)
 class BeforeAfter:
@@ -29,7 +32,7 @@ class BeforeAfter:
     Attributes:
         title: of the clip, for people.
         label: its class; empty where it has none.
-        before, after: explored as far as the recognition, whole clip.
+        before, after: explored as far as the recognition, at the same window and size.
         realism: percentile among real frames of the image before and after, by the critic from before; None where
             that has no reference scores.
     """
@@ -46,11 +49,32 @@ class BeforeAfter:
         before, after = (one.quality.psnr - one.quality.psnr_mean_copy for one in (self.before, self.after))
         return before, after
 
+    @property
+    def image_psnrs(self) -> tuple[float, float]:
+        """PSNR of the distilled image to the clip's middle frame in dB, before and after."""
+        frames = self.before.clip.frames
+        return tuple(psnr(one.distilled, frames[len(frames) // 2]) for one in (self.before, self.after))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A part of a clip to compare two checkpoints on.
+
+    Attributes:
+        source: the clip.
+        window: the part of it.
+        size: short side in pixels to look at; None as in `ExploreRequest`.
+    """
+
+    source: Source
+    window: Window = WHOLE
+    size: int | None = None
+
 
 def before_and_after(
-    explorer: Explorer, before: str, after: str, clips: Iterable[Source], classifier: str = DEFAULT_CLASSIFIER
+    explorer: Explorer, before: str, after: str, moments: Iterable[Moment], classifier: str = DEFAULT_CLASSIFIER
 ) -> Iterator[BeforeAfter]:
-    """Put one clip after the other through two checkpoints.
+    """Put one moment after the other through two checkpoints.
 
     Args:
         before, after: checkpoints, as `ExploreRequest` takes them.
@@ -58,13 +82,13 @@ def before_and_after(
     Raises:
         ValueError: a checkpoint or a clip cannot be had.
     """
-    for clip in clips:
-        pair = [_explored(explorer, clip.clip, name, classifier) for name in (before, after)]
-        yield BeforeAfter(clip.title, clip.label, *pair, _realism(explorer, before, pair))
+    for moment in moments:
+        pair = [_explored(explorer, moment, name, classifier) for name in (before, after)]
+        yield BeforeAfter(moment.source.title, moment.source.label, *pair, _realism(explorer, before, pair))
 
 
-def _explored(explorer: Explorer, clip: Path, checkpoint: str, classifier: str) -> Exploration:
-    request = ExploreRequest(clip, checkpoint, Window(whole=True), classifier)
+def _explored(explorer: Explorer, moment: Moment, checkpoint: str, classifier: str) -> Exploration:
+    request = ExploreRequest(moment.source.clip, checkpoint, moment.window, classifier, size=moment.size)
     return next(step for step in explorer.explore_steps(request) if step.recognition is not None)
 
 

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avd_core.runs.run import Run, RunError
 
@@ -31,12 +32,14 @@ class Look:
         step: the last one known.
         error: why it failed, in a sentence; None where it did not.
         memory: the most bytes in use so far; None before the first word of the trainer.
+        best: which weights are kept, as `training.choosing.BestWeights.summary` tells it; None where none are chosen.
     """
 
     status: str
     step: int
     error: str | None = None
     memory: int | None = None
+    best: dict[str, Any] | None = None
 
 
 def start(run: Run, *, device: str, seconds: float | None = None) -> None:
@@ -88,17 +91,19 @@ def look(run: Run) -> Look:
     """
     alive = run.is_alive()  # before the state: a trainer that ends in between has had its last word
     state = run.state()
-    seen = Look(str(state["status"]), int(state["step"]), state.get("error"), state.get("memory"))
+    seen = Look(str(state["status"]), int(state["step"]), state.get("error"), state.get("memory"), state.get("best"))
     if seen.status not in AT_WORK or alive:
         return seen
     words = run.log_tail(3)
     told = "The training process has vanished: it was killed, or the machine was restarted."
     if words:
         told += f" Its last words: “{' / '.join(words)[-300:]}”."
-    seen = Look("failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), told, seen.memory)
+    seen = Look(
+        "failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), told, seen.memory, seen.best
+    )
     with suppress(OSError):  # a full disk, perhaps the very reason
         run.pop_requests()
-        run.write_state("failed", step=seen.step, error=told, memory=seen.memory)
+        run.write_state("failed", step=seen.step, error=told, memory=seen.memory, best=seen.best)
     return seen
 
 

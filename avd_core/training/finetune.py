@@ -1,7 +1,8 @@
 """A fine-tune on somebody's own clips: from their files to a run directory that needs nothing else.
 
-`prepare` writes the clips as packs into the run directory, beside the files of those that are held out, and the same
-config as the command line that is shown (`command`) would write.
+`prepare` writes parts of the clips as packs into the run directory, beside the files of those that judge, and the same
+config as the command line that is shown (`command`) would write. Which part trains, which chooses among the weights and
+which reports their gain: `finetune_clips.divide`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from avd_core.config import PRESET_OVERRIDES, PRESETS, ModelConfig, TrainConfig
+from avd_core.config import PRESET_OVERRIDES, PRESETS, SIZES, ModelConfig, TrainConfig
 from avd_core.data.clip_spec import ClipSpec
 from avd_core.data.packs import new_pack
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import bundled
 from avd_core.runs.registry import RunRecord, RunRegistry, slug
-from avd_core.training.finetune_clips import TakenClip
+from avd_core.training.finetune_clips import ClipPart, Division, TakenClip, divide
 from avd_core.training.run_config import RunConfig, resolved_init
 
 JOBS = "jobs"  # the device of a run that goes to Hugging Face Jobs
 SCRATCH = "preset:"  # before the name of a preset to train from nothing
+LOOKS = 10  # at the clips that choose, in a training
 PACK, HELD_OUT_PACK, HELD_OUT = "train.pack", "held-out.pack", "held-out"
 
 
@@ -49,6 +51,14 @@ class Length:
 LENGTHS = {"quick": Length("Quick look", 60), "small": Length("Small", 300), "longer": Length("Longer", 1800)}
 
 
+# How `base` is trained on, from itself; by `python -m benchmarks.finetune --quick`.
+OF_BASE: dict[str, Any] = {
+    "optimizer": "muon", "learning_rate": 2e-4, "batch_size": 2, "crop": 112, "ema_decay": 0.95, "precision": "auto",
+    "recon_weight": 0.5, "psnr_weight": 0.02, "guide_weight": 2.5, "peak_weight": 500.0, "peak_levels": 10.0,
+    "adv_weight": 0.0, "jpeg_share": 0.0,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class FineTune:
     """What a person asks for.
@@ -61,6 +71,7 @@ class FineTune:
         train: fields of `TrainConfig` that differ from the default.
         device: where it is to run: "cpu", "cuda", or a place beyond this machine.
         seconds: of training; None is until the last step.
+        size: short side in pixels that it is trained for and judged at; None is the checkpoint's own.
     """
 
     name: str
@@ -70,6 +81,22 @@ class FineTune:
     train: Mapping[str, Any]
     device: str = "cpu"
     seconds: float | None = None
+    size: int | None = None
+
+    @property
+    def division(self) -> Division:
+        """What each part of the clips is for."""
+        return divide(self.clips, self.held_out)
+
+
+def size_for(seconds: float, device: str, init: str) -> int:
+    """Return the short side in pixels to train for: the checkpoint's own, but the smallest where seconds count.
+
+    Raises:
+        ValueError: the checkpoint cannot be had.
+    """
+    own = _known_model(init).size
+    return min(own, SIZES[0]) if device == "cpu" and seconds <= LENGTHS["quick"].seconds else own
 
 
 def recipe(steps: int, init: str = "") -> dict[str, Any]:
@@ -79,7 +106,10 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         ValueError: the checkpoint cannot be had.
     """
     scratch, known = init.startswith(SCRATCH), _defaults()
-    its_own = {name: known[name] for fields in PRESET_OVERRIDES.values() for name in fields}
+    its_own = {name: known[name] for fields in (*PRESET_OVERRIDES.values(), OF_BASE) for name in fields}
+    model = _known_model(init) if init else None
+    # `robust`, and what was fine-tuned from it, is made for the smallest size, and keeps its JPEG.
+    of_base = OF_BASE if model and not scratch and model.preset == "base" and model.size > SIZES[0] else {}
     return its_own | {
         "steps": steps,
         "batch_size": 4,
@@ -89,9 +119,10 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         "jpeg_start": steps // 2 if scratch else 0,
         "ema_decay": 0.99,
         "preview_every": max(1, steps // 6),
+        "choose_every": 0 if scratch else max(1, steps // LOOKS),
         "save_every_seconds": 30.0,
         "precision": "fp32",
-    } | PRESET_OVERRIDES.get(_known_model(init).preset if init else "", {})  # fmt: skip
+    } | PRESET_OVERRIDES.get(model.preset if model else "", {}) | of_base  # fmt: skip
 
 
 def _defaults() -> dict[str, Any]:
@@ -128,7 +159,7 @@ def run_config(ask: FineTune, folder: Path, model: ModelConfig, init: str) -> Ru
         train=TrainConfig.from_dict(dict(ask.train)),
         init=None if ask.init.startswith(SCRATCH) else init,
         clips=(ClipSpec(str(folder / PACK)),),
-        held_out=(ClipSpec(str(folder / HELD_OUT_PACK)),) if ask.held_out else (),
+        held_out=(ClipSpec(str(folder / HELD_OUT_PACK)),),
         classifier=len(classes) > 1,
     )
 
@@ -164,7 +195,7 @@ def check(ask: FineTune, home: RunRegistry) -> None:
         raise FineTuneError("Add some clips first: files, a zip, or the examples.")
     if len(ask.clips) > limits.clips:
         raise FineTuneError(f"These are {len(ask.clips)} clips; at most {limits.clips} are trained on here.")
-    if len(ask.clips) > 1 and len(ask.held_out) >= len(ask.clips):
+    if not ask.division.training:
         raise FineTuneError("Every clip is held out: leave some to train on.")
     if config.steps > limits.steps:
         raise FineTuneError(f"{config.steps} steps are too many; at most {limits.steps} are made here.")
@@ -180,15 +211,21 @@ def prepare(ask: FineTune, home: RunRegistry, owner: str) -> RunRecord:
         ValueError: its checkpoint or a field of its config is no good.
     """
     check(ask, home)
-    judged = sorted(ask.held_out) or [0]
-    sources = [ask.clips[number].source for number in judged]
+    division = ask.division
     about = {
         "init": ask.init,
         "clips": len(ask.clips),
         "held_out": len(ask.held_out),
+        "apart": division.apart,
+        "size": ask.size,
         "judged": [
-            {"file": _place(ask, number), "title": source.title, "label": source.label}
-            for number, source in zip(judged, sources, strict=True)
+            {
+                "file": _place(ask, number),
+                "title": ask.clips[number].source.title,
+                "label": ask.clips[number].source.label,
+                "window": dataclasses.asdict(part.window),
+            }
+            for number, part in division.reporting
         ],
         "command": command(ask),
     }
@@ -196,11 +233,9 @@ def prepare(ask: FineTune, home: RunRegistry, owner: str) -> RunRecord:
     run = home.run(ticket)
     try:
         run.folder.mkdir()
-        trained = [clip for number, clip in enumerate(ask.clips) if number not in ask.held_out]
-        _write_pack(run.folder / PACK, trained)
-        if ask.held_out:
-            _write_pack(run.folder / HELD_OUT_PACK, [ask.clips[number] for number in sorted(ask.held_out)])
-        for number in judged:  # for judging, and for Explore
+        _write_pack(run.folder / PACK, ask, division.training)
+        _write_pack(run.folder / HELD_OUT_PACK, ask, division.choosing)
+        for number, _ in division.reporting:  # for judging, and for Explore
             place = run.folder / _place(ask, number)
             place.parent.mkdir(parents=True)
             shutil.copyfile(ask.clips[number].source.clip, place)
@@ -215,16 +250,17 @@ def prepare(ask: FineTune, home: RunRegistry, owner: str) -> RunRecord:
 
 
 def _place(ask: FineTune, number: int) -> str:
-    """Where a held-out clip's file lies in the run directory; its own name is not to be trusted."""
+    """Where a judging clip's file lies in the run directory; its own name is not to be trusted."""
     source = ask.clips[number].source
     return f"{HELD_OUT}/{number:04d}/clip{source.clip.suffix.lower()}"
 
 
-def _write_pack(path: Path, clips: Sequence[TakenClip]) -> None:
+def _write_pack(path: Path, ask: FineTune, parts: Sequence[ClipPart]) -> None:
+    size = ask.size or _known_model(ask.init).size
     with new_pack(path) as pack:
-        for number, clip in enumerate(clips):
-            name = f"clips/{clip.source.label or '-'}/{number:04d}-{clip.source.title}"
-            pack.add(name, clip.stored.read_bytes(), clip.shape)
+        for count, (number, part) in enumerate(parts):
+            source, (stored, shape) = ask.clips[number].source, part.stored_for(size)
+            pack.add(f"clips/{source.label or '-'}/{count:04d}-{source.title}", stored.read_bytes(), shape)
 
 
 def parse_fields(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Somebody's clips as they are trained on: read once, when they arrive, with a thumbnail; the bad ones are named.
+"""Somebody's clips as they are trained on: read once, when they arrive, in parts; the bad ones are named.
+
+A clip of some seconds is read as equal parts. Where there are few clips, two parts of each are held back: one chooses
+the weights that are kept, the other reports what they gain. Where there are more, whole clips are held out instead.
 
 Axes: T frames, H, W. Frames are uint8 (T,H,W,3).
 """
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +18,31 @@ import numpy as np
 from PIL import Image
 
 from avd_core.data.clip_files import Source
+from avd_core.media.window import Window
 
 THUMBNAIL = 120  # pixels of its short side
+STORED_SIZES = (128, 240)  # short sides in pixels; crops are cut and reduced, so each is for a little less
+PARTS, MOST_PARTS = 5, 9  # of a clip; of a long one as many as that, of the length of the default window
+SHORTEST_PART = 0.5  # seconds; a clip that does not have `PARTS` of them is one part
+FEW = 4  # so many clips, and whole ones are held out
+MOST_JUDGED = 8  # clips held out or held back from
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a clip, read.
+
+    Attributes:
+        window: where in the clip it lies.
+        stored: by short side in pixels, the file of its frames and their shape (T, H, W).
+    """
+
+    window: Window
+    stored: Mapping[int, tuple[Path, tuple[int, int, int]]]
+
+    def stored_for(self, size: int) -> tuple[Path, tuple[int, int, int]]:
+        """Return the file and shape for a training at `size`: the smallest that is not below it, or the largest."""
+        return self.stored[min((own for own in self.stored if own >= size), default=max(self.stored))]
 
 
 @dataclass(frozen=True)
@@ -25,33 +51,72 @@ class TakenClip:
 
     Attributes:
         source: its file, name and class.
-        stored: the file of its frames as they are trained on.
-        shape: (T, H, W) of those.
+        parts: one, or at least `PARTS` that do not overlap, in order.
         thumbnail: its middle frame, as a JPEG in base64.
     """
 
     source: Source
-    stored: Path
-    shape: tuple[int, int, int]
+    parts: tuple[Part, ...]
     thumbnail: str
 
 
 def take(sources: Sequence[Source], folder: Path) -> Iterator[TakenClip | str]:
-    """Reads clips one after the other; of one that cannot be read comes a sentence instead."""
-    from avd_core.data.datasets import STORED_FRAMES, STORED_SIZE
-    from avd_core.data.packs import encode_frames
-    from avd_core.media.video import read_clip
-
+    """Read clips one after the other; of one that cannot be read comes a sentence instead."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, source in enumerate(sources):
         try:
-            frames = read_clip(source.clip, frames=STORED_FRAMES, size=STORED_SIZE, whole=True).frames
+            yield _taken(source, folder / f"{number:04d}")
         except ValueError as error:
             yield str(error) if source.title in str(error) else f"{source.title}: {error}"
-            continue
-        stored = folder / f"{number:04d}.avif"
-        stored.write_bytes(encode_frames(frames))
-        yield TakenClip(source, stored, frames.shape[:3], _thumbnail(frames[len(frames) // 2]))
+
+
+def _taken(source: Source, stem: Path) -> TakenClip:
+    from avd_core.data.datasets import STORED_FRAMES
+    from avd_core.media.video import probe, read_clip
+
+    parts, thumbnail = [], ""
+    windows = part_windows(probe(source.clip).seconds)
+    for number, window in enumerate(windows):
+        frames = read_clip(
+            source.clip, frames=STORED_FRAMES, size=STORED_SIZES, start=window.start, seconds=window.seconds,
+            whole=window.whole,
+        ).frames  # fmt: skip
+        parts.append(Part(window, _stored(frames, stem.with_name(f"{stem.name}-{number}"))))
+        if number == len(windows) // 2:
+            thumbnail = _thumbnail(frames[len(frames) // 2])
+    return TakenClip(source, tuple(parts), thumbnail)
+
+
+def part_windows(seconds: float) -> list[Window]:
+    """Return the parts of a clip of that length: spread evenly, each as long as the others, and no two overlap."""
+    from avd_core.media.video import DEFAULT_WINDOW
+
+    length = min(DEFAULT_WINDOW, seconds / PARTS)
+    if length < SHORTEST_PART:
+        return [Window(whole=True)]
+    count = min(MOST_PARTS, int(seconds / length + 1e-6))
+    return [Window(float(start), length) for start in np.linspace(0, seconds - length, count)]
+
+
+def _stored(frames: np.ndarray, stem: Path) -> dict[int, tuple[Path, tuple[int, int, int]]]:
+    """Write frames (T,H,W,3) at their own size, and reduced to each size that is smaller."""
+    from avd_core.data.packs import encode_frames
+
+    written = {}
+    own = min(frames.shape[1:3])
+    for size in {min(own, size) for size in STORED_SIZES}:
+        kept = frames if size == own else _reduced(frames, size)
+        path = stem.with_name(f"{stem.name}-{size}.avif")
+        path.write_bytes(encode_frames(kept))
+        written[size] = (path, kept.shape[:3])
+    return written
+
+
+def _reduced(frames: np.ndarray, size: int) -> np.ndarray:
+    height, width = (8 * round(side * size / min(frames.shape[1:3]) / 8) for side in frames.shape[1:3])
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BOX)) for frame in frames]
+    )
 
 
 def _thumbnail(frame: np.ndarray) -> str:
@@ -64,9 +129,10 @@ def _thumbnail(frame: np.ndarray) -> str:
 def hold_out(clips: Sequence[TakenClip]) -> frozenset[int]:
     """Which clips are kept for judging: a tenth of each class and at least one in all, evenly spread, eight at most.
 
-    Of a single clip none: it is trained on and judged on, and that is told.
+    Of fewer than `FEW` clips that have parts none: parts of them are held back, see `divide`. Nor of a single one that
+    has none: it is trained on and judged on, and that is told.
     """
-    if len(clips) < 2:
+    if len(clips) < 2 or (len(clips) < FEW and all(len(clip.parts) > 1 for clip in clips)):
         return frozenset()
     classes: dict[str, list[int]] = {}
     for number, clip in enumerate(clips):
@@ -76,4 +142,52 @@ def hold_out(clips: Sequence[TakenClip]) -> frozenset[int]:
         for members in classes.values()
         for number in (members[i] for i in np.linspace(0, len(members) - 1, len(members) // 10 + 2).astype(int)[1:-1])
     ]
-    return frozenset(picked[:8]) or frozenset([len(clips) - 1])
+    return frozenset(picked[:MOST_JUDGED]) or frozenset([len(clips) - 1])
+
+
+ClipPart = tuple[int, Part]  # the number of a clip, and a part of it
+
+
+@dataclass(frozen=True)
+class Division:
+    """What each part of somebody's clips is for.
+
+    Attributes:
+        training: what is trained on.
+        choosing: what chooses among the weights of a training.
+        reporting: what tells their gain.
+        apart: whether none of the last two was trained on, or is in both.
+    """
+
+    training: tuple[ClipPart, ...]
+    choosing: tuple[ClipPart, ...]
+    reporting: tuple[ClipPart, ...]
+
+    @property
+    def apart(self) -> bool:
+        used = [
+            {(number, part.window) for number, part in one} for one in (self.training, self.choosing, self.reporting)
+        ]
+        return sum(map(len, used)) == len(set.union(*used))
+
+
+def divide(clips: Sequence[TakenClip], held_out: frozenset[int]) -> Division:
+    """Divide clips into parts that train, choose and report.
+
+    Judged are the clips that are held out or, where none is, parts of the first `MOST_JUDGED`: the second part of each
+    chooses, the last but one reports. Of clips that are one part each, every other one reports.
+    """
+    judged = sorted(held_out) or list(range(min(len(clips), MOST_JUDGED)))
+    long, short = [n for n in judged if len(clips[n].parts) > 1], [n for n in judged if len(clips[n].parts) == 1]
+    choosing = [(n, clips[n].parts[1]) for n in long] + [(n, clips[n].parts[0]) for n in short[::2]]
+    reporting = [(n, clips[n].parts[-2]) for n in long] + [(n, clips[n].parts[0]) for n in short[1::2]]
+    reporting = reporting or choosing  # a single clip of one part
+    held_back = {(n, part.window) for n, part in (*choosing, *reporting) if n in long}
+    training = [
+        (number, part)
+        for number, clip in enumerate(clips)
+        if number not in held_out
+        for part in clip.parts
+        if (number, part.window) not in held_back
+    ]
+    return Division(tuple(training), tuple(choosing), tuple(reporting))

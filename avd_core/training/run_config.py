@@ -25,7 +25,7 @@ class RunConfig:
         train: how they are trained.
         init: the checkpoint to start from; None is from nothing.
         clips: what to train on; without any, on synthetic scenes.
-        held_out: clips to preview and calibrate on.
+        held_out: clips to preview and calibrate on, and to choose by (`TrainConfig.choose_every`).
         photos: a folder of photographs for the discriminator and for synthetic scenes.
         classifier: whether a classifier of the clips' folders is trained on the distilled images at the end.
         stored_size: short side in pixels that clips of folders are read at, before a crop is taken of them.

@@ -5,6 +5,7 @@ Whatever watches a training (a page, a person with `tail`) reads the directory a
 
 from __future__ import annotations
 
+import copy
 import errno
 import resource
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from avd_core.atomic_io import atomic_file, recover_folder, remove_leftovers, sync
 from avd_core.config import SIZES
@@ -29,11 +31,13 @@ from avd_core.networks.calibration import Calibration
 from avd_core.networks.checkpoint import CheckpointError, fingerprint
 from avd_core.runs.run import Run, RunError
 from avd_core.training import distributed
+from avd_core.training.choosing import SETBACK, SLOWER, BestWeights
 from avd_core.training.preview import calibrate, preview, whole_clip
 from avd_core.training.run_config import RunConfig
 from avd_core.training.trainer import StepEvent, Trainer, TrainingError
 
 SAY_EVERY = 2.0  # seconds between two looks that a watcher gets at the state
+MOST_CHOOSING = 4  # held-out clips that choose among the weights: each look costs as much as a step or two
 
 
 class RunningTrainer:
@@ -74,6 +78,7 @@ class RunningTrainer:
         )  # fmt: skip
         real = RealImages(self.sources, described.photos, photo_share=config.photo_share) if described.photos else None
         self.trainer = Trainer(model, config, sampler, device=self.device, real=real)
+        self.best: BestWeights | None = None
         self.stop_asked = False
         self._said = 0.0
 
@@ -83,6 +88,8 @@ class RunningTrainer:
         if saved:
             state = torch.load(self.run.training_state, map_location=self.device, weights_only=True)
             self.trainer.load_state(state)
+            if "best" in state:
+                self.best = BestWeights.of(state["best"], self._judged())
         if self.leads:
             recover_folder(self.run.checkpoint)
             for name in (
@@ -93,7 +100,7 @@ class RunningTrainer:
             ):  # of a kill in the middle of a save
                 remove_leftovers(self.run.folder / name)
             # A kill may have come between the two files of a save; `training.pt` is the one that counts.
-            if saved and self._saved_fingerprint() != fingerprint(self.trainer.average.state_dict()):
+            if saved and self._saved_fingerprint() != fingerprint(self._kept().state_dict()):
                 self._save_checkpoint()
             self.run.forget_metrics_after(self.trainer.step)
         return self.trainer.step
@@ -106,14 +113,24 @@ class RunningTrainer:
 
     def save(self) -> None:
         """Replaces what a resume needs, then `checkpoint/` by the averaged model of the same step."""
+        best = {"best": self.best.state()} if self.best else {}
         with atomic_file(self.run.training_state) as staging:
-            torch.save(self.trainer.state(), staging)
+            torch.save(self.trainer.state() | best, staging)
             sync(staging)
         self._save_checkpoint()
 
+    def _kept(self) -> AVD:
+        """The network to ship: the best by the held-out clips, or the average as it stands."""
+        if self.best is None:
+            return self.trainer.average
+        kept = copy.deepcopy(self.trainer.average)
+        kept.load_state_dict(self.best.weights)
+        return kept
+
     def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
-        self.trainer.average.calibration = calibration
-        self.trainer.average.save_pretrained(self.run.checkpoint)
+        kept = self._kept()
+        kept.calibration = calibration
+        kept.save_pretrained(self.run.checkpoint)
 
     def go(self, *, seconds: float | None = None, pausing: bool = False) -> Iterator[StepEvent]:
         """Trains to the config's last step, or `seconds` long, keeping the run directory true.
@@ -135,6 +152,8 @@ class RunningTrainer:
         try:
             if self.leads and trainer.step == 0:
                 self._preview(0)  # what there was before
+            if config.choose_every and self.best is None:
+                self.best = BestWeights(trainer.average, self._judged())
             for event in trainer.steps():
                 asked: set[str] = set()
                 if self.leads:
@@ -144,6 +163,8 @@ class RunningTrainer:
                     if due or "preview" in asked:
                         self._preview(event.step)
                     self.stop_asked |= "stop" in asked
+                if config.choose_every and event.step % config.choose_every == 0:
+                    self._choose()
                 yield event
                 late = seconds is not None and time.monotonic() - started >= seconds
                 if distributed.any_rank(self.stop_asked or late, self.device):
@@ -167,6 +188,8 @@ class RunningTrainer:
         run, trainer = self.run, self.trainer
         # First what cannot be had again, then the calibration, which takes a while.
         self._say("stopping")
+        if self.best:
+            self.best.look(trainer.step, trainer.average)
         self.save()
         if pausing and not self.stop_asked and trainer.step < trainer.config.steps:
             self._say("paused")
@@ -175,7 +198,9 @@ class RunningTrainer:
         if not (run.previews / f"{trainer.step:06d}.png").exists():
             self._preview(trainer.step)
         judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
-        self._save_checkpoint(calibrate(trainer.average, judges, size=self.quick_size, device=self.device))
+        self._save_checkpoint(calibrate(self._kept(), judges, size=self.quick_size, device=self.device))
+        if self.best:
+            run.log(_chosen(self.best))
         if self.wants_classifier:
             self._train_classifier()
         status = "done" if trainer.step >= trainer.config.steps else "stopped"
@@ -188,7 +213,7 @@ class RunningTrainer:
 
         trainer = self.trainer
         try:
-            self.run.log(train_head(self.run, trainer.average, self.sources, self.held_out, trainer.step))
+            self.run.log(train_head(self.run, self._kept(), self.sources, self.held_out, trainer.step))
         except ValueError as error:
             self.run.log(f"no classifier: {error}")
 
@@ -196,6 +221,8 @@ class RunningTrainer:
         """Tells whoever watches how far it is."""
         self._said = time.monotonic()
         facts = {"memory": _memory(self.device), "device": self.device}
+        if self.best:
+            facts["best"] = self.best.summary()
         self.run.write_state(status, step=self.trainer.step, error=error, **facts)
 
     def _fail(self, error: Exception) -> None:
@@ -206,14 +233,40 @@ class RunningTrainer:
             self._say("failed", told)
             self.run.log(f"failed: {told}")
 
+    def _judged(self) -> list[Tensor]:
+        """The held-out clips (1,3,T,h,w) that choose, at most `MOST_CHOOSING`, evenly taken.
+
+        At the largest of `SIZES` that they are stored for, but not above the network's own.
+        """
+        if not self.held_out:
+            raise RunError("choose_every wants held-out clips to choose by (--held-out).")
+        stored = [self.held_out[0][i] for i in _evenly(len(self.held_out[0]), MOST_CHOOSING)]
+        fitting = [[size for size in SIZES if size <= min(one.shape[1:3])] or [SIZES[0]] for one in stored]
+        sizes = [min(self.model_config.size, sizes[-1]) for sizes in fitting]
+        return [
+            whole_clip(one, self.model_config, size).to(self.device) for one, size in zip(stored, sizes, strict=True)
+        ]
+
+    def _choose(self) -> None:
+        """Look at the held-out clips; where the training only harms, go back and on at a lower learning rate."""
+        best, trainer = self.best, self.trainer
+        gain = best.look(trainer.step, trainer.average)
+        words = f"step {trainer.step}: {gain:+.2f} dB on the held-out clips that choose"
+        if gain < -SETBACK and trainer.step >= trainer.config.warmup:
+            trainer.start_over(best.weights, trainer.rate_scale * SLOWER)
+            rate = trainer.learning_rate(trainer.step)
+            words += f", so it goes on from step {best.step} at a learning rate of {rate:.1e}"
+        if self.leads:
+            self.run.log(words)
+
     def _preview(self, step: int) -> None:
         """Writes a picture of up to eight held-out clips, one a row, and logs their mean PSNR."""
         sources = self.held_out or self.sources
         if not sources:
             return
         rows, scores = [], []
-        for index in np.linspace(0, len(sources[0]) - 1, min(8, len(sources[0]))).astype(int):
-            clip = whole_clip(sources[0][int(index)], self.model_config, self.quick_size).to(self.device)
+        for index in _evenly(len(sources[0]), 8):
+            clip = whole_clip(sources[0][index], self.model_config, self.quick_size).to(self.device)
             picture, score = preview(self.trainer.average, clip)
             rows.append(picture)
             scores.append(score)
@@ -225,6 +278,11 @@ class RunningTrainer:
         with atomic_file(path) as staging:  # a page that looks just now must not find half a picture
             Image.fromarray(sheet).save(staging, "PNG", pnginfo=notes)
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """Up to `most` of `count` numbers, evenly spread."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int).tolist()
 
 
 def train_chunk(folder: str | Path, *, seconds: float, device: str | None = None) -> None:
@@ -254,6 +312,12 @@ def in_plain_words(error: Exception) -> str:
     if full or "No space left" in text or "PytorchStreamWriter" in text:
         return "The disk is full: free some space and resume. What had been saved before is still there."
     return text or type(error).__name__
+
+
+def _chosen(best: BestWeights) -> str:
+    if not best.step:
+        return "nothing better found: the weights are those of the beginning"
+    return f"kept step {best.step}: {best.gain:+.2f} dB on the held-out clips that choose"
 
 
 def _memory(device: str) -> int:

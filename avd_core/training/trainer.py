@@ -105,13 +105,22 @@ class Trainer:
         self._critic = distributed.replicated(self.model.discriminator)
         self.detector = DivergenceDetector(factor=config.divergence_factor, patience=config.divergence_patience)
         self.step = 0
+        self.rate_scale = 1.0
 
     def learning_rate(self, step: int) -> float:
         """Rate of the generator in step `step` (from 0): linear warm-up, then a cosine down to a twentieth."""
         config = self.config
         rising = min(1.0, (step + 1) / max(1, config.warmup))
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
-        return config.learning_rate * rising * (0.05 + 0.95 * falling)
+        return self.rate_scale * config.learning_rate * rising * (0.05 + 0.95 * falling)
+
+    def start_over(self, weights: Mapping[str, Tensor], rate_scale: float) -> None:
+        """Go on from other weights, with no memory of gradients, at `rate_scale` times the config's learning rate."""
+        self.model.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+        for optimizer in (self.generator_optimizer, self.critic_optimizer):
+            optimizer.state.clear()
+        self.rate_scale = rate_scale
 
     def steps(self, stop: int | None = None) -> Iterator[StepEvent]:
         """Trains up to step `stop` (default: the config's), yielding after each step.
@@ -318,6 +327,7 @@ class Trainer:
             "step": self.step,
             **{name: getattr(self, name).state_dict() for name in self._stateful},
             "detector": self.detector.state(),
+            "rate_scale": self.rate_scale,
         }
 
     def load_state(self, state: Mapping) -> None:
@@ -327,6 +337,7 @@ class Trainer:
             getattr(self, name).load_state_dict(state[name])
         if "detector" in state:  # runs of the first version have none
             self.detector.load_state(state["detector"])
+        self.rate_scale = float(state.get("rate_scale", 1.0))
 
 
 class _Generator(nn.Module):

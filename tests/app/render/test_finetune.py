@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 
+from app.render import before_after
 from app.render import finetune as render
+from avd_core.media.window import Window
 from avd_core.runs.process import Look
+from avd_core.training.finetune_clips import Part
+from tests.tuning import some_clips
 
 
 def test_losses_are_drawn_on_both_scales():
@@ -35,3 +41,23 @@ def test_what_people_type_is_no_markup():
     ]
     assert not [piece for piece in pieces if "<script" in piece]
     assert "3 before it" in pieces[-1] and "about 5 s left" in pieces[-2]
+
+
+def test_what_is_kept_back_is_counted(tmp_path: Path, rendered_clip: Path):
+    short = some_clips(tmp_path, rendered_clip)
+    assert "too short to hold a moment back" in render.counted(short[:1], frozenset())
+    assert "too short" in render.counted(short, frozenset([2])), "one short clip would choose and judge"
+    parts = tuple(Part(Window(float(n), 1.0), {}) for n in range(5))
+    long = [dataclasses.replace(one, parts=parts) for one in short]
+    assert "one chooses the weights, the other judges" in render.counted(long[:1], frozenset())
+    assert "but for 6 moments" in render.counted(long, frozenset())
+    assert "2 to train on, 1 held out" in render.counted(long, frozenset([0]))
+
+
+def test_nothing_better_is_said_plainly_and_with_what_would_help():
+    piece = before_after.card([], [], True, {"step": 0, "gain": 0.0, "rising": False, "looks": 9})
+    assert "Nothing better was found" in piece and "began with" in piece and "More time helps" in piece
+    assert "tune-side" not in piece
+    going_on = before_after.card([], [], True, {"step": 9, "gain": 0.4, "rising": True, "looks": 9})
+    assert "still getting better" in going_on and "other ones chose" in going_on and "Nothing better" not in going_on
+    assert "expect less of new ones" in before_after.card([], [], False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,24 @@ from avd_core.config import PRESET_OVERRIDES, ConfigError, TrainConfig
 from avd_core.data.clip_files import Source, gather
 from avd_core.data.datasets import STORED_FRAMES, STORED_SIZE
 from avd_core.data.packs import PackedClips
+from avd_core.examples import scenes
 from avd_core.media.video import read_clip
+from avd_core.media.window import Window
+from avd_core.media.writer import write_mp4
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.registry import RunRegistry
 from avd_core.training import finetune, throughput
-from avd_core.training.finetune import FineTune, command, parse_fields, prepare
-from avd_core.training.finetune_clips import hold_out, take
+from avd_core.training.finetune import FineTune, command, parse_fields, prepare, size_for
+from avd_core.training.finetune_clips import (
+    MOST_PARTS,
+    PARTS,
+    SHORTEST_PART,
+    Part,
+    divide,
+    hold_out,
+    part_windows,
+    take,
+)
 from tests.squares import described
 from tests.tuning import WHO, asked, some_clips
 
@@ -107,10 +120,69 @@ def test_a_name_cannot_lead_elsewhere(clips, home):
     assert home.run(ticket).folder.resolve().is_relative_to(home.folder.resolve())
 
 
+def part(number: int) -> Part:
+    return Part(Window(float(number), 1.0), {128: (Path(f"{number}.avif"), (32, 128, 128))})
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.4, 2.5, 6.56, 10.0, 10.01, 33.0, 600.0])
+def test_parts_of_a_clip_are_alike_and_do_not_overlap(seconds):
+    windows = part_windows(seconds)
+    if seconds < PARTS * SHORTEST_PART:
+        assert windows == [Window(whole=True)]
+        return
+    assert PARTS <= len(windows) <= MOST_PARTS and len({one.seconds for one in windows}) == 1
+    ends = [one.start + one.seconds for one in windows]
+    assert windows[0].start == 0 and ends[-1] == pytest.approx(seconds)
+    assert all(after.start >= end - 1e-6 for end, after in zip(ends, windows[1:], strict=False))
+    assert SHORTEST_PART <= windows[0].seconds <= 2
+
+
+def test_of_few_clips_moments_are_held_back_that_neither_train_nor_do_two_things(clips):
+    long = [dataclasses.replace(clips[0], parts=tuple(map(part, range(5)))) for _ in range(2)]
+    division = divide(long, frozenset())
+    assert division.apart
+    for number in range(2):
+        starts = [[p.window.start for n, p in one if n == number]
+                  for one in (division.training, division.choosing, division.reporting)]  # fmt: skip
+        assert starts == [[0, 2, 4], [1], [3]]
+    held = divide(long, frozenset([1]))
+    assert held.apart and {n for n, _ in held.training} == {0} and len(held.training) == 5
+    assert {n for n, _ in (*held.choosing, *held.reporting)} == {1}
+    short = divide(clips[:1], frozenset())
+    assert not short.apart and short.training == short.choosing == short.reporting
+    several = divide(clips, frozenset([1, 2]))
+    assert several.apart and [[n for n, _ in one] for one in (several.choosing, several.reporting)] == [[1], [2]]
+    assert not divide(clips, frozenset([2])).apart, "one short clip chooses and reports"
+
+
+def test_what_trains_and_what_judges_lie_in_their_places_at_the_size_that_is_trained_for(tmp_path, home):
+    frames = scenes.render("wave", size=(240, 248), fps=8, frames=24)
+    clip = write_mp4(tmp_path / "own.mp4", frames, 8)  # 3 s: parts of 0.6 s
+    (taken,) = take([Source(clip, "own.mp4")], tmp_path / "taken")
+    assert len(taken.parts) == 5 and set(taken.parts[0].stored) == {128, 240}
+    for size, stored in ((64, 128), (112, 128), (160, 240), (224, 240)):
+        ask = FineTune("a", "preset:tiny", (taken,), frozenset(), {"steps": 3}, size=size)
+        run = home.run(record := prepare(ask, home, WHO[0]))
+        training, choosing = (PackedClips(run.folder / name) for name in (finetune.PACK, finetune.HELD_OUT_PACK))
+        assert (len(training), len(choosing)) == (3, 1) and training[0].shape[:2] == (STORED_FRAMES, stored)
+        (judged,) = record.about["judged"]
+        assert Window(**judged["window"]) == taken.parts[3].window and record.about["apart"]
+    read = read_clip(clip, frames=STORED_FRAMES, size=240, start=0.6, seconds=0.6).frames
+    assert np.abs(choosing[0].astype(int) - read).mean() < 4
+    assert np.abs(choosing[0].astype(int) - training[0]).mean() > 4, "another moment"
+
+
+def test_a_quick_look_on_a_cpu_is_at_the_smallest_size():
+    assert size_for(60, "cpu", "base") == 112 and size_for(300, "cpu", "base") == size_for(60, "cuda", "base") == 224
+    assert size_for(60, "cpu", "preset:tiny") == 64
+
+
 def test_clips_are_held_out_of_each_class(clips):
     def many(*labels):
         return [dataclasses.replace(clips[0], source=Source(clips[0].source.clip, "x", label)) for label in labels]
 
+    parts = [part(n) for n in range(5)]
+    assert hold_out([dataclasses.replace(one, parts=tuple(parts)) for one in many("", "")]) == frozenset()
     assert hold_out(many("")) == frozenset() and hold_out([]) == frozenset()
     assert hold_out(many("", "")) == {1}
     held = hold_out(many(*"a" * 20, *"b" * 20, "c"))
