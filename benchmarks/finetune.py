@@ -1,5 +1,7 @@
 """What a fine-tune gains: `python -m benchmarks.finetune`, ten minutes of training on people who do not judge.
 
+With `--quick` instead one minute on each of ten clips alone: `benchmarks.finetune_quick`.
+
 The bundled checkpoint goes on training on six people of the Weizmann actions, which it never saw, by the command line
 that anybody would use; then the clips of the three others are judged before and after, whole, by the judge that the
 Fine-tune tab has (`avd_core.explore.before_after`).
@@ -19,29 +21,41 @@ from avd_core.data.clip_files import Source
 from avd_core.data.datasets import find_clips, read_split
 from avd_core.explore.before_after import before_and_after
 from avd_core.explore.explorer import Explorer
+from avd_core.training.finetune import LENGTHS, recipe
+from benchmarks.finetune_quick import run_quick
 
 SPLIT = Path(__file__).parent / "splits" / "weizmann-people.json"
-RECIPE = ("batch_size=4", "learning_rate=0.0002", "warmup=30", "adv_start=0", "ema_decay=0.99")
 
 
 def main() -> int:
     """Trains, unless the run is there already, and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.finetune", description=__doc__.split("\n")[0])
-    parser.add_argument("--run", type=Path, default=Path("runs/weizmann"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="default: runs/weizmann, or runs/quick")
     parser.add_argument("--init", default="base", metavar="CHECKPOINT", help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=600, help="of training (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, help="of training (default: 600, or 60 on each clip)")
     parser.add_argument(
-        "--steps", type=int, default=850, help="that the learning rate falls over (default: %(default)s)"
-    )
+        "--steps", type=int,
+        help="that the learning rate falls over (default: 1600); with --quick, steps in all, however long they take "
+        "(default: as many as are measured to fit)",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="a minute on each of ten clips alone")
+    parser.add_argument("--clips", nargs="+", default=[], metavar="NAME", help="of those, with --quick (default: all)")
     args = parser.parse_args()
     if not os.environ.get("AVD_DATA"):
         print("Set AVD_DATA to the folder of clips that checkpoints/README.md names.", file=sys.stderr)
         return 2
-    folder = Path(os.environ["AVD_DATA"]) / "weizmann"
+    data = Path(os.environ["AVD_DATA"])
+    if args.quick:
+        folder, seconds = args.run or Path("runs/quick"), args.seconds or LENGTHS["quick"].seconds
+        return run_quick(folder, data / "clips", args.init, seconds, args.steps, args.clips)
+    args.run, args.seconds = args.run or Path("runs/weizmann"), args.seconds or 600
+    folder = data / "weizmann"
     if not (args.run / "checkpoint").exists():
         words = [sys.executable, "-m", "avd_core", "train", "--run", str(args.run), "--init", args.init]
-        words += ["--data", str(folder), "--split", str(SPLIT), "--steps", str(args.steps)]
-        words += ["--seconds", f"{args.seconds:g}", *(word for field in RECIPE for word in ("--set", field))]
+        steps = args.steps or 1600
+        train = recipe(steps, args.init) | {"choose_every": 0}  # nobody is held out to choose by
+        words += ["--data", str(folder), "--split", str(SPLIT), "--steps", str(steps)]
+        words += ["--seconds", f"{args.seconds:g}", *(f"--set={name}={value}" for name, value in train.items())]
         print(shlex.join(["python", *words[1:]]), flush=True)
         subprocess.run(words, check=True)
     clips = [Source(path, path.stem, path.parent.name) for path in find_clips(folder, read_split(SPLIT, ["test"]))]

@@ -53,8 +53,8 @@ LENGTHS = {"quick": Length("Quick look", 60), "small": Length("Small", 300), "lo
 
 # How `base` is trained on, from itself; by `python -m benchmarks.finetune --quick`.
 OF_BASE: dict[str, Any] = {
-    "optimizer": "muon", "learning_rate": 2e-4, "batch_size": 2, "crop": 112, "ema_decay": 0.95, "precision": "auto",
-    "recon_weight": 0.5, "psnr_weight": 0.02, "guide_weight": 2.5, "peak_weight": 500.0, "peak_levels": 10.0,
+    "optimizer": "muon", "learning_rate": 3e-4, "batch_size": 2, "crop": 96, "ema_decay": 0.95, "precision": "auto",
+    "recon_weight": 0.5, "psnr_weight": 0.05, "guide_weight": 10.0, "peak_weight": 150.0, "peak_levels": 10.0,
     "adv_weight": 0.0, "jpeg_share": 0.0,
 }  # fmt: skip
 

@@ -250,12 +250,13 @@ class RunningTrainer:
     def _choose(self) -> None:
         """Look at the held-out clips; where the training only harms, go back and on at a lower learning rate."""
         best, trainer = self.best, self.trainer
-        gain = best.look(trainer.step, trainer.average)
-        words = f"step {trainer.step}: {gain:+.2f} dB on the held-out clips that choose"
+        seen = best.look(trainer.step, trainer.average)
+        gain, image = seen.restored - best.start.restored, seen.image - best.start.image
+        words = f"step {trainer.step}: {gain:+.2f} dB on the held-out clips that choose, their images {image:+.2f} dB"
         if gain < -SETBACK and trainer.step >= trainer.config.warmup:
             trainer.start_over(best.weights, trainer.rate_scale * SLOWER)
             rate = trainer.learning_rate(trainer.step)
-            words += f", so it goes on from step {best.step} at a learning rate of {rate:.1e}"
+            words += f", so it goes on from step {best.best.step} at a learning rate of {rate:.1e}"
         if self.leads:
             self.run.log(words)
 
@@ -315,9 +316,10 @@ def in_plain_words(error: Exception) -> str:
 
 
 def _chosen(best: BestWeights) -> str:
-    if not best.step:
+    told = best.summary()
+    if not told["step"]:
         return "nothing better found: the weights are those of the beginning"
-    return f"kept step {best.step}: {best.gain:+.2f} dB on the held-out clips that choose"
+    return f"kept step {told['step']}: {told['gain']:+.2f} dB on the held-out clips that choose"
 
 
 def _memory(device: str) -> int:

@@ -55,9 +55,9 @@ def test_what_is_kept_back_is_counted(tmp_path: Path, rendered_clip: Path):
 
 
 def test_nothing_better_is_said_plainly_and_with_what_would_help():
-    piece = before_after.card([], [], True, {"step": 0, "gain": 0.0, "rising": False, "looks": 9})
+    piece = before_after.card([], [], True, {"step": 0, "gain": 0.0, "rising": False})
     assert "Nothing better was found" in piece and "began with" in piece and "More time helps" in piece
     assert "tune-side" not in piece
-    going_on = before_after.card([], [], True, {"step": 9, "gain": 0.4, "rising": True, "looks": 9})
+    going_on = before_after.card([], [], True, {"step": 9, "gain": 0.4, "rising": True})
     assert "still getting better" in going_on and "other ones chose" in going_on and "Nothing better" not in going_on
     assert "expect less of new ones" in before_after.card([], [], False)

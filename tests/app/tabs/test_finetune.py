@@ -233,7 +233,7 @@ def test_clips_come_in_are_held_out_and_the_bad_ones_named(tab: FinetuneTab, ren
     *_, last = tab.on_upload([str(rendered_clip), str(torn), str(rendered_clip)], None, visitor("a"))
     draft = last[tab.draft]
     assert len(draft.clips) == 2 and draft.held_out == {1} and last[tab.start].interactive
-    assert "torn &lt;b&gt;.mp4" in last[tab.slots["notes"]] and "1 to train on, 1 held out" in last[tab.slots["count"]]
+    assert "torn &lt;b&gt;.mp4" in last[tab.slots["notes"]] and "too short" in last[tab.slots["count"]]
     moved = tab.on_hold(draft, SimpleNamespace(value="1"))
     assert moved[tab.draft].held_out == frozenset()
     assert tab.on_hold(draft, SimpleNamespace(value="7"))[tab.draft] is draft

@@ -12,7 +12,7 @@ from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import fingerprint
 from avd_core.runs.process import look
 from avd_core.runs.run import Run, RunError
-from avd_core.training.choosing import BestWeights
+from avd_core.training.choosing import BestWeights, Score
 from avd_core.training.preview import whole_clip
 from avd_core.training.run_trainer import RunningTrainer
 from tests.squares import MINI, QUICK, write_pack
@@ -46,9 +46,15 @@ def trained(run: Run, **options) -> RunningTrainer:
     return running
 
 
+def score_as(monkeypatch, *scores: tuple[float, float]) -> None:
+    """Make the looks of a training on one batch of clips tell these figures, one after the other."""
+    told = iter(scores)
+    monkeypatch.setattr("avd_core.training.choosing._fidelity", lambda *_: next(told))
+    monkeypatch.setattr("avd_core.training.run_trainer.MOST_CHOOSING", 1)
+
+
 def test_the_best_weights_are_kept_and_not_the_last(tmp_path, squares, start, monkeypatch):
-    scores = iter([20.0, 20.1, 21.0, 20.9])
-    monkeypatch.setattr("avd_core.training.choosing.fmean", lambda _: next(scores))
+    score_as(monkeypatch, (20.0, 40.0), (20.1, 40.0), (21.0, 39.6), (21.2, 39.2))  # the last image is too far off
     kept = {}
     watch = BestWeights.look
 
@@ -61,15 +67,14 @@ def test_the_best_weights_are_kept_and_not_the_last(tmp_path, squares, start, mo
     trained(run)
     assert len(set(kept.values())) == 4 and sorted(kept) == [0, 2, 4, 6]
     assert AVD.from_pretrained(run.folder).fingerprint == kept[4]
-    assert look(run).best == {"step": 4, "gain": 1.0, "rising": False, "looks": 4}
+    assert look(run).best == {"step": 4, "gain": 1.0, "image": -0.4, "rising": False}
     assert "kept step 4: +1.00 dB" in (run.folder / "log.txt").read_text()
 
 
 def test_where_nothing_is_better_the_beginnings_weights_stay_and_the_rate_is_lowered(
     tmp_path, squares, start, monkeypatch
 ):
-    scores = iter([20.0, 19.0, 20.0, 19.9])
-    monkeypatch.setattr("avd_core.training.choosing.fmean", lambda _: next(scores))
+    score_as(monkeypatch, (20.0, 40.0), (19.0, 40.0), (20.0, 41.0), (19.9, 41.0))
     run = created(tmp_path / "r", squares, start, learning_rate=0.03)
     running = RunningTrainer(run)
     running.resume()
@@ -80,7 +85,7 @@ def test_where_nothing_is_better_the_beginnings_weights_stay_and_the_rate_is_low
             )
             assert not running.trainer.generator_optimizer.state
     assert AVD.from_pretrained(run.folder).fingerprint == AVD.from_pretrained(start).fingerprint
-    assert look(run).best == {"step": 0, "gain": 0.0, "rising": False, "looks": 4}
+    assert look(run).best == {"step": 0, "gain": 0.0, "image": 0.0, "rising": False}
     log = (run.folder / "log.txt").read_text()
     assert "nothing better found" in log and log.count("goes on from step 0") == 1
     assert running.trainer.rate_scale == pytest.approx(1 / 3)
@@ -91,9 +96,10 @@ def test_a_training_that_learns_gains_on_the_clips_that_choose(tmp_path, squares
     run = created(tmp_path / "r", squares, start, steps=12, choose_every=3, learning_rate=3e-3)
     best = trained(run).best
     clips = [whole_clip(PackedClips(squares)[i], MINI) for i in range(4)]
-    before, after = (BestWeights(AVD.from_pretrained(one), clips).looks[0][1] for one in (start, run.folder))
-    assert best.step > 0 and after - before == pytest.approx(best.gain, abs=0.05) and best.gain > 0.2
-    assert best.rising == (best.step == 12)
+    before, after = (BestWeights(AVD.from_pretrained(one), clips).best.restored for one in (start, run.folder))
+    told = best.summary()
+    assert told["step"] > 0 and after - before == pytest.approx(told["gain"], abs=0.05) and told["gain"] > 0.2
+    assert told["rising"] == (told["step"] == 12)
 
 
 def test_a_resumed_choice_equals_an_uninterrupted_one(tmp_path, squares, start):
@@ -110,9 +116,9 @@ def test_a_resumed_choice_equals_an_uninterrupted_one(tmp_path, squares, start):
     assert AVD.from_pretrained(broken.folder).fingerprint == AVD.from_pretrained(whole.folder).fingerprint
 
 
-def trained_looks(run: Run) -> list[tuple[int, float]]:
+def trained_looks(run: Run) -> list[Score]:
     state = torch.load(run.training_state, weights_only=True)
-    return [tuple(one) for one in state["best"]["looks"]]
+    return [Score(*one) for one in state["best"]["looks"]]
 
 
 def test_choosing_without_clips_to_choose_by_is_refused(tmp_path, squares, start):
