@@ -22,6 +22,16 @@ from avd_core.networks.calibration import Calibration
 TITLE = "Realism"
 
 
+def _beside(realism: Realism) -> str:
+    """Say how the image looks beside real frames, and beside distilled images where that alone tells them apart."""
+    if not realism.at_the_end:
+        return f"more real than {_share(realism.percentile_among_real)} of real video frames"
+    return (
+        f"{realism.at_the_end}, so that figure no longer tells one image from another; among this model’s own "
+        f"images of other clips it looks more real than {_share(realism.percentile_among_distilled)}"
+    )
+
+
 def _share(percentile: float) -> str:
     return percent(percentile / 100) if percentile < 99.5 or percentile == 100 else "over 99 %"
 
@@ -67,10 +77,11 @@ def card(realism: Realism, calibration: Calibration | None, patches: str, size: 
     own = "–".join(dict.fromkeys(ordinal(share) for share in (min(realism.own_frames), max(realism.own_frames))))
     lead = f"""{picture}
 <p class="figure"><b>{ordinal(percentile)}</b> percentile of real frames</p>
-<p class="versus">this clip’s own frames: <b class="mono">{own}</b></p>"""
+<p class="versus">among distilled images of this size: <b class="mono">{ordinal(realism.percentile_among_distilled)}</b>
+· this clip’s own frames: <b class="mono">{own}</b></p>"""
     below = hint(
-        f"To the critic trained beside this model the image looks more real than {_share(percentile)} of real video "
-        "frames. The clip’s own frames are the fair comparison: it also reacts to content. A hint, not proof."
+        f"To the critic trained beside this model the image looks {_beside(realism)}. The clip’s own frames are the "
+        "fair comparison: it also reacts to content. A hint, not proof."
     )
     return fragments.card("realism", TITLE, lead + _plot(realism, calibration) + below)
 

@@ -108,6 +108,7 @@ def _realism(part: Exploration, folder: Path, calibration: Calibration | None) -
     patches = _file(part, folder, "realism.png")
     if not patches.exists():
         save_image(patches, realism.patch_map(part.distilled, part.realism.map))
+    calibration = calibration and calibration.at(min(part.distilled.shape[:2]))  # as the percentiles are taken
     return realism.card(part.realism, calibration, ResultStore.address(patches), part.distilled.shape[:2])
 
 

@@ -74,7 +74,8 @@ def _summary(exploration: Exploration, saved: SavedExploration) -> str:
     frame, rank, told = exploration.recognition.frame[0], exploration.recognition.rank_of_frame, exploration.saliency
     count, height, width, _ = clip.frames.shape
     standing = (
-        f"above {realism.percentile_among_real:.0f} % of real frames"
+        f"above {realism.percentile_among_real:.0f} % of real frames and {realism.percentile_among_distilled:.0f} % of "
+        f"distilled images{f': {realism.at_the_end}' if realism.at_the_end else ''}"
         if realism.percentile_among_real is not None
         else "no reference scores in this checkpoint"
     )

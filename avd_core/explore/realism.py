@@ -30,6 +30,7 @@ def rate_realism(model: AVD, image: np.ndarray, frames: np.ndarray) -> Realism:
     return Realism(
         logit=logit,
         percentile_among_real=calibration and calibration.percentile_among_real(logit),
+        percentile_among_distilled=calibration and calibration.percentile_among_distilled(logit),
         own_frames=tuple(calibration.percentile_among_real(score) for score in own) if calibration else (),
         own_logits=tuple(own),
         map=patches.float().cpu().numpy(),

@@ -188,8 +188,10 @@ def _realism(report: Mapping[str, Any], number: _Numbers) -> str:
         marks = "".join(f'<i style="left:{share:.2f}%"></i>' for share in own)
         low, high = (f"realism/own_frames/{own.index(end)}" for end in (min(own), max(own)))
         scale = "".join(f'<span style="left:{share}%">{share}</span>' for share in (0, 25, 50, 75, 100))
+        end = f" It looks {realism['at_the_end']}." if realism["at_the_end"] else ""
         told = f"""<p><b>{number("realism/percentile_among_real", ".1f")}</b>: the percentile of the image among real
-frames, as the model’s own critic scores them. This clip’s own frames: {number(low, ".1f")} to
+frames, as the model’s own critic scores them.{end} Among this model’s distilled images of other clips at this size:
+<b>{number("realism/percentile_among_distilled", ".1f")}</b>. This clip’s own frames: {number(low, ".1f")} to
 {number(high, ".1f")}.</p>
 <div class="rank" role="img" aria-label="The image, copper, and the clip’s frames, blue, among real frames">{marks}
 <i class="made" style="left:{percentile:.2f}%"></i>{scale}</div><p>A hint, not proof: the critic was trained beside the

@@ -40,6 +40,7 @@ class Realism:
         logit: its score; without an absolute zero, so show the percentile.
         percentile_among_real: share of real reference frames that score lower, 0 to 100; None when the
             checkpoint has no reference scores.
+        percentile_among_distilled: the same among this checkpoint's distilled images of reference clips.
         own_frames: the same percentile for each frame of this very clip; empty without reference scores.
         own_logits: the frames' scores.
         map: (h, w) float32, the score patch by patch; its mean is `logit`.
@@ -47,9 +48,16 @@ class Realism:
 
     logit: float
     percentile_among_real: float | None
+    percentile_among_distilled: float | None
     own_frames: tuple[float, ...]
     own_logits: tuple[float, ...]
     map: np.ndarray
+
+    @property
+    def at_the_end(self) -> str:
+        """Say in words that the image lies beyond all real reference frames; "" where it lies among them."""
+        ends = {0.0: "less real than every real frame it is compared with", 100.0: "more real than every one of them"}
+        return ends.get(self.percentile_among_real, "")
 
 
 @dataclass(frozen=True)
@@ -298,6 +306,8 @@ class Exploration:
             "realism": {
                 "logit": realism.logit,
                 "percentile_among_real": realism.percentile_among_real,
+                "percentile_among_distilled": realism.percentile_among_distilled,
+                "at_the_end": realism.at_the_end,
                 "own_frames": realism.own_frames,
             },
             "classifier": recognition.classifier,

@@ -49,7 +49,8 @@ def scored(logit: float = 0.2, own: tuple[float, ...] = (0.1, 0.4)) -> tuple[Rea
     calibration = Calibration.from_scores(np.linspace(-1, 1, 201), np.linspace(-1.5, 0.5, 101))
     share = calibration.percentile_among_real
     patches = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
-    return Realism(logit, share(logit), tuple(map(share, own)), own, patches), calibration
+    among = (share(logit), calibration.percentile_among_distilled(logit))
+    return Realism(logit, *among, tuple(map(share, own)), own, patches), calibration
 
 
 def measured():
@@ -268,3 +269,17 @@ def test_ticks_hold_the_values():
 def test_addresses_come_from_the_caller_alone():
     everything = "".join(pieces().values())
     assert not re.search(r"https?://", everything.replace("http://www.w3.org", "")), "the page asks another machine"
+
+
+def test_realism_at_its_end_is_said_in_words_and_beside_it_stands_the_second_position():
+    among, calibration = scored()
+    piece = realism.card(among, calibration, "p.png", (8, 8))
+    assert (
+        "among distilled images of this size" in piece and fragments.ordinal(among.percentile_among_distilled) in piece
+    )
+    assert "no longer tells" not in piece
+    beyond, _ = scored(logit=-1.3)
+    piece = realism.card(beyond, calibration, "p.png", (8, 8))
+    assert beyond.percentile_among_real == 0 < beyond.percentile_among_distilled
+    assert "less real than every real frame it is compared with" in piece and "no longer tells one image" in piece
+    assert "more real than every one of them" in realism.card(scored(logit=1.2)[0], calibration, "p.png", (8, 8))

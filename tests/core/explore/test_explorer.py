@@ -95,6 +95,7 @@ def test_realism_is_a_percentile_where_there_are_reference_scores(explorer, rend
     realism = explorer.explore(request_for(rendered_clip, calibrated)).realism
     model = AVD.from_pretrained(calibrated)
     assert realism.percentile_among_real == model.calibration.percentile_among_real(realism.logit)
+    assert realism.percentile_among_distilled == model.calibration.percentile_among_distilled(realism.logit)
     assert len(realism.own_frames) == 12 and all(0 <= percentile <= 100 for percentile in realism.own_frames)
     assert realism.map.mean() == pytest.approx(realism.logit, abs=1e-4)
     assert explorer.models.checkpoint(str(calibrated)).model.calibration == model.calibration
@@ -204,7 +205,9 @@ def test_the_report_has_what_the_issue_names(exploration):
         assert report[figure] == pytest.approx(getattr(exploration.quality, figure))
         assert len(report["per_frame"][figure]) == 8
     assert report["per_frame"]["psnr_middle_copy"][4] is None
-    assert report["realism"].keys() == {"logit", "percentile_among_real", "own_frames"}
+    assert report["realism"].keys() == {
+        *("logit", "percentile_among_real", "percentile_among_distilled", "at_the_end", "own_frames")
+    }
     assert report["classifier"] == exploration.recognition.classifier
     assert [entry.keys() for entry in report["topk"]] == [{"label", "probability"}] * 5
     assert {"decode", "encode", "restore", "classify", "saliency"} <= report["seconds"].keys()
