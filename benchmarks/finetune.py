@@ -19,7 +19,7 @@ from statistics import fmean
 
 from avd_core.data.clip_files import Source
 from avd_core.data.datasets import find_clips, read_split
-from avd_core.explore.before_after import before_and_after
+from avd_core.explore.before_after import Moment, before_and_after
 from avd_core.explore.explorer import Explorer
 from avd_core.training.finetune import LENGTHS, recipe
 from benchmarks.finetune_quick import run_quick
@@ -58,7 +58,8 @@ def main() -> int:
         words += ["--seconds", f"{args.seconds:g}", *(f"--set={name}={value}" for name, value in train.items())]
         print(shlex.join(["python", *words[1:]]), flush=True)
         subprocess.run(words, check=True)
-    clips = [Source(path, path.stem, path.parent.name) for path in find_clips(folder, read_split(SPLIT, ["test"]))]
+    paths = find_clips(folder, read_split(SPLIT, ["test"]))
+    clips = [Moment(Source(path, path.stem, path.parent.name)) for path in paths]
     results = list(before_and_after(Explorer(), args.init, str(args.run / "checkpoint"), clips))
     rows = {
         "restored, dB": [(one.before.quality.psnr, one.after.quality.psnr) for one in results],

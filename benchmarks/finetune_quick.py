@@ -22,7 +22,7 @@ from avd_core.atomic_io import write_json
 from avd_core.config import TrainConfig
 from avd_core.data.clip_files import Source
 from avd_core.examples.scenes import write_examples
-from avd_core.explore.before_after import Judged, judge
+from avd_core.explore.before_after import Moment, before_and_after
 from avd_core.explore.explorer import Explorer
 from avd_core.media.window import Window
 from avd_core.runs.process import look
@@ -99,11 +99,11 @@ def one_clip(folder: Path, clip: Path, init: str, steps: int, seconds: float | N
 def judged(run: Run, about: Mapping[str, Any], init: str) -> dict[str, Any]:
     """Return what a run gained by the moments that report, before and after, in dB."""
     seen = look(run)
-    clips = [
-        Judged(run.folder / one["file"], one["title"], "", Window(**one["window"]), about["size"])
+    moments = [
+        Moment(Source(run.folder / one["file"], one["title"]), Window(**one["window"]), about["size"])
         for one in about["judged"]
     ]
-    pairs = list(judge(Explorer("cpu"), init, str(run.folder), clips, "action"))
+    pairs = list(before_and_after(Explorer("cpu"), init, str(run.folder), moments, "action"))
     gains = [fmean(one.gains[when] for one in pairs) for when in (0, 1)]
     images = [fmean(one.image_psnrs[when] for one in pairs) for when in (0, 1)]
     better = bool(seen.best and seen.best["step"])

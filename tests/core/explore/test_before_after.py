@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avd_core.data.clip_files import Source
-from avd_core.explore.before_after import before_and_after, initial_checkpoint
+from avd_core.explore.before_after import Moment, before_and_after, initial_checkpoint
 from avd_core.explore.explorer import Explorer
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
@@ -46,7 +46,7 @@ def test_both_are_looked_at_on_the_same_frames(run, rendered_clip, tmp_path):
     before.save_pretrained(tmp_path / "before")
     explorer = Explorer("cpu")
     names = str(tmp_path / "before"), str(run.folder)
-    (pair,) = before_and_after(explorer, *names, [Source(rendered_clip, "a")], "action")
+    (pair,) = before_and_after(explorer, *names, [Moment(Source(rendered_clip, "a"))], "action")
     assert np.array_equal(pair.before.clip.frames, pair.after.clip.frames)
     assert pair.before.fingerprint != pair.after.fingerprint
     assert pair.gains[0] == pytest.approx(pair.before.quality.psnr - pair.before.quality.psnr_mean_copy)
