@@ -61,7 +61,7 @@ class DistilledInfo:
         size: (height, width) in pixels.
         refined: gradient steps that were made on the image after encoding it.
         checksum: of the pixels when the file was written, see `checksum`; "" in files of version 1.
-        intact: whether the pixels that were read are those that were written; None where the file does not say.
+        intact: whether the pixels that were read are those that were written; None where that cannot be told.
     """
 
     checkpoint: str
@@ -173,6 +173,7 @@ def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarr
             info = DistilledInfo.from_text(getattr(picture, "text", {}) if picture.format == "PNG" else {})
             # One of its own size stands upright, whatever a viewer wrote beside it since.
             turn = info is None or info.size != (height, width)
+            full_colour = picture.mode in ("RGB", "RGBA")
             image = _upright_rgb(picture, picture.getexif().get(_ORIENTATION, 1) if turn else 1)
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name} is not a PNG, JPEG or WebP image.") from error
@@ -182,6 +183,8 @@ def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarr
         raise ImageError(f"{name} is damaged and cannot be read as an image.") from error
     if info is not None and info.checksum:
         info = replace(info, intact=info.checksum == checksum(image))
+    elif info is not None and not full_colour:  # of version 1, which was written in full colour too
+        info = replace(info, intact=False)
     return image, info
 
 

@@ -256,7 +256,18 @@ def test_every_change_of_its_pixels_is_told(tmp_path, change):
     assert "pixels were changed since it was distilled" in note
 
 
-def test_files_of_version_1_play_without_a_word(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "intact"),
+    [
+        (lambda picture: picture.copy(), None),
+        (lambda picture: picture.convert("RGBA"), None),
+        (lambda picture: picture.quantize(256), False),
+        (lambda picture: picture.convert("L"), False),
+    ],
+    ids=["none", "opaque alpha", "palette", "grey"],
+)
+def test_files_of_version_1_play_and_tell_fewer_colours(tmp_path, change, intact):
+    """Their text holds no checksum, but they were written in full colour as well."""
     path, _ = saved(tmp_path)
     with Image.open(path) as picture:
         text = {key: value for key, value in picture.text.items() if key[4:] in ("version", "refined", "checksum")}
@@ -265,10 +276,10 @@ def test_files_of_version_1_play_without_a_word(tmp_path):
         for key, value in picture.text.items():
             if key not in text:
                 chunks.add_text(key, value)
-        picture.save(path, pnginfo=chunks)
+        change(picture).save(path, pnginfo=chunks)
     read, info = read_distilled(path)
-    assert info is not None and info.intact is None and info.refined == 0
-    assert fit_to_model(read, info)[1] == ()
+    assert info is not None and info.intact is intact and info.refined == 0
+    assert len(fit_to_model(read, info)[1]) == (intact is False)
 
 
 @pytest.mark.parametrize("text", [{"avd:checksum": "../x"}, {"avd:refined": "-1"}, {"avd:refined": "many"}])
