@@ -13,7 +13,10 @@ PORT = os.environ.get("GRADIO_SERVER_PORT") or "7860"
 if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it, which stumbles over a word
     sys.exit(f"GRADIO_SERVER_PORT is {PORT!r}, which is no port number.")
 
+from app.services.memory import give_back_freed  # noqa: E402
 from app.services.workspace import WorkspaceError, claim  # noqa: E402
+
+give_back_freed()  # before there are threads
 
 try:
     workspace = claim()  # before gradio is imported, which reads GRADIO_TEMP_DIR

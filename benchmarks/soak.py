@@ -40,6 +40,7 @@ CLIENTS = (12, 32)
 MIX = {"distill": 10, "restore": 8, "explore": 3, "compare": 1}  # how often each is asked for
 GROWTH = 1.10  # of resident memory, at most
 SAMPLE_SECONDS = 0.5
+PATIENCE = 600.0  # seconds that one answer may take
 LEVELS = [(red, green, blue) for blue in (60, 190) for red in (40, 100, 160, 220) for green in (40, 100, 160, 220)]
 
 
@@ -90,7 +91,9 @@ class Visitor:
     """A client with a clip of its own, that checks what it is answered."""
 
     def __init__(self, url: str, number: int, folder: Path, checkpoint: str) -> None:
-        self.client = Client(url, verbose=False, download_files=False, analytics_enabled=False)
+        # Patient: on a busy machine the last of a full queue waits for minutes, and that is no fault.
+        patience = {"timeout": PATIENCE}
+        self.client = Client(url, verbose=False, download_files=False, analytics_enabled=False, httpx_kwargs=patience)
         self.colour, self.folder, self.checkpoint = LEVELS[number % len(LEVELS)], folder / f"{number}", checkpoint
         self.folder.mkdir(exist_ok=True)
         self.clip = make_clip(self.folder / f"client-{number:02d}.mp4", self.colour)
@@ -139,7 +142,7 @@ class Visitor:
         return self.client.predict(**inputs, api_name=name)
 
     def _fetch(self, file: dict[str, Any]) -> bytes:
-        with self._opener.open(file["url"], timeout=60) as answer:
+        with self._opener.open(file["url"], timeout=PATIENCE) as answer:
             return answer.read()
 
     def _check_window(self, window: dict[str, float]) -> None:
