@@ -87,7 +87,8 @@ class Api:
         )
         result = self.explorations.explorer.explore(request)
         files = result.save(self.explorations.store.folder())
-        return *map(str, (files.distilled, files.restored, files.comparison, files.cam)), result.report()
+        report = result.report()
+        return str(files.distilled), str(files.restored), str(files.comparison), str(files.cam), report
 
     def distill(
         self,

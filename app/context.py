@@ -131,7 +131,7 @@ class PageContext:
             sentences = fragments.problem(" ".join(link.problems), "All else is as usual.")
             updates[self.link_problems] = gr.HTML(sentences, visible=True)
         defaults = choices.classifiers[0], choices.methods[0]
-        if link.query(choices) or (link.classifier, link.method) != defaults:
+        if link.example is not None and (link.query(choices) or (link.classifier, link.method) != defaults):
             clip, title = self.explorations.clip(link.example), scenes.SCENES[link.example].title
             models = (link.checkpoint, link.classifier, link.method)
             updates[self.open_request] = OpenRequest(clip, title, link.window, *models)

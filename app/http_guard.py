@@ -26,7 +26,8 @@ NO_ROOM = f"The disk of this server is nearly full, so it takes no uploads: try 
 NO_RELAY = "This server passes on no files of other hosts."
 ANY_ADDRESS = "(any address)"  # among the hosts; no name of a host
 Message = dict[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 

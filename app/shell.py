@@ -77,7 +77,13 @@ class PageShell:
     def _strip(self, request: gr.Request, shown: ExplorationView | None = None) -> str:
         return shell.history(
             [
-                (entry.key, entry.view.title, _window(entry.view), entry.view.result.distilled, entry.view is shown)
+                (
+                    entry.key,
+                    entry.view.title,
+                    _window(entry.view),
+                    entry.view.exploration.distilled,
+                    entry.view is shown,
+                )
                 for entry in self.context.history.of(str(request.session_hash))
             ]
         )
@@ -96,7 +102,7 @@ class PageShell:
             return {self.message: SESSION_EXPIRED, self.bundle: ""}
         try:
             name = f"{view.result.request.clip.stem[:80]}-everything.zip"
-            path = write_bundle(view.result, self.context.explorations.store.folder() / name)
+            path = write_bundle(view.exploration, self.context.explorations.store.folder() / name)
         except Exception as error:
             return {self.message: message(error, RESULT_KEPT), self.bundle: ""}
         return {self.bundle: shell.bundle_link(ResultStore.address(path), name)}

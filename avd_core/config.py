@@ -34,6 +34,7 @@ def _field(default: Any, about: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": about})
 
 
+@dataclass(frozen=True)
 class _Config:
     """What both configurations share: JSON in, JSON out, unknown fields refused."""
 

@@ -146,3 +146,17 @@ def test_no_style_sheet_reaches_into_another_tab():
             if first and first.group() not in known:
                 other = owner.setdefault(first.group(), name)
                 assert other == name, f"{first.group()} is styled by {other} and by {name}"
+
+
+def test_tests_use_public_names_only():
+    # Of a test's own helpers, of the standard library and of torch's modules a private name is none of ours.
+    theirs = re.compile(r"(self|os)\._|\._(forward|backward)\w*_hooks")
+    ours = re.compile(r"\w\._[a-z]|setattr\(\"avd_core[\w.]*\._|import _[a-z]|setattr\((?!torch)\w+, \"_[a-z]")
+    tests = [path for path in files() if path.parts[0] == "tests" and path.suffix == ".py"]
+    private = [
+        f"{path}:{number}: {line.strip()}"
+        for path in tests
+        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1)
+        if ours.search(line) and not theirs.search(line) and "re.compile" not in line
+    ]
+    assert len(tests) > 100 and not private, "\n".join(private)

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import gradio as gr
 
@@ -135,7 +136,7 @@ class ClassifierPanel:
         """Update the choices to a finished exploration."""
         from avd_core.classifiers.saliency import METHODS
 
-        explorer, result = self.explorations.explorer, view.result
+        explorer, result = self.explorations.explorer, view.exploration
         recognition, saliency = result.recognition, result.saliency
         best = [prediction.label for prediction in recognition.topk]
         known = explorer.models.classifier(recognition.classifier).model.labels
@@ -186,7 +187,9 @@ class ClassifierPanel:
 
     def on_choice(self, view: ExplorationView | None, method: str, target: str | None, request: gr.Request) -> Updates:
         if view is not None and not _is_shown(view, method=method, target=target):
-            seconds = self.explorations.explorer.saliency_seconds(view.result.recognition.classifier).get(method, 0)
+            seconds = self.explorations.explorer.saliency_seconds(view.exploration.recognition.classifier).get(
+                method, 0
+            )
             if seconds > SLOW_SECONDS and method != fast(method):  # the fast ones run at once on a busy machine, too
                 from avd_core.classifiers.saliency import METHODS
 
@@ -205,8 +208,9 @@ class ClassifierPanel:
     ) -> Iterator[Updates]:
         """Load another library's classifier, after a click."""
 
-        def work(_progress: Progress) -> ExplorationView:
-            name = with_labels(pending, re.split(r"[,;\n]", labels)) if takes_labels(pending) else pending
+        def work(view: ExplorationView, _progress: Progress) -> ExplorationView:
+            name = pending or view.result.request.classifier
+            name = with_labels(name, re.split(r"[,;\n]", labels)) if takes_labels(name) else name
             return self.explorations.explain(view, classifier=name, method=fast(method), target=None)
 
         yield from self._long_task(self.switch, view, work, request)
@@ -216,7 +220,7 @@ class ClassifierPanel:
     ) -> Iterator[Updates]:
         """Run a slow method, after a click."""
 
-        def work(progress: Progress) -> ExplorationView:
+        def work(view: ExplorationView, progress: Progress) -> ExplorationView:
             return self.explorations.explain(view, method=method, target=target, progress=progress)
 
         yield from self._long_task(self.run, view, work, request)
@@ -224,8 +228,8 @@ class ClassifierPanel:
     def on_check(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
         """Check whether the map is faithful."""
 
-        def work(progress: Progress) -> ExplorationView:
-            result, begun = view.result, time.perf_counter()
+        def work(view: ExplorationView, progress: Progress) -> ExplorationView:
+            result, begun = view.exploration, time.perf_counter()
             faithfulness = self.explorations.explorer.faithfulness(
                 result.distilled, result.saliency, result.recognition.classifier, progress=progress
             )
@@ -238,8 +242,8 @@ class ClassifierPanel:
     def on_through(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
         """Explain every restored frame."""
 
-        def work(progress: Progress) -> ExplorationView:
-            result = view.result
+        def work(view: ExplorationView, progress: Progress) -> ExplorationView:
+            result = view.exploration
             label, method = result.saliency.label, result.saliency.method
             frames = self.explorations.explorer.saliency_over_time(
                 result.restored, label, result.recognition.classifier, method, progress
@@ -275,7 +279,7 @@ class ClassifierPanel:
             self.choices(view)
             if name == in_use
             else {
-                self.classifier: gr.Dropdown(self.classifier_choices(view.result), value=in_use),
+                self.classifier: gr.Dropdown(self.classifier_choices(view.exploration), value=in_use),
                 self.pending: name,
                 self.labels: gr.Textbox(visible=takes_labels(name)),
                 self.switch.row: gr.Row(visible=True),
@@ -287,7 +291,7 @@ class ClassifierPanel:
         self,
         button: LongTaskButton,
         view: ExplorationView | None,
-        work: Callable[[Progress], ExplorationView],
+        work: Callable[[ExplorationView, Progress], ExplorationView],
         request: gr.Request,
     ) -> Iterator[Updates]:
         """Show the progress of the work, then its result, unless the visitor has gone on to something else."""
@@ -296,7 +300,7 @@ class ClassifierPanel:
             return
         session = request.session_hash
         turn = self.latest[session] = Turn(self.turns.get(session), object())
-        task = BackgroundTask(work)
+        task = BackgroundTask(partial(work, view))
 
         def overtaken() -> bool:
             return self.latest.get(session) is not turn or self.turns.get(session) is not turn.image
@@ -323,7 +327,7 @@ class ClassifierPanel:
 
 def _is_shown(view: ExplorationView, *, method: str, target: str | None, classifier: str | None = None) -> bool:
     """Return whether the page shows this already."""
-    result = view.result
+    result = view.exploration
     if classifier is not None:
         return classifier == result.request.classifier and method == result.saliency.method
     # None: the box was emptied, to type another class into it.

@@ -90,7 +90,7 @@ class RunsPanel:
         self.timer.tick(self.on_tick, run, self.outputs, **UNQUEUED)
         self.slots["runs"].click(self.on_choose, self.secret, self.outputs, **UNLIMITED)
         opened = [*self.context.open_outputs, self.context.own_checkpoints, self.message]
-        handlers = {
+        handlers: dict[str, tuple[Callable[..., Any], list[Any], dict[str, Any]]] = {
             "use": (self.on_use, opened, UNLIMITED),
             # Never in a queue: a Stop that waits for its turn is none.
             "stop": (self.on_stop, self.outputs, UNQUEUED),
@@ -212,7 +212,7 @@ class RunsPanel:
         over = view is not None and view.over
         takes_requests = view is not None and self.backends.takes_requests(view.record)
         visible = {
-            "use": over and view.has_checkpoint,
+            "use": view is not None and view.over and view.has_checkpoint,
             "stop": status in ("queued", "running"),
             "save": status == "running" and takes_requests,
             "preview": status == "running" and takes_requests,

@@ -69,6 +69,7 @@ def grid(rows: Sequence[Inspected], addresses: Mapping[int, str], by: str | None
 
 
 def _card(row: Inspected, number: int, address: str) -> str:
+    assert row.info is not None, "cards are drawn of clips that could be read"
     first, (height, width) = row.topk[0], row.info.size
     realism = "—" if row.realism is None else ordinal(row.realism)
     title, label = escape(row.source.title), escape(row.source.label)

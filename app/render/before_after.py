@@ -11,7 +11,6 @@ from typing import Any
 
 from app.render import fragments, reels
 from app.render.fragments import hint, ordinal, percent, progress, signed
-from app.render.sprites import SpriteSheet
 from avd_core.explore.before_after import BeforeAfter
 
 NOTHING_BETTER = """<p class="tune-lead"><b>Nothing better was found in this time</b>, by the moments that choose: the
@@ -22,7 +21,7 @@ STILL_RISING = "It was still getting better when it ended: a longer training pro
 
 def card(
     pairs: Sequence[BeforeAfter],
-    sheets: Sequence[Mapping[str, SpriteSheet | str]],
+    sheets: Sequence[Mapping[str, Any]],
     apart: bool,
     best: Mapping[str, Any] | None = None,
 ) -> str:
@@ -59,7 +58,7 @@ def card(
     return fragments.card("tune-before-after", "Before and after", body + hint(explanation))
 
 
-def _clip(number: int, pair: BeforeAfter, pictures: Mapping[str, SpriteSheet | str]) -> str:
+def _clip(number: int, pair: BeforeAfter, pictures: Mapping[str, Any]) -> str:
     count, height, width, _ = pair.before.restored.shape
     original = pictures["original"]
 

@@ -175,7 +175,7 @@ def _plot(first: Row, second: Row) -> str:
     known = [value for _, _, row in lines for value in row.per_frame if value is not None] or [0.0, 60.0]
     # Where one frame is copied, that frame and its neighbours may leave the plot, and not flatten the rest.
     whole = [value for _, _, row in lines if not row.copied for value in row.per_frame if value is not None]
-    top = max([*whole, min(max(known), max(row.psnr for _, _, row in lines) + 8)])
+    top = max([*whole, min(max(known), max(row.psnr or 0.0 for _, _, row in lines) + 8)])
     marks = ticks(min(known), top)
     low, high = marks[0], marks[-1]
 

@@ -46,9 +46,9 @@ def answer(evidence: Mapping[str, Any], name: str, opens: Callable[[str], bool])
     return f'<div class="evidence-report">{body}</div>'
 
 
-def confused(evidence: Mapping[str, Any], name: str) -> list[str]:
+def confused(evidence: Mapping[str, Any], name: str | None) -> list[str]:
     """List the representations for which a protocol has a confusion matrix."""
-    return list(evidence["protocols"].get(name, {}).get("confusion", {}))
+    return list(evidence["protocols"].get(name or "", {}).get("confusion", {}))
 
 
 def confusion(evidence: Mapping[str, Any], name: str, representation: str) -> str:

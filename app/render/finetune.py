@@ -219,7 +219,7 @@ def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], log: bool) -> str:
         f'<polyline class="{DRAWN[name][0]}" points="'
         + " ".join(f"{100 * step / last:.2f},{y(scaled(value)):.2f}" for step, value in points)
         + '"/>'
-        for name, points in reversed(lines.items())
+        for name, points in reversed(list(lines.items()))
     )
     rows = "".join(f'<span style="top:{y(t):.1f}%">{10**t if log else t:.2g}</span>' for t in marks)
     rules = "".join(f'<line x1="0" x2="100" y1="{y(t):.1f}" y2="{y(t):.1f}"/>' for t in marks)

@@ -115,8 +115,10 @@ def _plot(realism: Realism, calibration: Calibration) -> str:
     own = "".join(f'<i class="own" style="left:{at(score):.2f}%"></i>' for score in realism.own_logits)
     x = at(realism.logit)
     side = "left" if x > 70 else "right"
+    percentile = realism.percentile_among_real
+    assert percentile is not None, "there are reference scores to draw"
     words = (
-        f"The image stands at the {ordinal(realism.percentile_among_real)} percentile of {len(real)} real frames; "
+        f"The image stands at the {ordinal(percentile)} percentile of {len(real)} real frames; "
         f"for comparison the scores of {len(distilled)} distilled images"
     )
     return f"""

@@ -162,7 +162,7 @@ def figures(survived: DegradedQuality, intact: float | None, still: float | None
     near = "unchanged" if now >= PSNR_CAP else f"{now:.1f} dB"
     rows = [("the untouched restoration", near, "")]
     shown = now
-    if survived.psnr_original is not None:
+    if survived.psnr_original is not None and intact is not None and still is not None:
         shown = survived.psnr_original
         fate = "good" if shown > still else "bad"
         loss = f" ({signed(shown - intact, 1)})" if touched else ""

@@ -13,6 +13,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -68,7 +69,7 @@ def png(image: np.ndarray) -> bytes:
     return _file(image, format="PNG")
 
 
-def _file(image: np.ndarray, **options: object) -> bytes:
+def _file(image: np.ndarray, **options: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(file, **options)
     return file.getvalue()

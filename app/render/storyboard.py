@@ -128,12 +128,13 @@ def cost(board: Board) -> str:
 
 def loss(board: Board) -> str:
     """Draw PSNR of every window beside what its mean frame, standing still, would reach."""
-    if board.psnr is None:
+    pairs = [(e.psnr, e.psnr_mean_copy) for e in board.entries if e.psnr is not None and e.psnr_mean_copy is not None]
+    least = board.worst
+    if board.psnr is None or board.psnr_mean_copy is None or least is None or len(pairs) < len(board.entries):
         return card("loss", LOSS, hint("Nobody can tell: the video is not here, and the strip was restored by others."))
     gain = board.psnr - board.psnr_mean_copy
     word, kind = ("over", "good") if gain > 0 else ("against", "bad")
-    least = board.worst
-    marks = ticks(min(min(e.psnr, e.psnr_mean_copy) for e in board.entries), max(e.psnr for e in board.entries), most=5)
+    marks = ticks(min(map(min, pairs)), max(made for made, _ in pairs), most=5)
     low, high = marks[0], marks[-1]
 
     def y(value: float) -> float:
@@ -147,7 +148,7 @@ def loss(board: Board) -> str:
         )
         return f'<polyline class="{kind}" points="{points}"/>'
 
-    lines = line([e.psnr_mean_copy for e in board.entries], "mean") + line([e.psnr for e in board.entries], "made")
+    lines = line([mean for _, mean in pairs], "mean") + line([made for made, _ in pairs], "made")
     rules = "".join(f'<line x1="0" x2="100" y1="{y(t):.1f}" y2="{y(t):.1f}"/>' for t in marks)
     rows = "".join(f'<span style="top:{y(t):.1f}%">{t:g}</span>' for t in marks)
     columns = "".join(

@@ -25,7 +25,7 @@ class BackgroundTask(Generic[Result]):
     def __init__(self, work: Callable[[Progress], Result]) -> None:
         self._work, self._share = work, 0.0
         self._stopped, self._over = threading.Event(), threading.Event()
-        self._result: Result | None = None
+        self._results: list[Result] = []  # one, once the work is over
         self._error: Exception | None = None
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -39,7 +39,7 @@ class BackgroundTask(Generic[Result]):
         self._over.wait()
         if self._error:
             raise self._error
-        return self._result
+        return self._results[0]
 
     def stop(self) -> None:
         """End the work at its next report of progress; do nothing once it is over."""
@@ -47,7 +47,7 @@ class BackgroundTask(Generic[Result]):
 
     def _run(self) -> None:
         try:
-            self._result = self._work(self._report)
+            self._results = [self._work(self._report)]
         except Exception as error:
             self._error = error
         finally:

@@ -83,7 +83,7 @@ def run_batch(explorer: Explorer, request: BatchRequest, skipped: tuple[str, ...
     begun = shown = time.monotonic()
     for number, row in enumerate(inspect(explorer, request)):
         addresses = batch.addresses
-        if row.problem is None:
+        if row.image is not None and row.info is not None:
             picture = save_distilled(folder / f"{number:04d}.png", row.image, row.info)
             addresses = (*addresses, (number, ResultStore.address(picture)))
         rows, now = (*batch.rows, replace(row, image=None)), time.monotonic()

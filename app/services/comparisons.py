@@ -67,7 +67,7 @@ class ComparisonView:
             write_mp4(files["original.mp4"], clip.frames, clip.fps)
         for letter, row in zip("ab", pair, strict=True):
             path = files[f"{letter}.mp4"] = self._file(f"{numbers[row.name]:02d}.mp4")
-            if not path.exists():
+            if row.restored is not None and not path.exists():
                 write_mp4(path, row.restored, len(row.restored) / clip.seconds)
         if pair[0].image.shape == pair[1].image.shape:
             path = files["difference.png"] = self._file(f"{numbers[first]:02d}-{numbers[second]:02d}.png")
@@ -91,7 +91,7 @@ def request_for(view: ExplorationView, explorer: Explorer, classifier: str, own:
     shown = view.result.request
     checkpoints = dict.fromkeys([shown.checkpoint, *explorer.checkpoints(), *own])
     # All at the size that Explore shows: pictures of different sizes cannot be subtracted.
-    size = min(view.result.distilled.shape[:2])
+    size = min(view.exploration.distilled.shape[:2])
     return CompareRequest(shown.clip, tuple(checkpoints), shown.window, classifier, size=size)
 
 

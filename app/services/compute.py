@@ -125,7 +125,7 @@ class ComputeBackends:
     def _followed(self, record: RunRecord, token: str | None) -> Iterator[None]:
         run = self.finetuning.registry.run(record)
         if record.device == JOBS:
-            _follow(run, token)
+            _follow(run, token or "")
         elif record.device == ZERO:
             yield
             for state in zerogpu.chunks(run.folder):

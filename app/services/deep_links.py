@@ -7,7 +7,7 @@ visitor's own clip.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -22,11 +22,11 @@ MAX_QUOTED = 60  # characters of a stranger's word that are repeated in a senten
 class Choices:
     """What a link can ask for; the first of each is the default."""
 
-    examples: Collection[str]
-    checkpoints: Collection[str]
-    tabs: Collection[str]
-    classifiers: Collection[str] = (DEFAULT_CLASSIFIER,)
-    methods: Collection[str] = (DEFAULT_METHOD,)
+    examples: Sequence[str]
+    checkpoints: Sequence[str]
+    tabs: Sequence[str]
+    classifiers: Sequence[str] = (DEFAULT_CLASSIFIER,)
+    methods: Sequence[str] = (DEFAULT_METHOD,)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class DeepLink:
         parameters: dict[str, Any] = {}
         if self.example is not None:
             start, seconds = self.window.start, self.window.seconds
-            window = {"whole": 1} if self.window.whole else {"start": start, "seconds": seconds}
+            window: dict[str, Any] = {"whole": 1} if self.window.whole else {"start": start, "seconds": seconds}
             parameters = {"example": self.example, **window}
             if self.example == _first(choices.examples) and not any(window.values()):
                 parameters = {}

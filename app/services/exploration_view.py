@@ -12,7 +12,13 @@ import numpy as np
 from app.render import attribution, classifier, fragments, quality, realism, shell, spectrum, stage
 from app.services.result_store import ResultStore
 from avd_core.analysis.spectrum import amplified, look_beneath
-from avd_core.explore.results import Exploration
+from avd_core.explore.results import (
+    DistilledStage,
+    Exploration,
+    ExplorationStage,
+    RecognisedStage,
+    RestoredStage,
+)
 from avd_core.media.distilled_png import save_distilled, save_image
 from avd_core.media.writer import write_mp4
 from avd_core.networks.calibration import Calibration
@@ -29,51 +35,42 @@ STEPS = {
 }
 
 
-def publish(part: Exploration, folder: Path, calibration: Calibration | None) -> dict[str, str]:
+def publish(part: ExplorationStage, folder: Path, calibration: Calibration | None) -> dict[str, str]:
     """Write what is new into `folder`; return the pieces of the page by slot, placeholders for what is missing."""
     clip, (count, height, width, _) = part.clip, part.clip.frames.shape
-    original, distilled, restored, error = (
-        _file(part, folder, name) for name in ("original.mp4", "distilled.png", "restored.mp4", "error.mp4")
-    )
+    original = _file(part, folder, "original.mp4")
     if not original.exists():
         write_mp4(original, clip.frames, clip.fps)
-    if part.distilled is not None and not distilled.exists():
-        save_distilled(distilled, part.distilled, part.info)
-    if part.restored is not None and not restored.exists():
-        write_mp4(restored, part.restored, clip.fps)
-        write_mp4(error, amplified(part.restored, clip.frames), clip.fps)
-    return {
-        "notes": fragments.notes(clip.notes),  # the classifier's notice stands where its guesses are
-        "stage": stage.stage(
-            size=(height, width),
-            frames=count,
-            fps=clip.fps,
-            original=ResultStore.address(original),
-            distilled=ResultStore.address(distilled) if part.distilled is not None else None,
-            restored=ResultStore.address(restored) if part.restored is not None else None,
-            error=ResultStore.address(error) if part.restored is not None else None,
-        ),
-        "realism": (
-            _realism(part, folder, calibration) if part.realism else fragments.waiting("realism", realism.TITLE)
-        ),
-        "restoration": (
-            quality.card(part.quality, clip.fps) if part.quality else fragments.waiting("restoration", quality.TITLE)
-        ),
-        "recognition": (
-            classifier.recognition_card(part.recognition)
-            if part.recognition
-            else fragments.waiting("recognition", classifier.RECOGNITION)
-        ),
-        "spectrum": _spectrum(part, folder)
-        if part.restored is not None
-        else fragments.waiting("spectrum", spectrum.TITLE),
-        "attribution": (
-            attribution.offer_card(count, ResultStore.address(distilled), (height, width))
-            if part.distilled is not None
-            else fragments.waiting("attribution", attribution.TITLE)
-        ),
-        **(finish(part, folder) if part.complete else _waiting()),
-    }
+    pictures = {"original": ResultStore.address(original)}
+    pieces = {"notes": fragments.notes(clip.notes)}  # the classifier's notice stands where its guesses are
+    if isinstance(part, DistilledStage):
+        pictures["distilled"] = ResultStore.address(_distilled_file(part, folder))
+        pieces["attribution"] = attribution.offer_card(count, pictures["distilled"], (height, width))
+    if isinstance(part, RestoredStage):
+        pictures |= _restored_files(part, folder)
+        pieces["restoration"] = quality.card(part.quality, clip.fps)
+        pieces["realism"] = _realism(part, folder, calibration)
+        pieces["spectrum"] = _spectrum(part, folder)
+    if isinstance(part, RecognisedStage):
+        pieces["recognition"] = classifier.recognition_card(part.recognition)
+    if isinstance(part, Exploration):
+        pieces |= finish(part, folder)
+    shown = stage.stage(size=(height, width), frames=count, fps=clip.fps, **pictures)
+    return {name: card for name, card in _waiting().items() if name not in pieces} | pieces | {"stage": shown}
+
+
+def _distilled_file(part: DistilledStage, folder: Path) -> Path:
+    path = _file(part, folder, "distilled.png")
+    return path if path.exists() else save_distilled(path, part.distilled, part.info)
+
+
+def _restored_files(part: RestoredStage, folder: Path) -> dict[str, str]:
+    """Write the restored clip and its error, where they are not there yet; return their addresses."""
+    restored, error = _file(part, folder, "restored.mp4"), _file(part, folder, "error.mp4")
+    if not restored.exists():
+        write_mp4(restored, part.restored, part.clip.fps)
+        write_mp4(error, amplified(part.restored, part.clip.frames), part.clip.fps)
+    return {"restored": ResultStore.address(restored), "error": ResultStore.address(error)}
 
 
 def finish(part: Exploration, folder: Path) -> dict[str, str]:
@@ -99,12 +96,12 @@ def finish(part: Exploration, folder: Path) -> dict[str, str]:
     }
 
 
-def _file(part: Exploration, folder: Path, name: str) -> Path:
+def _file(part: ExplorationStage, folder: Path, name: str) -> Path:
     # Browsers save a file under the name it is served by, so that says which clip it came from.
     return folder / f"{part.request.clip.stem[:80]}-{name}"
 
 
-def _realism(part: Exploration, folder: Path, calibration: Calibration | None) -> str:
+def _realism(part: RestoredStage, folder: Path, calibration: Calibration | None) -> str:
     patches = _file(part, folder, "realism.png")
     if not patches.exists():
         save_image(patches, realism.patch_map(part.distilled, part.realism.map))
@@ -112,7 +109,7 @@ def _realism(part: Exploration, folder: Path, calibration: Calibration | None) -
     return realism.card(part.realism, calibration, ResultStore.address(patches), part.distilled.shape[:2])
 
 
-def _spectrum(part: Exploration, folder: Path) -> str:
+def _spectrum(part: DistilledStage, folder: Path) -> str:
     hidden = look_beneath(part.distilled, part.clip.frames)
     pictures = dict(zip(("spectrum.png", "frame-spectrum.png"), spectrum.spectra(hidden), strict=True))
     addresses = []
@@ -124,7 +121,7 @@ def _spectrum(part: Exploration, folder: Path) -> str:
     return spectrum.card(hidden, part.distilled.shape[:2], *addresses)
 
 
-def picture(part: Exploration, folder: Path) -> str:
+def picture(part: ExplorationStage, folder: Path) -> str:
     """Return the address of the distilled image in `folder`."""
     return ResultStore.address(_file(part, folder, "distilled.png"))
 
@@ -140,8 +137,16 @@ def attribution_pieces(part: Exploration, address: str, maps: list[np.ndarray], 
 
 
 def _waiting() -> dict[str, str]:
+    waiting = {
+        "realism": realism.TITLE,
+        "restoration": quality.TITLE,
+        "recognition": classifier.RECOGNITION,
+        "spectrum": spectrum.TITLE,
+        "attribution": attribution.TITLE,
+        "saliency": classifier.SALIENCY,
+    }
     return {
-        "saliency": fragments.waiting("saliency", classifier.SALIENCY),
+        **{name: fragments.waiting(name, title) for name, title in waiting.items()},
         "faithfulness": classifier.faithfulness_offer(),
         "frame-saliency": classifier.frames_offer(),
     }

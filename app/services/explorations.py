@@ -22,7 +22,7 @@ from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.models import sizes_of
 from avd_core.explore.requests import DEFAULT_METHOD, ExploreRequest
-from avd_core.explore.results import Exploration
+from avd_core.explore.results import DistilledStage, Exploration, ExplorationStage, RestoredStage
 from avd_core.media import writer
 from avd_core.media.thumbnails import Filmstrip
 from avd_core.media.thumbnails import filmstrip as read_filmstrip
@@ -75,7 +75,7 @@ class ExplorationView:
 
     Attributes:
         title: The clip's name for people.
-        result: The exploration so far.
+        result: The latest stage of the exploration.
         folder: Where its files lie.
         playable: The clip as a browser plays it; None while it is being made, or where it cannot be.
         filmstrip: Its thumbnails; None while they are being read, or where they cannot be.
@@ -83,11 +83,17 @@ class ExplorationView:
     """
 
     title: str
-    result: Exploration
+    result: ExplorationStage
     folder: Path
     playable: Path | None
     filmstrip: Filmstrip | None
     pieces: dict[str, str]
+
+    @property
+    def exploration(self) -> Exploration:
+        """The finished exploration; only a view that is complete may be asked for it."""
+        assert isinstance(self.result, Exploration), "the exploration is not finished"
+        return self.result
 
 
 class Explorations:
@@ -132,7 +138,7 @@ class Explorations:
         progress: Callable[[float], None] | None = None,
     ) -> ExplorationView:
         """Explain the same image again: by another method, for another class, or with another classifier."""
-        result, begun = view.result, time.perf_counter()
+        result, begun = view.exploration, time.perf_counter()
         if classifier is not None:
             _check_offered(classifier)
             recognition = self.explorer.recognise(result.distilled, classifier, middle_frame(result.clip.frames))
@@ -153,7 +159,7 @@ class Explorations:
 
     def attribution(self, view: ExplorationView) -> Iterator[dict[str, str]]:
         """Find which frame each pixel of a finished image draws on; the last pieces show it."""
-        result, maps = view.result, []
+        result, maps = view.exploration, []
         # Not beside the result's other files: those of an example belong to every visitor.
         picture, folder = exploration_view.picture(result, view.folder), self.store.folder()
         for one in self.explorer.contributions(result.clip.frames, result.request.checkpoint):
@@ -198,9 +204,11 @@ class Explorations:
         view = self._finished.get(key)
         if recompute or view is None or self._is_outdated(view):
             folder = self.store.lasting_folder()
-            for view in self._steps(scenes.SCENES[name].title, request, folder, request.clip):
-                if not view.result.complete:
-                    yield view
+            for step in self._steps(scenes.SCENES[name].title, request, folder, request.clip):
+                view = step
+                if not step.result.complete:
+                    yield step
+            assert view is not None, "every exploration has steps"
             self._finished[key] = view
             if len(self._finished) > MEMORY:
                 del self._finished[next(iter(self._finished))]
@@ -208,7 +216,7 @@ class Explorations:
 
     def _is_outdated(self, view: ExplorationView) -> bool:
         """Return whether another classifier stood in for the requested one, which is available by now."""
-        result = view.result
+        result = view.exploration
         if result.recognition.notice is None:
             return False
         return self.explorer.recognise(result.distilled, result.request.classifier).notice is None
@@ -222,26 +230,26 @@ class Explorations:
         filmstrip: Filmstrip | None = None,
     ) -> Iterator[ExplorationView]:
         extras: dict[str, Future] = {}
-        view = ExplorationView(title, None, folder, None, None, {})
+        view: ExplorationView | None = None
         for part, provisional in self._parts(request):
-            if part.distilled is not None and not extras:  # the first picture comes before everything else
+            if isinstance(part, DistilledStage) and not extras:  # the first picture comes before everything else
                 extras["filmstrip"] = self._submit(filmstrip or (lambda: read_filmstrip(request.clip)))
                 extras["playable"] = self._submit(playable)
-            calibration = (
-                self.explorer.models.checkpoint(request.checkpoint).model.calibration if part.realism else None
-            )
+            restored = isinstance(part, RestoredStage)
+            calibration = self.explorer.models.checkpoint(request.checkpoint).model.calibration if restored else None
             pieces = exploration_view.publish(part, self.store.folder() if provisional else folder, calibration)
             pieces["status"] = summary(title, part) if part.complete else status_line(part.stage)
-            view = _with(replace(view, result=part, pieces=pieces), extras)
+            playing, strip = (view.playable, view.filmstrip) if view else (None, None)
+            view = _with(ExplorationView(title, part, folder, playing, strip, pieces), extras)
             yield view
         # They may take longer than all else, the preview longer than the strip.
         for name, future in extras.items():
-            if getattr(view, name) is None:
+            if view is not None and getattr(view, name) is None:
                 _result(future)
                 view = _with(view, extras)
                 yield view
 
-    def _parts(self, request: ExploreRequest) -> Iterator[tuple[Exploration, bool]]:
+    def _parts(self, request: ExploreRequest) -> Iterator[tuple[ExplorationStage, bool]]:
         """Explore a clip; where the picture will be a large one, make a small one of it first. Nothing is enlarged.
 
         Yields:
@@ -249,7 +257,6 @@ class Explorations:
         """
         sizes = sizes_of(self.explorer.models.checkpoint(request.checkpoint).model)
         if (request.size or max(sizes)) > min(sizes):
-            small = None
             for small in self.explorer.explore_steps(replace(request, size=min(sizes), refine=0)):
                 if short_side(small) <= min(sizes):  # the file has no larger one
                     request = replace(request, size=None)
@@ -257,8 +264,8 @@ class Explorations:
                 if small.stage == "distilled":
                     yield small, True
                     break
-            if request.size is not None and request.size > short_side(small):
-                request = replace(request, size=None)
+                if request.size is not None and request.size > short_side(small):
+                    request = replace(request, size=None)
         for part in self.explorer.explore_steps(request):
             yield part, False
 
@@ -271,14 +278,14 @@ class Explorations:
             The view of the best image so far; None where no step was better than the image as it is.
         """
         best = None
-        for refinement in self.explorer.refine(view.result, steps):
+        for refinement in self.explorer.refine(view.exploration, steps):
             best = refinement
             if not progress(refinement):
                 break
         if best is None or best.gain <= 0:
             return None
         begun = time.perf_counter()
-        result = self.explorer.with_refined(view.result, best)
+        result = self.explorer.with_refined(view.exploration, best)
         result = replace(result, seconds=result.seconds | {"refine": time.perf_counter() - begun})
         calibration = self.explorer.models.checkpoint(result.request.checkpoint).model.calibration
         pieces = exploration_view.publish(result, self.store.folder(), calibration)
@@ -293,7 +300,7 @@ class Explorations:
         return future
 
 
-def short_side(exploration: Exploration) -> int:
+def short_side(exploration: ExplorationStage) -> int:
     """Return the short side in pixels of the file's own pictures."""
     return min(exploration.clip.source.width, exploration.clip.source.height)
 
@@ -341,7 +348,7 @@ def status_line(stage: str | None = None) -> str:
     return fragments.progress(words, share)
 
 
-def summary(title: str, result: Exploration) -> str:
+def summary(title: str, result: ExplorationStage) -> str:
     """Say what is shown."""
     clip = result.clip
     return fragments.summary(

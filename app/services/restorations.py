@@ -64,7 +64,7 @@ class Restorations:
 
     def of_view(self, view: ExplorationView) -> RestorationSession:
         """Take the image that Explore shows: its clip is known, and it has been restored already."""
-        result = view.result
+        result = view.exploration
         restoration = Restoration(
             result.restored, result.clip.fps, result.checkpoint, result.fingerprint, result.distilled, result.info, ()
         )
@@ -77,8 +77,9 @@ class Restorations:
             ValueError: With a sentence for the person.
         """
         restoration = self.explorer.restore(path)
-        known = view is not None and np.array_equal(view.result.distilled, restoration.image)
-        original = view.result.clip.frames if known else None
+        original = None
+        if view is not None and np.array_equal(view.exploration.distilled, restoration.image):
+            original = view.result.clip.frames
         if original is not None and original.shape != restoration.frames.shape:
             original = None
         return RestorationSession(path.name, restoration, self.store.folder(), original)

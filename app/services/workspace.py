@@ -52,7 +52,7 @@ class Workspace:
 
     def close(self) -> None:
         """Remove the folder; a forked child leaves it to the server."""
-        if os.getpid() == self._process and _open.pop(self.path, None):
+        if os.getpid() == self._process and _open.pop(self.path, None) is not None:
             remove(self.path, marker=MARKER)  # what stays is swept by the next server
             self._lock.close()
 

@@ -177,6 +177,7 @@ class EvidenceTab:
             return {self.slots["message"]: message(ValueError(str(error)), "Choose another one.")}
         others = [name for name in render.confused(evidence, question) if name not in evidence["checkpoints"]]
         kept = confused in others
+        drawn = render.confusion(evidence, question, confused) if kept and question and confused else ""
         # A dropdown that is not shown keeps its value, which gradio refuses beside choices that lack it (6.31).
         matrices = gr.Dropdown(others, value=confused if kept else None, visible=True) if others else None
         return {
@@ -184,7 +185,7 @@ class EvidenceTab:
             self.slots["answer"]: answer,
             self.question: gr.update(value=question),  # else an answer about the report may come between
             self.confused: matrices or gr.Dropdown(visible=False),
-            self.slots["confusion"]: render.confusion(evidence, question, confused) if kept else "",
+            self.slots["confusion"]: drawn,
             self.chosen_question: question,
             self.chosen_matrix: confused if kept else None,
         }
@@ -192,7 +193,7 @@ class EvidenceTab:
     def on_confused(self, report: str | None, question: str, own: OwnReport | None, name: str | None) -> Updates:
         try:
             evidence = self._evidence(report, own)
-            picture = render.confusion(evidence, question, name)
+            picture = render.confusion(evidence, question, name) if name else ""
             return {self.slots["confusion"]: picture, self.slots["message"]: "", self.chosen_matrix: name}
         except (ValueError, KeyError) as error:
             return {self.slots["message"]: message(ValueError(str(error)), "Choose another one.")}

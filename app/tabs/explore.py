@@ -156,7 +156,7 @@ class ExploreTab:
         requested = {self.context.open_request, self.context.own_checkpoints, *settings}
         self.context.open_request.change(self.on_open_request, requested, [*shown, self.model], **FIRST)
         self.classifier_panel.wire(slots)
-        self.refine_panel.wire(slots["message"], shown, self._shown)
+        self.refine_panel.wire(slots["message"], shown, self.shown)
 
     # Handlers -------------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class ExploreTab:
         link, updates = self.context.follow_link(stored, choices, request)
         try:
             if self.context.open_request not in updates:
-                updates |= self._shown(self._first_view())
+                updates |= self.shown(self._first_view())
         except Exception as error:
             updates |= self._failed(error, None)
         yield updates | {
@@ -301,7 +301,7 @@ class ExploreTab:
     def reopen(self, view: ExplorationView, request: gr.Request) -> Updates:
         """Show a finished exploration again, for `reopen_outputs`; stop what is being explored."""
         self.turns[request.session_hash] = object()
-        return self._shown(view) | {self.model: view.result.request.checkpoint, self.slots["message"]: ""}
+        return self.shown(view) | {self.model: view.result.request.checkpoint, self.slots["message"]: ""}
 
     # What handlers answer -------------------------------------------------------------------------------------
 
@@ -315,12 +315,12 @@ class ExploreTab:
             for view in steps:
                 if self.turns.get(request.session_hash) is not turn:
                     return
-                yield self._shown(view)
+                yield self.shown(view)
         except Exception as error:
             if self.turns.get(request.session_hash) is turn:
                 yield self._failed(error, before)
 
-    def _shown(self, view: ExplorationView) -> Updates:
+    def shown(self, view: ExplorationView) -> Updates:
         updates: Updates = {self.slots[name]: piece for name, piece in view.pieces.items()}
         if "preview" in view.pieces:
             updates[self.slots["preview"]] = gr.HTML(view.pieces["preview"], visible=True)
@@ -341,7 +341,7 @@ class ExploreTab:
     def _failed(self, error: Exception, before: ExplorationView | None) -> Updates:
         """Show the last result again, under a message that says what to do next."""
         nothing = {self.slots["status"]: fragments.nothing(), self.slots["trim"]: ""}
-        shown = self._shown(before) if before else nothing
+        shown = self.shown(before) if before else nothing
         return shown | {
             self.slots["message"]: message(error, RESULT_KEPT if before else "Try another clip, or an example.")
         }

@@ -218,7 +218,7 @@ class FinetuneTab:
 
     def on_fit(self, values: dict) -> Iterator[Updates]:
         """Measure the step time here, and set the number of steps that fit the chosen length."""
-        yield {self.fitted: True, self.slots["estimate"]: render.hint("Measuring how fast it is here …")}
+        yield {self.fitted: True, self.slots["estimate"]: fragments.hint("Measuring how fast it is here …")}
         length, init, device = LENGTHS[values[self.length]], values[self.init], values[self.device]
         try:
             train = recipe(1, init)

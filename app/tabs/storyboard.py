@@ -204,7 +204,7 @@ class StoryboardTab:
         try:
             zipped = is_zip(video.path)
             if zipped:
-                panels = Playback(read_strip(video.path), self.explorer.restore_image)
+                panels: Playback | StoryboardMaker = Playback(read_strip(video.path), self.explorer.restore_image)
             else:
                 panels = StoryboardMaker(self.explorer, StoryboardRequest(video.path, model, length))
             folder = self.store.folder()

@@ -13,8 +13,9 @@ import io
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -92,7 +93,7 @@ def shift(image: np.ndarray) -> np.ndarray:
     return np.pad(image, ((1, 0), (1, 0), (0, 0)), mode="edge")[:-1, :-1]
 
 
-def _through_file(image: np.ndarray, **options: object) -> np.ndarray:
+def _through_file(image: np.ndarray, **options: Any) -> np.ndarray:
     file = io.BytesIO()
     Image.fromarray(image).save(file, **options)
     with Image.open(io.BytesIO(file.getvalue())) as picture:
@@ -174,5 +175,5 @@ def degradation_sweep(
     for strengths in zip_longest(*sweeps.values()):
         for kind, strength in zip(sweeps, strengths, strict=True):
             if strength is not None:
-                degradation = Degradation(**{kind: strength})
+                degradation = replace(Degradation(), **{kind: strength})
                 yield kind, strength, degraded_quality(degradation, decode(degradation(image)), undamaged, original)

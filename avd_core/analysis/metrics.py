@@ -55,6 +55,7 @@ def ssim_per_frame(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
         values = structural_similarity_index_measure(
             images(restored), images(original), data_range=255.0, reduction="none"
         )
+    assert isinstance(values, torch.Tensor), "no image of the similarity was asked for"
     return values.double().reshape(-1).numpy()  # a single frame comes back without its axis
 
 

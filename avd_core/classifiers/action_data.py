@@ -153,7 +153,7 @@ def distill(examples: Sequence[Example], model: AVD, *, views: int, cache: Path 
                     continue
         images = []
         for number, example in enumerate(group, 1):
-            images.append(_views(example.path, model, views, np.random.default_rng((seed, number))))
+            images.append(distilled_views(example.path, model, views, np.random.default_rng((seed, number))))
             if number % 25 == 0 or number == len(group):
                 print(f"\rdistilled {number} of {len(group)} clips of {name}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
@@ -165,20 +165,26 @@ def distill(examples: Sequence[Example], model: AVD, *, views: int, cache: Path 
 
 
 @torch.inference_mode()
-def _views(path: Path, model: AVD, views: int, rng: np.random.Generator) -> np.ndarray:
+def distilled_views(path: Path, model: AVD, views: int, rng: np.random.Generator) -> np.ndarray:
     from avd_core.classifiers.loading import squash
     from avd_core.media.video import VideoError, read_clip
 
     device = next(model.parameters()).device
-    shape = {"frames": model.config.frames, "size": model.config.size}
+    frames, size = model.config.frames, model.config.size
     try:
-        first = read_clip(path, **shape)
+        first = read_clip(path, frames=frames, size=size)
         length = min(first.source.seconds, LONGEST_WINDOW)
         windows = [first]
         for _ in range(views - 1):
             seconds = length * rng.uniform(0.6, 1)
             windows.append(
-                read_clip(path, **shape, start=rng.uniform(0, first.source.seconds - seconds), seconds=seconds)
+                read_clip(
+                    path,
+                    frames=frames,
+                    size=size,
+                    start=rng.uniform(0, first.source.seconds - seconds),
+                    seconds=seconds,
+                )
             )
     except VideoError as error:
         warnings.warn(f"Skipped {path.name}: {error}", stacklevel=2)

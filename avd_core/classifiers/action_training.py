@@ -146,7 +146,8 @@ def fit_temperature(logits: Tensor, targets: np.ndarray) -> float:
     return float(candidates[int(np.argmin(losses))])
 
 
-class Score(NamedTuple):
+@dataclass(frozen=True)
+class Score:
     """How many of `count` clips of one set were named rightly, among all K classes; `classes` the set has itself."""
 
     set_name: str

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytorch_grad_cam
@@ -35,10 +36,10 @@ def _without(channels: Tensor, _module: nn.Module, _inputs: object, output: Tens
     return copies
 
 
-class _Finite:
+class _Finite(pytorch_grad_cam.base_cam.BaseCAM):
     """Non-finite places count as no evidence; the map keeps the resolution of the features, and its own scale."""
 
-    def get_cam_image(self, *args, **kwargs) -> np.ndarray:
+    def get_cam_image(self, *args: Any, **kwargs: Any) -> np.ndarray:
         self.evidence = np.nan_to_num(super().get_cam_image(*args, **kwargs), nan=0.0, posinf=0.0, neginf=0.0)
         return self.evidence
 
@@ -49,7 +50,9 @@ class _Finite:
 class _EigenCAM(pytorch_grad_cam.EigenCAM):
     """First principal component of the features, with a thin SVD, and signed so that strong features are hot."""
 
-    def get_cam_image(self, input_tensor, layer, targets, activations, *_) -> np.ndarray:
+    def get_cam_image(
+        self, input_tensor: Tensor, layer: Any, targets: list[Any], activations: np.ndarray, *_: Any
+    ) -> np.ndarray:
         _, channels, height, width = activations.shape
         features = activations.reshape(channels, -1).T  # (h*w, C)
         centred = features - features.mean(axis=0)
@@ -62,14 +65,18 @@ class _EigenCAM(pytorch_grad_cam.EigenCAM):
 class _XGradCAM(pytorch_grad_cam.XGradCAM):
     """XGrad-CAM (arXiv 2008.02312); its normalisation by the features' sum assumes that none is negative."""
 
-    def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
+    def get_cam_weights(
+        self, input_tensor: Tensor, layer: Any, targets: list[Any], activations: np.ndarray, grads: np.ndarray
+    ) -> np.ndarray:
         return (grads * activations).sum(axis=(2, 3)) / (np.abs(activations).sum(axis=(2, 3)) + 1e-7)
 
 
 class _ScoreCAM(pytorch_grad_cam.ScoreCAM):
     """Score-CAM (arXiv 1910.01279) of the `SCORED_CHANNELS` that vary most, a few masked images at a time."""
 
-    def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
+    def get_cam_weights(
+        self, input_tensor: Tensor, layer: Any, targets: list[Any], activations: np.ndarray, grads: np.ndarray
+    ) -> np.ndarray:
         maps = torch.from_numpy(activations[0]).to(self.device)  # (C,h,w)
         busiest = maps.std(dim=(1, 2)).topk(min(SCORED_CHANNELS, len(maps))).indices
         scores = []
@@ -90,7 +97,9 @@ class _ScoreCAM(pytorch_grad_cam.ScoreCAM):
 class _AblationCAM(pytorch_grad_cam.AblationCAM):
     """Ablation-CAM (WACV 2020): what the score loses without a channel."""
 
-    def get_cam_weights(self, input_tensor, layer, targets, activations, grads) -> np.ndarray:
+    def get_cam_weights(
+        self, input_tensor: Tensor, layer: Any, targets: list[Any], activations: np.ndarray, grads: np.ndarray
+    ) -> np.ndarray:
         score = targets[0](self.outputs[0]).item()
         scores = []
         for channels in torch.arange(activations.shape[1]).split(64):
@@ -101,7 +110,7 @@ class _AblationCAM(pytorch_grad_cam.AblationCAM):
             finally:
                 handle.remove()
             self.report_progress(len(scores) / activations.shape[1])
-        return (score - np.float32(scores))[None]
+        return (score - np.array(scores, np.float32))[None]
 
 
 _BASES = {
@@ -114,5 +123,7 @@ _BASES = {
     "ablationcam": _AblationCAM,
     "scorecam": _ScoreCAM,
 }
-METHODS: dict[str, Callable] = {name: type(base.__name__, (_Finite, base), {}) for name, base in _BASES.items()}
+METHODS: dict[str, Callable[..., Any]] = {
+    name: type(base.__name__, (_Finite, base), {}) for name, base in _BASES.items()
+}
 """Classes by the names that `saliency` takes."""

@@ -139,7 +139,8 @@ class _ZeroShot(nn.Module):
 
     def __init__(self, model: nn.Module, embedded: Tensor) -> None:
         super().__init__()
-        self.vision, self.projection = model.vision_model, model.visual_projection
+        self.vision = model.get_submodule("vision_model")
+        self.projection = model.get_submodule("visual_projection")
         self.head = nn.Linear(embedded.shape[1], len(embedded), bias=False, device=embedded.device)
         self.head.weight.data = embedded
 

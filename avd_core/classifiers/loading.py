@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 import torch
@@ -28,6 +29,9 @@ from avd_core.classifiers import hub_models
 from avd_core.classifiers.action_net import ACTION, ActionClassifier, ClassifierError, bundled_action_folder
 from avd_core.classifiers.names import any_allowed, is_foreign, is_own, listed, takes_labels, without_labels
 from avd_core.classifiers.weights import WeightsUnavailable, fetch
+
+if TYPE_CHECKING:
+    from torchvision.models._api import WeightsEnum
 
 __all__ = [
     "ACTION",
@@ -259,7 +263,7 @@ def _torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
-def imagenet_weights(name: str):
+def imagenet_weights(name: str) -> WeightsEnum:
     """Return the torchvision weights entry of a classifier: the first ImageNet version where there is one."""
     from torchvision import models
 
@@ -271,11 +275,11 @@ def imagenet_weights(name: str):
     return entries.__members__.get("IMAGENET1K_V1", entries.DEFAULT)
 
 
-def _weights_path(weights) -> Path:
+def _weights_path(weights: WeightsEnum) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
 
 
-def _torchvision(name: str, weights, device: str | torch.device) -> Classifier:
+def _torchvision(name: str, weights: WeightsEnum, device: str | torch.device) -> Classifier:
     from torchvision import models
 
     path = fetch(weights.url, _weights_path(weights))

@@ -26,6 +26,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,9 +132,11 @@ def saliencies(
     count = len(images)
     maps = []
     for number, image in enumerate(images):
-        maps.append(
-            _evidence(classifier, image[None], target, method, lambda share, done=number: tell((done + share) / count))
-        )
+
+        def partly(share: float, done: int = number) -> None:
+            tell((done + share) / count)
+
+        maps.append(_evidence(classifier, image[None], target, method, partly))
         tell((number + 1) / count)
     return _scaled(maps, images.shape[-2:])
 
@@ -158,7 +161,9 @@ def _nothing(_share: float) -> None:
     pass
 
 
-def _evidence(classifier: Classifier, image: Tensor, target: int | None, method: str, progress: Progress | None):
+def _evidence(
+    classifier: Classifier, image: Tensor, target: int | None, method: str, progress: Progress | None
+) -> Tensor:
     """Return a map (h,w) as the method's formula makes it, at least 0; raise as `saliency` does."""
     if method not in METHODS:
         raise SaliencyError(f"There is no saliency method {method!r}; there are {', '.join(METHODS)}.")
@@ -248,11 +253,11 @@ class Explainer:
         network = copy.deepcopy(self._original, shared).eval()
         for module in network.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False
+                setattr(module, "inplace", False)  # noqa: B010  of whichever class has it
         return network
 
     def _run(
-        self, method: Callable, network: nn.Module, prepared: Tensor, target: int | None, progress: Progress
+        self, method: Callable[..., Any], network: nn.Module, prepared: Tensor, target: int | None, progress: Progress
     ) -> Tensor:
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 

@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
@@ -56,8 +57,8 @@ class _Download:
 
 
 _lock = threading.Lock()
-_hosts: dict[str, _Host] = {}
-_downloads: dict[Path, _Download] = {}
+hosts: dict[str, _Host] = {}
+downloads: dict[Path, _Download] = {}
 
 
 def fetch(url: str, path: Path) -> Path:
@@ -98,10 +99,10 @@ def _start(url: str, path: Path) -> _Download:
     if checksum is None:
         raise WeightsUnavailable("its address carries no checksum")
     with _lock:
-        running = _downloads.get(path)
+        running = downloads.get(path)
         if running is not None and not running.finished.is_set():
             return running
-        host = _hosts.setdefault(address.netloc, _Host())
+        host = hosts.setdefault(address.netloc, _Host())
         now = time.monotonic()
         if host.failed_at is not None and now - host.failed_at < RETRY_AFTER:
             minutes = max(1, round((host.failed_at + RETRY_AFTER - now) / 60))
@@ -112,7 +113,7 @@ def _start(url: str, path: Path) -> _Download:
             handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         except OSError as error:
             raise WeightsUnavailable(f"the folder for weights cannot be written ({error.strerror})") from error
-        download = _downloads[path] = _Download(host)
+        download = downloads[path] = _Download(host)
         host.silent_since = host.silent_since or download.started
         threading.Thread(
             target=_run, args=(download, url, handle, Path(partial), path, checksum[1]), daemon=True, name="weights"
@@ -123,7 +124,7 @@ def _start(url: str, path: Path) -> _Download:
 def _run(download: _Download, url: str, handle: int, partial: Path, path: Path, checksum: str) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
-            digest = _receive(download, url, file)
+            digest = receive(download, url, file)
         if not digest.startswith(checksum):
             raise OSError("what came is not the file: its checksum differs")
         partial.chmod(0o644)
@@ -140,7 +141,7 @@ def _run(download: _Download, url: str, handle: int, partial: Path, path: Path, 
         download.finished.set()
 
 
-def _receive(download: _Download, url: str, file) -> str:
+def receive(download: _Download, url: str, file: BinaryIO) -> str:
     """Copy the answer of `url` into `file`; return the SHA-256 of it."""
     digest = hashlib.sha256()
     with urlopen(Request(url, headers={"User-Agent": "avd-explorer"}), timeout=SOCKET_TIMEOUT) as response:

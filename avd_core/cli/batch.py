@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from avd_core.cli.common import CLASSIFIER, add_checkpoint, add_size, complain, output_names, path
+from avd_core.cli.common import add_checkpoint, add_classifier, add_size, complain, output_names, path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     parser.add_argument("--whole", action="store_true", help="whole clips, not only where most moves")
     add_size(parser)
-    parser.add_argument("--classifier", **CLASSIFIER)
+    add_classifier(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         for row, name in zip(inspect(Explorer(), request), names, strict=True):
             rows.append(replace(row, image=None))
             place = f"{len(rows)} of {len(names)}"
-            if row.problem is not None:
+            if row.image is None or row.info is None:
                 status = complain(args.command, f"{row.source.title}: {row.problem}")
                 continue
             save_distilled(staging / name, row.image, row.info)

@@ -7,12 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avd_core.media.window import Window
-
-CLASSIFIER = {"default": "mobilenet_v2", "metavar": "NAME", "help": "default: mobilenet_v2"}
 
 
 class CommandError(ValueError):
@@ -49,6 +47,10 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whole", action="store_true", help="the whole clip as the window")
 
 
+def add_classifier(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--classifier", default="mobilenet_v2", metavar="NAME", help="default: mobilenet_v2")
+
+
 def add_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, metavar="PX",
@@ -64,7 +66,7 @@ def window_of(args: argparse.Namespace) -> Window:
     return Window(args.start, args.seconds, args.whole)
 
 
-def each(args: argparse.Namespace, work: Callable[..., None], *inputs: Sequence) -> int:
+def each(args: argparse.Namespace, work: Callable[..., None], *inputs: Sequence[Any]) -> int:
     """Works through the clips, past those that fail; each failure is told in a line."""
     status = 0
     for clip, *values in zip(args.clips, *inputs, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from avd_core.cli.common import CLASSIFIER, add_size, add_window, path, window_of
+from avd_core.cli.common import add_classifier, add_size, add_window, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_window(parser)
     add_size(parser)
-    parser.add_argument("--classifier", **CLASSIFIER)
+    add_classifier(parser)
 
 
 def run(args: argparse.Namespace) -> int:

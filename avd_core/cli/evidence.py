@@ -6,17 +6,21 @@ import argparse
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.atomic_io import check_folder
-from avd_core.data.clip_sets import DATASETS, PARTS, Clips, select_official, select_sets, shared_groups
+from avd_core.data.clip_sets import DATASETS, PARTS, Clips, EvidenceError, select_official, select_sets, shared_groups
 from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Skipped
 from avd_core.evidence.protocols.ablation import ablation_table
 from avd_core.evidence.report import NotMeasurable, Report
 from avd_core.evidence.representations import BASELINES
-from avd_core.evidence.runner import FITTING, PROTOCOLS, SCORERS, SCORING, EvidenceError, Plan, Request
+from avd_core.evidence.runner import FITTING, PROTOCOLS, SCORERS, SCORING, Plan, Request
 from avd_core.removal import claim_folder, remove
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 WORK = "work"  # in the output folder: what was made of the clips, so that a stopped run goes on
 
@@ -167,7 +171,7 @@ class _Watch:
     """Progress on standard error, with the time left while the clips stream by."""
 
     def __init__(self) -> None:
-        self._bar = None
+        self._bar: tqdm | None = None
         self._doing = ""
 
     def progress(self, doing: str, done: int, total: int) -> None:

@@ -6,9 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from avd_core.cli.common import (
-    CLASSIFIER,
     CommandError,
     add_checkpoint_and_window,
+    add_classifier,
     add_size,
     each,
     output_names,
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refine", type=int, default=0, metavar="N", help="gradient steps on the image: slower, and more comes back"
     )
-    parser.add_argument("--classifier", **CLASSIFIER)
+    add_classifier(parser)
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help="what a clip: classifier shall choose among")
     parser.add_argument("--cam", default="gradcam", metavar="METHOD", help="saliency method (default: gradcam)")
     parser.add_argument("--cam-video", action="store_true", help="also cam.mp4: where it looks in every restored frame")

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from avd_core.hub import jobs
     from avd_core.hub.job_sync import follow
+    from avd_core.hub_client import HubError
     from avd_core.runs.run import Run
 
     there = Run(args.run_folder)
@@ -37,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
             print(line, flush=True)
         told = line
     if state["status"] == "failed":
-        raise jobs.HubError(state["error"])
+        raise HubError(state["error"])
     return 0

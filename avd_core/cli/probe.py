@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from avd_core.cli.common import CLASSIFIER, CommandError, add_checkpoint_and_window, add_size, path, window_of
+from avd_core.cli.common import CommandError, add_checkpoint_and_window, add_classifier, add_size, path, window_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=path, metavar="DIR", help="images, restored clips and probe.json")
     add_checkpoint_and_window(parser)
     add_size(parser)
-    parser.add_argument("--classifier", **CLASSIFIER)
+    add_classifier(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the shuffle (default: 0)")
 
 

@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from avd_core.atomic_io import check_folder
 from avd_core.cli.evidence import show
+from avd_core.data.clip_sets import EvidenceError
 from avd_core.data.datasets import find_clips
 from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Entry, Skipped
 from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.representations import samplings
 from avd_core.evidence.runner import PROTOCOLS as PROTOCOLS_BY_NAME
-from avd_core.evidence.runner import EvidenceError, Outcome, Plan, Request
+from avd_core.evidence.runner import Outcome, Plan, Request
 from avd_core.evidence.sounds import SOUNDS, SoundError, sound_clip, sound_of, synthesise
 from avd_core.evidence.writers import write
 

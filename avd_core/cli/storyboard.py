@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             raise CommandError("--seconds and --size are for a video: what is in a storyboard.zip is what it is.")
         if chosen is not None:
             explorer.warm_up(chosen)  # loaded, so that it is found by its weights
-        panels = Playback(read_strip(args.video), explorer.restore_image)
+        panels: Playback | StoryboardMaker = Playback(read_strip(args.video), explorer.restore_image)
     else:
         panels = StoryboardMaker(
             explorer, StoryboardRequest(args.video, chosen or "base", args.seconds or 2.0, args.size)

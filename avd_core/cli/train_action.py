@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     for option in fields(Recipe):
         kind = type(option.default)
-        how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        how: dict[str, Any] = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
         name = f"--{option.name.replace('_', '-')}"
         parser.add_argument(name, default=option.default, help="default: %(default)s", **how)
 
@@ -86,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"choose  {line}")
     final = _train(training, labels, recipe, args.device, "training")
     with torch.no_grad():
-        final.head.weight /= temperature
-        final.head.bias /= temperature
+        final.head.weight.div_(temperature)
+        final.head.bias.div_(temperature)
     seconds = time.perf_counter() - began
 
     clips = len(training.examples)
@@ -115,7 +116,7 @@ def _distilled(args: argparse.Namespace, model: AVD) -> tuple[_Images, tuple[str
     """Return the images of every readable clip, and the classes."""
     examples = gather(Path(args.data), args.splits, args.limit)
     images = distill(examples, model, views=args.views, cache=args.cache)
-    readable = images.any(axis=(1, 2, 3, 4))
+    readable = [bool(views.any()) for views in images]
     examples = [example for example, ok in zip(examples, readable, strict=True) if ok]
     present = {example.label for example in examples}
     labels = tuple(label for action_set in SETS for label in action_set.labels.values() if label in present)
@@ -161,7 +162,7 @@ def card(
     if "cpu" in str(facts["device"]):
         machine = f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)"
     else:
-        machine = torch.cuda.get_device_name(facts["device"])
+        machine = torch.cuda.get_device_name(str(facts["device"]))
     return f"""---
 license: mit
 library_name: avd-explorer

@@ -12,11 +12,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from avd_core.data.datasets import ClipDataset, find_clips, read_split
 from avd_core.media.clip_names import classes_of
+
+T = TypeVar("T")
 
 PARTS = ("train", "choose", "test")
 DATASETS = {"folder": "a folder of classes", "ucf101": "UCF101", "hmdb51": "HMDB51", "kinetics": "Kinetics"}
@@ -75,11 +78,16 @@ class Clips:
             for place in np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int)
         )
 
-        def those(values: tuple | None) -> tuple | None:
-            return tuple(values[index] for index in kept) if values else None
+        def those(values: tuple[T, ...]) -> tuple[T, ...]:
+            return tuple(values[index] for index in kept)
 
-        kept_fields = {name: those(getattr(self, name)) for name in ("paths", "groups", "labels", "names")}
-        return replace(self, **kept_fields)
+        return replace(
+            self,
+            paths=those(self.paths),
+            groups=those(self.groups) if self.groups else None,
+            labels=those(self.labels) if self.labels else None,
+            names=those(self.names) if self.names else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,8 @@ def select_sets(
     if splits is not None and len(splits) != len(folders):
         raise EvidenceError(f"There are {len(folders)} folders and {len(splits)} splits; each folder needs its own.")
     sets = []
-    for folder, split in zip(folders, splits or [None] * len(folders), strict=True):
+    each: Sequence[Path | None] = splits or [None] * len(folders)
+    for folder, split in zip(folders, each, strict=True):
         sets.append(select_clips(folder, split, part, group))
         for earlier in PARTS[: PARTS.index(part)] if fitting and split is not None else ():
             try:
@@ -176,12 +185,16 @@ def grouped(clips: Clips, regex: str | None, of: str = "--group") -> Clips:
     if regex is None:
         return clips
     try:
-        matches = [re.search(regex, clips.name(index)) for index in range(len(clips.paths))]
+        pattern = re.compile(regex)
     except (re.error, TypeError) as error:
         raise EvidenceError(f"The group of {of} is no regular expression: {error}.") from error
-    if None in matches:
-        raise EvidenceError(f"The group {regex!r} finds nothing in {clips.name(matches.index(None))}.")
-    return replace(clips, groups=tuple(match[match.re.groups and 1] for match in matches))
+    groups = []
+    for name in map(clips.name, range(len(clips.paths))):
+        match = pattern.search(name)
+        if match is None:
+            raise EvidenceError(f"The group {regex!r} finds nothing in {name}.")
+        groups.append(match[min(pattern.groups, 1)])
+    return replace(clips, groups=tuple(groups))
 
 
 # The official sets --------------------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ class DataError(ValueError):
 class ClipSource(Protocol):
     """Clips by number. `names` are paths relative to the parent of their set's folder, such as `gestures/eat/a.mp4`."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 
@@ -53,7 +54,8 @@ def class_of(name: str) -> str:
 class ReadableClips(Protocol):
     """Clips that can be read one by one, a broken one raising ValueError."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def read(self, index: int) -> np.ndarray: ...
 

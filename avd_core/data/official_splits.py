@@ -25,7 +25,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from avd_core.data.datasets import UNLABELLED, ClipDataset, DataError
 from avd_core.media.clip_names import CLIP_SUFFIXES, is_leftover
@@ -34,7 +34,9 @@ SPLITS = (1, 2, 3)
 _KINETICS_COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
-def ucf101(videos: str | Path, lists: str | Path, *, split: int = 1, part: str = "train", **reading) -> ClipDataset:
+def ucf101(
+    videos: str | Path, lists: str | Path, *, split: int = 1, part: str = "train", **reading: Any
+) -> ClipDataset:
     """UCF101.
 
     Args:
@@ -51,10 +53,10 @@ def ucf101(videos: str | Path, lists: str | Path, *, split: int = 1, part: str =
     _require(part, ("train", "test"), "part of UCF101")
     classes: list[str] = []
     for where, line in _lines(Path(lists) / "classInd.txt"):
-        number, *name = line.split()
-        if number != str(len(classes) + 1) or len(name) != 1 or name[0] in classes:
+        number, *words = line.split()
+        if number != str(len(classes) + 1) or len(words) != 1 or words[0] in classes:
             raise DataError(f"{where}: expected '{len(classes) + 1} <a new class>', not {line!r}.")
-        classes += name
+        classes += words
     # The archive, its lists and its mirrors do not agree on HandstandPushups and HandStandPushups.
     labels = {name.casefold(): label for label, name in enumerate(classes)}
     listed = []
@@ -74,7 +76,9 @@ def ucf101(videos: str | Path, lists: str | Path, *, split: int = 1, part: str =
     return folder.dataset(files, classes, **reading)
 
 
-def hmdb51(videos: str | Path, lists: str | Path, *, split: int = 1, part: str = "train", **reading) -> ClipDataset:
+def hmdb51(
+    videos: str | Path, lists: str | Path, *, split: int = 1, part: str = "train", **reading: Any
+) -> ClipDataset:
     """HMDB51; classes are numbered in alphabetical order.
 
     Args:
@@ -107,7 +111,7 @@ def hmdb51(videos: str | Path, lists: str | Path, *, split: int = 1, part: str =
     return folder.dataset(files, classes, **reading)
 
 
-def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, **reading) -> ClipDataset:
+def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, **reading: Any) -> ClipDataset:
     """Kinetics; classes are those of the whole table in alphabetical order, whichever part is asked for.
 
     Args:
@@ -121,7 +125,7 @@ def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, 
     """
     path = Path(table)
     rows = list(_kinetics_rows(path, with_part=part is not None))
-    parts = {row.part for row in rows} - {None}
+    parts = {row.part for row in rows if row.part is not None}
     listed = [row for row in rows if part is None or row.part == part]
     if not listed and parts:
         raise DataError(f"{path.name} names no clips of the part {part!r}; its parts are {', '.join(sorted(parts))}.")
@@ -130,7 +134,7 @@ def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, 
     return _kinetics_dataset(_Videos(videos), listed, {row.label for row in rows}, **reading)
 
 
-def kinetics_parts(videos: str | Path, tables: Sequence[str | Path], **reading) -> dict[str, ClipDataset]:
+def kinetics_parts(videos: str | Path, tables: Sequence[str | Path], **reading: Any) -> dict[str, ClipDataset]:
     """Every part that the tables name, all with the same classes: those of all tables.
 
     Args:
@@ -144,7 +148,7 @@ def kinetics_parts(videos: str | Path, tables: Sequence[str | Path], **reading) 
     rows = [row for table in tables for row in _kinetics_rows(Path(table), with_part=True)]
     folder = _Videos(videos)
     classes = {row.label for row in rows}
-    parts = dict.fromkeys(row.part for row in rows)
+    parts = dict.fromkeys(row.part for row in rows if row.part is not None)
     return {
         part: _kinetics_dataset(folder, [row for row in rows if row.part == part], classes, **reading) for part in parts
     }
@@ -166,7 +170,7 @@ def _kinetics_rows(path: Path, *, with_part: bool) -> Iterator[_Row]:
             lacking = [name for name in needed if name not in (rows.fieldnames or ())]
             if lacking:
                 raise DataError(f"{path.name}, line 1: a table of Kinetics has a column {lacking[0]!r}.")
-            labelled = "label" in rows.fieldnames
+            labelled = "label" in (rows.fieldnames or ())
             for row in rows:
                 identity, label = row["youtube_id"], row.get("label")
                 try:
@@ -185,8 +189,8 @@ def _kinetics_rows(path: Path, *, with_part: bool) -> Iterator[_Row]:
         raise DataError(f"{path.name} cannot be read as a table of Kinetics: {error}.") from error
 
 
-def _kinetics_dataset(folder: _Videos, rows: Sequence[_Row], classes: set[str | None], **reading) -> ClipDataset:
-    names = sorted(classes - {None})
+def _kinetics_dataset(folder: _Videos, rows: Sequence[_Row], classes: set[str | None], **reading: Any) -> ClipDataset:
+    names = sorted(name for name in classes if name is not None)
     labels = {name: label for label, name in enumerate(names)}
     files = [(folder.find_anywhere(row.file), UNLABELLED if row.label is None else labels[row.label]) for row in rows]
     return folder.dataset(files, names, **reading)
@@ -220,7 +224,7 @@ class _Videos:
         """Path of a clip whose file name is its own in the whole set."""
         return self._by_name.get(file)
 
-    def dataset(self, files: Sequence[tuple[str | None, int]], classes: Sequence[str], **options) -> ClipDataset:
+    def dataset(self, files: Sequence[tuple[str | None, int]], classes: Sequence[str], **options: Any) -> ClipDataset:
         """Those that are there; raises `DataError` when none is."""
         if not files:
             raise DataError("The lists name no clips of the part that is asked for.")

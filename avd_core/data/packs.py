@@ -62,7 +62,7 @@ class PackedClips:
         # Kept open: a thousand entries take longer to list than one takes to read. Reading is thread-safe.
         self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_archive": None, "_process": None}
 
     def __len__(self) -> int:
@@ -109,12 +109,12 @@ def decode_frames(encoded: bytes, count: int, height: int, width: int) -> np.nda
     with Image.open(io.BytesIO(encoded)) as image:
         if getattr(image, "n_frames", 1) == 1:
             return _cut_sheet(np.asarray(image.convert("RGB")), count, height, width)
-        if (image.n_frames, *image.size) != (count, width, height):
+        if (getattr(image, "n_frames", 1), *image.size) != (count, width, height):
             raise DataError("it holds other frames than the index says")
         frames = np.empty((count, height, width, 3), np.uint8)
         for number in range(count):
             image.seek(number)
-            frames[number] = image.convert("RGB")
+            frames[number] = np.asarray(image.convert("RGB"))
     return frames
 
 

@@ -84,11 +84,11 @@ class RealImages:
 
 def _read_photo(path: Path, side: int) -> np.ndarray:
     """A photograph (H,W,3), upright; one whose short side is longer than `side` is reduced to it."""
-    with Image.open(path) as photo:
-        photo.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes at a reduced size, many times faster
-        photo = ImageOps.exif_transpose(photo).convert("RGB")
+    with Image.open(path) as file:
+        file.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes at a reduced size, many times faster
+        photo = ImageOps.exif_transpose(file).convert("RGB")
         scale = side / min(photo.size)
         if scale < 1:
-            size = tuple(max(side, round(length * scale)) for length in photo.size)
-            photo = photo.resize(size, Image.Resampling.BICUBIC)
+            width, height = (max(side, round(length * scale)) for length in photo.size)
+            photo = photo.resize((width, height), Image.Resampling.BICUBIC)
         return np.asarray(photo)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -81,9 +81,9 @@ class _opened:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = None
+        self._file: Any = None
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         from safetensors import SafetensorError, safe_open
 
         if self._path.is_file():

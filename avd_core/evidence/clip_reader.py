@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -54,12 +54,12 @@ class Entry:
     part: str
     label: str
     group: str | None
-    frames: Mapping[Sampling, np.ndarray]
+    frames: dict[Sampling, np.ndarray]
     path: Path | None = None
     key: str = ""
 
 
-class Decoded(dict):
+class Decoded(dict[Sampling, np.ndarray]):
     """Frames of one file by sampling, decoded on access; only frames that were assigned are held."""
 
     def __init__(self, path: Path) -> None:
@@ -111,7 +111,7 @@ def read_entries(
             yield entry, Skipped(entry.name, found) if isinstance(found, str) else found
         return
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))  # FFmpeg's threads do not fork
-    waiting: list[tuple[Entry, Future]] = []
+    waiting: list[tuple[Entry, Future[dict[Sampling, np.ndarray] | str]]] = []
     rest = iter(entries)
     try:
         for entry in itertools.islice(rest, 2 * workers):

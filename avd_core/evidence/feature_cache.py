@@ -69,7 +69,8 @@ class Requirement(Protocol):
         fits: whether models are fitted on them, so that clips that are not reported need them too.
     """
 
-    fits: bool
+    @property
+    def fits(self) -> bool: ...
 
     def keys(self, cache: FeatureCache) -> tuple[str, ...]: ...
 
@@ -123,7 +124,8 @@ class FeatureCache:
         self.windows = windows
         self.store: Store = Memory() if store is None else store
         self._model_keys: dict[int, str] = {}
-        self._drawn_of, self._drawn = -1, {}
+        self._drawn_of = -1
+        self._drawn: dict[tuple[str, bool, int | None], np.ndarray] = {}
         self.representations = representations(models)
 
     # Which clips ----------------------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ class FeatureCache:
         if any(array is None for array in found):
             self._make(index, [requirement])
             found = [self.store.get(clip, key) for key in keys]
-        return found
+        return [array for array in found if array is not None]
 
     def features(
         self,

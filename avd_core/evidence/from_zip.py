@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from avd_core.data.clip_files import gather
-from avd_core.data.clip_sets import Clips
+from avd_core.data.clip_sets import Clips, EvidenceError
 from avd_core.evidence import runner
 from avd_core.evidence.clip_reader import Skipped
-from avd_core.evidence.runner import EvidenceError, Outcome, Plan, Progress, Request
+from avd_core.evidence.runner import Outcome, Plan, Progress, Request
 from avd_core.media.archives import ArchiveLimits
 
 PROTOCOLS = ("restoration", "agreement", "recognition")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
 # In a page each stands for a variable of its style sheet, so that a plot is light or dark as the page is.
 INK, SOFT, LINE, COPPER, BLUE = "#1c1917", "#5c554d", "#e6e1d9", "#b4531f", "#35689c"
@@ -51,7 +53,7 @@ def plots(name: str, protocol: Mapping[str, Any], contenders: Sequence[str]) -> 
             yield (
                 f"{name}-confusion-{one}",
                 f"{one}: what is taken for what",
-                lambda one=one: confusion_plot(protocol, one),
+                partial(confusion_plot, protocol, one),
             )
 
 
@@ -140,7 +142,7 @@ def confusion_plot(protocol: Mapping[str, Any], name: str) -> Figure:
             corner = (column - size / 2, row - size / 2)
             panel.add_patch(_rectangle(corner, size, colour))
             if len(classes) <= 16:
-                panel.text(column, row, counts[row, column], ha="center", va="center", fontsize=7, color=INK)
+                panel.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=INK)
     panel.set_xticks(range(len(classes)), classes, rotation=60, ha="right")
     panel.set_yticks(range(len(classes)), classes)
     panel.set_xlim(-0.5, len(classes) - 0.5)
@@ -198,7 +200,7 @@ def _figure(
     return figure, list(panels.ravel())
 
 
-def _rectangle(corner: tuple[float, float], size: float, colour: str):
+def _rectangle(corner: tuple[float, float], size: float, colour: str) -> Rectangle:
     from matplotlib.patches import Rectangle
 
     return Rectangle(corner, size, size, color=colour, alpha=0.45, linewidth=0)

@@ -308,6 +308,8 @@ def load_scorers(names: Sequence[str]) -> list[Classifier]:
     scorers: dict[str, Classifier] = {}
     for name in names:
         scorer = load_classifier(name, device, head_folder=head_folder)
-        scorer.network.to(memory_format=torch.channels_last)  # up to twice as fast on a CPU
+        torch.nn.utils.convert_conv2d_weight_memory_format(
+            scorer.network, torch.channels_last
+        )  # up to twice as fast on a CPU
         scorers.setdefault(scorer.name, scorer)
     return list(scorers.values())

@@ -108,7 +108,7 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
         centre = (0.0, -(lift + _RADIUS * flat), _DEPTH)
 
         picture = room.copy()
-        spot = (floor_x[first:], np.float32(0), floor_z[first:])
+        spot = (floor_x[first:], np.zeros((), np.float32), floor_z[first:])
         shadow, occlusion = ball_shadow(spot, centre, _RADIUS, _LAMP, 0.16)
         lit = key[first:] * (1 - shadow)[..., None] + sky[first:] * (1 - occlusion)[..., None] ** 1.5 + shine[first:]
         picture[first:] = mix(picture[first:], lit, is_floor[first:])

@@ -14,8 +14,9 @@ import numpy as np
 
 from avd_core.examples.film import colour, enlarge, grid, mix, shrink, smoothstep
 
-Point = tuple[float, float, float]  # right, up, towards the camera
-Paint = np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]
+Point = tuple[float, float, float] | np.ndarray  # right, up, towards the camera
+Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Paint = np.ndarray | Painter
 
 
 class Lamp(NamedTuple):
@@ -75,7 +76,7 @@ class Relief:
         self.depth[box] += (depth - self.depth[box]) * lead
 
 
-def face(cx: float, cy: float, size: float, skin: np.ndarray, hair: np.ndarray, lip: np.ndarray) -> Paint:
+def face(cx: float, cy: float, size: float, skin: np.ndarray, hair: np.ndarray, lip: np.ndarray) -> Painter:
     """A friendly face around (cx, cy) on a head of radius `size`."""
 
     def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -75,9 +75,9 @@ class _Jelly:
                 share = np.abs(1 - dx - (column - left)) * np.abs(1 - dy - (row - top)) * light
                 inside = (left + dx >= 0) & (left + dx < shape[1]) & (top + dy >= 0) & (top + dy < shape[0])
                 total += np.bincount(((top + dy) * shape[1] + left + dx)[inside], share[inside], len(total))
-        total = total.reshape(shape).astype(np.float32)
-        around = np.roll(total, 1, 0) + np.roll(total, -1, 0) + np.roll(total, 1, 1) + np.roll(total, -1, 1)
-        return 0.6 * total + 0.12 * around
+        glow = total.reshape(shape).astype(np.float32)
+        around = np.roll(glow, 1, 0) + np.roll(glow, -1, 0) + np.roll(glow, 1, 1) + np.roll(glow, -1, 1)
+        return 0.6 * glow + 0.12 * around
 
     def over(self, picture: np.ndarray, x: np.ndarray, y: np.ndarray, t: float) -> None:
         """Paint the animal onto a picture of light, in place."""

@@ -234,9 +234,9 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
             (1, lean * 2.2, -lean * 2.2 * foot, 0, squash, foot * (1 - squash)),
             Image.Resampling.BILINEAR,
         )
-        on_wall = np.asarray(on_wall.filter(ImageFilter.GaussianBlur(unit * 0.014)), np.float32) / 255
-        on_floor = np.asarray(on_floor.filter(ImageFilter.GaussianBlur(unit * 0.008)), np.float32) / 255
-        shadow = on_wall * wall + on_floor * (1 - wall) * (y < _GROUND + 0.01)
+        wall_shadow = np.asarray(on_wall.filter(ImageFilter.GaussianBlur(unit * 0.014)), np.float32) / 255
+        floor_shadow = np.asarray(on_floor.filter(ImageFilter.GaussianBlur(unit * 0.008)), np.float32) / 255
+        shadow = wall_shadow * wall + floor_shadow * (1 - wall) * (y < _GROUND + 0.01)
         touch = sum(
             np.exp(-(((x - side * spread * 1.15) / 0.055) ** 2 + ((y - _GROUND - 0.005) / 0.02) ** 2))
             for side in (-1, 1)

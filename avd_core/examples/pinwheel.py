@@ -27,7 +27,7 @@ def _garden(rng: np.random.Generator, height: int, width: int, unit: int) -> np.
     )
     row, column = np.mgrid[:height, :width]
     for _ in range(150):
-        cx, cy = rng.integers(width), int(abs(rng.normal(0.0, 0.42)) * height) % height
+        cx, cy = int(rng.integers(width)), int(abs(rng.normal(0.0, 0.42)) * height) % height
         size, low = rng.uniform(0.6, 1.7), cy > 0.62 * height
         tones = (
             ["fff3c4", "ffe08a", "f4ffd0", "cfe89a"] if not low else ["ff7f6e", "ffd257", "ffffff", "f2a1c0", "b58cff"]
@@ -85,8 +85,8 @@ def _wheel(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray
     far = np.hypot(px, py)
     pin = np.clip((0.055 - far) / pixel + 0.5, 0, 1)
     hub = np.exp(-np.clip(far - 0.05, 0, None) / 0.05) * 0.45
-    albedo = albedo * (1 + 0.05 * fibre - hub)[..., None]
-    albedo = mix(albedo, colour("e6b450") * 1.2, pin)
+    grained = albedo * (1 + 0.05 * fibre - hub)[..., None]
+    albedo = mix(grained, colour("e6b450") * 1.2, pin)
     dome = np.stack([px / 0.06 + 0 * py, py / 0.06 + 0 * px], axis=-1)
     return albedo, mix(tilt, dome * 0.9, pin), np.maximum(cover, pin)
 

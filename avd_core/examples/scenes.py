@@ -146,9 +146,10 @@ def render(
         moment = round(time * 1e5)  # a loop returns to the same moment but for rounding
         light = taken.get(moment)
         if light is None:
-            light = sum(
+            exposed = [
                 expose(time + scene.shutter / fps * at, shift) for at, shift in zip(moments, shifts, strict=True)
-            ) / np.float32(scene.exposures)
+            ]
+            light = np.add.reduce(exposed) / np.float32(scene.exposures)
             if repeats:
                 taken[moment] = light
         clip[index] = develop(light, np.roll(grain, (37 * index, 61 * index), axis=(0, 1)))

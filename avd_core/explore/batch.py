@@ -18,6 +18,7 @@ import numpy as np
 
 from avd_core.data.clip_files import Source
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.explore.results import RecognisedStage
 from avd_core.media.distilled_png import DistilledInfo
 from avd_core.media.window import MOST_MOTION, Window
 
@@ -97,27 +98,27 @@ def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
     explorer.warm_up(request.checkpoint, request.classifier)
     for source in request.sources:
         try:
-            yield _look(explorer, request, source)
+            yield _inspect_one(explorer, request, source)
         except ValueError as error:
             yield Inspected(source, problem=str(error))
 
 
-def _look(explorer: Explorer, request: BatchRequest, source: Source) -> Inspected:
-    ask = ExploreRequest(source.clip, request.checkpoint, request.window, request.classifier, size=request.size)
-    # Where the classifier looks is for the clip that is opened.
-    seen = next(step for step in explorer.explore_steps(ask) if step.recognition is not None)
+def _inspect_one(explorer: Explorer, request: BatchRequest, source: Source) -> Inspected:
+    one = ExploreRequest(source.clip, request.checkpoint, request.window, request.classifier, size=request.size)
+    # Saliency is left to the clip that is opened.
+    result = next(stage for stage in explorer.explore_steps(one) if isinstance(stage, RecognisedStage))
     return Inspected(
         source,
-        image=seen.distilled,
-        info=seen.info,
-        start=seen.clip.start,
-        seconds=seen.clip.seconds,
-        psnr=seen.quality.psnr,
-        psnr_mean_copy=seen.quality.psnr_mean_copy,
-        realism=seen.realism.percentile_among_real,
-        topk=seen.recognition.topk,
-        classifier=seen.recognition.classifier,
-        notice=seen.recognition.notice,
+        image=result.distilled,
+        info=result.info,
+        start=result.clip.start,
+        seconds=result.clip.seconds,
+        psnr=result.quality.psnr,
+        psnr_mean_copy=result.quality.psnr_mean_copy,
+        realism=result.realism.percentile_among_real,
+        topk=result.recognition.topk,
+        classifier=result.recognition.classifier,
+        notice=result.recognition.notice,
     )
 
 

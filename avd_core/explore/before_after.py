@@ -14,7 +14,7 @@ from avd_core.analysis.metrics import psnr
 from avd_core.data.clip_files import Source
 from avd_core.explore.realism import realism_percentile
 from avd_core.explore.requests import DEFAULT_CLASSIFIER, ExploreRequest
-from avd_core.explore.results import Exploration
+from avd_core.explore.results import DistilledStage, RecognisedStage
 from avd_core.media.window import Window
 from avd_core.runs.run import Run
 
@@ -38,8 +38,8 @@ class BeforeAfter:
 
     title: str
     label: str
-    before: Exploration
-    after: Exploration
+    before: RecognisedStage
+    after: RecognisedStage
     realism: tuple[float, float] | None
 
     @property
@@ -82,19 +82,22 @@ def before_and_after(
         ValueError: a checkpoint or a clip cannot be had.
     """
     for moment in moments:
-        pair = [_explored(explorer, moment, name, classifier) for name in (before, after)]
-        yield BeforeAfter(moment.source.title, moment.source.label, *pair, _realism(explorer, before, pair))
+        first, last = (_explored(explorer, moment, name, classifier) for name in (before, after))
+        realism = _realism(explorer, before, first, last)
+        yield BeforeAfter(moment.source.title, moment.source.label, first, last, realism)
 
 
-def _explored(explorer: Explorer, moment: Moment, checkpoint: str, classifier: str) -> Exploration:
+def _explored(explorer: Explorer, moment: Moment, checkpoint: str, classifier: str) -> RecognisedStage:
     request = ExploreRequest(moment.source.clip, checkpoint, moment.window, classifier, size=moment.size)
-    return next(step for step in explorer.explore_steps(request) if step.recognition is not None)
+    return next(step for step in explorer.explore_steps(request) if isinstance(step, RecognisedStage))
 
 
-def _realism(explorer: Explorer, critic: str, pair: list[Exploration]) -> tuple[float, float] | None:
+def _realism(
+    explorer: Explorer, critic: str, first: DistilledStage, last: DistilledStage
+) -> tuple[float, float] | None:
     loaded = explorer.models.checkpoint(critic)
     with loaded.lock:
-        before, after = (realism_percentile(loaded.model, one.distilled) for one in pair)
+        before, after = (realism_percentile(loaded.model, one.distilled) for one in (first, last))
     return None if before is None or after is None else (before, after)
 
 

@@ -170,12 +170,14 @@ class Comparison:
         if by is None:
             return self.rows
         figure = ORDERS[by]
-        return tuple(sorted(self.rows, key=lambda row: -np.inf if figure(row) is None else figure(row), reverse=True))
+        return tuple(
+            sorted(self.rows, key=lambda row: -np.inf if (value := figure(row)) is None else value, reverse=True)
+        )
 
     def rival(self) -> str | None:
         """What the codec does better than the best checkpoint and what it does not, in two sentences; None without."""
         codec = next((row for row in self.rows if row.info is None and row.name == CODEC), None)
-        best = max((row for row in self.rows if row.info), key=lambda row: row.psnr, default=None)
+        best = max((row for row in self.rows if row.info), key=lambda row: row.psnr or 0.0, default=None)
         if codec is None or best is None:
             return None
         return (
@@ -295,7 +297,8 @@ def _still(name: str, clip: Clip) -> Row:
 
 def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> Row:
     loaded = explorer.models.checkpoint(name)
-    (count, *sides), model, notes = clip.frames.shape[:3], loaded.model, ()
+    (count, *sides), model = clip.frames.shape[:3], loaded.model
+    notes: tuple[str, ...] = ()
     if model.config.frames != count or (size is None and max(sizes_of(model)) < min(sides)):
         clip = read_for(model, clip.source.path, Window(clip.start, clip.seconds), size)
         notes = (

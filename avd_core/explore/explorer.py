@@ -12,9 +12,7 @@ Axes: T frames, H, W. Frames and images are uint8, RGB last.
 from __future__ import annotations
 
 import importlib
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,10 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avd_core.analysis.attribution import contributions
-from avd_core.analysis.baselines import middle_frame
-from avd_core.analysis.metrics import quality
-from avd_core.explore.models import Models, distill_with, read_for, restore_with
-from avd_core.explore.realism import rate_realism
+from avd_core.explore.models import Models, distill_with, restore_with
 from avd_core.explore.recognition import (
     Progress,
     explain,
@@ -39,27 +34,26 @@ from avd_core.explore.requests import (
     DEFAULT_CHECKPOINT,
     DEFAULT_CLASSIFIER,
     DEFAULT_METHOD,
-    MAX_REFINE,
     ExploreRequest,
     RequestError,
 )
 from avd_core.explore.results import (
     Distilled,
+    DistilledStage,
     Exploration,
+    ExplorationStage,
     FrameSaliency,
     Recognition,
-    Refined,
     Restoration,
+    RestoredStage,
     Saliency,
 )
+from avd_core.explore.stages import StepClock, explore_steps, refine_steps, with_refined
 from avd_core.media.distilled_png import DistilledInfo, fit_to_model, read_distilled
 from avd_core.media.window import MOST_MOTION, Window
-from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:
     from avd_core.classifiers.road import Faithfulness
-    from avd_core.explore.model_cache import LoadedModel
-    from avd_core.networks.avd import AVD
     from avd_core.networks.refinement import Refinement
 
 __all__ = ["DEFAULT_CHECKPOINT", "DEFAULT_CLASSIFIER", "DEFAULT_METHOD", "ExploreRequest", "Explorer", "RequestError"]
@@ -109,54 +103,15 @@ class Explorer:
         Raises:
             ValueError: a subclass whose message a person can act on (`VideoError`, `CheckpointError`, ...).
         """
-        *_, exploration = self.explore_steps(request)
-        return exploration
+        return next(stage for stage in self.explore_steps(request) if isinstance(stage, Exploration))
 
-    def explore_steps(self, request: ExploreRequest) -> Iterator[Exploration]:
-        """Explore a clip step by step, yielding what is ready so far: see `Exploration.stage`.
+    def explore_steps(self, request: ExploreRequest) -> Iterator[ExplorationStage]:
+        """Explore a clip step by step, yielding one stage after the other: see `ExplorationStage`.
 
-        The last one is complete. All of it sees one set of weights, whatever is loaded or dropped meanwhile,
+        The last one is an `Exploration`. All of it sees one set of weights, whatever is loaded or dropped meanwhile,
         and no lock is held while the caller has its turn.
         """
-        clock = _StepClock()
-        with clock("load"):
-            checkpoint = self.models.checkpoint(request.checkpoint)
-        model = checkpoint.model
-        with clock("decode"):
-            clip = read_for(model, request.clip, request.window, request.size)
-        exploration = Exploration(request, clip, model.name, model.fingerprint, clock.seconds)
-        yield exploration
-
-        with checkpoint.lock, clock("encode"):
-            distilled = distill(model, clip.frames)
-        exploration = replace(exploration, distilled=distilled, seconds=clock.seconds)
-        yield exploration
-
-        if request.refine:
-            with clock("refine"):
-                for step in refine_steps(checkpoint, clip.frames, distilled, request.refine):
-                    distilled, refined = step.image, Refined(step.step, step.gain, (step.start[1], step.image_psnr))
-            exploration = replace(exploration, distilled=distilled, refined=refined)
-
-        with checkpoint.lock, clock("restore"):
-            restored = restore(model, distilled)
-        with checkpoint.lock, clock("realism"):
-            realism = rate_realism(model, distilled, clip.frames)
-        with clock("quality"):
-            figures = quality(clip.frames, restored)
-        exploration = replace(exploration, restored=restored, realism=realism, quality=figures, seconds=clock.seconds)
-        yield exploration
-
-        with clock("load"):
-            classifier = self.models.classifier(request.classifier)
-        with classifier.lock, clock("classify"):
-            recognition = recognise(classifier.model, distilled, middle_frame(clip.frames))
-        exploration = replace(exploration, recognition=recognition, seconds=clock.seconds)
-        yield exploration
-
-        with clock("saliency"):
-            saliency = explain(classifier, distilled, request.cam, request.target)
-        yield replace(exploration, saliency=saliency, seconds=clock.seconds)
+        return explore_steps(self.models, request)
 
     def refine(self, exploration: Exploration, steps: int) -> Iterator[Refinement]:
         """Refine the image of a finished exploration; yield the best one so far after each step.
@@ -172,27 +127,7 @@ class Explorer:
 
     def with_refined(self, exploration: Exploration, refinement: Refinement) -> Exploration:
         """Return an exploration of the refined image of the same clip: restored, rated and classified anew."""
-        request, clip, image = exploration.request, exploration.clip, refinement.image
-        checkpoint, classifier = self.models.checkpoint(request.checkpoint), self.models.classifier(request.classifier)
-        with checkpoint.lock:
-            restored = restore(checkpoint.model, image)
-        with checkpoint.lock:
-            realism = rate_realism(checkpoint.model, image, clip.frames)
-        with classifier.lock:
-            recognition = recognise(classifier.model, image, middle_frame(clip.frames))
-        made = (exploration.refined.steps if exploration.refined else 0) + refinement.step
-        figures = (refinement.start[1], refinement.image_psnr)
-        return replace(
-            exploration,
-            request=replace(request, refine=min(made, MAX_REFINE)),
-            distilled=image,
-            restored=restored,
-            quality=quality(clip.frames, restored),
-            realism=realism,
-            recognition=recognition,
-            saliency=explain(classifier, image, request.cam, request.target),
-            refined=Refined(made, refinement.gain, figures),
-        )
+        return with_refined(self.models, exploration, refinement)
 
     def distill(
         self,
@@ -205,8 +140,8 @@ class Explorer:
     ) -> Distilled:
         """Make one image of a clip; raises as `explore` does."""
         request = ExploreRequest(clip, checkpoint, window, size=size, refine=refine)
-        wanted = "restored" if refine else "distilled"
-        ready = next(step for step in self.explore_steps(request) if step.stage == wanted)
+        wanted: type[DistilledStage] = RestoredStage if refine else DistilledStage
+        ready = next(stage for stage in self.explore_steps(request) if isinstance(stage, wanted))
         return Distilled(ready.clip, ready.distilled, ready.info)
 
     def restore(self, image: str | Path, *, checkpoint: str | None = None, fps: float | None = None) -> Restoration:
@@ -312,7 +247,7 @@ class Explorer:
     ) -> Exploration:
         """Add to a complete exploration where the classifier looks in the restored frames, or how true its map is."""
         saliency, classifier = exploration.saliency, exploration.recognition.classifier
-        clock = _StepClock(exploration.seconds)
+        clock = StepClock(exploration.seconds)
         if frames:
             with clock("frames"):
                 maps = self.saliency_over_time(exploration.restored, saliency.label, classifier, saliency.method)
@@ -333,35 +268,3 @@ class Explorer:
         See `analysis.attribution.contributions`; the model is free for others between two of them.
         """
         yield from contributions(partial(distill_with, self.models.checkpoint(checkpoint)), frames)
-
-
-def refine_steps(
-    checkpoint: LoadedModel[AVD], frames: np.ndarray, image: np.ndarray, steps: int
-) -> Iterator[Refinement]:
-    """Refine an image step by step; the model is free for others between two steps, as in `explore_steps`."""
-    from avd_core.networks.refinement import refine
-
-    running = refine(checkpoint.model, frames, image, steps)
-    while True:
-        with checkpoint.lock:
-            step = next(running, None)
-        if step is None:
-            return
-        yield step
-
-
-class _StepClock:
-    """Adds the seconds of named steps to those that are known; waiting for a lock before a step is not counted."""
-
-    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
-        self._seconds = dict(seconds or {})
-
-    @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        self._seconds[step] = self._seconds.get(step, 0.0) + time.perf_counter() - begun
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        return dict(self._seconds)

@@ -26,11 +26,11 @@ def rate_realism(model: AVD, image: np.ndarray, frames: np.ndarray) -> Realism:
         patches = model.realism_map(image_to_tensor(image).to(device))[0]  # (h, w)
         own = model.realism(to_tensor(frames)[0].transpose(0, 1).to(device)).tolist()  # (T, 3, H, W) -> T
     logit = float(patches.mean())
-    calibration = model.calibration and model.calibration.at(min(image.shape[:2]))
+    calibration = model.calibration.at(min(image.shape[:2])) if model.calibration else None
     return Realism(
         logit=logit,
-        percentile_among_real=calibration and calibration.percentile_among_real(logit),
-        percentile_among_distilled=calibration and calibration.percentile_among_distilled(logit),
+        percentile_among_real=calibration.percentile_among_real(logit) if calibration else None,
+        percentile_among_distilled=calibration.percentile_among_distilled(logit) if calibration else None,
         own_frames=tuple(calibration.percentile_among_real(score) for score in own) if calibration else (),
         own_logits=tuple(own),
         map=patches.float().cpu().numpy(),

@@ -1,7 +1,7 @@
-"""What is asked of an explorer and what it answers: frozen requests in, frozen results out.
+"""The frozen results of an explorer.
 
-`Exploration` grows step by step: parts that are not there yet are None, so that a page can draw the first
-pictures while the last ones are being computed. `save` writes the finished one as files.
+An exploration passes through stages, one class each, from `ExplorationStage` to the complete `Exploration`: a page
+draws the first pictures while the last ones are being computed. `Exploration.save` writes files.
 
 Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -12,7 +12,7 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Recognition:
         classifier: the one in use.
         notice: which one that is and why, when it is not the one asked for.
         topk: its predictions.
-        frame: likewise of the clip's middle frame; empty when no frame was shown to it.
+        frame: its predictions for the clip's middle frame; empty if it was not classified.
     """
 
     classifier: str
@@ -193,76 +193,70 @@ class Refined:
     image_psnr: tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Exploration:
-    """All that one clip gave, or the part of it that is ready.
+@dataclass(frozen=True, kw_only=True)
+class ExplorationStage:
+    """An exploration whose clip is read; the subclasses are the later stages, each with what it adds.
 
     Attributes:
-        request: what was asked.
+        stage: how far it is: "clip", "distilled", "restored" (with quality and realism), "recognised" or "complete".
+        request: the request.
         clip: the sampled frames.
         checkpoint: the model's name.
         fingerprint: of its weights.
-        seconds: what each step took (waiting for others not counted): load, decode, encode, restore, quality,
-            realism, classify, saliency.
-        distilled: (H, W, 3), the distilled image.
-        restored: (T, H, W, 3), decoded from the 8-bit distilled image.
-        quality: how much came back.
-        realism: how real the image looks to the critic.
-        recognition: what is seen in it.
-        saliency: where.
-        refined: what refining changed; None where the image is as it was encoded.
+        seconds: duration of each step, without waiting for others: load, decode, encode, restore, quality, realism,
+            classify, saliency.
     """
 
+    stage: ClassVar[str] = "clip"
     request: ExploreRequest
     clip: Clip
     checkpoint: str
     fingerprint: str
     seconds: dict[str, float]
-    distilled: np.ndarray | None = None
-    restored: np.ndarray | None = None
-    quality: Quality | None = None
-    realism: Realism | None = None
-    recognition: Recognition | None = None
-    saliency: Saliency | None = None
-    refined: Refined | None = None
-
-    @property
-    def stage(self) -> str:
-        """How far it is: "clip", "distilled", "restored" (with quality and realism), "recognised", "complete"."""
-        parts = {
-            "distilled": self.distilled,
-            "restored": self.restored,
-            "recognised": self.recognition,
-            "complete": self.saliency,
-        }
-        return next((stage for stage, part in reversed(parts.items()) if part is not None), "clip")
 
     @property
     def complete(self) -> bool:
-        """Whether every part is there."""
-        return self.saliency is not None
+        """Whether it is the last stage, an `Exploration`."""
+        return isinstance(self, Exploration)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the person: what was cropped, enlarged, damaged, short, or replaced."""
-        notes = list(self.clip.notes)
-        if self.request.size is not None and self.enlarged:
-            source = self.clip.source
-            notes.append(f"The video is {source.width} x {source.height}: it was enlarged, which adds no detail.")
-        if self.refined is not None:
-            notes.append(
-                f"The image was refined by {self.refined.steps} steps against the model's own critic, so its realism "
-                "score says little."
-            )
-        if self.recognition and self.recognition.notice:
-            notes.append(self.recognition.notice)
-        return tuple(notes)
+        if self.request.size is None or not self.enlarged:
+            return tuple(self.clip.notes)
+        source = self.clip.source
+        enlarged = f"The video is {source.width} x {source.height}: it was enlarged, which adds no detail."
+        return (*self.clip.notes, enlarged)
 
     @property
     def enlarged(self) -> bool:
         """Whether the frames are larger than the file's own pictures."""
         source = self.clip.source
         return min(self.clip.frames.shape[1:3]) > min(source.width, source.height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilledStage(ExplorationStage):
+    """An exploration with its image.
+
+    Attributes:
+        distilled: (H, W, 3), the distilled image.
+        refined: what refining changed; None if the image is as it was encoded.
+    """
+
+    stage: ClassVar[str] = "distilled"
+    distilled: np.ndarray
+    refined: Refined | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self.refined is None:
+            return super().notes
+        refined = (
+            f"The image was refined by {self.refined.steps} steps against the model's own critic, so its realism "
+            "score says little."
+        )
+        return (*super().notes, refined)
 
     @property
     def info(self) -> DistilledInfo:
@@ -271,15 +265,59 @@ class Exploration:
         refined = self.refined.steps if self.refined else 0
         return DistilledInfo(self.checkpoint, self.fingerprint, count, self.clip.fps, (height, width), refined)
 
+
+@dataclass(frozen=True, kw_only=True)
+class RestoredStage(DistilledStage):
+    """An exploration with its restored clip.
+
+    Attributes:
+        restored: (T, H, W, 3), decoded from the 8-bit distilled image.
+        quality: how close it is to the original.
+        realism: how real the image looks to the critic.
+    """
+
+    stage: ClassVar[str] = "restored"
+    restored: np.ndarray
+    quality: Quality
+    realism: Realism
+
     def comparison(self) -> np.ndarray:
         """The original beside the restored clip: (T, H, 2 W + gap, 3)."""
         count, height = self.clip.frames.shape[:2]
         gap = np.full((count, height, GAP, 3), GAP_LEVEL, np.uint8)
         return np.concatenate([self.clip.frames, gap, self.restored], axis=2)
 
+
+@dataclass(frozen=True, kw_only=True)
+class RecognisedStage(RestoredStage):
+    """An exploration whose image is classified.
+
+    Attributes:
+        recognition: what a classifier sees in the image.
+    """
+
+    stage: ClassVar[str] = "recognised"
+    recognition: Recognition
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notice = self.recognition.notice
+        return (*super().notes, notice) if notice else super().notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration(RecognisedStage):
+    """A complete exploration.
+
+    Attributes:
+        saliency: where the classifier looks.
+    """
+
+    stage: ClassVar[str] = "complete"
+    saliency: Saliency
+
     def report(self) -> dict[str, Any]:
         """All figures, as plain JSON values."""
-        assert self.complete, "only a finished exploration has a report"
         source, (count, height, width, _) = self.clip.source, self.clip.frames.shape
         realism, recognition, saliency = self.realism, self.recognition, self.saliency
         values = {

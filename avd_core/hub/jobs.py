@@ -144,6 +144,7 @@ def _upload(api: Any, repo_id: str, package: Path) -> None:
         raise HubError(f"{repo_id} is public, and a run's clips are nobody's business: choose another name.")
     if there - {".gitattributes", "README.md"} and f"{RUN}/config.json" not in there:
         raise HubError(f"{repo_id} holds something else than a run: choose another name.")
+    changes: list[CommitOperationAdd | CommitOperationDelete]
     changes = [CommitOperationAdd(path.as_posix(), package / path) for path in job_package.files_of(package)]
     changes += [CommitOperationDelete(STOP)] if STOP in there else []
     api.create_commit(repo_id, changes, commit_message="A run to train")

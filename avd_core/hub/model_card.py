@@ -11,6 +11,7 @@ import re
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 from safetensors import SafetensorError
@@ -99,7 +100,7 @@ def _what(folder: Path, start: str) -> str:
     )
 
 
-def _data(asked: Mapping, words: str) -> str:
+def _data(asked: Mapping[str, Any], words: str) -> str:
     told = words or "Whoever trained it says nothing about the clips, so whether they may be used is unknown."
     counts = {part: _count(asked.get(part, ())) for part in ("clips", "held_out")}
     lines = [f"Trained on {counts['clips']}."] if counts["clips"] else []
@@ -110,7 +111,7 @@ def _data(asked: Mapping, words: str) -> str:
     return "\n".join([told, "", *lines]).strip() + "\n\nNo footage is in these files."
 
 
-def _count(specs: list[Mapping]) -> str:
+def _count(specs: list[Mapping[str, Any]]) -> str:
     """Say how many clips the sources hold; '' where one of them has gone."""
     total = 0
     for spec in specs:
@@ -122,7 +123,7 @@ def _count(specs: list[Mapping]) -> str:
     return f"{total} clip{'s' if total != 1 else ''}" if total else ""
 
 
-def _training(run: Run, asked: Mapping) -> str:
+def _training(run: Run, asked: Mapping[str, Any]) -> str:
     config, metrics = TrainConfig.from_dict(asked["train"]), run.metrics()
     step = metrics[-1]["step"] if metrics else 0
     seconds = sum(line.get("seconds", 0.0) for line in metrics)

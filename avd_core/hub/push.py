@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avd_core.config import ConfigError, ModelConfig
 from avd_core.hub import model_card
 from avd_core.hub_client import HubError, ask, check_repo, is_repo_id
 from avd_core.networks import checkpoint
 from avd_core.networks.checkpoint import CheckpointError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import ModelInfo
 
 CARD = "README.md"
 PUSH_DEADLINE = 1800.0
@@ -56,7 +61,7 @@ def push(
         _check_place(api, repo_id, private)
         if revision is not None:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-        changes = [
+        changes: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(file, folder / file) for file in files),
             CommitOperationAdd(CARD, text.encode()),
         ]
@@ -83,7 +88,7 @@ def _card(folder: Path, repo_id: str, about: str) -> str:
     return str(made)
 
 
-def _check_place(api, repo_id: str, private: bool) -> None:
+def _check_place(api: HfApi, repo_id: str, private: bool) -> None:
     """Raise HubError where another kind of model would be overwritten, or a private push would go public."""
     info = api.model_info(repo_id)
     if private and not info.private:
@@ -98,6 +103,6 @@ def _check_place(api, repo_id: str, private: bool) -> None:
             raise HubError(f"{repo_id} holds another kind of model: choose another name.") from None
 
 
-def _names(info) -> set[str]:
+def _names(info: ModelInfo) -> set[str]:
     """Return the files of a repository."""
     return {entry.rfilename for entry in info.siblings or []}

@@ -17,9 +17,11 @@ Times are in seconds. Axis legend: `N` packets of the picture track, in file (th
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+
+Ticks = TypeVar("Ticks", float, np.ndarray)
 
 EPSILON = 1e-6  # seconds: far below any frame, far above float error
 SHORTEST = 0.0003  # seconds that a clip lasts at least: 256 frames of it play at a rate that can be written
@@ -126,7 +128,7 @@ def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fracti
     return Clock(in_seconds(times, tick), by_rank, torn, visible, seconds, in_seconds(gap, tick))
 
 
-def in_seconds(ticks, tick: Fraction):
+def in_seconds(ticks: Ticks, tick: Fraction) -> Ticks:
     """A number or array of ticks as seconds, rounded once: 200 pictures at 20 a second last 10 s, not a trace more."""
     return ticks * tick.numerator / tick.denominator
 

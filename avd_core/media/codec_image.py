@@ -93,8 +93,8 @@ def _hide(carrier: np.ndarray, content: bytes, bits: int) -> np.ndarray:
 
 def _digits(content: bytes, bits: int) -> np.ndarray:
     """The content in pieces of so many bits, the first bits highest: int16 (N,)."""
-    each = np.unpackbits(np.frombuffer(content, np.uint8))
-    each = np.pad(each, (0, -len(each) % bits)).reshape(-1, bits)
+    every = np.unpackbits(np.frombuffer(content, np.uint8))
+    each = np.pad(every, (0, -len(every) % bits)).reshape(-1, bits)
     return (each @ (1 << np.arange(bits)[::-1])).astype(np.int16)
 
 

@@ -18,6 +18,7 @@ All other transfers are left alone, as players leave them.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import av
 import numpy as np
@@ -79,7 +80,7 @@ class Reformatter:
         """A grey copy of 16 x 16 pixels with the frame's side data; not for looking at."""
         return self._scaled(frame, 16, 16, format="gray", **self._guessed_matrix(frame))
 
-    def _convert(self, frame: av.VideoFrame, width: int, height: int, **target: object) -> av.VideoFrame:
+    def _convert(self, frame: av.VideoFrame, width: int, height: int, **target: Any) -> av.VideoFrame:
         frame = self._opaque(frame)
         primaries = _wide_primaries(frame)
         if primaries is not None:
@@ -102,7 +103,7 @@ class Reformatter:
         wide = Colorspace.BT2020 if frame.color_trc in _HDR_TRANSFERS else Colorspace.ITU709
         return {"src_colorspace": wide if frame.height >= 720 else Colorspace.ITU601}
 
-    def _scaled(self, frame: av.VideoFrame, width: int, height: int, **target: object) -> av.VideoFrame:
+    def _scaled(self, frame: av.VideoFrame, width: int, height: int, **target: Any) -> av.VideoFrame:
         try:
             return self._swscale.reformat(frame, width, height, interpolation=_SCALING, threads=1, **target)
         except (av.FFmpegError, ValueError) as error:

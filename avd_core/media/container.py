@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import av
 from av.stream import Disposition
@@ -130,7 +131,7 @@ def opened(
         yield container, stream
 
 
-def packets(container: av.container.InputContainer, *tracks: av.VideoStream) -> Iterator[av.Packet]:
+def packets(container: av.container.InputContainer, *tracks: av.VideoStream) -> Iterator[av.Packet[Any]]:
     """Packets of the given tracks, or of all: those that hold something, since an empty one would end decoding.
 
     Raises:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import av
 
@@ -20,6 +21,8 @@ from avd_core.media.container import Limits, VideoError, opened, packets, shown_
 from avd_core.media.deadline import Deadline
 from avd_core.media.frame_filter import FrameFilter, Timed
 from avd_core.media.index import Index
+
+T = TypeVar("T")  # what is kept of a frame
 
 WORTHWHILE = 0.5  # seconds of a damaged window; what is shorter gives way to something longer
 # Where pictures fail to come, without a word from the decoder, the last one stands in for so many seconds.
@@ -147,12 +150,12 @@ class Decoder:
         if self._landing is not None and not self._tolerant:
             raise _HardLanding(self._landing)
 
-    def _packets(self) -> Iterator[av.Packet | None]:
+    def _packets(self) -> Iterator[av.Packet[Any] | None]:
         with suppress(av.FFmpegError):  # the index has noted that the file breaks off there
             yield from packets(self._container, self._stream)
         yield None
 
-    def decode(self, packet: av.Packet | None) -> tuple[list[av.VideoFrame], bool]:
+    def decode(self, packet: av.Packet[Any] | None) -> tuple[list[av.VideoFrame], bool]:
         """The frames that are ready, and whether the packet failed."""
         codec = self._stream.codec_context
         if packet is None or self._tolerant or not packet.is_corrupt:
@@ -177,22 +180,23 @@ class Decoder:
         return float(index.times[number])
 
 
-class Seen(NamedTuple):
+@dataclass(frozen=True)
+class Seen(Generic[T]):
     """What was kept of a picture, and when it appeared in the video."""
 
     time: float
-    picture: object
+    picture: T
 
 
 def take(
     index: Index,
     limits: Limits,
     targets: list[float],
-    keep: Callable[[av.VideoFrame], object],
+    keep: Callable[[av.VideoFrame], T],
     *,
     tolerant: bool = False,
     jumps: int = 4,
-) -> tuple[list[Seen | None], list[tuple[float, float]]]:
+) -> tuple[list[Seen[T] | None], list[tuple[float, float]]]:
     """Take `keep(frame)` of the frame on display at each of the ascending `targets`, holding one frame at a time.
 
     After as many hard landings as `jumps`, nothing is skipped any more, which takes longer and always works.
@@ -204,20 +208,23 @@ def take(
         VideoError: that is more work than `limits` allow, or takes longer.
     """
     index.check_work(targets, limits)
-    taken: list[Seen | None] = []
+    taken: list[Seen[T] | None] = []
     holes: list[tuple[float, float]] = []
-    frame = seen = None  # what is on display, and what was kept of it
+    frame: av.VideoFrame | None = None  # what is on display
+    seen: Seen[T] | None = None  # what was kept of it
     since, fault = 0.0, False  # since when it is, or nothing is; and whether that is a fault
     try:
         with decoding(index, limits, tolerant=tolerant) as decoder:
-            for time, following in chain(decoder, [(math.inf, None)]):
+            end: list[tuple[float, av.VideoFrame | None]] = [(math.inf, None)]
+            for time, following in chain(decoder, end):
                 gone = since if frame is None else index.next_time(since)
                 while len(taken) < len(targets) and (target := targets[len(taken)]) < time - EPSILON:
-                    lost = frame is None or target > gone + STALE
-                    if not lost and seen is None:
-                        seen = Seen(since, keep(frame))
-                    taken.append(None if lost else seen)
-                    fault |= lost
+                    if frame is None or target > gone + STALE:
+                        taken.append(None)
+                        fault = True
+                        continue
+                    seen = seen or Seen(since, keep(frame))
+                    taken.append(seen)
                 if fault:
                     holes.append((gone, min(time, index.seconds)))
                 if len(taken) == len(targets):
@@ -231,13 +238,14 @@ def take(
     return taken, holes
 
 
-class DecodedWindow(NamedTuple):
+@dataclass(frozen=True)
+class DecodedWindow(Generic[T]):
     """Frames at the bin centres of the window that begins at `begin` and lasts `length` seconds.
 
     `fault` is the time of the first fault met on the way, or None.
     """
 
-    taken: list[Seen]
+    taken: list[Seen[T]]
     begin: float
     length: float
     fault: float | None
@@ -249,10 +257,10 @@ def take_window(
     begin: float,
     length: float,
     count: int,
-    keep: Callable[[av.VideoFrame], object],
+    keep: Callable[[av.VideoFrame], T],
     *,
     tolerant: bool = False,
-) -> DecodedWindow | None:
+) -> DecodedWindow[T] | None:
     """Takes `count` frames at the bin centres of a window, shortened to what comes before a fault in it.
 
     If next to nothing comes before the fault, what comes after it is taken; None if nothing can be decoded.
@@ -262,8 +270,9 @@ def take_window(
         centres = [begin + (i + 0.5) * length / count for i in range(count)]
         taken, holes = take(index, limits, centres, keep, tolerant=tolerant)
         faults += [since for since, _ in holes]
-        if all(taken):
-            return DecodedWindow(taken, begin, length, min(faults, default=None))
+        whole = [one for one in taken if one is not None]
+        if len(whole) == len(taken):
+            return DecodedWindow(whole, begin, length, min(faults, default=None))
         spans, at, end = [], begin, begin + length
         for since, until in [*holes, (end, math.inf)]:
             if min(since, end) > at + 0.001:

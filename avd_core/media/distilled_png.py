@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from avd_core.atomic_io import atomic_file
 from avd_core.config import MAX_FPS, MAX_SIZE, MIN_FPS, MIN_SIZE, SIDE_MULTIPLE
@@ -175,7 +175,7 @@ def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarr
             turn = info is None or info.size != (height, width)
             full_colour = picture.mode in ("RGB", "RGBA")
             image = _upright_rgb(picture, picture.getexif().get(_ORIENTATION, 1) if turn else 1)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageError(f"{name} is not a PNG, JPEG or WebP image.") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has too many pixels; at most {max_pixels:,} are read.") from error

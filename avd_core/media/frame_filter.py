@@ -75,7 +75,7 @@ class FrameFilter:
 
     def _pull(self) -> list[Timed]:
         done = []
-        while self._waiting:
+        while self._waiting and self._deinterlacer is not None:
             try:
                 frame = self._deinterlacer.vpull()
             except (BlockingIOError, EOFError):

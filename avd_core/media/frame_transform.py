@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideData
 
 from avd_core.media.colour import Reformatter
 from avd_core.media.container import Limits, VideoError, shown_name
@@ -90,7 +91,7 @@ class Shapes:
 
 def _axes(frame: av.VideoFrame) -> tuple[float, float, float, float]:
     matrix = Reformatter().small_grey(frame).side_data.get("DISPLAYMATRIX")
-    if matrix is not None:
+    if isinstance(matrix, SideData):
         a, b, _, c, d, *_ = (np.frombuffer(bytes(matrix), dtype="=i4", count=9) / 65536).tolist()
         if a * d != b * c:
             return a, b, c, d

@@ -145,7 +145,9 @@ def read_index(path: str | os.PathLike[str], limits: Limits) -> Index:
     """
     path = regular_file(path)
     # An edit list says which times are seen; of a file without times FFmpeg would then hide the wrong pictures.
-    return _read_index(path, limits, edits=True) or _read_index(path, limits, edits=False)
+    index = _read_index(path, limits, edits=True) or _read_index(path, limits, edits=False)
+    assert index is not None, "without edits there is an index, or an error"
+    return index
 
 
 def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
@@ -159,6 +161,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
             raise VideoError(f"{name} announces a video but holds no whole picture; export or copy it again.")
 
         announced = (container.duration or 0) / av.time_base
+        assert stream.time_base is not None, "FFmpeg gives every stream a time base"
         rate = Fraction(stream.guessed_rate or 25)
         stamps = fields_joined(stamps, Fraction(stream.time_base), rate)
         clock = read_clock(stamps, container.format.name, Fraction(stream.time_base), rate, announced)

@@ -49,7 +49,7 @@ def filmstrip(path: str | os.PathLike[str], count: int = COUNT, limits: Limits =
         targets.append(float(inside[0]) if len(inside) else (part + 0.5) * length)
     seen, _ = take(index, limits, targets, Fit(index, SIDE, limits))
     return Filmstrip(
-        frames=tuple(one and one.picture for one in seen),
+        frames=tuple(one.picture if one else None for one in seen),
         seconds=index.seconds,
         liveliest=index.liveliest(DEFAULT_WINDOW) if index.seconds > DEFAULT_WINDOW else 0.0,
     )

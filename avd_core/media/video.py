@@ -93,7 +93,8 @@ def probe(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> Vide
     index = read_index(path, limits)
     with decoding(index, limits, tolerant=True) as decoder:
         for _, frame in decoder:
-            return _info(index, Shapes(index, limits)(frame))
+            if frame is not None:
+                return _info(index, Shapes(index, limits)(frame))
     raise nothing_decodes(index)
 
 
@@ -150,6 +151,7 @@ def read_clip(
     pictures = np.stack([seen.picture for seen in window.taken])
     if index.frames > 1 and np.ptp(pictures, axis=0).mean() < STILL:
         notes.append("Hardly anything moves in this window: a single frame says nearly as much.")
+    assert fit.shape is not None, "frames were decoded"
     return Clip(
         frames=pictures,
         times=times,
@@ -170,6 +172,8 @@ def _short_side(index: Index, limits: Limits) -> int:
     """Short side in pixels of the displayed picture; needs one picture decoded."""
     with decoding(index, limits, tolerant=True) as decoder:
         for _, frame in decoder:
+            if frame is None:
+                continue
             shape = Shapes(index, limits)(frame)
             return min(shape.height, shape.width)
     raise nothing_decodes(index)
@@ -203,7 +207,7 @@ def _bounds(index: Index, window: Window) -> tuple[float, float, list[str]]:
 
 def _take_what_plays(
     index: Index, limits: Limits, begin: float, length: float, frames: int, fit: Fit, movable: bool
-) -> tuple[DecodedWindow, list[str]]:
+) -> tuple[DecodedWindow[np.ndarray], list[str]]:
     """The best that a window of a possibly damaged file gives, and what to say about it.
 
     Best is what plays before a fault in the window; if that is next to nothing and the window may move, what plays

@@ -130,7 +130,7 @@ def transcode(
         for time, frame in decoder:
             if time >= max_seconds:
                 break
-            if time < last + 0.029:  # a thirtieth, less what whole milliseconds may round away
+            if frame is None or time < last + 0.029:  # a thirtieth, less what whole milliseconds may round away
                 continue
             shape = shapes(frame)
             if encode is None:

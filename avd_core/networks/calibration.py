@@ -72,7 +72,7 @@ class Calibration:
             raise ValueError(f"{Path(path).name} is not a calibration: {error}.") from error
 
     @classmethod
-    def _parse(cls, values: Mapping[str, Iterable], sizes: Mapping[int, Calibration] | None = None) -> Self:
+    def _parse(cls, values: Mapping[str, Iterable[float]], sizes: Mapping[int, Calibration] | None = None) -> Self:
         return cls(tuple(map(float, values["real"])), tuple(map(float, values["distilled"])), sizes or {})
 
     def to_json(self) -> str:

@@ -75,7 +75,7 @@ def locate(
         raise CheckpointError(f"The folder {folder.name!r} holds no {CONFIG} with {WEIGHTS}.")
     repo_id, _, named = text.partition("@")
     if is_repo_id(repo_id):
-        return _download(repo_id, revision or named or None, timeout, deadline, token)
+        return download_files(repo_id, revision or named or None, timeout, deadline, token)
     known = ", ".join(bundled()) or "none"
     raise CheckpointError(f"There is no checkpoint {text!r}: bundled are {known}; a folder or owner/name also works.")
 
@@ -88,7 +88,9 @@ def shown_name(asked: str | Path, folder: Path) -> str:
     return folder.parent.name if folder.name == "checkpoint" else folder.name
 
 
-def _download(repo_id: str, revision: str | None, timeout: float, deadline: float, token: str | bool | None) -> Path:
+def download_files(
+    repo_id: str, revision: str | None, timeout: float, deadline: float, token: str | bool | None
+) -> Path:
     """Download the three files, and no others, once their sizes and the configuration have been checked."""
     from huggingface_hub import HfApi
 
@@ -99,7 +101,8 @@ def _download(repo_id: str, revision: str | None, timeout: float, deadline: floa
         info = api.model_info(repo_id, revision=revision, files_metadata=True, timeout=timeout)
         sizes = {entry.rfilename: entry.size for entry in info.siblings or []}
         for file, limit in limits.items():
-            if file in sizes and (sizes[file] is None or sizes[file] > limit):
+            size = sizes.get(file, 0)
+            if size is None or size > limit:
                 raise CheckpointError(f"{repo_id} is refused: {file} is larger than {limit // 2**20} MiB.")
         if CONFIG not in sizes or WEIGHTS not in sizes:
             raise CheckpointError(f"{repo_id} is no AVD checkpoint: it needs {CONFIG} and {WEIGHTS}.")

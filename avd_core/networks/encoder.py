@@ -64,12 +64,16 @@ class Encoder(nn.Module):
 
     def blend_weights(self, clip: Tensor) -> Tensor | None:
         """Return each frame's weight at each pixel, (B,T,H,W), summing to 1 over T; None where there is no blend."""
-        return self._blend_weights(self._image_features(clip), clip.shape[-2:]) if self.to_blend is not None else None
+        return (
+            self._blend_weights(self._image_features(clip), (clip.shape[-2], clip.shape[-1]))
+            if self.to_blend is not None
+            else None
+        )
 
     def forward(self, clip: Tensor) -> Tensor:
         features = self._image_features(clip)
         residual = self.bands.inverse(self.to_image(features))
         if self.to_blend is None:
             return torch.tanh(residual)
-        weights = self._blend_weights(features, clip.shape[-2:])
+        weights = self._blend_weights(features, (clip.shape[-2], clip.shape[-1]))
         return (clip * weights.unsqueeze(1)).sum(dim=2) + residual

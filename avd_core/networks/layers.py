@@ -10,10 +10,13 @@ Axes: B batch, C channels, T frames, H, W.
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Conv = TypeVar("Conv", nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 BRANCH_GAIN = 0.5
 RESIDUAL_GAIN = 0.3
@@ -26,6 +29,9 @@ class Bands(nn.Module):
     frames of video. In pixels, brightness is a thousand times larger than the finest colour detail, and a network is
     long blind to what hides there; in bands it sees all scales at once. Nothing is lost: `inverse(forward(x)) == x`.
     """
+
+    analysis: Tensor
+    synthesis: Tensor
 
     def __init__(self, patch: int) -> None:
         super().__init__()
@@ -66,7 +72,7 @@ def round_to_8_bits(image: Tensor) -> Tensor:
     return image + (levels / 127.5 - 1 - image.detach())
 
 
-def preserve_variance(conv: nn.Module, gain: float = 1.0) -> nn.Module:
+def preserve_variance(conv: Conv, gain: float = 1.0) -> Conv:
     """Initialise a convolution so that its output is `gain` times as large as its input, without a bias.
 
     torch's default makes each layer's output 0.58 times its input: through the dozen layers between the two ends of
@@ -76,7 +82,8 @@ def preserve_variance(conv: nn.Module, gain: float = 1.0) -> nn.Module:
     transposed = isinstance(conv, nn.ConvTranspose2d | nn.ConvTranspose3d)
     fan_in = conv.weight.shape[0] if transposed else conv.weight[0].numel()
     nn.init.normal_(conv.weight, std=gain / math.sqrt(fan_in))
-    nn.init.zeros_(conv.bias)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return conv
 
 

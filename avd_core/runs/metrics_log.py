@@ -19,7 +19,8 @@ class Curve:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lines: list[dict[str, float]] = []
-        self._place, self._inode = 0, None
+        self._place = 0
+        self._inode: int | None = None
 
     def read(self) -> list[dict[str, float]]:
         """Return all lines, the new ones too; after a resume, which rewrites the file, read all of it again."""
@@ -42,7 +43,7 @@ class Curve:
         known = [(line["step"], line[name]) for line in self.lines if name in line]
         width = -(-len(known) // MOST) or 1
         groups = [known[i : i + width] for i in range(0, len(known), width)]
-        return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
+        return [(int(group[-1][0]), sum(value for _, value in group) / len(group)) for group in groups]
 
     def seconds_left(self, steps: int, most: float | None = None) -> float | None:
         """Estimate the seconds until the last of `steps` by the recent ones; `most` bounds the training in all."""

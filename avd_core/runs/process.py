@@ -20,7 +20,7 @@ from avd_core.runs.run import Run, RunError
 
 NICE = 10  # whoever looks at the page goes first
 AT_WORK = ("running", "stopping")
-_children: list[subprocess.Popen] = []
+_children: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)

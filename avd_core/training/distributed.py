@@ -61,9 +61,9 @@ def replicated(module: nn.Module) -> nn.Module:
     return module if _alone() else DistributedDataParallel(module, broadcast_buffers=False)
 
 
-def exchanging(module: nn.Module, now: bool) -> AbstractContextManager:
+def exchanging(module: nn.Module, now: bool) -> AbstractContextManager[None]:
     """Around forward and backward of a `replicated` module: whether this backward exchanges gradients, or a later."""
-    return nullcontext() if now or _alone() else module.no_sync()
+    return module.no_sync() if isinstance(module, DistributedDataParallel) and not now else nullcontext()
 
 
 def mean(values: Tensor) -> Tensor:

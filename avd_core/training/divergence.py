@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 WINDOW, FEWEST = 200, 20
 
@@ -35,11 +36,11 @@ class DivergenceDetector:
             self.usual.append(loss)
         return 0 < self.patience <= self.streak
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What an exact resume needs."""
         return {"usual": list(self.usual), "streak": self.streak}
 
-    def load_state(self, state: Mapping) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state()` was taken."""
         self.usual = deque(state["usual"], maxlen=WINDOW)
         self.streak = int(state["streak"])

@@ -141,7 +141,7 @@ def _model(init: str) -> ModelConfig:
 _known_model = lru_cache(maxsize=64)(_model)  # for a form, which asks again with every change
 
 
-def run_config(ask: FineTune, folder: Path, model: ModelConfig, init: str) -> RunConfig:
+def run_config(ask: FineTune, folder: Path, model: ModelConfig, init: str | None) -> RunConfig:
     """Return the config of a run whose packs lie in `folder`.
 
     Args:

@@ -9,6 +9,7 @@ learning rate serves both, is from "Muon is Scalable for LLM Training" (arXiv 25
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ class Muon(torch.optim.AdamW):
         self._matrices = list(matrices)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Move every weight that has a gradient; gradients stay as they are. Closures are not supported."""
         gradients = {weight: weight.grad for weight in self._matrices if weight.grad is not None}
         for weight, gradient in gradients.items():

@@ -169,7 +169,7 @@ def resolved_init(init: str | None) -> str | None:
 
 def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
     """Read `FIELD=VALUE` words."""
-    types = {field.name: type(field.default) for field in dataclasses.fields(TrainConfig)}
+    types: dict[str, type[Any]] = {name: type(value) for name, value in TrainConfig().to_dict().items()}
     values = {}
     for pair in pairs:
         name, _, text = pair.partition("=")

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from avd_core.atomic_io import atomic_file, recover_folder, remove_leftovers, sync
 from avd_core.config import SIZES
-from avd_core.data.datasets import SyntheticClips
+from avd_core.data.datasets import ClipSource, SyntheticClips
 from avd_core.data.real_images import RealImages
 from avd_core.data.sampling import ClipSampler
 from avd_core.devices import default_device
@@ -197,8 +197,8 @@ class RunningTrainer:
             return
         if not (run.previews / f"{trainer.step:06d}.png").exists():
             self._preview(trainer.step)
-        judges = (self.held_out or self.sources or [SyntheticClips(64)])[0]
-        self._save_checkpoint(calibrate(self._kept(), judges, size=self.quick_size, device=self.device))
+        sources: list[ClipSource] = [*self.held_out, *self.sources, SyntheticClips(64)]
+        self._save_checkpoint(calibrate(self._kept(), sources[0], size=self.quick_size, device=self.device))
         if self.best:
             run.log(_chosen(self.best))
         if self.wants_classifier:

@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +102,7 @@ class Trainer:
         self.critic_optimizer = torch.optim.Adam(
             self.model.discriminator.parameters(), lr=config.critic_learning_rate, betas=(0.0, 0.99)
         )
-        self._generator = distributed.replicated(_Generator(self.model, config, self.label_head))
+        self.generator = distributed.replicated(_Generator(self.model, config, self.label_head))
         self._critic = distributed.replicated(self.model.discriminator)
         self.detector = DivergenceDetector(factor=config.divergence_factor, patience=config.divergence_patience)
         self.step = 0
@@ -162,13 +163,13 @@ class Trainer:
         Raises:
             TrainingError: when a loss or a gradient is no number; then nothing has changed.
         """
-        real = self._real_images(clip)
+        real = self.real_images(clip)
         image, terms = self.generator_step(clip, real)
         if self._adversarial:
             terms |= self.discriminator_step(real, image)
-        numbers = distributed.mean(torch.stack(list(terms.values()))).tolist()
-        terms = dict(zip(terms, numbers, strict=True))
-        for name, value in terms.items():
+        means = distributed.mean(torch.stack(list(terms.values()))).tolist()
+        numbers = dict(zip(terms, means, strict=True))
+        for name, value in numbers.items():
             if not math.isfinite(value):
                 raise TrainingError(
                     f"{name} is no longer a number at step {self.step + 1}: that step is undone. "
@@ -181,7 +182,7 @@ class Trainer:
         if self._adversarial:
             self.critic_optimizer.step()
         self._update_average()
-        return terms
+        return numbers
 
     @property
     def _adversarial(self) -> bool:
@@ -191,14 +192,14 @@ class Trainer:
     def _jpeg_share(self) -> float:
         return self.config.jpeg_share if self.step >= self.config.jpeg_start else 0.0
 
-    def _real_images(self, clip: Tensor) -> Tensor:
+    def real_images(self, clip: Tensor) -> Tensor:
         """A real image for each clip: (b,3,H,W)."""
         if self.real is None:
-            return self._real_frames(clip)
+            return self.real_frames(clip)
         config, items = self.config, self.sampler.items
         return self.real.batch(config.seed, self.step, len(items), config.crop, first=items[0]).to(clip.device)
 
-    def _real_frames(self, clip: Tensor) -> Tensor:
+    def real_frames(self, clip: Tensor) -> Tensor:
         """A frame of the middle half of each clip, but not the middle one: (b,3,H,W).
 
         Of the same clip, so that a discriminator learns what makes an image and not what it shows.
@@ -229,9 +230,10 @@ class Trainer:
         """The gradient of encoder and decoder, clipped; returns the distilled images (b,3,H,W) and terms, detached."""
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.model.discriminator.requires_grad_(False)
-        images, terms = [], {}
+        images: list[Tensor] = []
+        terms: dict[str, Tensor] = {}
         for part, last in self._parts():
-            with distributed.exchanging(self._generator, last):
+            with distributed.exchanging(self.generator, last):
                 image, total, own = self._generator_losses(clip[part], real[part], part)
                 (total / self.config.accumulate).backward()
             images.append(image.detach())
@@ -244,7 +246,7 @@ class Trainer:
         config, terms = self.config, {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=in_bf16(config.precision, self.device)):
             seeds = self._seeds(part, DISTURBANCE_STREAM)
-            image, restored, logits = self._generator(clip, seeds, self._jpeg_share)
+            image, restored, logits = self.generator(clip, seeds, self._jpeg_share)
         terms["recon_loss"] = losses.reconstruction_loss(restored, clip)
         target = guide_target(clip, config.guide_target, config.guide_strength)
         terms["guide_loss"] = losses.guide_loss(image, target)
@@ -281,7 +283,7 @@ class Trainer:
                 total, own = self._discriminator_losses(real[part], fake[part], part)
                 (total / self.config.accumulate).backward()
             self._add(terms, own)
-        gradients = [weight.grad for weight in self.model.discriminator.parameters()]
+        gradients = [weight.grad for weight in self.model.discriminator.parameters() if weight.grad is not None]
         terms["grad_norm_d"] = nn.utils.get_total_norm(gradients)
         return terms
 
@@ -321,7 +323,7 @@ class Trainer:
     def _stateful(self) -> tuple[str, ...]:
         return (*STATEFUL, "label_head") if self.label_head is not None else STATEFUL
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Everything that an exact resume needs, as tensors and plain values."""
         return {
             "step": self.step,
@@ -330,7 +332,7 @@ class Trainer:
             "rate_scale": self.rate_scale,
         }
 
-    def load_state(self, state: Mapping) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state()` was taken."""
         self.step = int(state["step"])
         for name in self._stateful:
@@ -347,13 +349,14 @@ class _Generator(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.label_head = model.encoder, model.decoder, label_head
         self._encode = model.encode  # a bound method: the discriminator does not become part of this module
-        self._disturbance = {"noise": config.noise_levels, "jpeg_quality": config.jpeg_quality}
+        self._noise, self._jpeg_quality = config.noise_levels, config.jpeg_quality
 
     def forward(
         self, clip: Tensor, seeds: Sequence[tuple[int, ...]], jpeg_share: float
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         image = self._encode(clip)
-        restored = self.decoder(disturb(image, seeds, jpeg_share=jpeg_share, **self._disturbance))
+        disturbed = disturb(image, seeds, noise=self._noise, jpeg_share=jpeg_share, jpeg_quality=self._jpeg_quality)
+        restored = self.decoder(disturbed)
         logits = (
             self.label_head(squash(image.float(), self.label_head.config.size)) if self.label_head is not None else None
         )

@@ -87,10 +87,10 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str, 
 def another_clips_hits(logits: np.ndarray, first: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray:
     """Return for each clip the share of other groups' middle frames (up to 20, drawn) that are hits: (N,)."""
     rng = np.random.default_rng(seed)
-    groups = np.array(groups)
+    of_group = np.array(groups)
     values = np.zeros(len(first))
     for place, group in enumerate(groups):
-        others = np.flatnonzero(groups != group)
+        others = np.flatnonzero(of_group != group)
         if len(others) == 0:  # one person only: then another clip of that person
             others = np.delete(np.arange(len(first)), place)
         if len(others):

@@ -71,7 +71,7 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, seed: int = 0
     if parts:
         reported = np.concatenate([fold.report for fold in parts])
         truth, its_groups = cache.labels(reported), cache.groups(reported)
-        curves["accuracy, %"] = accuracy = {}
+        accuracy = curves["accuracy, %"] = {}
         for name in (*cache.contenders, *cache.baselines):
             probes = [(fold, recognition.fitted(cache, scorers[0], name, fold)) for fold in parts]
             for damage in DAMAGED:
@@ -79,7 +79,7 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, seed: int = 0
                 right = 100.0 * (np.concatenate(said) == truth)
                 accuracy.setdefault(name, {})[damage] = asdict(bootstrap(right, its_groups, seed=seed))
                 rows += _rows(cache, reported, "accuracy, %", name, damage, right)
-    curves["PSNR, dB"] = psnr = {}
+    psnr = curves["PSNR, dB"] = {}
     for name in (*cache.contenders, *restoration.rivals(cache)):
         for damage in DAMAGED:
             found = [cache.get(RestorationFigures(name, damage), i)[0][2 + FIGURES.index("psnr")] for i in members]

@@ -6,7 +6,7 @@ number of steps and seed; the clips to report on are of other groups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,8 @@ from avd_core.evidence.protocols.recognition import by_class, checked_folds, wro
 from avd_core.evidence.report import Report, describe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from avd_core.classifiers.loading import Classifier
     from avd_core.evidence.feature_cache import FeatureCache
 
@@ -106,8 +108,8 @@ def _answers(
     classes, labels = np.unique(cache.labels(fit_on), return_inverse=True)
     network, head = with_new_head(scorer, len(classes), seed)
 
-    def inputs(members: np.ndarray, damage: str):
-        def batch(places: Sequence[int]):
+    def inputs(members: np.ndarray, damage: str) -> Callable[[Sequence[int]], Tensor]:
+        def batch(places: Sequence[int]) -> Tensor:
             pictures = [cache.get(RepresentationPictures(name), members[place])[0][0] for place in places]
             return torch.cat([scorer.prepare(image_to_tensor(DEGRADATIONS[damage](picture))) for picture in pictures])
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlparse
 
 import numpy as np
@@ -201,7 +201,7 @@ def _names(cache: FeatureCache) -> list[str]:
     return list(dict.fromkeys([*cache.contenders, CEILING, "middle", *cache.baselines]))
 
 
-def _joined(boards: Sequence[Mapping]) -> dict:
+def _joined(boards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Join scoreboards of different clips into one."""
     figures = {column: rows for board in boards for column, rows in board["figures"].items()}
     differences = [difference for board in boards for difference in board["differences"]]

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.report import NotMeasurable
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse of the regularisation
 FOLDS = 5
@@ -101,7 +105,7 @@ class Probe:
             scores += [_accuracy(fit, choose, strength) for strength in STRENGTHS]
             fit = Samples(*(np.concatenate(pair) for pair in zip(_parts(fit), _parts(choose), strict=True)))
         elif len(set(fit.groups)) > 1:
-            inner_folds = group_folds(fit.groups)
+            inner_folds = group_folds(fit.groups.tolist())
             for kept, held_out in inner_folds[: 1 if len(fit.labels) > MANY else None]:
                 inner, outer = (Samples(*(part[which] for part in _parts(fit))) for which in (kept, held_out))
                 if len(set(inner.labels)) > 1:
@@ -127,7 +131,7 @@ def _parts(samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return samples.features, samples.labels, samples.groups
 
 
-def _fit(samples: Samples, strength: float):
+def _fit(samples: Samples, strength: float) -> Pipeline:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

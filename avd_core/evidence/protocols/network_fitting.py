@@ -45,14 +45,11 @@ def fit(
     new = {id(parameter) for module in fresh for parameter in module.parameters()}
     network.requires_grad_(True)
     every = list(network.parameters())
-    groups = [
-        {"params": [p for p in every if id(p) in new], "lr": NEW},
-        {"params": [p for p in every if id(p) not in new], "lr": OLD},
-    ]
-    groups = [group for group in groups if group["params"]]
+    rates = {rate: [p for p in every if (id(p) in new) == (rate == NEW)] for rate in (NEW, OLD)}
+    groups = [{"params": parameters, "lr": rate} for rate, parameters in rates.items() if parameters]
     optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [group["lr"] for group in groups], total_steps=max(steps, 2), pct_start=0.2
+        optimizer, [rate for rate, parameters in rates.items() if parameters], total_steps=max(steps, 2), pct_start=0.2
     )
     rng = np.random.default_rng(seed)
     network.eval()  # small batches would spoil the statistics of batch normalisation
@@ -93,9 +90,9 @@ def with_new_head(classifier: Classifier, classes: int, seed: int) -> tuple[nn.M
         if isinstance(last, nn.Linear):
             head: nn.Module = nn.Linear(last.in_features, classes)
         else:  # SqueezeNet's classifier is a convolution
-            head = nn.Conv2d(last.in_channels, classes, last.kernel_size, last.stride, last.padding)
+            head = nn.Conv2d(last.in_channels, classes, 1)
     parent, _, child = name.rpartition(".")
     setattr(network.get_submodule(parent), child, head.to(classifier.device))
     if hasattr(network, "num_classes"):
-        network.num_classes = classes
+        setattr(network, "num_classes", classes)  # noqa: B010  an attribute of some networks only
     return network, head

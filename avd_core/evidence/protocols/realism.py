@@ -19,8 +19,9 @@ Axes: N clips, B images, H, W.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ from avd_core.networks.avd import to_tensor
 if TYPE_CHECKING:
     from avd_core.evidence.feature_cache import FeatureCache
 
+T = TypeVar("T", covariant=True)
 COLUMN = "told from real"
 NOTHING = "other real"
 PLANTED = "planted pattern"
@@ -95,12 +97,11 @@ def measure(cache: FeatureCache, *, steps: int = STEPS, seed: int = 0) -> Report
         raise NotMeasurable("the clips are all of one group, so none would be unseen")
     correct = {}
     for name in (*cache.contenders, *_rival(cache), NOTHING, *FOUND):
-        fakes = PicturesOfClips(lambda i, name=name: _fake(cache, name, i), members)
-        real = PicturesOfClips(lambda i, name=name: cache.image(cache.real_beside(name), i), members)
+        fakes = PicturesOfClips(partial(_fake, cache, name), members)
+        real = PicturesOfClips(partial(cache.image, cache.real_beside(name)), members)
         key = f"realism|{cache.cache_key(NOTHING if name == PLANTED else name)}|{name == PLANTED}|{steps}|{seed}"
-        correct[name] = cache.get_result(  # it takes minutes
-            key, lambda real=real, fakes=fakes: tell_apart(real, fakes, groups, steps=steps, seed=seed)
-        )
+        measured = partial(tell_apart, real, fakes, groups, steps=steps, seed=seed)
+        correct[name] = cache.get_result(key, measured)  # it takes minutes
     board = scoreboard({COLUMN: correct}, cache.contenders, cache.groups(members), lower_is_better=True, seed=seed)
     complaints = doubts({name: float(right.mean()) for name, right in correct.items()}, clips=len(members))
     sets = group_means({COLUMN: correct}, [cache.entries[i].set_name for i in members])
@@ -127,7 +128,15 @@ def measure(cache: FeatureCache, *, steps: int = STEPS, seed: int = 0) -> Report
     )
 
 
-class PicturesOfClips(Sequence[np.ndarray]):
+class Items(Protocol[T]):
+    """Numbered items, each made on access."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> T: ...
+
+
+class PicturesOfClips:
     """The clips' pictures, each loaded on access: ten thousand would not fit into memory."""
 
     def __init__(self, picture: Callable[[int], np.ndarray], members: np.ndarray) -> None:
@@ -173,7 +182,7 @@ def plant(image: np.ndarray) -> np.ndarray:
 
 
 def tell_apart(
-    real: Sequence[np.ndarray], fake: Sequence[np.ndarray], groups: Sequence[str], *, steps: int, seed: int = 0
+    real: Items[np.ndarray], fake: Items[np.ndarray], groups: Sequence[str], *, steps: int, seed: int = 0
 ) -> np.ndarray:
     """Return cross-validated answers: 1 if the critic finds the fake of a clip's two pictures, else 0; 0.5 for a tie.
 
@@ -197,10 +206,10 @@ def tell_apart(
     return right
 
 
-class Pairs(Sequence[tuple[np.ndarray, np.ndarray]]):
+class Pairs:
     """(real, fake) pictures of some of the clips."""
 
-    def __init__(self, real: Sequence[np.ndarray], fake: Sequence[np.ndarray], kept: np.ndarray) -> None:
+    def __init__(self, real: Items[np.ndarray], fake: Items[np.ndarray], kept: np.ndarray) -> None:
         self._real, self._fake, self._kept = real, fake, kept
 
     def __len__(self) -> int:
@@ -211,11 +220,11 @@ class Pairs(Sequence[tuple[np.ndarray, np.ndarray]]):
         return self._real[i], self._fake[i]
 
 
-def train(critic: Critic, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, steps: int, seed: int) -> Critic:
+def train(critic: Critic, pairs: Items[tuple[np.ndarray, np.ndarray]], *, steps: int, seed: int) -> Critic:
     """Train a critic, initialised by the seed, on crops of real and fake pictures; return it in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        critic.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
+        critic.apply(_reset)
     critic.train()
     optimizer = torch.optim.AdamW(critic.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.2)
@@ -230,7 +239,12 @@ def train(critic: Critic, pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, ste
     return critic.eval()
 
 
-def crops(pairs: Sequence[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator) -> Iterator[list[np.ndarray]]:
+def _reset(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+        module.reset_parameters()
+
+
+def crops(pairs: Items[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator) -> Iterator[list[np.ndarray]]:
     """Yield batches without end: real, fake, real, fake, ..., both of a pair with one crop and one mirroring."""
     while True:
         batch: list[np.ndarray] = []

@@ -109,14 +109,12 @@ def windows(cache: FeatureCache) -> Sequence[int | None]:
 def fitted(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold) -> Probe:
     """Fit the probe of one fold; every window of a training clip is a sample."""
 
-    def samples(members: np.ndarray) -> Samples | None:
-        if not len(members):
-            return None
+    def samples(members: np.ndarray) -> Samples:
         seen = [cache.features(scorer, name, members, window=window) for window in windows(cache)]
         labels, groups = cache.labels(members), np.array(cache.folds(members))
         return Samples(np.concatenate(seen), np.tile(labels, len(seen)), np.tile(groups, len(seen)))
 
-    return Probe(samples(fold.fit), samples(fold.choose))
+    return Probe(samples(fold.fit), samples(fold.choose) if len(fold.choose) else None)
 
 
 def said(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold, probe: Probe, through: str) -> np.ndarray:
@@ -147,7 +145,7 @@ def by_class(truth: np.ndarray, said_of: Mapping[str, np.ndarray]) -> dict[str, 
 def wrong(names: Sequence[str], truth: np.ndarray, found: np.ndarray) -> list[dict[str, str]]:
     """List misclassified clips, those of the least accurate classes first."""
     right = {label: float((found[truth == label] == label).mean()) for label in set(truth)}
-    places = sorted(np.flatnonzero(found != truth), key=lambda place: (right[truth[place]], names[place]))
+    places = sorted(np.flatnonzero(found != truth).tolist(), key=lambda place: (right[truth[place]], names[place]))
     return [
         {"clip": names[place], "why": f"{truth[place]} taken for {found[place]}"} for place in places[:MOST_FAILURES]
     ]

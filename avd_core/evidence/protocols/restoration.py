@@ -71,8 +71,12 @@ class RestorationFigures:
 
     def make(self, cache: FeatureCache, index: int) -> dict[str, np.ndarray]:
         original = cache.frames(index, cache.representations[self.name].sampling)
-        image = DEGRADATIONS[self.through](cache.image(self.name, index))
-        figures = quality(original, cache.representations[self.name].restore(image))
+        image, restore = (
+            DEGRADATIONS[self.through](cache.image(self.name, index)),
+            cache.representations[self.name].restore,
+        )
+        assert restore is not None, f"clips cannot be restored from {self.name}"
+        figures = quality(original, restore(image))
         values = [*original.shape[1:3], *(getattr(figures, figure) for figure in FIGURES)]
         return {self.keys(cache)[0]: np.array(values, np.float64)}
 
@@ -143,7 +147,8 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
     corrected = 1 - (1 - LEVEL) / comparisons
 
     def one(name: str, members: list[Row]) -> dict[str, Any]:
-        groups = [row.group or row.clip for row in members] if any(row.group for row in members) else None
+        known = [row.group or row.clip for row in members] if any(row.group for row in members) else []
+        groups = known or None
         values = {figure: np.array([getattr(row, figure) for row in members]) for figure in FIGURES}
         differences = []
         for metric, (called, unit, digits) in METRICS.items():
@@ -170,10 +175,10 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
             "differences": differences,
             "groups": {
                 group: {
-                    "clips": groups.count(group),
-                    **{figure: float(values[figure][np.array(groups) == group].mean()) for figure in FIGURES},
+                    "clips": known.count(group),
+                    **{figure: float(values[figure][np.array(known) == group].mean()) for figure in FIGURES},
                 }
-                for group in sorted(set(groups or ()))
+                for group in sorted(set(known))
             },
         }
 
@@ -258,8 +263,7 @@ def table(summary: Mapping[str, Any]) -> str:
             columns = ["group", "clips", *(f"{metric}{suffix}" for metric in METRICS for suffix in ways)]
             body = [columns]
             for group, means in result["groups"].items():
-                digits = [METRICS[column.split("_")[0]][2] for column in columns[2:]]
-                cells = [f"{means[c]:.{d}f}" for c, d in zip(columns[2:], digits, strict=True)]
+                cells = [f"{means[name]:.{METRICS[name.split('_')[0]][2]}f}" for name in columns[2:]]
                 body.append([group, str(means["clips"]), *cells])
             lines += [*aligned(body), ""]
     over = next(iter(summary["checkpoints"].values()))["differences"][0]["corrected"]

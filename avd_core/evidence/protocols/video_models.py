@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -25,12 +25,14 @@ from torch import Tensor, nn
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
 from avd_core.classifiers.weights import WeightsUnavailable, fetch
 from avd_core.devices import default_device
-from avd_core.evidence.feature_cache import ClassifierOutput
+from avd_core.evidence.feature_cache import ClassifierOutput, Requirement
 from avd_core.evidence.protocols import recognition
 from avd_core.evidence.protocols.linear_probe import Fold, Probe, Samples, describe_folds
 from avd_core.evidence.report import Report, describe
 
 if TYPE_CHECKING:
+    from torchvision.transforms._presets import VideoClassification
+
     from avd_core.classifiers.loading import Classifier
     from avd_core.evidence.feature_cache import FeatureCache
 
@@ -79,7 +81,7 @@ def load_video_model(name: str = NAME, device: str = "cpu") -> VideoModel:
     return headless(name, network, weights.transforms(), device)
 
 
-def headless(name: str, network: nn.Module, preset, device: str = "cpu") -> VideoModel:
+def headless(name: str, network: nn.Module, preset: VideoClassification, device: str = "cpu") -> VideoModel:
     """Remove the network's last layer and wrap it as a `VideoModel`."""
     network.fc = nn.Identity()
     network = network.eval().requires_grad_(False).to(device)
@@ -147,7 +149,7 @@ def squashed(frames: np.ndarray, count: int, size: int) -> Tensor:
 
 def requirements(
     cache: FeatureCache, scorers: Sequence[Classifier], *, ceiling: VideoModel | str | None = None
-) -> list:
+) -> list[ClassifierOutput | Requirement]:
     """List what to compute."""
     ceiling = ceiling or find_ceiling()
     names = (*cache.contenders, *cache.baselines)
@@ -183,14 +185,11 @@ def measure(
     reported = np.concatenate([fold.report for fold in parts])
     truth = cache.labels(reported)
     answers: dict[str, Callable[[Fold], np.ndarray]] = {
-        name: lambda fold, name=name: recognition.said(
-            cache, scorers[0], name, fold, recognition.fitted(cache, scorers[0], name, fold), "png"
-        )
-        for name in (*cache.contenders, *cache.baselines)
+        name: partial(_probed, cache, scorers[0], name) for name in (*cache.contenders, *cache.baselines)
     }
     if model is not None:
-        answers[CEILING] = lambda fold: _watched(cache, model, fold)
-    answers[SCRATCH] = lambda fold: _from_scratch(cache, fold, steps=steps, seed=seed)
+        answers[CEILING] = partial(_watched, cache, model)
+    answers[SCRATCH] = partial(_from_scratch, cache, steps=steps, seed=seed)
     right = {name: np.concatenate([answer(fold) for fold in parts]) == truth for name, answer in answers.items()}
     column = f"{scorers[0].name}, or the whole clip"
     board = scoreboard(
@@ -217,14 +216,17 @@ def measure(
     return Report("Video networks: the whole clip beside one image of it, % of clips", summary, text, rows)
 
 
+def _probed(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold) -> np.ndarray:
+    return recognition.said(cache, scorer, name, fold, recognition.fitted(cache, scorer, name, fold), "png")
+
+
 def _watched(cache: FeatureCache, model: VideoModel, fold: Fold) -> np.ndarray:
-    def samples(members: np.ndarray) -> Samples | None:
-        if not len(members):
-            return None
+    def samples(members: np.ndarray) -> Samples:
         features = np.stack([cache.get(VideoFeatures(model), i)[0] for i in members])
         return Samples(features, cache.labels(members), np.array(cache.folds(members)))
 
-    return Probe(samples(fold.fit), samples(fold.choose)).predict(samples(fold.report).features)
+    choose = samples(fold.choose) if len(fold.choose) else None
+    return Probe(samples(fold.fit), choose).predict(samples(fold.report).features)
 
 
 def _from_scratch(cache: FeatureCache, fold: Fold, *, steps: int, seed: int) -> np.ndarray:

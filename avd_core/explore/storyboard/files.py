@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -99,15 +99,15 @@ class Board:
     @property
     def worst(self) -> TableEntry | None:
         """The window that came back least well."""
-        known = [entry for entry in self.entries if entry.psnr is not None]
-        return min(known, key=lambda entry: entry.psnr) if known else None
+        known = [(entry.psnr, place) for place, entry in enumerate(self.entries) if entry.psnr is not None]
+        return self.entries[min(known)[1]] if known else None
 
     def summary(self) -> list[str]:
         """What it cost and lost, as lines of text: first the whole, then a row for each window."""
         source, (height, width) = self.source, self.size
         film = f"; those frames as an ordinary H.264 film: {self.original_bytes:,} bytes" if self.original_bytes else ""
         lost = "  loss    not known: the strip does not say"
-        if self.psnr is not None:
+        if self.psnr is not None and self.worst is not None:
             lost = (
                 f"  loss    restored at {self.psnr:.2f} dB (mean of the windows; mean frames as stills "
                 f"{self.psnr_mean_copy or 0:.2f}); least {self.worst.psnr:.2f} at {clock(self.worst.start)}"
@@ -163,19 +163,21 @@ def save(panels: StoryboardMaker | Playback, folder: Path) -> Iterator[Board]:
     The films are there at the end. Whoever stops before leaves the images made so far.
     """
     (folder / "images").mkdir()
-    board, written = None, None
+    board: Board | None = None
+    written: dict[str, Callable[[np.ndarray, float, float], None]] = {}
     with ExitStack() as films:
         for panel in panels:
             if board is None:
-                (count, height, width, _), written = panel.restored.shape, {}
+                count, height, width, _ = panel.restored.shape
                 for name in (RESTORED, *((ORIGINAL,) if panel.frames is not None else ())):
                     written[name] = films.enter_context(write_mp4_in_parts(folder / name, height, width))
                 board = Board(panels.source, panels.checkpoint, panels.fingerprint, count, (height, width), ())
             for name, frames in ((RESTORED, panel.restored), (ORIGINAL, panel.frames)):
-                if name in written:
+                if name in written and frames is not None:
                     written[name](frames, panel.start, panel.seconds)
             board = replace(board, entries=(*board.entries, _save_image(panel, folder)), notes=panels.notes)
             yield board
+    assert board is not None, "every strip has a panel"
     original = folder / ORIGINAL
     board = replace(
         board,

@@ -256,7 +256,8 @@ class Playback:
     """
 
     def __init__(self, strip: Strip, restore: Callable[[np.ndarray, DistilledInfo], Restoration]) -> None:
-        self._strip, self._restore, self._notes = strip, restore, {}
+        self._strip, self._restore = strip, restore
+        self._notes: dict[str, None] = {}
         self.source, self.checkpoint, self.fingerprint = strip.source, strip.checkpoint, strip.fingerprint
 
     @property

@@ -63,8 +63,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WeightsS
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.setattr(weights, "_hosts", {})
-    monkeypatch.setattr(weights, "_downloads", {})
+    monkeypatch.setattr(weights, "hosts", {})
+    monkeypatch.setattr(weights, "downloads", {})
     monkeypatch.setattr(weights, "PATIENCE", 0.2)
     monkeypatch.setattr(models.get_model_weights("mobilenet_v2")["IMAGENET1K_V1"].value, "url", server.url)
     yield server

@@ -149,7 +149,7 @@ def test_first_visitor_is_told_when_there_is_no_checkpoint(explorations: Explora
 
 
 def test_detail_offers_no_size_above_the_files_own(tab: ExploreTab, view: ExplorationView):
-    detail = tab._shown(view)[tab.size]  # the clip is 120 x 160
+    detail = tab.shown(view)[tab.size]  # the clip is 120 x 160
     assert [value for _, value in detail.choices] == [0, 112] and detail.value == 0
 
 

@@ -33,8 +33,8 @@ from avd_core.networks import checkpoint
 
 @pytest.fixture(autouse=True)
 def fresh_network_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weight_files, "_hosts", {})
-    monkeypatch.setattr(weight_files, "_downloads", {})
+    monkeypatch.setattr(weight_files, "hosts", {})
+    monkeypatch.setattr(weight_files, "downloads", {})
 
 
 @pytest.fixture
@@ -339,7 +339,7 @@ def test_a_finished_download_is_picked_up_by_a_later_load(
         done.set()
         return here.stem.split("-")[1]
 
-    monkeypatch.setattr(weight_files, "_receive", slow)
+    monkeypatch.setattr(weight_files, "receive", slow)
     assert load_classifier("squeezenet1_1").name == "action"
     arrive.set()
     assert done.wait(10)

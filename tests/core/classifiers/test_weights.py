@@ -74,8 +74,8 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(weights, "_hosts", {})
-    monkeypatch.setattr(weights, "_downloads", {})
+    monkeypatch.setattr(weights, "hosts", {})
+    monkeypatch.setattr(weights, "downloads", {})
     running = Server()
     yield running
     running.close()

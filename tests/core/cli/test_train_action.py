@@ -41,7 +41,7 @@ def test_the_command_makes_a_classifier_and_its_card(
     assert "All sets state a licence." in card
     # The second time nothing is decoded, and the same comes out.
     weights = (tmp_path / "action" / "model.safetensors").read_bytes()
-    monkeypatch.setattr(action_data, "_views", lambda *_args: pytest.fail("distilled again"))
+    monkeypatch.setattr(action_data, "distilled_views", lambda *_args: pytest.fail("distilled again"))
     assert train_action.run(arguments(*options)) == 0
     assert (tmp_path / "action" / "model.safetensors").read_bytes() == weights
 

@@ -260,7 +260,7 @@ def test_metadata_opens_no_folder_and_no_address(tmp_path, monkeypatch, explorat
     shutil.copytree(tiny_checkpoint, tmp_path / "here" / "mine")  # what the image was really made by
     (tmp_path / "here" / "sub").mkdir()
     monkeypatch.chdir(tmp_path / "here" / "sub" if name.startswith("..") else tmp_path / "here")
-    monkeypatch.setattr("avd_core.networks.checkpoint._download", lambda *args: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("avd_core.networks.checkpoint.download_files", lambda *args: pytest.fail("the Hub was asked"))
     chunks = PngImagePlugin.PngInfo()
     for key, value in (exploration.info.to_text() | {"avd:checkpoint": name}).items():
         chunks.add_text(key, value)

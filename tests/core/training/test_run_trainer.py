@@ -217,7 +217,7 @@ def test_photographs_beside_frames_are_what_the_discriminator_takes_for_real(tmp
     folder = tmp_path / "r"
     train(*arguments(folder, squares, "--seconds=0", "--photos", str(tmp_path / "photos"), "--set=photo_share=1"))
     running = RunningTrainer(Run(folder))
-    real = running.trainer._real_images(running.trainer.sampler.batch(0))
+    real = running.trainer.real_images(running.trainer.sampler.batch(0))
     assert real.shape == (2, 3, 64, 64)
     assert (real[:, 0] > real[:, 1] + 1).all() and (real[:, 0] > real[:, 2] + 1).all()
 

@@ -40,7 +40,7 @@ def touched(module):
 def test_each_player_has_its_own_gradient_and_moves_by_it():
     trainer = make_trainer()
     model, clip = trainer.model, trainer.sampler.batch(0)
-    real = trainer._real_frames(clip)
+    real = trainer.real_frames(clip)
     image, terms = trainer.generator_step(clip, real)
     assert any(touched(model.encoder)) and any(touched(model.decoder))
     assert not any(touched(model.discriminator))
@@ -63,7 +63,7 @@ def test_each_player_has_its_own_gradient_and_moves_by_it():
 def test_both_players_see_the_8_bit_grid():
     trainer = make_trainer(model_config=dataclasses.replace(TINY, residual=False))
     clip = trainer.sampler.batch(0)
-    real = trainer._real_frames(clip)
+    real = trainer.real_frames(clip)
     image, _ = trainer.generator_step(clip, real)
     for seen in (real, image):
         levels = (seen + 1) * 127.5
@@ -269,7 +269,7 @@ def test_real_images_may_come_from_elsewhere():
 
     trainer = make_trainer(real=White())
     clip = trainer.sampler.batch(0)
-    assert trainer._real_images(clip).eq(1).all()
+    assert trainer.real_images(clip).eq(1).all()
     list(trainer.steps(2))
     assert asked == [(0, 0, 2, 64, 0), (0, 0, 2, 64, 0), (0, 1, 2, 64, 0)]
 
@@ -278,7 +278,7 @@ def test_the_decoder_alone_sees_the_disturbed_image(monkeypatch):
     monkeypatch.setattr(training_steps, "disturb", lambda image, seeds, **how: torch.zeros_like(image))
     trainer = make_trainer(dataclasses.replace(QUICK, noise_levels=1.0))
     clip = trainer.sampler.batch(0)
-    image, restored, _ = trainer._generator(clip, [], 0.0)
+    image, restored, _ = trainer.generator(clip, [], 0.0)
     assert image.any()
     assert torch.equal(restored, trainer.model.decoder(torch.zeros_like(image)))
 
