@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # In a page each stands for a variable of its style sheet, so that a plot is light or dark as the page is.
 INK, SOFT, LINE, COPPER, BLUE = "#1c1917", "#5c554d", "#e6e1d9", "#b4531f", "#35689c"
 _VARIABLES = {INK: "var(--ink)", SOFT: "var(--soft)", LINE: "var(--line)", COPPER: "var(--copper)", BLUE: "var(--blue)"}
-_STYLE = {
+_STYLE: dict[Any, Any] = {  # keys as matplotlib names them
     "font.family": "sans-serif",
     "font.size": 9,
     "svg.fonttype": "none",
