@@ -82,7 +82,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         for path in [*staging.rglob("*"), staging]:
             sync(path)
         if plain:
-            _swap(staging, folder)
+            swap(staging, folder)
         else:
             _move_into(staging, folder)
 
@@ -124,18 +124,18 @@ def _is_in_use(scratch: Path) -> bool:
     return False
 
 
-def _swap(new: Path, target: Path) -> None:
+def swap(new: Path, target: Path) -> None:
     """Put the folder `new` in the place of `target`, whose content stays in the scratch folder of `new`.
 
     In one step where the system can; else a kill can come in between: see `standing_folder` and `recover_folder`.
     """
-    if target.is_dir() and not _exchange(new, target):
+    if target.is_dir() and not exchange(new, target):
         os.replace(target, new.with_name(_OLD))
     if not target.is_dir():
         os.replace(new, target)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange(one: Path, other: Path) -> bool:
     """Exchange two paths in one step; return False where system or file system cannot."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux with glibc 2.28
     return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0

@@ -113,7 +113,7 @@ class Visitor:
     def _distill(self) -> None:
         image, facts = self._predict("/distill", clip=handle_file(self.clip), checkpoint=self.checkpoint, **self.window)
         content = self._fetch(image)
-        self._check_window(facts["window"])
+        self.check_window(facts["window"])
         self._check_picture(Image.open(io.BytesIO(content)), "distilled image")
         self.image.write_bytes(content)
 
@@ -121,14 +121,14 @@ class Visitor:
         clip, facts = self._predict("/restore", image=handle_file(self.image), fps=self.fps)
         if facts["fps"] != self.fps:
             raise MixedUp(f"asked for {self.fps} frames a second, given {facts['fps']}")
-        self._check_film(self._fetch(clip))
+        self.check_film(self._fetch(clip))
 
     def _explore(self) -> None:
         asked = {"clip": handle_file(self.clip), "checkpoint": self.checkpoint, **self.window}
         *files, report = self._predict("/explore", **asked)
         self._check_clip(report["clip"])
         self._check_picture(Image.open(io.BytesIO(self._fetch(files[0]))), "explored image")
-        self._check_film(self._fetch(files[1]))
+        self.check_film(self._fetch(files[1]))
 
     def _compare(self) -> None:
         names = {"checkpoints": self.checkpoint, "judge": self.checkpoint}
@@ -145,19 +145,19 @@ class Visitor:
         with self._opener.open(file["url"], timeout=PATIENCE) as answer:
             return answer.read()
 
-    def _check_window(self, window: dict[str, float]) -> None:
+    def check_window(self, window: dict[str, float]) -> None:
         if abs(window["start"] - self.window["start"]) > 0.005:
             raise MixedUp(f"asked for {self.window}, given {window}")
 
     def _check_clip(self, clip: dict[str, Any]) -> None:
         if clip["name"] != self.clip.name:
             raise MixedUp(f"the report is of {clip['name']}")
-        self._check_window(clip["window"])
+        self.check_window(clip["window"])
 
     def _check_picture(self, picture: Image.Image, what: str) -> None:
         self._check_colour(np.asarray(picture.convert("RGB")), what)
 
-    def _check_film(self, content: bytes) -> None:
+    def check_film(self, content: bytes) -> None:
         with av.open(io.BytesIO(content)) as container:
             self._check_colour(next(container.decode(video=0)).to_ndarray(format="rgb24"), "restored clip")
 

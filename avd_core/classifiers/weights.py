@@ -109,7 +109,7 @@ def _start(url: str, path: Path) -> _Download:
             raise WeightsUnavailable(f"the download failed ({host.reason}); it is tried again in {minutes} min")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(path)
+            sweep(path)
             handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         except OSError as error:
             raise WeightsUnavailable(f"the folder for weights cannot be written ({error.strerror})") from error
@@ -158,7 +158,7 @@ def receive(download: _Download, url: str, file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _sweep(path: Path) -> None:
+def sweep(path: Path) -> None:
     """Delete what downloads of this file left behind that died with their process."""
     names = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}\.partial")  # as `tempfile` draws them
     remove_files(path.parent, names, older_than=DEADLINE)

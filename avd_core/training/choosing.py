@@ -70,7 +70,7 @@ class BestWeights:
     def look(self, step: int, model: AVD) -> Score:
         """Measure the weights after a step, keep them if they are the best so far, return what was measured."""
         if not self.looks or self.looks[-1].step != step:
-            score = Score(step, *map(fmean, zip(*(_fidelity(model, clip) for clip in self.clips), strict=True)))
+            score = Score(step, *map(fmean, zip(*(fidelity(model, clip) for clip in self.clips), strict=True)))
             self.looks.append(score)
             if step == 0 or score.gain_over(self.start) > self.best.gain_over(self.start):
                 self.best, self.weights = score, copy.deepcopy(model.state_dict())
@@ -100,7 +100,7 @@ class BestWeights:
 
 
 @torch.inference_mode()
-def _fidelity(model: AVD, clip: Tensor) -> tuple[float, float]:
+def fidelity(model: AVD, clip: Tensor) -> tuple[float, float]:
     """PSNR in dB of a restored clip, and of its image to the middle frame."""
     image = model.encode(clip)
     frames = to_frames(clip).astype(np.float64)

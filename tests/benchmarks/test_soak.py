@@ -18,12 +18,12 @@ def test_a_few_clients_at_once_get_their_own_and_nothing_is_left():
 def test_an_answer_of_another_clip_is_found(tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(soak, "Client", lambda *_, **__: None)
     visitor = soak.Visitor("", 5, tmp_path, "tiny")
-    visitor._check_film(visitor.clip.read_bytes())
+    visitor.check_film(visitor.clip.read_bytes())
     other = soak.make_clip(tmp_path / "other.mp4", soak.LEVELS[6])
     with pytest.raises(soak.MixedUp, match="of colour"):
-        visitor._check_film(other.read_bytes())
+        visitor.check_film(other.read_bytes())
     with pytest.raises(soak.MixedUp, match="asked for"):
-        visitor._check_window({"start": 0.12, "seconds": 1.0})
+        visitor.check_window({"start": 0.12, "seconds": 1.0})
 
 
 def test_memory_that_grows_is_seen():

@@ -120,7 +120,7 @@ def downloads(root: Path) -> tuple[Callable[[], object], list[Path]]:
     partial = root / ".net.pth.abcdefgh.partial"
     partial.touch()
     os.utime(partial, (LONG_AGO, LONG_AGO))
-    return lambda: weights._sweep(root / "net.pth"), [partial]
+    return lambda: weights.sweep(root / "net.pth"), [partial]
 
 
 def strips(root: Path) -> tuple[Callable[[], object], list[Path]]:

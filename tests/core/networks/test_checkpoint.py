@@ -75,7 +75,7 @@ def every_kill(folder: Path):
 @pytest.mark.parametrize("swaps", [True, False])
 def test_a_checkpoint_can_be_read_after_a_kill_at_any_write(folder, swaps, monkeypatch):
     if not swaps:  # as on a file system that cannot exchange two folders
-        monkeypatch.setattr("avd_core.atomic_io._exchange", lambda one, other: False)
+        monkeypatch.setattr("avd_core.atomic_io.exchange", lambda one, other: False)
     (folder / "README.md").write_text("a card")
     for _ in every_kill(folder):
         assert AVD.from_pretrained(folder).config == PRESETS["tiny"]

@@ -49,7 +49,7 @@ def trained(run: Run, **options) -> RunningTrainer:
 def score_as(monkeypatch, *scores: tuple[float, float]) -> None:
     """Make the looks of a training on one batch of clips tell these figures, one after the other."""
     told = iter(scores)
-    monkeypatch.setattr("avd_core.training.choosing._fidelity", lambda *_: next(told))
+    monkeypatch.setattr("avd_core.training.choosing.fidelity", lambda *_: next(told))
     monkeypatch.setattr("avd_core.training.run_trainer.MOST_CHOOSING", 1)
 
 

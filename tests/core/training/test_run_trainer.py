@@ -158,7 +158,7 @@ def killed(*_, **__):
 
 
 @pytest.mark.parametrize("moment", ["torch.save", "os.replace", "avd_core.networks.avd.AVD.save_pretrained",
-                                    "avd_core.atomic_io._swap", "avd_core.atomic_io.remove"])  # fmt: skip
+                                    "avd_core.atomic_io.swap", "avd_core.atomic_io.remove"])  # fmt: skip
 def test_whatever_moment_of_a_save_a_kill_hits_both_files_are_of_one_step(tmp_path, squares, moment, monkeypatch):
     folder = tmp_path / "r"
     config = dataclasses.replace(QUICK, batch_size=1)
