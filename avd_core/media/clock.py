@@ -61,6 +61,7 @@ class Clock(NamedTuple):
         visible: (N,) whether the packet shows a picture: neither hidden nor torn.
         seconds: from the first picture's appearance to the last one's end; at least 1 for a single picture.
         gap: median time between pictures.
+        joints: when recordings begin that were joined to the first.
     """
 
     times: np.ndarray
@@ -69,6 +70,7 @@ class Clock(NamedTuple):
     visible: np.ndarray
     seconds: float
     gap: float
+    joints: tuple[float, ...]
 
 
 def fields_joined(stamps: list[Stamp], tick: Fraction, rate: Fraction) -> list[Stamp]:
@@ -125,7 +127,8 @@ def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fracti
     seconds = float(in_seconds((times + lengths)[visible].max(), tick))
     single = len(np.unique(times[visible])) == 1  # on display for a 25th of a second it would not be seen
     seconds = max(seconds, 1.0 if single else SHORTEST)
-    return Clock(in_seconds(times, tick), by_rank, torn, visible, seconds, in_seconds(gap, tick))
+    joints = tuple(float(in_seconds(times[start], tick)) for start in starts)
+    return Clock(in_seconds(times, tick), by_rank, torn, visible, seconds, in_seconds(gap, tick), joints)
 
 
 def in_seconds(ticks: Ticks, tick: Fraction) -> Ticks:

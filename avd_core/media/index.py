@@ -42,6 +42,7 @@ class Index:
         delay: if `by_rank`, how many pictures later than it is decoded one is displayed.
         seconds: from the first picture's appearance to the last one's end; at least 1 for a single picture.
         gap: median time between pictures.
+        joints: when recordings begin that were joined to the first.
         notes: what is wrong with the file as a whole, for the person.
     """
 
@@ -62,6 +63,7 @@ class Index:
     delay: int
     seconds: float
     gap: float
+    joints: tuple[float, ...]
     notes: tuple[str, ...]
 
     @cached_property
@@ -191,6 +193,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
             delay=stream.codec_context.reorder_depth if clock.by_rank else 0,
             seconds=seconds,
             gap=clock.gap,
+            joints=clock.joints,
             notes=_cut_short(container, path, seconds, furthest, torn) + _unread(container, path, seconds),
         )
 

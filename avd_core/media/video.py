@@ -226,15 +226,25 @@ def _take_what_plays(
         if blemished is not None:
             return blemished, ["The file is damaged, so its pictures may be blemished."]
     if sound is not None:
-        at = "" if sound.fault is None else f" at {sound.fault:.1f} s"
         used = f"what plays well from {sound.begin:.1f} to {sound.begin + sound.length:.1f} s is used"
-        return sound, [f"The file is damaged{at}; {used}."]
+        return sound, [f"{_said_of(index, sound.fault)}; {used}."]
     if movable or length == index.seconds:
         raise nothing_decodes(index)
     raise VideoError(
         f"{shown_name(index.path)} is damaged: nothing from {begin:.1f} to {begin + length:.1f} s of it can be "
         "decoded; choose another window."
     )
+
+
+def _said_of(index: Index, fault: float | None) -> str:
+    """What is wrong at the time of a fault: a recording may begin where nothing can be decoded yet."""
+    if fault is None:
+        return "The file is damaged"
+    if fault < index.gap and not index.keys[0]:
+        return "The recording begins in the middle of a group of pictures, whose first ones cannot be decoded"
+    if any(abs(joint - fault) < 0.25 for joint in index.joints):
+        return f"At {fault:.1f} s another recording was joined, whose beginning cannot be decoded after the first"
+    return f"The file is damaged at {fault:.1f} s"
 
 
 def _info(index: Index, shape: Shape) -> VideoInfo:

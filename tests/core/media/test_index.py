@@ -89,6 +89,17 @@ def test_recordings_joined_end_to_end_are_one_video(tmp_path, parts, options):
     assert probe(transcode(tmp_path / "joined.ts", tmp_path / "preview.mp4")).frames == 50 * parts
 
 
+def test_a_recording_that_cannot_be_decoded_after_the_first_is_told(tmp_path):
+    """The second one is of another codec, so that nothing of it can be; it is not called damaged."""
+    first = counted(tmp_path / "a", 30, container="mpegts")
+    second = counted(tmp_path / "b", 30, container="mpegts", codec="mpeg2video", fps=25)
+    (tmp_path / "clip.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    clip = read_clip(tmp_path / "clip.ts", frames=20, whole=True)
+    assert numbers(clip) == sorted(numbers(clip)) and numbers(clip)[-1] >= 26
+    assert any("another recording was joined" in note for note in clip.notes)
+    assert not any("damaged" in note for note in clip.notes)
+
+
 def test_an_mp4_behind_an_mp4_is_told(tmp_path):
     first = counted(tmp_path / "a.mp4", 30)
     assert not read_clip(first).source.notes
