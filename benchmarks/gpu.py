@@ -37,7 +37,7 @@ from avd_core.explore.explorer import Explorer
 from avd_core.media.video import read_clip
 from avd_core.networks.avd import AVD
 from avd_core.networks.inference import distill, restore
-from avd_core.runs.process import look
+from avd_core.runs.process import AT_WORK, look
 from avd_core.runs.registry import new_secret, owner_of
 from avd_core.runs.run import Run
 from avd_core.training.finetune import FineTune, prepare, recipe, size_for
@@ -145,11 +145,10 @@ def fine_tune(args: argparse.Namespace, clip: Path, place: Path, device: str) ->
     record = prepare(ask, service.registry, owner_of(new_secret()))
     for _ in ComputeBackends(service).start(record, None):
         pass
-    while not service.view(record).over:
+    run = service.registry.run(record)
+    while (seen := look(run)).status in ("queued", *AT_WORK):
         service.queue.advance()
         time.sleep(0.2)
-    run = service.registry.run(record)
-    seen = look(run)
     if seen.status not in ("done", "stopped"):
         raise Failed(f"the run is {seen.status}: {seen.error}")
     told = judged(run, record.about, args.init) | {"memory": seen.memory}
