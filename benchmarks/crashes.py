@@ -106,6 +106,8 @@ class Training(Command):
 
         run = Run(self.out)
         if not (self.out / "config.json").exists():
+            if self.saved >= 0:
+                raise Lost(f"the run of step {self.saved} is gone")
             return
         run.state()
         steps = [line["step"] for line in run.metrics()]
@@ -363,7 +365,8 @@ def crash_server(kills: int, seed: int) -> Tally:
                 tally.found.append(f"after kill {number}: {type(error).__name__}: {error}")
                 return tally
             tally.random, tally.aimed = tally.random + (aim is None), tally.aimed + (aim is not None)
-        if left := [path.name for path in base.glob(f"{PREFIX}*")]:
+        # One that was killed between making its folder and marking it leaves it, empty: nothing proves whose it is.
+        if left := [path.name for path in base.glob(f"{PREFIX}*") if set(os.listdir(path)) - {f"{MARKER}.new"}]:
             tally.found.append(f"{left} are left")
     return tally
 

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from benchmarks import crashes
-from benchmarks.crashes import COMMANDS, Training, crash
+from benchmarks.crashes import COMMANDS, Lost, Training, crash
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
-def test_nothing_finished_is_lost(kind: str):
-    tally = crash(kind, kills=3, seed=1)
-    assert tally.found == [] and tally.random + tally.aimed == 3
+@pytest.mark.parametrize(("kind", "kills"), [("training", 3), ("storyboard", 4), ("evidence", 2)])
+def test_nothing_finished_is_lost(kind: str, kills: int):
+    tally = crash(kind, kills, seed=1)
+    assert kind in COMMANDS and tally.found == [] and tally.random + tally.aimed == kills
 
 
-class Careless(Training):
-    """A training whose saved state goes with its process."""
-
-    def run(self) -> None:
-        shutil.rmtree(self.out, ignore_errors=True)
-        super().run()
-
-
-def test_what_is_lost_is_found(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(COMMANDS, "training", Careless)
-    tally = crash("training", kills=6, seed=0)
-    assert "was saved" in tally.found[0] or "is gone" in tally.found[0]
+def test_what_is_lost_is_found(tmp_path):
+    training = Training(tmp_path)
+    training.run()
+    training.check()
+    assert training.saved == Training.steps
+    for lost in ("checkpoint/model.safetensors", "training.pt", "config.json"):
+        (training.out / lost).unlink()
+        with pytest.raises(ValueError if "checkpoint" in lost else Lost):
+            training.check()
 
 
 def test_the_figures_are_printed_and_a_loss_is_a_failure(monkeypatch: pytest.MonkeyPatch, capsys):

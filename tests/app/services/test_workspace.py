@@ -13,6 +13,7 @@ import pytest
 
 from app.services import workspace
 from app.services.workspace import MARKER, VARIABLE, WorkspaceError, claim, sweep
+from tests.kills import killed_at
 from tests.repository import ROOT
 
 CLAIM = """
@@ -68,6 +69,21 @@ def test_what_a_killed_server_left_is_swept_and_a_living_ones_is_not(server: tup
     assert folder.is_dir()
     claim().close()
     assert not folder.exists()
+
+
+def test_a_kill_at_any_write_leaves_nothing_but_an_empty_folder(base: Path):
+    def serve() -> None:
+        mine = claim()
+        (mine.path / "upload.mp4").write_bytes(b"x")
+        mine.close()
+
+    base.mkdir()
+    number = 0
+    while killed_at(number, serve, base):
+        sweep(base)
+        assert all({path.name for path in folder.iterdir()} <= {f"{MARKER}.new"} for folder in base.iterdir())
+        number += 1
+    assert number > 4
 
 
 def test_nothing_is_swept_by_its_name_alone(server: tuple[subprocess.Popen, Path], base: Path, tmp_path: Path):
