@@ -71,6 +71,8 @@ def grid(rows: Sequence[Inspected], addresses: Mapping[int, str], by: str | None
 def _card(row: Inspected, number: int, address: str) -> str:
     assert row.info is not None, "cards are drawn of clips that could be read"
     first, (height, width) = row.topk[0], row.info.size
+    share = "" if first.refusal else f"<em>{percent(first.probability)}</em>"
+    guess = f"<span>{escape(first.refusal or first.label)}</span>{share}"
     realism = "—" if row.realism is None else ordinal(row.realism)
     title, label = escape(row.source.title), escape(row.source.label)
     kind = "good" if row.gain > 0 else "bad"
@@ -80,7 +82,7 @@ def _card(row: Inspected, number: int, address: str) -> str:
     alt="The distilled image of {title}"><b class="name">{title}</b><span class="label">{label or "&nbsp;"}</span>
   <span class="figures"><span>Gain <b class="{kind}">{signed(row.gain, 1)} dB</b></span>
     <span>Realism <b>{realism}</b></span></span>
-  <span class="guess"><span>{escape(first.label)}</span><em>{percent(first.probability)}</em></span></button>"""
+  <span class="guess">{guess}</span></button>"""
 
 
 def notes(skipped: Sequence[str], rows: Sequence[Inspected], most: int = 12) -> str:

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from app.render import fragments, reels
-from app.render.fragments import hint, ordinal, percent, progress, signed
+from app.render.fragments import first_guess, hint, ordinal, progress, signed
 from avd_core.explore.before_after import BeforeAfter
 
 NOTHING_BETTER = """<p class="tune-lead"><b>Nothing better was found in this time</b>, by the moments that choose: the
@@ -76,7 +76,7 @@ def _clip(number: int, pair: BeforeAfter, pictures: Mapping[str, Any]) -> str:
   <dl><div><dt>Gain</dt><dd class="{"good" if gain > 0 else "bad"}">{signed(gain, 1)} dB</dd></div>
     <div><dt>Image</dt><dd>{pair.image_psnrs[when == "after"]:.1f} dB</dd></div>
     <div><dt>Realism</dt><dd>{realism}</dd></div>
-    <div><dt>Seen as</dt><dd>{escape(first.label)} {percent(first.probability)}</dd></div></dl></div>"""
+    <div><dt>Seen as</dt><dd>{first_guess(first)}</dd></div></dl></div>"""
 
     better = pair.gains[1] - pair.gains[0]
     kind, word = ("good", "better") if better > 0 else ("bad", "worse")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from app.render.fragments import card, hint, ordinal, percent, seconds, signed
+from app.render.fragments import card, first_guess, hint, ordinal, percent, seconds, signed
 from avd_core.classifiers.names import titled, without_labels
 from avd_core.explore.results import FrameSaliency, Recognition
 
@@ -34,7 +34,10 @@ def recognition_card(recognition: Recognition) -> str:
     note = f'<p class="notice">{escape(recognition.notice)}</p>' if recognition.notice else ""
     name = f"<b>{escape(titled(without_labels(recognition.classifier)))}</b>"
     explanation = hint(f"What {name} takes the image for, if it were a photograph; bars are probabilities.")
-    return card("recognition", RECOGNITION, f'<ol class="bars">{rows}</ol>{_agreement(recognition)}{note}{explanation}')
+    refusal = recognition.topk[0].refusal
+    none = f'<p class="conclusion"><b>{refusal.capitalize()}.</b> Nearest:</p>' if refusal else ""
+    body = f'{none}<ol class="bars">{rows}</ol>{_agreement(recognition)}{note}{explanation}'
+    return card("recognition", RECOGNITION, body)
 
 
 def _agreement(recognition: Recognition) -> str:
@@ -43,14 +46,16 @@ def _agreement(recognition: Recognition) -> str:
         return ""
     first, rank, count = recognition.frame[0], recognition.rank_of_frame, len(recognition.topk)
     everything = sum(guess.probability for guess in recognition.topk) > 0.999  # of few labels, all are among the five
-    if everything and rank:
+    if first.refusal:
+        same, kept = bool(recognition.topk[0].refusal), ""
+    elif everything and rank:
         same, kept = rank == 1, f"The image puts that {ordinal(rank)} of {count}."
     else:
         same = rank is not None
         kept = f"The image keeps that, {ordinal(rank)} of its five." if rank else "That is not among the image’s five."
     return (
         f'<p class="agreement {"kept" if same else "lost"}">The clip’s middle frame by itself: '
-        f"<b>{escape(first.label)}</b> {percent(first.probability)}. <em>{kept}</em></p>"
+        f"{first_guess(first)}. <em>{kept}</em></p>"
     )
 
 

@@ -112,6 +112,8 @@ def _card(row: Row, address: str, count: int) -> str:
         f'<li><span title="{escape(p.label)}">{escape(p.label)}</span><em>{percent(p.probability)}</em></li>'
         for p in row.topk[:3]
     )
+    if row.topk[0].refusal:
+        guesses = f"<li><span>{row.topk[0].refusal}</span></li>"
     kind = "made" if row.info else "real" if row.name in ("first", "middle") else ""
     weights = f"; weights {escape(row.info.fingerprint)}" if row.info else ""
     notes = "".join(f'<p class="aside">{escape(note)}</p>' for note in row.notes)

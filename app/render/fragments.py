@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from avd_core.explore.line_plot import ticks as ticks  # for every plot of the page
+
+if TYPE_CHECKING:
+    from avd_core.classifiers.loading import Prediction
 
 HEADER = """
 <header class="masthead">
@@ -50,6 +54,13 @@ def signed(value: float, digits: int) -> str:
 
 def percent(share: float) -> str:
     return "<1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
+
+
+def first_guess(prediction: Prediction) -> str:
+    """Write a classifier's first choice and how sure it is, or that it knows no such thing."""
+    if prediction.refusal:
+        return f"<b>{prediction.refusal}</b>"
+    return f"<b>{escape(prediction.label)}</b> {percent(prediction.probability)}"
 
 
 def card(kind: str, title: str, body: str) -> str:

@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 
 from app.render import reels
-from app.render.fragments import percent
+from app.render.fragments import first_guess
 from app.render.sprites import SpriteSheet
 from avd_core.classifiers.names import titled
 from avd_core.explore.time_probe import VARIANTS, Play, TimeProbe
@@ -101,7 +101,7 @@ def _variant(play: Play, forward: Play, pictures: Pictures) -> str:
         "Forwards": f"<b>{play.psnr_forward:.1f} dB</b>",
         "Rearranged": f"<b>{play.psnr_rearranged:.1f} dB</b>",
         "Mean frame": f"<b>{play.psnr_still:.1f} dB</b>",
-        "Seen as": f"<b>{escape(first.label)}</b> {percent(first.probability)}",
+        "Seen as": first_guess(first),
     }
     figures = "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in rows.items())
     height, width = play.image.shape[:2]

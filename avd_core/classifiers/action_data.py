@@ -1,18 +1,20 @@
-"""The labelled clips that the bundled action classifier learns from, and their distilled images.
+"""The labelled clips that the bundled action classifier learns from: their distilled images, and plain frames.
 
-Parts go by person, scene or time of day, never at random: `train`, `choose` (what settles the recipe and the
-temperature) and `report` (looked at once).
+Parts go by group and film, as the official lists of UCF101 and HMDB51 have them, never at random: `train`, `choose`
+(what settles the recipe, the temperature and the threshold) and `report` (looked at once).
 
-Axes: N clips, V views (windows) of each, S side.
+Axes: N clips, V views (windows) of each, F frames of each, S side.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from avd_core.networks.avd import AVD, to_tensor
 
 PARTS = ("train", "choose", "report")
 SIZE = 112
-LONGEST_WINDOW = 4.0  # seconds
+FRAMES = (8, 2, 13)  # of 16: the middle one, which the page shows the classifier too, and two for training
 
 
 @dataclass(frozen=True)
@@ -30,165 +32,212 @@ class ActionSet:
     """One folder of labelled clips below `$AVD_DATA`.
 
     Attributes:
-        name: of the folder.
-        labels: class folder -> what people read; a translation of the folder's name, nothing more.
+        name: what it is called.
+        folder: of its classes, below the data folder; the split file bears the last part of its name.
+        labels: class folder -> what people read. An action that two sets share has one label.
         about: where the clips come from and under which licence, for the model card.
         split: how the parts are cut, for the model card.
-        parts: globs of the `choose` and `report` parts; the split file of that name decides where this is None.
+        shared: a text file below the data folder, of films with clips on both official sides; these neither train nor
+            choose, and their reporting clips are also told apart.
     """
 
     name: str
+    folder: str
     labels: Mapping[str, str]
     about: str
     split: str
-    parts: Mapping[str, Sequence[str]] | None = None
+    shared: str | None = None
 
 
 SETS = (
     ActionSet(
-        "gestures",
+        "ucf101",
+        "ucf101/UCF-101",
         {
-            "arabic": "signing 'Arabic'",
-            "eat": "signing 'eat'",
-            "go": "signing 'go'",
-            "hi": "signing 'hi'",
-            "please": "signing 'please'",
-            "sleep": "signing 'sleep'",
-            "uae": "signing 'UAE'",
-            "university": "signing 'university'",
-            "what": "signing 'what'",
-            "you": "signing 'you'",
+            "ApplyEyeMakeup": "putting on eye make-up",
+            "ApplyLipstick": "putting on lipstick",
+            "Archery": "archery",
+            "BabyCrawling": "a baby crawling",
+            "BalanceBeam": "gymnastics on a beam",
+            "BasketballDunk": "playing basketball",
+            "CricketBowling": "bowling in cricket",
+            "CricketShot": "batting in cricket",
+            "HorseRace": "horse racing",
+            "PizzaTossing": "tossing pizza dough",
+            "PlayingCello": "playing the cello",
+            "PlayingPiano": "playing the piano",
+            "PlayingViolin": "playing the violin",
+            "Surfing": "surfing",
         },
-        about="ten Arabic sign gestures by ten people (7abushahla/MLR511), no licence stated",
-        split="people 09 and 10 report",
+        about="UCF101 (Soomro, Zamir, Shah, 2012), 14 classes, one clip a group; no licence stated",
+        split="official split 1 by group: 08-21 train, 22-25 choose, 01-07 report",
     ),
     ActionSet(
-        "surveillance",
-        {"fight": "fight", "noFight": "people, no fight"},
-        about="fights and other scenes in the wild (seymanurakti/fight-detection-surv-dataset), MIT",
-        split="the last 20 files of each class report; what resembles them is left out of training",
-    ),
-    ActionSet(
-        "yoga",
+        "jhmdb",
+        "jhmdb/hmdb51",
         {
-            "bhujangasan": "yoga: cobra pose",
-            "child_s_pose": "yoga: child's pose",
-            "padmasana": "yoga: lotus pose",
-            "parvatasana": "yoga: mountain pose",
-            "shavasana": "yoga: corpse pose",
-            "trikonasana": "yoga: triangle pose",
+            "brush_hair": "brushing hair",
+            "catch": "catching a ball",
+            "clap": "clapping",
+            "climb_stairs": "climbing stairs",
+            "golf": "playing golf",
+            "jump": "jumping",
+            "kick_ball": "kicking a ball",
+            "pick": "picking something up",
+            "pour": "pouring a drink",
+            "pullup": "doing pull-ups",
+            "push": "pushing something",
+            "run": "running",
+            "shoot_ball": "playing basketball",
+            "shoot_bow": "archery",
+            "shoot_gun": "shooting a gun",
+            "sit": "sitting down",
+            "stand": "standing up",
+            "swing_baseball": "batting in baseball",
+            "throw": "throwing a ball",
+            "walk": "walking",
+            "wave": "waving",
         },
-        about="six poses in one place on one day (DarshilPungalia/Major-Project), no licence stated",
-        split="what was filmed after 15:15 reports; same place and perhaps same people, so this is easy",
-        parts={
-            "choose": ("*/*20250127150[5-9]*", "*/*20250127151[0-4]*"),
-            "report": ("*/*20250127151[5-9]*", "*/*2025012715[2-5]*"),
-        },
-    ),
-    ActionSet(
-        "falls",
-        {"fall": "a fall", "adl": "daily life, no fall"},
-        about="staged falls and daily life of four people (ekramalam/GMDCSA24), MIT",
-        split="person 1 reports",
-        parts={"choose": ("*/Subject_2_*",), "report": ("*/Subject_1_*",)},
+        about="JHMDB-21 (Jhuang et al., ICCV 2013), clips of HMDB51 (Kuehne et al., ICCV 2011), 21 classes; mirrors of "
+        "HMDB51 give CC BY 4.0",
+        split="HMDB51's split 1 by film; films on both of its sides neither train nor choose",
+        shared="jhmdb/films-on-both-sides.txt",
     ),
 )
+
+LEFT_OUT = {
+    "choose": ("a baby crawling", "brushing hair", "playing golf"),
+    "report": ("clapping", "doing pull-ups", "horse racing", "tossing pizza dough"),
+}
+"""Classes that a first network never sees: its answers to some settle the threshold, those to the others judge it."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled clip."""
+    """One labelled clip; `seen` when its film has clips on the official training side, too."""
 
     path: Path
     set_name: str
     label: str
     part: str
+    seen: bool = False
 
 
-def gather(data: Path, splits: Path, limit: int | None = None) -> list[Example]:
+def gather(data: Path, splits: Path | None = None, limit: int | None = None) -> list[Example]:
     """List the labelled clips below `data`, set by set; `limit` keeps that many of each class and part.
 
+    Split files lie in `splits`, or in `data/splits`.
+
     Raises:
-        DataError: when no set is there, or one that is there lacks a class, a part or its split file.
+        DataError: when no set is there, or one that is there lacks its split file or its training clips.
     """
-    examples = []
+    examples: list[Example] = []
     for action_set in SETS:
-        folder = data / action_set.name
+        folder = data / action_set.folder
         if not folder.is_dir():
             continue
-        split = splits / f"{action_set.name}.json"
-        if action_set.parts is None:
-            globs = {"train": read_split(split, ["train"]), "choose": read_split(split, ["choose"]),
-                     "report": read_split(split, ["test"])}  # fmt: skip
-            parts = {part: set(find_clips(folder, patterns)) for part, patterns in globs.items()}
-        else:
-            parts = {part: set(find_clips(folder, patterns)) for part, patterns in action_set.parts.items()}
-            parts["train"] = set(find_clips(folder)) - parts["choose"] - parts["report"]
-        for name, label in action_set.labels.items():
-            for part in ("train", "choose", "report"):
-                paths = sorted(path for path in parts[part] if path.parent.name == name)
-                if not paths:
-                    raise DataError(f"{action_set.name}/{name} has no clips in its part {part!r}.")
-                examples += [Example(path, action_set.name, label, part) for path in paths[:limit]]
+        split = (splits or data / "splits") / f"{folder.name}.json"
+        shared = _lines(data / action_set.shared) if action_set.shared else ()
+        for part, listed in zip(PARTS, ("train", "choose", "test"), strict=True):
+            paths = find_clips(folder, read_split(split, [listed]))
+            for name, label in action_set.labels.items():
+                mine = [path for path in paths if path.parent.name == name]
+                if not mine and part == "train":
+                    raise DataError(f"{action_set.name}/{name} has no clips to train on.")
+                examples += [
+                    Example(path, action_set.name, label, part, film_of(path) in shared) for path in mine[:limit]
+                ]
     if not examples:
         raise DataError(f"None of the sets {', '.join(s.name for s in SETS)} is below the data folder {data.name!r}.")
     return examples
 
 
-def distill(examples: Sequence[Example], model: AVD, *, views: int, cache: Path | None, seed: int = 0) -> np.ndarray:
-    """Return distilled images (N,V,S,S,3), 8 bit, squashed to squares; all zero for a clip that cannot be read.
+def film_of(path: Path) -> str:
+    """Return the film that a clip of HMDB51 is from: its name before `_<class>_<five codes>_<number>`."""
+    return path.stem.rsplit(f"_{path.parent.name}_", 1)[0]
 
-    The first view is the default window of `video.read_clip`, the others are random windows of 60 to 100 % of it.
-    With a `cache` folder, what was made before by the same weights is read from there.
+
+def _lines(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read: {error}.") from error
+
+
+class Pictures(NamedTuple):
+    """What is seen of N clips, 8 bit, squashed to squares; all zero for a clip that cannot be read.
+
+    Attributes:
+        images: (N,V,S,S,3) distilled: of the default window of `video.read_clip`, and of the whole clip.
+        frames: (N,F,S,S,3) frames of the default window, the middle one first.
     """
-    made = []
-    for name in dict.fromkeys(example.set_name for example in examples):
-        group = [example for example in examples if example.set_name == name]
-        names = [f"{example.path.parent.name}/{example.path.name}" for example in group]
-        file = None if cache is None else cache / f"{name}-{model.fingerprint}-{views}x{SIZE}-{seed}.npz"
-        if file is not None and file.is_file():
-            with np.load(file) as kept:
-                if kept["names"].tolist() == names:
-                    made.append(kept["images"])
-                    continue
-        images = []
-        for number, example in enumerate(group, 1):
-            images.append(distilled_views(example.path, model, views, np.random.default_rng((seed, number))))
-            if number % 25 == 0 or number == len(group):
-                print(f"\rdistilled {number} of {len(group)} clips of {name}", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
-        made.append(np.stack(images))
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, images=made[-1], names=np.array(names))
-    return np.concatenate(made)
+
+    images: np.ndarray
+    frames: np.ndarray
+
+    def of(self, picks: Sequence[int] | np.ndarray) -> Pictures:
+        """Return those of some clips."""
+        return Pictures(self.images[picks], self.frames[picks])
+
+
+def distill(examples: Sequence[Example], model: AVD, cache: Path | None) -> Pictures:
+    """Read each clip and distil its windows at 112 px.
+
+    With a `cache` folder, what was made before by the same weights is read from there, class by class; so a run that
+    is stopped goes on where it was.
+    """
+    made: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
+    groups: dict[Path, list[Path]] = {}
+    for example in examples:
+        groups.setdefault(example.path.parent, []).append(example.path)
+    for folder, paths in groups.items():
+        names = [path.name for path in paths]
+        kept = None if cache is None else cache / f"{folder.parent.name}-{folder.name}-{model.fingerprint}-{SIZE}.npz"
+        pictures = _load(kept, names) if kept else None
+        if pictures is None:
+            pairs = [_look(path, model) for path in paths]
+            pictures = Pictures(*(np.stack(part) for part in zip(*pairs, strict=True)))
+            if kept:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                staging = kept.with_suffix(".part")
+                with staging.open("wb") as file:
+                    np.savez(file, names=np.array(names), **pictures._asdict())
+                os.replace(staging, kept)
+        made |= dict(zip(paths, zip(*pictures, strict=True), strict=True))
+        print(f"\rdistilled {len(made)} of {len(examples)} clips", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return Pictures(*(np.stack(part) for part in zip(*(made[example.path] for example in examples), strict=True)))
+
+
+def _load(file: Path, names: Sequence[str]) -> Pictures | None:
+    """Return the pictures of these clips from a file of the cache, or None where it lacks one of them."""
+    if not file.is_file():
+        return None
+    with np.load(file) as kept:
+        rows = {name: row for row, name in enumerate(kept["names"].tolist())}
+        if not rows.keys() >= set(names):
+            return None
+        return Pictures(kept["images"], kept["frames"]).of([rows[name] for name in names])
 
 
 @torch.inference_mode()
-def distilled_views(path: Path, model: AVD, views: int, rng: np.random.Generator) -> np.ndarray:
+def _look(path: Path, model: AVD) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distilled images (V,S,S,3) and the frames (F,S,S,3) of one clip."""
     from avd_core.classifiers.loading import squash
     from avd_core.media.video import VideoError, read_clip
 
-    device = next(model.parameters()).device
-    frames, size = model.config.frames, model.config.size
+    shape = {"frames": model.config.frames, "size": SIZE}
     try:
-        first = read_clip(path, frames=frames, size=size)
-        length = min(first.source.seconds, LONGEST_WINDOW)
-        windows = [first]
-        for _ in range(views - 1):
-            seconds = length * rng.uniform(0.6, 1)
-            windows.append(
-                read_clip(
-                    path,
-                    frames=frames,
-                    size=size,
-                    start=rng.uniform(0, first.source.seconds - seconds),
-                    seconds=seconds,
-                )
-            )
+        window = read_clip(path, **shape)
+        short = window.seconds >= window.source.seconds  # the window is the whole clip already
+        windows = [window] if short else [window, read_clip(path, **shape, whole=True)]
     except VideoError as error:
         warnings.warn(f"Skipped {path.name}: {error}", stacklevel=2)
-        return np.zeros((views, SIZE, SIZE, 3), np.uint8)
-    clips = torch.cat([to_tensor(window.frames) for window in windows])
-    images = squash(model.encode(clips.to(device)), SIZE).clamp(-1, 1)
-    return images.add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return np.zeros((2, SIZE, SIZE, 3), np.uint8), np.zeros((len(FRAMES), SIZE, SIZE, 3), np.uint8)
+    clips = torch.cat([to_tensor(one.frames) for one in windows])
+    images = model.encode(clips.to(next(model.parameters()).device)).cpu()
+    count = clips.shape[2]
+    frames = clips[0].transpose(0, 1)[[place * count // 16 for place in FRAMES]]
+    seen = squash(torch.cat([images, frames]), SIZE).clamp(-1, 1)
+    pictures = seen.add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return pictures[[0, len(windows) - 1]], pictures[len(windows) :]

@@ -1,4 +1,5 @@
-"""The bundled action classifier: a small residual network, trained from scratch on distilled images of real clips.
+"""The bundled action classifier: a small residual network, trained from scratch on real clips,
+their distilled images and their frames.
 
 It answers where ImageNet weights cannot be had, and names actions rather than objects. `action_training` makes it;
 here are its shape and its folder: `config.json` (shape and labels) and `model.safetensors` (fp16).
@@ -40,12 +41,14 @@ class ActionConfig:
         size: side of the square images it is trained for.
         widths: channels of the stem and of each residual stage; every one of them halves the sides.
         dropout: share of pooled features dropped in training.
+        threshold: probability below which the likeliest class is not named (arXiv 1610.02136); 0 names always.
     """
 
     labels: tuple[str, ...]
     size: int = 112
     widths: tuple[int, ...] = (16, 32, 64, 128)
     dropout: float = 0.2
+    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("labels", "widths"):
@@ -55,7 +58,9 @@ class ActionConfig:
         _check(type(self.size) is int and 32 <= self.size <= 512, "size must be 32 to 512")
         _check(2 <= len(self.widths) <= 5, "widths must be 2 to 5 numbers")
         _check(all(type(x) is int and 4 <= x <= 512 for x in self.widths), "widths must be 4 to 512 each")
-        _check(type(self.dropout) in (int, float) and 0 <= self.dropout < 1, "dropout must be at least 0 and below 1")
+        for name in ("dropout", "threshold"):
+            value = getattr(self, name)
+            _check(type(value) in (int, float) and 0 <= value < 1, f"{name} must be at least 0 and below 1")
 
 
 def _check(holds: bool, rule: str) -> None:
@@ -154,7 +159,7 @@ def for_classes(labels: Sequence[str]) -> ActionClassifier:
     if folder is None:
         return ActionClassifier(ActionConfig(tuple(labels)))
     network = ActionClassifier.from_pretrained(folder)
-    network.config = replace(network.config, labels=tuple(labels))
+    network.config = replace(network.config, labels=tuple(labels), threshold=0.0)
     network.head = nn.Linear(network.head.in_features, len(labels))
     return network
 

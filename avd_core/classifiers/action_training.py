@@ -1,16 +1,16 @@
-"""Train the small action classifier on distilled images.
+"""Train the small action classifier on pictures of clips: distilled images and frames.
 
-Few people act in these sets, so the regularisation is soft but broad: every image is moved, turned, mirrored and
+There are few clips of each class, so the regularisation is soft but broad: every picture is moved, turned, mirrored and
 recoloured, labels are smoothed, weights averaged. No other network has a part in it.
 
-Axes: N clips, V views (windows) of each, B batch, S side, K classes.
+Axes: N clips, V pictures of each, B batch, S side, K classes.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avd_core.classifiers.action_data import SETS, Example
 from avd_core.classifiers.action_net import ActionClassifier, ClassifierError
 from avd_core.networks.avd import to_tensor
 
@@ -146,26 +145,65 @@ def fit_temperature(logits: Tensor, targets: np.ndarray) -> float:
     return float(candidates[int(np.argmin(losses))])
 
 
-@dataclass(frozen=True)
-class Score:
-    """How many of `count` clips of one set were named rightly, among all K classes; `classes` the set has itself."""
+def calibration_error(logits: Tensor, targets: np.ndarray, bins: int = 10) -> float:
+    """Return the expected calibration error, 0 to 1: confidence against accuracy, equal bins (1706.04599)."""
+    confidence, named = (part.numpy() for part in logits.softmax(dim=1).max(dim=1))
+    right = named == targets
+    where = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs((right[where == one] - confidence[where == one]).sum()) for one in range(bins)]
+    return float(sum(gaps) / len(targets))
 
-    set_name: str
+
+def fit_threshold(known: Tensor, targets: np.ndarray, unknown: Tensor) -> float:
+    """Return the probability below which nothing is named.
+
+    It maximises the mean of two shares: of pictures of known classes that are named, and rightly so, and of pictures
+    of other classes that are not named. What the likeliest class has tells the two apart to a degree (1610.02136).
+
+    Args:
+        known: logits (N,K) of pictures of the K classes.
+        targets: their class numbers (N,).
+        unknown: logits (M,K) of pictures of other classes.
+    """
+    confidence, named = (part.numpy() for part in known.softmax(dim=1).max(dim=1))
+    right = named == targets
+    foreign = unknown.softmax(dim=1).max(dim=1).values.numpy()
+    candidates = np.arange(100) / 100
+    gains = [((right & (confidence >= t)).mean() + (foreign < t).mean()) / 2 for t in candidates]
+    return float(candidates[int(np.argmax(gains))])
+
+
+class Score(NamedTuple):
+    """How many of `count` pictures were named rightly among all classes, whether or not sure enough to be said.
+
+    Attributes:
+        title: of the clips and of the kind of picture.
+        correct: named rightly.
+        refused: not named, the likeliest class being below the threshold; `refused_right` of them wrongly so, since it
+            was the right one.
+        classes: how many the set has itself; 0 where none of them is known, so that every refusal is right.
+    """
+
+    title: str
     correct: int
+    refused: int
+    refused_right: int
     count: int
     classes: int
 
     def __str__(self) -> str:
+        refused = f"{self.refused} refused"
+        if not self.classes:
+            return f"{self.title}: {refused} of {self.count}, rightly"
         share, chance = 100 * self.correct / self.count, 100 / self.classes
-        return f"{self.set_name}: {share:.1f} % of {self.count} clips ({chance:.0f} % by guessing in the set)"
+        return (
+            f"{self.title}: {share:.1f} % of {self.count} ({chance:.0f} % by guessing in the set); {refused}, "
+            f"{self.refused_right} of them although right"
+        )
 
 
-def score(logits: Tensor, targets: np.ndarray, examples: Sequence[Example]) -> list[Score]:
-    """Measure the accuracy set by set."""
-    right = logits.argmax(dim=1).numpy() == targets
-    scores = []
-    for action_set in SETS:
-        mine = np.array([example.set_name == action_set.name for example in examples])
-        if mine.any():
-            scores.append(Score(action_set.name, int(right[mine].sum()), int(mine.sum()), len(action_set.labels)))
-    return scores
+def score(title: str, logits: Tensor, targets: np.ndarray, threshold: float, classes: int) -> Score:
+    """Judge the names of pictures by their logits (N,K) and class numbers (N,), -1 for a class that is not known."""
+    confidence, named = (part.numpy() for part in logits.softmax(dim=1).max(dim=1))
+    right, refused = named == targets, confidence < threshold
+    return Score(title, int(right.sum()), int(refused.sum()), int((right & refused).sum()), len(targets), classes)

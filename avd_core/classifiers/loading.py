@@ -51,10 +51,24 @@ _build_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class and its probability, 0 to 1."""
+    """One class and its probability, 0 to 1.
+
+    Attributes:
+        none_of: how many classes there are, where the likeliest is too unlikely to be named as what the picture shows;
+            else 0.
+    """
 
     label: str
     probability: float
+    none_of: int = 0
+
+    @property
+    def refusal(self) -> str | None:
+        """Say that the picture shows none of the classes, where that is so."""
+        return f"none of the {self.none_of} actions it knows" if self.none_of else None
+
+    def __str__(self) -> str:
+        return self.refusal or f"{self.label} {self.probability:.0%}"
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,7 @@ class Classifier:
         labels: K class names.
         network: takes what `prepare` returns; eval mode, weights frozen. Not to be changed afterwards.
         target_layer: the module of `network` whose output is its last map of features (for class activation maps).
+        threshold: probability below which the likeliest class is no answer; 0 where it always is one.
         notice: a sentence when this is not the classifier that was asked for, saying which it is and why.
     """
 
@@ -105,12 +120,14 @@ class Classifier:
         labels: Sequence[str],
         preprocessing: Preprocessing,
         *,
+        threshold: float = 0.0,
         notice: str | None = None,
     ) -> None:
         self.name = name
         self.labels = tuple(labels)
         self.network = network.eval().requires_grad_(False)
         self.preprocessing = preprocessing
+        self.threshold = threshold
         self.notice = notice
         self.target_layer = _last_map(self)
 
@@ -163,7 +180,9 @@ class Classifier:
         if not torch.isfinite(probabilities).all():
             raise ClassifierError("This image cannot be classified: it holds values that are not finite.")
         best = probabilities.topk(min(k, len(self.labels)))
-        return [Prediction(self.labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+        pairs = list(zip(best.values.tolist(), best.indices.tolist(), strict=True))
+        none_of = len(self.labels) if pairs[0][0] < self.threshold else 0
+        return [Prediction(self.labels[i], p, none_of) for p, i in pairs]
 
     def probability(self, image: Tensor, target: int) -> float:
         """Return the probability of class number `target` in an image (1,3,H,W) in [-1, 1]."""
@@ -313,7 +332,10 @@ def _action(device: str | torch.device, notice: str | None = None) -> Classifier
         raise ClassifierError("No action classifier is bundled with this copy of the project.")
     network = ActionClassifier.from_pretrained(folder)
     preprocessing = Preprocessing(size=network.config.size)
-    return Classifier(ACTION, network.to(device), network.config.labels, preprocessing, notice=notice)
+    config = network.config
+    return Classifier(
+        ACTION, network.to(device), config.labels, preprocessing, threshold=config.threshold, notice=notice
+    )
 
 
 def _own(name: str, device: str | torch.device, head_folder: Callable[[str], Path] | None) -> Classifier:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
                 continue
             save_distilled(staging / name, row.image, row.info)
             first = row.topk[0]
-            print(f"{place}  {row.source.title}  {row.gain:+.1f} dB  {first.label} {first.probability:.0%}", flush=True)
+            print(f"{place}  {row.source.title}  {row.gain:+.1f} dB  {first}", flush=True)
         write_csv(staging / "inspection.csv", rows)
     print(f"{len(rows)} clips -> {args.out}")
     return status

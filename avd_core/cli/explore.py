@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _summary(exploration: Exploration, saved: SavedExploration) -> str:
     clip, figures, realism = exploration.clip, exploration.quality, exploration.realism
-    frame, rank, told = exploration.recognition.frame[0], exploration.recognition.rank_of_frame, exploration.saliency
+    seen, told = exploration.recognition.topk, exploration.saliency
+    frame, rank = exploration.recognition.frame[0], exploration.recognition.rank_of_frame
     count, height, width, _ = clip.frames.shape
     standing = (
         f"above {realism.percentile_among_real:.0f} % of real frames and {realism.percentile_among_distilled:.0f} % of "
@@ -89,9 +90,10 @@ def _summary(exploration: Exploration, saved: SavedExploration) -> str:
         *([f"  refined   {_refinement(exploration.refined)}"] if exploration.refined else []),
         f"  realism   {standing}",
         "  seen      "
-        + ", ".join(f"{p.label} {p.probability:.0%}" for p in exploration.recognition.topk)
+        + (seen[0].refusal + "; nearest: " if seen[0].refusal else "")
+        + ", ".join(f"{p.label} {p.probability:.0%}" for p in seen)
         + f" ({exploration.recognition.classifier})",
-        f"  frame     {frame.label} {frame.probability:.0%} in the middle frame by itself, "
+        f"  frame     {frame} in the middle frame by itself, "
         + (f"number {rank} in the image" if rank else "not among the image's five"),
         *([f"  faithful  {_faithfulness(told.faithfulness, told.label)}"] if told.faithfulness else []),
         *(f"  note      {note}" for note in exploration.notes),

@@ -140,7 +140,7 @@ def write_csv(path: Path, rows: Iterable[Inspected]) -> Path:
             figures = (row.start, row.seconds, row.psnr, row.psnr_mean_copy, row.gain)
             realism = "" if row.realism is None else f"{row.realism:.2f}"
             table.writerow(
-                [*names, *(f"{value:.3f}" for value in figures), realism, _cell(first.label),
+                [*names, *(f"{value:.3f}" for value in figures), realism, _cell(first.refusal or first.label),
                  f"{first.probability:.4f}", ""]
             )  # fmt: skip
     return path

@@ -215,6 +215,7 @@ class Comparison:
                         "agreeing": row.agreeing,
                         "agreement": None if row.agreeing is None else row.agreeing / count,
                         "topk": [{"label": p.label, "probability": p.probability} for p in row.topk],
+                        "refusal": row.topk[0].refusal,
                         "notes": row.notes,
                         "seconds": row.seconds,
                     }
@@ -238,7 +239,7 @@ class Comparison:
                     restored,
                     "-" if row.realism is None else f"{row.realism:.0f} %",
                     "-" if row.agreeing is None else str(row.agreeing),
-                    f"{first.label} {first.probability:.0%}",
+                    str(first),
                 ]
             )
         return "\n".join(aligned(lines))

@@ -80,7 +80,7 @@ def _lines(row: Row, count: int) -> list[tuple[str, str]]:
         (row.title, COPPER if row.info else INK),
         (restored, INK),
         (", ".join(filter(None, (realism, agreement))), INK),
-        *((f"{p.label} {p.probability:.0%}", SOFT) for p in row.topk[:2]),
+        *((str(p), SOFT) for p in row.topk[: 1 if row.topk[0].refusal else 2]),
     ]
 
 

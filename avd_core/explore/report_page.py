@@ -169,7 +169,8 @@ def _recognition(report: Mapping[str, Any], number: _Numbers) -> str:
         for k, guess in enumerate(report["topk"])
     )
     notice = f"<p>{escape(report['notice'])}</p>" if report["notice"] else ""
-    return f"""<section><h2>What a classifier sees</h2><ol class="bars">{rows}</ol>{notice}
+    refusal = f"<p><b>{escape(report['refusal'].capitalize())}.</b> Nearest:</p>" if report["refusal"] else ""
+    return f"""<section><h2>What a classifier sees</h2>{refusal}<ol class="bars">{rows}</ol>{notice}
 <p>What <b>{escape(report["classifier"])}</b> takes the image for, if it were a photograph.</p></section>"""
 
 

@@ -351,7 +351,12 @@ class Exploration(RecognisedStage):
             "classifier": recognition.classifier,
             "notice": recognition.notice,
             "topk": _listed(recognition.topk),
-            "middle_frame": {"topk": _listed(recognition.frame), "rank_in_image": recognition.rank_of_frame},
+            "refusal": recognition.topk[0].refusal,
+            "middle_frame": {
+                "topk": _listed(recognition.frame),
+                "refusal": recognition.frame[0].refusal if recognition.frame else None,
+                "rank_in_image": recognition.rank_of_frame,
+            },
             "saliency": _described(saliency),
             "seconds": self.seconds,
             "notes": self.notes,

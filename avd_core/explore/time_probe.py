@@ -231,6 +231,7 @@ class TimeProbe:
                     **{figure: getattr(play, figure) for figure in FIGURES},
                     "classifier": play.recognition.classifier,
                     "topk": [{"label": p.label, "probability": p.probability} for p in play.recognition.topk],
+                    "refusal": play.recognition.topk[0].refusal if play.recognition.topk else None,
                 }
                 for play in self.plays
             },
@@ -258,7 +259,7 @@ class TimeProbe:
             difference, image, *restored = figures
             best = play.recognition.topk[0]
             title = VARIANTS[play.variant].title
-            body.append([title, image, difference, *restored, f"{best.label} {best.probability:.0%}"])
+            body.append([title, image, difference, *restored, str(best)])
         return "\n".join([*aligned(body), "", LEGEND, "", self.sentence])
 
 

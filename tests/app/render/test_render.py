@@ -131,6 +131,16 @@ def test_agreement_among_few_labels_is_the_first_place():
         )
 
 
+def test_none_of_the_classes_is_said_instead_of_a_name():
+    unsure = Prediction("dog", 0.3, none_of=33)
+    html = classifier.recognition_card(Recognition("action", None, (unsure, Prediction("cat", 0.2, 33)), (unsure,)))
+    assert "<b>None of the 33 actions it knows.</b> Nearest:" in html
+    assert "by itself: <b>none of the 33 actions it knows</b>" in html
+    assert fragments.first_guess(unsure) == "<b>none of the 33 actions it knows</b>"
+    sure = Prediction("dog", 0.3)
+    assert "actions it knows" not in classifier.recognition_card(Recognition("action", None, (sure,), (sure,)))
+
+
 def test_agreement_is_named():
     assert "1st of its five" in classifier.recognition_card(recognised(HOSTILE))
     assert "not among the image’s five" in classifier.recognition_card(recognised("dog"))

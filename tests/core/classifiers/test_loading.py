@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -252,6 +253,16 @@ def test_without_weights_the_bundled_one_answers_and_says_so(hub: Path, bundled:
 
 def test_asked_for_by_name_the_bundled_one_has_nothing_to_explain(hub: Path, bundled: Path) -> None:
     assert load_classifier("action").notice is None
+
+
+def test_below_its_threshold_it_names_nothing(bundled: Path) -> None:
+    network = ActionClassifier.from_pretrained(bundled)
+    for threshold, refusal in ((0.99, "none of the 3 actions it knows"), (0.0, None)):
+        network.config = replace(network.config, threshold=threshold)
+        network.save_pretrained(bundled)
+        seen = load_classifier("action").topk(image())
+        assert [prediction.refusal for prediction in seen] == [refusal] * 3
+        assert str(seen[0]) == (refusal or f"{seen[0].label} {seen[0].probability:.0%}")
 
 
 def test_when_nothing_can_be_had_the_reasons_are_told(hub: Path, nothing_bundled: None) -> None:
