@@ -195,7 +195,7 @@ def distill(examples: Sequence[Example], model: AVD, cache: Path | None) -> Pict
         kept = None if cache is None else cache / f"{folder.parent.name}-{folder.name}-{model.fingerprint}-{SIZE}.npz"
         pictures = _load(kept, names) if kept else None
         if pictures is None:
-            pairs = [_look(path, model) for path in paths]
+            pairs = [look(path, model) for path in paths]
             pictures = Pictures(*(np.stack(part) for part in zip(*pairs, strict=True)))
             if kept:
                 kept.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ def _load(file: Path, names: Sequence[str]) -> Pictures | None:
 
 
 @torch.inference_mode()
-def _look(path: Path, model: AVD) -> tuple[np.ndarray, np.ndarray]:
+def look(path: Path, model: AVD) -> tuple[np.ndarray, np.ndarray]:
     """Return the distilled images (V,S,S,3) and the frames (F,S,S,3) of one clip."""
     from avd_core.classifiers.loading import squash
     from avd_core.media.video import VideoError, read_clip

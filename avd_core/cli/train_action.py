@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     first, temperature, threshold, judged = _choose(clips, labels, recipe, args.device)
     training = clips.of("train", "choose")
-    final = _train(training, labels, recipe, args.device, "training")
+    final = train(training, labels, recipe, args.device, "training")
     _cool(final, temperature)
     final.config = replace(final.config, threshold=threshold)
     seconds = time.perf_counter() - began
@@ -141,7 +141,7 @@ def _choose(
     """Train a network without some classes; return it, the temperature and threshold, and how well it refuses."""
     left_out = {label for group in LEFT_OUT.values() for label in group}
     known = tuple(label for label in labels if label not in left_out)
-    network = _train(clips.of("train").labelled(known), known, recipe, device, "choosing")
+    network = train(clips.of("train").labelled(known), known, recipe, device, "choosing")
     choosing = clips.of("choose").labelled(known)
     targets = np.tile(choosing.targets(known), len(KINDS))
     temperature = fit_temperature(torch.cat([*choosing.seen(network).values()]), targets)
@@ -183,7 +183,7 @@ def _read(args: argparse.Namespace, model: AVD) -> tuple[_Clips, tuple[str, ...]
     return clips, tuple(labels)
 
 
-def _train(clips: _Clips, labels: tuple[str, ...], recipe: Recipe, device: str, title: str) -> ActionClassifier:
+def train(clips: _Clips, labels: tuple[str, ...], recipe: Recipe, device: str, title: str) -> ActionClassifier:
     torch.manual_seed(recipe.seed)
     network = ActionClassifier(ActionConfig(labels, size=SIZE)).to(device)
     pictures = np.concatenate(clips.pictures, axis=1)

@@ -160,7 +160,7 @@ def test_a_stopped_run_goes_on_class_by_class(
     actions: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, examples = AVD.from_pretrained(tiny_checkpoint), gather(actions)
-    read, look = [], action_data._look
+    read, look = [], action_data.look
 
     def stopped(path: Path, model: AVD) -> tuple[np.ndarray, np.ndarray]:
         if path.parent.name == "walk":
@@ -168,12 +168,12 @@ def test_a_stopped_run_goes_on_class_by_class(
         read.append(path)
         return look(path, model)
 
-    monkeypatch.setattr(action_data, "_look", stopped)
+    monkeypatch.setattr(action_data, "look", stopped)
     with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="Skipped E_run_5"):
         distill(examples, model, tmp_path)
-    monkeypatch.setattr(action_data, "_look", lambda path, model: read.append(path) or look(path, model))
+    monkeypatch.setattr(action_data, "look", lambda path, model: read.append(path) or look(path, model))
     made = distill(examples, model, tmp_path)
     assert sorted(read) == sorted(example.path for example in examples), "each once"
-    monkeypatch.setattr(action_data, "_look", lambda *_args: pytest.fail("read again"))
+    monkeypatch.setattr(action_data, "look", lambda *_args: pytest.fail("read again"))
     few = distill(examples[::-1][:3], model, tmp_path)  # in whatever order and number they are asked for
     assert (few.images == made.images[::-1][:3]).all() and (few.frames == made.frames[::-1][:3]).all()

@@ -45,7 +45,7 @@ def test_the_command_makes_a_classifier_and_its_card(
     assert str(actions) not in card
     # The second time nothing is decoded, and the same comes out.
     weights = (tmp_path / "action" / "model.safetensors").read_bytes()
-    monkeypatch.setattr(action_data, "_look", lambda *_args: pytest.fail("distilled again"))
+    monkeypatch.setattr(action_data, "look", lambda *_args: pytest.fail("distilled again"))
     assert train_action.run(arguments(*options)) == 0
     assert (tmp_path / "action" / "model.safetensors").read_bytes() == weights
 
@@ -54,14 +54,14 @@ def test_the_first_network_never_sees_what_is_left_out(
     actions: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch
 ):
     seen: dict[str, set[str]] = {}
-    train = train_action._train
+    train = train_action.train
 
     def spied(clips, labels, recipe, device, title):
         seen[title] = {example.label for example in clips.examples}
         assert {example.part for example in clips.examples} <= {"train", "choose"}
         return train(clips, labels, recipe, device, title)
 
-    monkeypatch.setattr(train_action, "_train", spied)
+    monkeypatch.setattr(train_action, "train", spied)
     with pytest.warns(UserWarning, match="Skipped E_run_5"):
         train_action.run(
             arguments("--data", str(actions), "--checkpoint", str(tiny_checkpoint), "--out", str(tmp_path / "action"),
