@@ -173,7 +173,8 @@ def fit_threshold(known: Tensor, targets: np.ndarray, unknown: Tensor) -> float:
     return float(candidates[int(np.argmax(gains))])
 
 
-class Score(NamedTuple):
+@dataclass(frozen=True)
+class Score:
     """How many of `count` pictures were named rightly among all classes, whether or not sure enough to be said.
 
     Attributes:

@@ -169,8 +169,8 @@ def _choose(
 
 def _cool(network: ActionClassifier, temperature: float) -> None:
     with torch.no_grad():
-        network.head.weight /= temperature
-        network.head.bias /= temperature
+        network.head.weight.div_(temperature)
+        network.head.bias.div_(temperature)
 
 
 def _read(args: argparse.Namespace, model: AVD) -> tuple[_Clips, tuple[str, ...]]:
@@ -215,7 +215,7 @@ def _measure(network: ActionClassifier, clips: _Clips) -> list[Score]:
 def card(
     network: ActionClassifier,
     recipe: Recipe,
-    facts: Mapping[str, object],
+    facts: Mapping[str, Any],
     judged: Sequence[Score],
     reported: Sequence[Score],
     calibration: Mapping[str, float],
