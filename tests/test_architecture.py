@@ -160,3 +160,11 @@ def test_tests_use_public_names_only():
         if ours.search(line) and not theirs.search(line) and "re.compile" not in line
     ]
     assert len(tests) > 100 and not private, "\n".join(private)
+
+
+def test_no_file_of_the_program_is_longer_than_400_lines():
+    lines = {
+        path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in files() if path.suffix == ".py"
+    }
+    ours = {path: count for path, count in lines.items() if path.parts[0] in ("app", "avd_core")}
+    assert len(ours) > 200 and max(ours.values()) <= 400, {path for path, count in ours.items() if count > 400}

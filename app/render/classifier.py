@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.render.fragments import card, first_guess, hint, ordinal, percent, seconds, signed
 from avd_core.classifiers.names import titled, without_labels
-from avd_core.explore.results import FrameSaliency, Recognition
+from avd_core.explore.parts import FrameSaliency, Recognition
 
 if TYPE_CHECKING:
     from avd_core.classifiers.road import Faithfulness

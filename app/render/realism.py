@@ -16,7 +16,7 @@ from PIL import Image
 
 from app.render import fragments
 from app.render.fragments import hint, ordinal, percent
-from avd_core.explore.results import Realism
+from avd_core.explore.parts import Realism
 from avd_core.networks.calibration import Calibration
 
 TITLE = "Realism"

@@ -16,7 +16,7 @@ from app.render.sprites import SpriteSheet
 from avd_core.analysis.attribution import Change
 from avd_core.analysis.degradations import SWEEPS, DegradedQuality
 from avd_core.analysis.metrics import PSNR_CAP
-from avd_core.explore.results import Restoration
+from avd_core.explore.parts import Restoration
 
 BRUSHES = {"Small": 4, "Medium": 10, "Large": 22}  # pixels of the image
 QUIET_LEVELS = 4.0  # the plot of changes reaches at least this high: a slight change is drawn as slight

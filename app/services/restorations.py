@@ -22,7 +22,7 @@ from avd_core.analysis.baselines import mean_frame
 from avd_core.analysis.degradations import Degradation, degraded_quality
 from avd_core.analysis.metrics import psnr
 from avd_core.explore.explorer import Explorer
-from avd_core.explore.results import Restoration
+from avd_core.explore.parts import Restoration
 from avd_core.media.distilled_png import ImageError, read_distilled, save_distilled, save_image
 from avd_core.media.writer import write_mp4
 

@@ -18,7 +18,8 @@ from avd_core.cli.common import (
 
 if TYPE_CHECKING:
     from avd_core.classifiers.road import Faithfulness
-    from avd_core.explore.results import Exploration, Refined, SavedExploration
+    from avd_core.explore.parts import Refined
+    from avd_core.explore.results import Exploration, SavedExploration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from avd_core.analysis.attribution import contributions
 from avd_core.explore.models import Models, distill_with, restore_with
+from avd_core.explore.parts import FrameSaliency, Recognition, Restoration, Saliency
 from avd_core.explore.recognition import (
     Progress,
     explain,
@@ -37,17 +38,7 @@ from avd_core.explore.requests import (
     ExploreRequest,
     RequestError,
 )
-from avd_core.explore.results import (
-    Distilled,
-    DistilledStage,
-    Exploration,
-    ExplorationStage,
-    FrameSaliency,
-    Recognition,
-    Restoration,
-    RestoredStage,
-    Saliency,
-)
+from avd_core.explore.results import Distilled, DistilledStage, Exploration, ExplorationStage, RestoredStage
 from avd_core.explore.stages import StepClock, explore_steps, refine_steps, with_refined
 from avd_core.media.distilled_png import DistilledInfo, fit_to_model, read_distilled
 from avd_core.media.window import MOST_MOTION, Window

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.explore.results import Realism
+from avd_core.explore.parts import Realism
 
 if TYPE_CHECKING:
     from avd_core.networks.avd import AVD

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.explore.results import FrameSaliency, Recognition, Saliency
+from avd_core.explore.parts import FrameSaliency, Recognition, Saliency
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier, Prediction

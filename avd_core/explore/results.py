@@ -19,6 +19,7 @@ import numpy as np
 from avd_core import __version__
 from avd_core.analysis.metrics import Quality
 from avd_core.atomic_io import plain_json, staged_folder, write_json
+from avd_core.explore.parts import Realism, Recognition, Refined, Saliency
 from avd_core.explore.requests import ExploreRequest
 from avd_core.media.distilled_png import DistilledInfo, save_distilled, save_image
 from avd_core.media.video import Clip
@@ -27,100 +28,8 @@ from avd_core.removal import is_report, remove_files
 
 if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
     from avd_core.classifiers.loading import Prediction
-    from avd_core.classifiers.road import Faithfulness
 
 GAP, GAP_LEVEL = 4, 32  # pixels (even, for 4:2:0) and grey level between the two halves of a comparison
-
-
-@dataclass(frozen=True)
-class Realism:
-    """What the model's own critic says of the distilled image: for people, and no evidence.
-
-    Attributes:
-        logit: its score; without an absolute zero, so show the percentile.
-        percentile_among_real: share of real reference frames that score lower, 0 to 100; None when the
-            checkpoint has no reference scores.
-        percentile_among_distilled: the same among this checkpoint's distilled images of reference clips.
-        own_frames: the same percentile for each frame of this very clip; empty without reference scores.
-        own_logits: the frames' scores.
-        map: (h, w) float32, the score patch by patch; its mean is `logit`.
-    """
-
-    logit: float
-    percentile_among_real: float | None
-    percentile_among_distilled: float | None
-    own_frames: tuple[float, ...]
-    own_logits: tuple[float, ...]
-    map: np.ndarray
-
-    @property
-    def at_the_end(self) -> str:
-        """Say in words that the image lies beyond all real reference frames; "" where it lies among them."""
-        ends = {0.0: "less real than every real frame it is compared with", 100.0: "more real than every one of them"}
-        return ends.get(self.percentile_among_real, "")
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What an image classifier sees in the distilled image, likeliest first.
-
-    Attributes:
-        classifier: the one in use.
-        notice: which one that is and why, when it is not the one asked for.
-        topk: its predictions.
-        frame: its predictions for the clip's middle frame; empty if it was not classified.
-    """
-
-    classifier: str
-    notice: str | None
-    topk: tuple[Prediction, ...]
-    frame: tuple[Prediction, ...] = ()
-
-    @property
-    def rank_of_frame(self) -> int | None:
-        """Which of the image's predictions, counted from 1, is the middle frame's first; None when none of them is."""
-        labels = [prediction.label for prediction in self.topk]
-        return labels.index(self.frame[0].label) + 1 if self.frame and self.frame[0].label in labels else None
-
-
-@dataclass(frozen=True)
-class Saliency:
-    """Where the classifier looks for one class.
-
-    Attributes:
-        map: (H, W) float32 in [0, 1].
-        label: the class it explains.
-        method: a key of `saliency.METHODS`.
-        overlay: (H, W, 3), the map laid over the image.
-        faithfulness: whether the map tells the truth, where that was asked.
-        frames: where it looks in the restored frames, where that was asked.
-    """
-
-    map: np.ndarray
-    label: str
-    method: str
-    overlay: np.ndarray
-    faithfulness: Faithfulness | None = None
-    frames: FrameSaliency | None = None
-
-
-@dataclass(frozen=True)
-class FrameSaliency:
-    """Where the classifier looks for one class in each restored frame, on one scale.
-
-    Attributes:
-        maps: (T, H, W) float32 in [0, 1]; 1 is the hottest place of all frames.
-        probabilities: of the class, frame by frame.
-    """
-
-    maps: np.ndarray
-    probabilities: tuple[float, ...]
-
-    def overlay(self, frames: np.ndarray, strength: float = 0.5) -> np.ndarray:
-        """The maps laid over the frames they are of, (T, H, W, 3)."""
-        from avd_core.classifiers.saliency import overlay
-
-        return np.stack([overlay(frame, heat, strength) for frame, heat in zip(frames, self.maps, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -137,34 +46,6 @@ class Distilled:
 
 
 @dataclass(frozen=True)
-class Restoration:
-    """The clip that an image plays as.
-
-    Attributes:
-        frames: (T, H, W, 3).
-        fps: the rate at which they play.
-        checkpoint: whose decoder it was.
-        fingerprint: of its weights.
-        image: (H, W, 3), what went into the decoder.
-        info: what the file said of itself; None for a picture that was never distilled.
-        notes: sentences for the person: what had to be guessed or changed.
-    """
-
-    frames: np.ndarray
-    fps: float
-    checkpoint: str
-    fingerprint: str
-    image: np.ndarray
-    info: DistilledInfo | None
-    notes: tuple[str, ...]
-
-    @property
-    def note(self) -> str:
-        """All notes as one text; empty when there is nothing to say."""
-        return " ".join(self.notes)
-
-
-@dataclass(frozen=True)
 class SavedExploration:
     """The files of one exploration."""
 
@@ -176,21 +57,6 @@ class SavedExploration:
     report: Path
     frames: tuple[Path, ...]
     cam_video: Path | None = None
-
-
-@dataclass(frozen=True)
-class Refined:
-    """What refining changed.
-
-    Attributes:
-        steps: gradient steps made.
-        gain: of the restored clip, dB.
-        image_psnr: of the image to the middle frame, dB, before and after.
-    """
-
-    steps: int
-    gain: float
-    image_psnr: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)

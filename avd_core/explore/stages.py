@@ -19,17 +19,11 @@ import numpy as np
 from avd_core.analysis.baselines import middle_frame
 from avd_core.analysis.metrics import quality
 from avd_core.explore.models import Models, read_for
+from avd_core.explore.parts import Refined
 from avd_core.explore.realism import rate_realism
 from avd_core.explore.recognition import explain, recognise
 from avd_core.explore.requests import MAX_REFINE, ExploreRequest
-from avd_core.explore.results import (
-    DistilledStage,
-    Exploration,
-    ExplorationStage,
-    RecognisedStage,
-    Refined,
-    RestoredStage,
-)
+from avd_core.explore.results import DistilledStage, Exploration, ExplorationStage, RecognisedStage, RestoredStage
 from avd_core.networks.inference import distill, restore
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from avd_core.analysis.intervals import aligned
 from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import staged_folder, write_json
 from avd_core.explore.models import distill_with, restore_with
+from avd_core.explore.parts import Recognition
 from avd_core.explore.requests import DEFAULT_CHECKPOINT, DEFAULT_CLASSIFIER, RequestError
-from avd_core.explore.results import Recognition
 from avd_core.media.distilled_png import DistilledInfo, save_distilled
 from avd_core.media.video import Clip
 from avd_core.media.writer import write_mp4

@@ -68,3 +68,22 @@ def spectrum_loss(image: Tensor, target: Tensor) -> Tensor:
     """
     ours, theirs = (torch.fft.rfft2(values.float(), norm="ortho").abs() for values in (image, target))
     return F.l1_loss(ours, theirs)
+
+
+@torch.no_grad()
+def watched_figures(image: Tensor, restored: Tensor, clip: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Return figures that no player is trained by, each a mean over clips.
+
+    Returns:
+        gain_over_mean: PSNR of the restored clip over that of its mean frame, in dB: what a still image cannot do.
+        image_psnr: of the distilled image to its guide target, in dB.
+        image_peak: the largest change of a value from guide target to image, in levels of 255.
+    """
+    error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
+    spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
+    change = (image - target).flatten(1)
+    return {
+        "gain_over_mean": 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean(),
+        "image_psnr": 10 * torch.log10(4 / (change.square().mean(dim=1) + 1e-9)).mean(),
+        "image_peak": 127.5 * change.abs().amax(dim=1).mean(),
+    }

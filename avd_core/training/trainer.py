@@ -272,7 +272,7 @@ class Trainer:
             real_logits, fake_logits = (self.model.discriminator(self._seen(seen, part)) for seen in (real, image))
             terms["adv_loss_g"] = losses.adversarial_loss_g(real_logits, fake_logits)
             total = total + config.adv_weight * terms["adv_loss_g"]
-        return image, total, terms | _watched(image, restored, clip, target)
+        return image, total, terms | losses.watched_figures(image, restored, clip, target)
 
     def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The gradient of the discriminator on real and fake images (b,3,H,W); returns the terms, detached."""
@@ -374,25 +374,6 @@ def _label_head(classes: Sequence[str], device: str | torch.device) -> ActionCla
     if len(classes) < 2:
         raise TrainingError("label_weight wants clips of two classes at least, in folders of their names.")
     return for_classes(classes).to(device).eval()
-
-
-@torch.no_grad()
-def _watched(image: Tensor, restored: Tensor, clip: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Figures that no player is trained by, each a mean over clips.
-
-    Returns:
-        gain_over_mean: PSNR of the restored clip over that of its mean frame, in dB: what a still image cannot do.
-        image_psnr: of the distilled image to its guide target, in dB.
-        image_peak: the largest change of a value from guide target to image, in levels of 255.
-    """
-    error = (restored.clamp(-1, 1) - clip).square().mean(dim=(1, 2, 3, 4))
-    spread = (clip.mean(dim=2, keepdim=True) - clip).square().mean(dim=(1, 2, 3, 4))
-    change = (image - target).flatten(1)
-    return {
-        "gain_over_mean": 10 * torch.log10((spread + 1e-6) / (error + 1e-6)).mean(),
-        "image_psnr": 10 * torch.log10(4 / (change.square().mean(dim=1) + 1e-9)).mean(),
-        "image_peak": 127.5 * change.abs().amax(dim=1).mean(),
-    }
 
 
 @torch.inference_mode()

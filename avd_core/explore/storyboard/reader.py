@@ -23,7 +23,7 @@ import numpy as np
 
 from avd_core.analysis.metrics import PSNR_CAP
 from avd_core.config import MAX_SIZE
-from avd_core.explore.results import Restoration
+from avd_core.explore.parts import Restoration
 from avd_core.explore.storyboard.panels import Panel, TableEntry
 from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo, StoryboardError
 from avd_core.media.clip_names import is_leftover

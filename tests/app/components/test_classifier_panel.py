@@ -17,8 +17,8 @@ from app.services.background import TaskCancelled
 from app.services.explorations import Explorations, ExplorationView
 from avd_core.classifiers.loading import ClassifierError
 from avd_core.classifiers.names import ClassifierNameError
+from avd_core.explore.parts import FrameSaliency
 from avd_core.explore.requests import ExploreRequest
-from avd_core.explore.results import FrameSaliency
 from tests.app.conftest import visitor
 
 

@@ -14,7 +14,7 @@ from avd_core.analysis.metrics import quality
 from avd_core.analysis.spectrum import look_beneath
 from avd_core.classifiers.loading import Prediction
 from avd_core.classifiers.road import Faithfulness
-from avd_core.explore.results import FrameSaliency, Realism, Recognition
+from avd_core.explore.parts import FrameSaliency, Realism, Recognition
 from avd_core.media.thumbnails import Filmstrip
 from avd_core.networks.calibration import Calibration
 

@@ -12,7 +12,7 @@ import pytest
 from avd_core.analysis.metrics import PSNR_CAP, psnr
 from avd_core.cli.main import main
 from avd_core.explore.explorer import Explorer, RequestError
-from avd_core.explore.results import Recognition
+from avd_core.explore.parts import Recognition
 from avd_core.explore.time_probe import VARIANTS, Play, TimeProbe, probe_time, time_plays
 from avd_core.media.distilled_png import read_distilled
 from avd_core.media.video import Clip, VideoInfo, read_clip
