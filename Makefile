@@ -62,11 +62,12 @@ audit: $(DEV)  ## look the installed libraries up in the database of known holes
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > $(AUDIT)/installed.txt
 	$(AUDIT)/bin/pip-audit --vulnerability-service osv --progress-spinner off --no-deps --disable-pip -r $(AUDIT)/installed.txt
 
-style: $(DEV)  ## check lint, formatting, which way imports go, and that every library is declared
+style: $(DEV)  ## check lint, formatting, types, which way imports go, and that every library is declared
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry .
+	$(BIN)/mypy
 
 format: $(DEV)  ## mend lint and formatting where ruff can
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import gradio as gr
 
@@ -163,7 +164,7 @@ class ClassifierPanel:
             **self.through.ready(seconds.get(saliency.method, 0) * len(result.clip.frames)),
         }
 
-    def leave(self, session: str | None) -> None:
+    def leave(self, session: str) -> None:
         """Forget a visitor who has gone."""
         self.latest.pop(session, None)
 
@@ -254,7 +255,7 @@ class ClassifierPanel:
 
     # What handlers answer -------------------------------------------------------------------------------------
 
-    def _explained(self, view: ExplorationView | None, request: gr.Request, **models: str | None) -> Updates:
+    def _explained(self, view: ExplorationView | None, request: gr.Request, **models: Any) -> Updates:
         """Explain the image that is shown again; nothing else on the page changes."""
         message_slot = self.around["message"]
         if view is None:

@@ -81,7 +81,8 @@ def _clip(number: int, pair: BeforeAfter, pictures: Mapping[str, Any]) -> str:
     better = pair.gains[1] - pair.gains[0]
     kind, word = ("good", "better") if better > 0 else ("bad", "worse")
     window = pair.before.request.window
-    moment = "" if window.whole else f", {window.start:.1f} to {window.start + window.seconds:.1f} s,"
+    start = window.start or 0.0
+    moment = "" if window.whole else f", {start:.1f} to {start + (window.seconds or 0.0):.1f} s,"
     lead = (
         f'<p class="tune-lead"><b>{escape(pair.title)}</b>{moment} comes back '
         f'<b class="{kind}">{signed(better, 1)} dB</b> {word} than before.</p>'

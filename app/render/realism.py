@@ -32,7 +32,8 @@ def _beside(realism: Realism) -> str:
     )
 
 
-def _share(percentile: float) -> str:
+def _share(percentile: float | None) -> str:
+    assert percentile is not None, "there are reference scores"
     return percent(percentile / 100) if percentile < 99.5 or percentile == 100 else "over 99 %"
 
 
@@ -68,8 +69,8 @@ def card(realism: Realism, calibration: Calibration | None, patches: str, size: 
 <figure class="patches" style="--w:{size[1]};--h:{size[0]}"><img src="{escape(patches)}"
   alt="The distilled image, tinted by how real the critic finds each part of it against the rest">
   <figcaption><i class="more">more</i> / <i class="less">less real</i></figcaption></figure>"""
-    percentile = realism.percentile_among_real
-    if calibration is None or percentile is None:
+    percentile, among_distilled = realism.percentile_among_real, realism.percentile_among_distilled
+    if calibration is None or percentile is None or among_distilled is None:
         return fragments.card("realism", TITLE, picture + hint(
             "This checkpoint carries no reference scores, so its critic’s score of the whole image cannot be given in "
             "a way that means something. The small picture compares its parts with each other."
@@ -77,7 +78,7 @@ def card(realism: Realism, calibration: Calibration | None, patches: str, size: 
     own = "–".join(dict.fromkeys(ordinal(share) for share in (min(realism.own_frames), max(realism.own_frames))))
     lead = f"""{picture}
 <p class="figure"><b>{ordinal(percentile)}</b> percentile of real frames</p>
-<p class="versus">among distilled images of this size: <b class="mono">{ordinal(realism.percentile_among_distilled)}</b>
+<p class="versus">among distilled images of this size: <b class="mono">{ordinal(among_distilled)}</b>
 · this clip’s own frames: <b class="mono">{own}</b></p>"""
     below = hint(
         f"To the critic trained beside this model the image looks {_beside(realism)}. The clip’s own frames are the "

@@ -287,6 +287,7 @@ class FinetuneTab:
     def on_start(self, values: dict, request: gr.Request, signed_in: gr.OAuthToken | None = None) -> Iterator[Updates]:
         secret = values[self.secret] if owner_of(values[self.secret]) else new_secret()
         owner = owner_of(secret)
+        assert owner is not None, "a new secret is somebody's"
         try:
             record = prepare(self._request(values), self.finetuning.registry, owner)
             steps = self.runs.backends.start(record, auth.token_of(signed_in))

@@ -13,7 +13,7 @@ import io
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -175,5 +175,6 @@ def degradation_sweep(
     for strengths in zip_longest(*sweeps.values()):
         for kind, strength in zip(sweeps, strengths, strict=True):
             if strength is not None:
-                degradation = replace(Degradation(), **{kind: strength})
+                how: dict[str, Any] = {kind: strength}
+                degradation = Degradation(**how)
                 yield kind, strength, degraded_quality(degradation, decode(degradation(image)), undamaged, original)

@@ -38,8 +38,8 @@ class ClipSpec:
         Raises:
             ConfigError: something is missing, or of another type.
         """
-        texts = {"path": str, "dataset": str | None, "lists": str | None}
-        lists = {"patterns": list | tuple | None, "splits": list | tuple | None}
+        texts: dict[str, Any] = {"path": str, "dataset": str | None, "lists": str | None}
+        lists: dict[str, Any] = {"patterns": list | tuple | None, "splits": list | tuple | None}
         plain = isinstance(values, Mapping) and all(
             isinstance(values.get(name), kind) for name, kind in (texts | lists).items()
         )

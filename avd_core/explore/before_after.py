@@ -52,7 +52,8 @@ class BeforeAfter:
     def image_psnrs(self) -> tuple[float, float]:
         """PSNR of the distilled image to the clip's middle frame in dB, before and after."""
         frames = self.before.clip.frames
-        return tuple(psnr(one.distilled, frames[len(frames) // 2]) for one in (self.before, self.after))
+        before, after = (psnr(one.distilled, frames[len(frames) // 2]) for one in (self.before, self.after))
+        return before, after
 
 
 @dataclass(frozen=True)

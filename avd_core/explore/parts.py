@@ -42,7 +42,7 @@ class Realism:
     def at_the_end(self) -> str:
         """Say in words that the image lies beyond all real reference frames; "" where it lies among them."""
         ends = {0.0: "less real than every real frame it is compared with", 100.0: "more real than every one of them"}
-        return ends.get(self.percentile_among_real, "")
+        return "" if self.percentile_among_real is None else ends.get(self.percentile_among_real, "")
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,18 @@ without it is opaque.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
 from avd_core.media.container import Limits
 
 _CODECS = frozenset({"vp8", "vp9"})
 _FORMATS = {"yuv420p": "yuva420p", "yuv422p": "yuva422p", "yuv444p": "yuva444p"}
-_BESIDE = "matroska_block_additional"
+_BESIDE: Final = "matroska_block_additional"
 _HEADER = 8  # bytes of its number before its content
 _MOST = 64  # pictures that wait for theirs; a decoder of many threads is so many behind at most
 
@@ -41,12 +44,14 @@ class AlphaDecoder:
 
     def restart(self) -> None:
         """Forget everything, as before a keyframe that was jumped to."""
-        self._context = av.CodecContext.create(self._codec, "r")
+        context = av.CodecContext.create(self._codec, "r")
+        assert isinstance(context, VideoCodecContext), "a codec of pictures"
+        self._context = context
         self._context.options = {"max_pixels": str(self._limits.max_pixels)}
         self._context.thread_count = 1  # so that each picture comes out at once
         self._ready: dict[int, av.VideoFrame] = {}  # by the number of the packet
 
-    def decode(self, number: int, packet: av.Packet) -> bool:
+    def decode(self, number: int, packet: av.Packet[Any]) -> bool:
         """Take what lies beside a packet; False if that cannot be decoded."""
         if not packet.has_sidedata(_BESIDE):
             return True
@@ -62,7 +67,7 @@ class AlphaDecoder:
 
     def put_into(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame with its transparency, if there is any; `frame.pts` is the number of its packet."""
-        alpha = self._ready.pop(frame.pts, None)
+        alpha = None if frame.pts is None else self._ready.pop(frame.pts, None)
         form = _FORMATS.get(frame.format.name)
         if alpha is None or form is None or (alpha.width, alpha.height) != (frame.width, frame.height):
             return frame
@@ -72,4 +77,4 @@ class AlphaDecoder:
 
 
 def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]

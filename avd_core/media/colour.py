@@ -180,5 +180,7 @@ _SRGB = _srgb(4096)
 def _pixels(frame: av.VideoFrame, channels: int) -> np.ndarray:
     """The pixels of a packed 8-bit frame, (H, W, channels), without a copy."""
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width * channels]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+        : frame.height, : frame.width * channels
+    ]
     return rows.reshape(frame.height, frame.width, channels)

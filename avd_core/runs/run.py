@@ -141,7 +141,7 @@ class Run:
         """Return the last state written; raise `RunError` where there is none."""
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-            kinds = {"status": str, "step": int, "error": str | None, "memory": int | None}
+            kinds: dict[str, Any] = {"status": str, "step": int, "error": str | None, "memory": int | None}
             if not all(isinstance(state.get(name), kind) for name, kind in kinds.items()):
                 raise ValueError("its values are of other types")
             if state["status"] not in STATUSES:

@@ -54,6 +54,9 @@ class BestWeights:
         weights: after that step.
     """
 
+    best: Score
+    weights: dict[str, Any]
+
     def __init__(self, model: AVD, clips: Sequence[Tensor]) -> None:
         self.clips = list(clips)
         self.looks: list[Score] = []
@@ -106,4 +109,5 @@ def fidelity(model: AVD, clip: Tensor) -> tuple[float, float]:
     frames = to_frames(clip).astype(np.float64)
     restored, still = to_frames(model.decode(image)), to_frames(image.unsqueeze(2))[0]
     errors = (restored - frames, still - frames[len(frames) // 2])
-    return tuple(float(10 * np.log10(255**2 / max(np.square(error).mean(), 1e-9))) for error in errors)
+    clip_psnr, image_psnr = (float(10 * np.log10(255**2 / max(np.square(error).mean(), 1e-9))) for error in errors)
+    return clip_psnr, image_psnr

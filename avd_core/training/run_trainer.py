@@ -250,6 +250,7 @@ class RunningTrainer:
     def _choose(self) -> None:
         """Look at the held-out clips; where the training only harms, go back and on at a lower learning rate."""
         best, trainer = self.best, self.trainer
+        assert best is not None, "there are held-out clips to look at"
         seen = best.look(trainer.step, trainer.average)
         gain, image = seen.restored - best.start.restored, seen.image - best.start.image
         words = f"step {trainer.step}: {gain:+.2f} dB on the held-out clips that choose, their images {image:+.2f} dB"
