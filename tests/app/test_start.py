@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -48,15 +47,10 @@ def test_a_file_for_the_runs_is_one_line(tmp_path: Path):
 def test_a_server_that_is_told_to_end_leaves_only_the_rendered_examples(
     tmp_path: Path, tiny_checkpoint: Path, films: Path
 ):
-    """Without a home that can be written, as a service has none, and behind a proxy that serves it below a path."""
     link_films(films, tmp_path / "gradio")
     own = {"GRADIO_SERVER_PORT": str(free_port()), "GRADIO_TEMP_DIR": str(tmp_path / "gradio")}
-    behind = {"HOME": "/proc/none", "GRADIO_ROOT_PATH": "https://demo.example.org/avd"}
-    environment = {**os.environ, **own, **behind, "AVD_CHECKPOINT": str(tiny_checkpoint)}
-    with served(environment, tmp_path / "log.txt") as address:  # ends it with SIGTERM
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # none that the environment may name
-        page = direct.open(address, timeout=60).read().decode()
-        assert '"root":"https://demo.example.org/avd"' in page
+    environment = {**os.environ, **own, "AVD_CHECKPOINT": str(tiny_checkpoint)}
+    with served(environment, tmp_path / "log.txt"):  # ends it with SIGTERM
         (workspace,) = (tmp_path / "gradio").glob("avd-server-*")
         assert {"results", "lasting"} <= {path.name for path in workspace.iterdir()}
     assert {path.name for path in (tmp_path / "gradio").iterdir()} == {"avd-examples"}
