@@ -15,11 +15,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import av
 
-from avd_core.media.alpha import AlphaDecoder
 from avd_core.media.clock import EPSILON
 from avd_core.media.container import Limits, VideoError, opened, packets, shown_name
 from avd_core.media.deadline import Deadline
-from avd_core.media.frame_filter import FrameFilter, Timed
+from avd_core.media.frames.alpha import AlphaDecoder
+from avd_core.media.frames.frame_filter import FrameFilter, Timed
 from avd_core.media.index import Index
 
 T = TypeVar("T")  # what is kept of a frame

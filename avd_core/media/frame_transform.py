@@ -12,8 +12,8 @@ import av
 import numpy as np
 from av.sidedata.sidedata import SideData
 
-from avd_core.media.colour import Reformatter
 from avd_core.media.container import Limits, VideoError, shown_name
+from avd_core.media.frames.colour import Reformatter
 from avd_core.media.index import Index
 
 

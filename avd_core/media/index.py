@@ -19,8 +19,8 @@ import numpy as np
 
 from avd_core.media.clock import EPSILON, Stamp, fields_joined, read_clock
 from avd_core.media.container import Limits, VideoError, copy_protected, opened, packets, regular_file, shown_name
-from avd_core.media.cropping import count_boxes, read_crop
-from avd_core.media.frame_filter import Crop
+from avd_core.media.frames.cropping import count_boxes, read_crop
+from avd_core.media.frames.frame_filter import Crop
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from av.video.reformatter import ColorRange
 
 from avd_core.atomic_io import atomic_file
 from avd_core.config import MAX_FPS, MIN_FPS
-from avd_core.media.colour import BT709, Reformatter, written_matrix
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, shown_name
 from avd_core.media.decoder import decoding, displays, nothing_decodes
 from avd_core.media.frame_transform import Fit, Shapes, upright_yuv
+from avd_core.media.frames.colour import BT709, Reformatter, written_matrix
 from avd_core.media.index import read_index
 
 

@@ -15,10 +15,11 @@ import av
 import numpy as np
 import pytest
 
-from avd_core.media import colour, deadline, decoder, video
+from avd_core.media import deadline, decoder, video
 from avd_core.media import index as frame_index
 from avd_core.media.container import Limits, VideoError
 from avd_core.media.decoder import displays
+from avd_core.media.frames import colour
 from avd_core.media.thumbnails import filmstrip
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode

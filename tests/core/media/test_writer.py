@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from avd_core.media import colour
 from avd_core.media.container import Limits, VideoError
+from avd_core.media.frames import colour
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode, write_mp4
 from tests.core.media.clips import CONTAINERS, counted, drift, encode, moving, numbered, numbers, patches

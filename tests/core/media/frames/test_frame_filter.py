@@ -14,7 +14,7 @@ from av.filter import Graph
 from avd_core.explore.storyboard.windows import Windows
 from avd_core.media.container import Limits
 from avd_core.media.decoder import decoding
-from avd_core.media.frame_filter import FrameFilter
+from avd_core.media.frames.frame_filter import FrameFilter
 from avd_core.media.index import read_index
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import av
 
-from avd_core.media.frame_filter import Crop
+from avd_core.media.frames.frame_filter import Crop
 
 _STEPS = 4000  # boxes or elements looked at in one of them
 _SAMPLE_ENTRY = 86  # bytes of a video's sample entry before the boxes in it
