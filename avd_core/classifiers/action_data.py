@@ -226,11 +226,11 @@ def look(path: Path, model: AVD) -> tuple[np.ndarray, np.ndarray]:
     from avd_core.classifiers.loading import squash
     from avd_core.media.video import VideoError, read_clip
 
-    shape = {"frames": model.config.frames, "size": SIZE}
+    count = model.config.frames
     try:
-        window = read_clip(path, **shape)
+        window = read_clip(path, frames=count, size=SIZE)
         short = window.seconds >= window.source.seconds  # the window is the whole clip already
-        windows = [window] if short else [window, read_clip(path, **shape, whole=True)]
+        windows = [window] if short else [window, read_clip(path, frames=count, size=SIZE, whole=True)]
     except VideoError as error:
         warnings.warn(f"Skipped {path.name}: {error}", stacklevel=2)
         return np.zeros((2, SIZE, SIZE, 3), np.uint8), np.zeros((len(FRAMES), SIZE, SIZE, 3), np.uint8)

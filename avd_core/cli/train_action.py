@@ -69,9 +69,9 @@ class _Clips:
     examples: Sequence[Example]
     pictures: Pictures
 
-    def where(self, wanted: Sequence[bool]) -> _Clips:
+    def where(self, wanted: Sequence[bool] | np.ndarray) -> _Clips:
         picks = np.flatnonzero(wanted)
-        return _Clips([self.examples[pick] for pick in picks], self.pictures.of(picks))
+        return _Clips([self.examples[pick] for pick in picks.tolist()], self.pictures.of(picks))
 
     def of(self, *parts: str) -> _Clips:
         """Return those of the named parts."""
@@ -177,7 +177,7 @@ def _read(args: argparse.Namespace, model: AVD) -> tuple[_Clips, tuple[str, ...]
     """Return every readable clip, and the classes."""
     examples = gather(Path(args.data), args.splits, args.limit)
     clips = _Clips(examples, distill(examples, model, args.cache))
-    clips = clips.where(clips.pictures.images.any(axis=(1, 2, 3, 4)))
+    clips = clips.where(np.asarray(clips.pictures.images.any(axis=(1, 2, 3, 4))))
     present = {example.label for example in clips.examples}
     labels = dict.fromkeys(label for action_set in SETS for label in action_set.labels.values() if label in present)
     return clips, tuple(labels)
