@@ -170,8 +170,9 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: ArchiveLimits, name:
         )
     members: list[Member] = []
     skipped: list[Skipped] = []
-    labels = classes_of([path for _, _, path in wanted])
-    for number, ((entry, _, path), label) in enumerate(zip(wanted, labels, strict=True)):
+    sound = [number for number in range(len(wanted)) if number not in reasons]
+    labels = dict(zip(sound, classes_of([wanted[number][2] for number in sound]), strict=True))
+    for number, (entry, _, path) in enumerate(wanted):
         title = shown_name(path[-1])
         reason = reasons.get(number)
         if reason is None:
@@ -180,6 +181,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: ArchiveLimits, name:
             try:
                 with archive.open(entry) as source, place.open("xb") as target:
                     shutil.copyfileobj(source, target)  # zipfile stops at the size that was checked above
+                label = labels[number]
                 members.append(Member(place, title, shown_name(label) if label else ""))
                 continue
             except _DAMAGE:

@@ -62,7 +62,8 @@ class ClipFilter:
         """Say what was passed over in `name`; empty if nothing was."""
         told = []
         if self._others:
-            kinds = ", ".join(f"{count} {kind[:20]}" for kind, count in self._others.most_common(5))
+            most = sorted(self._others.items(), key=lambda kind: (-kind[1], kind[0]))
+            kinds = ", ".join(f"{count} {kind[:20]}" for kind, count in most[:5])
             kinds += " and more" if len(self._others) > 5 else ""
             told.append(f"{_files(self._others.total())} of other kinds ({kinds})")
         if self._leftovers:

@@ -126,7 +126,7 @@ def test_the_clips_of_unseen_groups_stand_beside_all_of_them():
     alone = scoreboard({"x": {name: one[:6] for name, one in values.items()}}, ["ours"], list("abcdef"))
     assert board["unseen"] == {"clips": 6, "figures": alone["figures"]}
     assert board["figures"]["x"]["ours"]["mean"] == pytest.approx(5 / 8)
-    said, _, table = scoreboard_table(board).partition("The 6 clips of people, films or videos")
+    said, _, table = scoreboard_table(board).partition("The 6 clips of people or source videos")
     assert "62.5 [" in said and "66.7 [" in table
     assert "unseen" not in alone and "fitted on" not in scoreboard_table(alone)
 

@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_goes_on_and_reads_nothing_twice(folder, tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "measured", stop)
+        patch.setattr(runner, "measure_protocols", stop)
         assert main(command) == 130
     assert not (out / "evidence.json").exists() and len(list((out / "work").rglob("*.safetensors"))) == 4
     with monkeypatch.context() as patch:

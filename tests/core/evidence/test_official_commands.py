@@ -1,4 +1,4 @@
-"""README's commands for UCF101, HMDB51 and Kinetics, to the letter, on miniatures in the sets' own layouts."""
+"""The commands of docs/evidence.md for UCF101, HMDB51 and Kinetics, to the letter, on miniatures of these sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from avd_core.networks.avd import AVD
 from tests.core.evidence.miniatures import hmdb51, kinetics, rendered, ucf101
 from tests.repository import ROOT
 
-LINES = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+LINES = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
 COMMANDS = {line: shlex.split(line)[3:] for line in LINES if line.startswith("python -m ") and " --dataset " in line}
 SETS = {"ucf101": ucf101, "hmdb51": hmdb51, "kinetics": kinetics}
 
@@ -43,7 +43,7 @@ def here(tmp_path: Path, tiny_checkpoint: Path, scorer, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("command", of("evidence"), ids=lambda command: command[1])
-def test_the_command_of_a_set_runs_as_it_stands_in_the_readme(command: list[str], here: Path, capsys):
+def test_the_command_of_a_set_runs_as_it_is_documented(command: list[str], here: Path, capsys):
     name = command[command.index("--dataset") + 1]
     SETS[name](here, rendered)
     assert main(command) == 0, capsys.readouterr().err
