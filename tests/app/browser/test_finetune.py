@@ -89,7 +89,7 @@ def test_clips_are_learned_and_the_run_is_found_again(
     page.wait_for_selector(".tune-sides")
 
     page.wait_for_function("() => document.querySelector('.tune-sides canvas')?.drawnPicture")
-    expect(page.locator(".tune-side dl")).to_have_count(2)
+    expect(page.locator(".tune-side dl")).to_have_count(6)  # a moment of each clip, before and after
     assert "before" in page.inner_text(".tune-lead")
     look(page, "finetune-end")
     with page.expect_download() as download:
