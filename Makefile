@@ -36,9 +36,9 @@ app: $(APP)  ## set up and serve the page (on GRADIO_SERVER_PORT, else 7860)
 
 test: $(DEV)  ## set up and run every test, the real browser's too
 	@$(BIN)/python -m tests.chromium
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target test-browser test-code
+	@$(MAKE) --no-print-directory --keep-going test-code test-browser
 
-# A file a worker, one thread each; beside them one browser, which leaves a core idle much of the time. It waits for what a
+# A file a worker, one thread each; then the browser, alone. It waits for what a
 # person waits for, and on a busy machine that may run out: a test of it that fails is given a second try, and the report
 # says so.
 test-code: $(DEV)
