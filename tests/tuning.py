@@ -23,15 +23,15 @@ from avd_core.training.finetune_clips import Part, TakenClip
 WHO = [owner_of(new_secret()) for _ in range(3)]
 
 
-def some_clips(folder: Path, clip: Path, count: int = 3) -> tuple[TakenClip, ...]:
-    """Clips of moving noise that all claim to be of one file."""
+def some_clips(folder: Path, clip: Path, count: int = 3, labels: str = "ab") -> tuple[TakenClip, ...]:
+    """Clips of moving noise that all claim to be of one file; with two labels, a run ends by training a classifier."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for number, (encoded, thumbnail) in enumerate(_noise(count)):
         stored = folder / f"{number}.avif"
         stored.write_bytes(encoded)
         part = Part(Window(whole=True), {96: (stored, (16, 96, 96))})
-        made.append(TakenClip(Source(clip, f"clip {number}.mp4", "ab"[number % 2]), (part,), thumbnail))
+        made.append(TakenClip(Source(clip, f"clip {number}.mp4", labels[number % len(labels)]), (part,), thumbnail))
     return tuple(made)
 
 

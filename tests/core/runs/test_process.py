@@ -35,7 +35,7 @@ while True:
 
 @pytest.fixture
 def clips(tmp_path, rendered_clip):
-    return some_clips(tmp_path / "clips", rendered_clip)
+    return some_clips(tmp_path / "clips", rendered_clip, labels="a")
 
 
 @pytest.fixture
