@@ -333,9 +333,8 @@ class FinetuneService:
 def _first_row(path: Path, _written: int) -> str:
     """Return the address of the first clip's row of a sheet of previews: seven pictures side by side."""
     with Image.open(path) as sheet:
-        size = getattr(sheet, "text", {}).get(
-            "first", f"{sheet.height}x{sheet.width}"
-        )  # runs of older versions do not say
+        # Runs of older versions do not say.
+        size = getattr(sheet, "text", {}).get("first", f"{sheet.height}x{sheet.width}")
         height, width = map(int, size.split("x"))
         row = sheet.convert("RGB").crop((0, 0, width, height))
     row.thumbnail((MAX_WIDTH, MAX_WIDTH))

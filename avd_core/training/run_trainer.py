@@ -92,13 +92,8 @@ class RunningTrainer:
                 self.best = BestWeights.of(state["best"], self._judged())
         if self.leads:
             recover_folder(self.run.checkpoint)
-            for name in (
-                "checkpoint",
-                "training.pt",
-                "state.json",
-                "metrics.jsonl",
-            ):  # of a kill in the middle of a save
-                remove_leftovers(self.run.folder / name)
+            for name in ("checkpoint", "training.pt", "state.json", "metrics.jsonl"):
+                remove_leftovers(self.run.folder / name)  # of a kill in the middle of a save
             # A kill may have come between the two files of a save; `training.pt` is the one that counts.
             if saved and self._saved_fingerprint() != fingerprint(self._kept().state_dict()):
                 self._save_checkpoint()
