@@ -237,6 +237,17 @@ def test_python_dash_m_speaks_one_line_on_standard_error(tmp_path):
     assert names_in(tmp_path) == ["clip.avi"]
 
 
+def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path, rendered_clip, tiny_checkpoint):
+    """As services and containers have it."""
+    command = [sys.executable, "-m", "avd_core", "distill", rendered_clip, "--out", tmp_path / "image.png"]
+    homeless = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    done = subprocess.run(
+        [*map(str, command), "--checkpoint", str(tiny_checkpoint)], cwd=ROOT, env=homeless | {"HOME": "/proc/none"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "") and names_in(tmp_path) == ["image.png"]
+
+
 def test_every_real_clip_goes_through(tmp_path, data_dir, explore, capsys):
     if data_dir is None:
         pytest.skip("AVD_DATA is unset: the clips themselves are not here")
