@@ -17,7 +17,16 @@ MIN_SIZE, MAX_SIZE = 64, 224
 SIDE_MULTIPLE = 8
 MIN_FPS, MAX_FPS = 0.001, 1_000_000.0  # frames per second: what is written is what is read
 # What the distilled image may be drawn to; the pictures of the movement are made in `analysis/motion_pictures.py`.
-GUIDE_TARGETS = ("middle", "multiple-exposure", "plate", "history-overlay", "fading-strobe", "strobe")
+GUIDE_TARGETS = (
+    "middle",
+    "multiple-exposure",
+    "plate",
+    "history-overlay",
+    "fading-strobe",
+    "strobe",
+    "steady-exposure",
+    "steady-strobe",
+)
 
 
 class ConfigError(ValueError):

@@ -25,6 +25,8 @@ MIDDLE_BIAS = 6.0  # head start of the middle frame in the multiple exposure, as
 SHARPNESS = 0.4  # of the softmax over time for each grey level of departure, at strength 1
 MOVED_FROM, MOVED_TO = 10.0, 30.0  # grey levels of departure at which something begins to move, and surely moves
 MOMENTS = 5  # poses that the strobe shows
+STILL_SHARE = 0.3  # of the picture stands still in a clip whose camera does
+STEADY_TO, UNSTEADY_FROM = 4.0, 8.0  # grey levels of largest departure of that share: a still camera's, a moving one's
 
 
 def departure(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,12 +96,32 @@ def strobe_moments(count: int, strength: float) -> tuple[list[int], list[float]]
     return [*others, middle], [*[strength] * len(others), 1.0]
 
 
+def steadiness(apart: np.ndarray) -> float:
+    """Return how surely the camera stands still, 0 to 1, from the `departure` (T, H, W) of a clip's frames.
+
+    Behind whatever moves a still camera shows a part that does not; a moving one shows none, and is 0.
+    """
+    still = float(np.quantile(apart.max(axis=0), STILL_SHARE))
+    return min(1.0, max(0.0, (UNSTEADY_FROM - still) / (UNSTEADY_FROM - STEADY_TO)))
+
+
+def where_steady(make: MotionPicture) -> MotionPicture:
+    """Make a picture that is the other's where the camera stands still, the middle frame where it moves."""
+
+    def picture(frames: np.ndarray, strength: float) -> np.ndarray:
+        return _mixed(middle_frame(frames), make(frames, strength), steadiness(departure(frames)[0]))
+
+    return picture
+
+
 MOTION_PICTURES: dict[str, MotionPicture] = {
     "multiple-exposure": multiple_exposure,
     "plate": plate,
     "history-overlay": history_overlay,
     "fading-strobe": fading_strobe,
     "strobe": strobe,
+    "steady-exposure": where_steady(multiple_exposure),
+    "steady-strobe": where_steady(strobe),
 }
 
 

@@ -92,10 +92,21 @@ def _painted(clip: Tensor, moments: Sequence[int], opacities: Sequence[float]) -
     return picture
 
 
+def _where_steady(make: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    def picture(clip: Tensor, strength: float) -> Tensor:
+        still = _departure(clip)[0].amax(dim=2).flatten(1).quantile(pictures.STILL_SHARE, dim=1)
+        steady = (pictures.UNSTEADY_FROM - still) / (pictures.UNSTEADY_FROM - pictures.STEADY_TO)
+        return _middle(clip).lerp(make(clip, strength), steady.clamp(0, 1)[:, None, None, None])
+
+    return picture
+
+
 _PICTURES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "multiple-exposure": _multiple_exposure,
     "plate": _plate,
     "history-overlay": _history_overlay,
     "fading-strobe": _fading_strobe,
     "strobe": _strobe,
+    "steady-exposure": _where_steady(_multiple_exposure),
+    "steady-strobe": _where_steady(_strobe),
 }
