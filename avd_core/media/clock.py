@@ -124,7 +124,9 @@ def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fracti
     times -= times[visible].min()
     gap = _typical(np.diff(np.unique(times[visible]))) or float(1 / tick / rate)
     lengths = np.where(lengths > 0, lengths, gap)
-    seconds = float(in_seconds((times + lengths)[visible].max(), tick))
+    # The last one's own length: an MP4's lead from decoding to decoding, and an earlier one's may reach beyond it.
+    last = np.flatnonzero(visible)[np.argmax(times[visible])]
+    seconds = float(in_seconds(times[last] + lengths[last], tick))
     single = len(np.unique(times[visible])) == 1  # on display for a 25th of a second it would not be seen
     seconds = max(seconds, 1.0 if single else SHORTEST)
     joints = tuple(float(in_seconds(times[start], tick)) for start in starts)

@@ -146,18 +146,18 @@ def read_index(path: str | os.PathLike[str], limits: Limits) -> Index:
         VideoError: the file is no accepted video, is beyond `limits`, or holds no whole picture.
     """
     path = regular_file(path)
-    # An edit list says which times are seen; of a file without times FFmpeg would then hide the wrong pictures.
+    # An edit list says which times are seen. FFmpeg does not always take its word: see `_edits_are_misread`.
     index = _read_index(path, limits, edits=True) or _read_index(path, limits, edits=False)
     assert index is not None, "without edits there is an index, or an error"
     return index
 
 
 def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
-    """As `read_index`; None if edits hide pictures of a file without times."""
+    """As `read_index`; None if FFmpeg hides pictures that the edits do not."""
     with opened(path, limits, edits=edits) as (container, stream):
         stamps, furthest, torn = _read_stamps(container, stream, path, limits)
         name = shown_name(path)
-        if edits and any(stamp.hidden for stamp in stamps) and len({stamp.decoded for stamp in stamps}) == 1:
+        if edits and _edits_are_misread(stamps, stream, path, limits):
             return None
         if all(stamp.hidden or stamp.torn for stamp in stamps):
             raise VideoError(f"{name} announces a video but holds no whole picture; export or copy it again.")
@@ -196,6 +196,23 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
             joints=clock.joints,
             notes=_cut_short(container, path, seconds, furthest, torn) + _unread(container, path, seconds),
         )
+
+
+def _edits_are_misread(stamps: list[Stamp], stream: av.VideoStream, path: Path, limits: Limits) -> bool:
+    """Whether FFmpeg hides the wrong pictures: of a file without times, or at the end of an edit that shows them all.
+
+    It drops what is stored behind the second keyframe that would last beyond the edit, were it displayed for as long as
+    its decoding takes. With B-frames and uneven times pictures that are to be seen are stored there.
+    """
+    if any(stamp.hidden for stamp in stamps):
+        return len({stamp.decoded for stamp in stamps}) == 1
+    if stream.frames <= len(stamps) or stream.duration is None:
+        return False
+    with opened(path, limits, edits=False) as (container, unedited):
+        every, _, _ = _read_stamps(container, unedited, path, limits)
+    times = [stamp.shown for stamp in every if stamp.shown is not None]
+    from_the_first = [stamp.size for stamp in stamps] == [stamp.size for stamp in every[: len(stamps)]]
+    return from_the_first and bool(times) and max(times) - min(times) < stream.duration
 
 
 def _read_stamps(

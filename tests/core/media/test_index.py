@@ -74,6 +74,32 @@ def test_edit_list_hides_its_run_up(tmp_path):
     assert numbers(read_clip(tmp_path / "cut.mp4", frames=5)) == [13, 19, 25, 31, 37]
 
 
+UNEVEN = [0, 700, 830, 850, 980, 1000, 1020, 1040, 1050, 1070]  # milliseconds
+TRAILING = {"preset": "ultrafast", "g": "4", "bf": "3", "x264-params": "b-adapt=0:scenecut=0:open-gop=1"}
+
+
+def test_an_edit_list_that_shows_all_hides_nothing(tmp_path):
+    """FFmpeg drops what is stored behind a late keyframe that takes long to decode, here four of ten pictures."""
+    path = counted(tmp_path / "clip.mp4", 10, fps=25, times=UNEVEN, options=TRAILING)
+    with av.open(str(path)) as container:
+        assert sum(packet.size > 0 for packet in container.demux()) < 10, "the test needs a file that FFmpeg cuts"
+    clip = read_clip(path, frames=111, whole=True)
+    assert clip.source.frames == 10 and clip.seconds == pytest.approx(1.11)
+    assert numbers(clip) == [max(i for i, time in enumerate(UNEVEN) if time <= 1000 * at) for at in
+                             (np.arange(111) + 0.5) * clip.seconds / 111]  # fmt: skip
+    assert probe(transcode(path, tmp_path / "preview.mp4")).seconds == pytest.approx(1.11, abs=0.05)
+
+
+@pytest.mark.parametrize("options", [{"g": "10", "bf": "2"}, {"g": "4", "bf": "0"}, TRAILING])
+def test_an_edit_list_may_end_early(tmp_path, options):
+    path = counted(tmp_path / "clip.mp4", 40, options=options)
+    content = path.read_bytes()
+    at = content.index(b"elst") + 12  # behind version and count
+    path.write_bytes(content[:at] + struct.pack(">I", 1000) + content[at + 4 :])
+    clip = read_clip(path, frames=20, whole=True)
+    assert (clip.source.frames, clip.seconds) == (20, pytest.approx(1.0)) and numbers(clip) == list(range(20))
+
+
 @pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2"}, {"bf": "3", "x264-params": "open-gop=1:keyint=7"}])
 @pytest.mark.parametrize("parts", [2, 3])
 def test_recordings_joined_end_to_end_are_one_video(tmp_path, parts, options):
