@@ -107,7 +107,7 @@ class ClipItem(NamedTuple):
     Attributes:
         clip: uint8 (T,H,W,3); or, from a dataset made with `as_clip`, float32 (3,T,size,size) in [-1, 1].
         label: number of its class, or `UNLABELLED`.
-        name: path relative to the parent of the set's folder.
+        name: path relative to the parent of the set's folder, see `ClipDataset.names`.
     """
 
     clip: Tensor
@@ -133,6 +133,7 @@ class ClipDataset(Dataset[ClipItem]):
 
     Attributes:
         files: their paths relative to `folder`; `labels` and `names` are in the same order.
+        names: the set's folder and the path; between them the class, or `-`, where the first folder is not the class.
 
     Raises:
         DataError: without clips.
@@ -178,7 +179,12 @@ class ClipDataset(Dataset[ClipItem]):
         classes = sorted(set(labels.values()) - {""})
         number = {"": UNLABELLED} | {name: label for label, name in enumerate(classes)}
         clips = [(path.as_posix(), number[labels[path]]) for path in chosen]
-        return cls(folder, clips, classes, frames=frames, size=size, as_clip=as_clip)
+        dataset = cls(folder, clips, classes, frames=frames, size=size, as_clip=as_clip)
+        for place, path in enumerate(chosen):
+            label = labels[path]
+            if (path.parts[0] if len(path.parts) > 1 else "") != label:  # in the folder of a session, say
+                dataset.names[place] = f"{folder.absolute().name}/{label or '-'}/{path.as_posix()}"
+        return dataset
 
     def __len__(self) -> int:
         return len(self.files)

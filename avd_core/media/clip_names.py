@@ -4,12 +4,15 @@
   (`._clip.mp4`, `.Trashes`, `__MACOSX`, `$RECYCLE.BIN`). A file that is named by itself is read whatever it is called.
 - Its class is the first folder on its way, not counting folders that hold the whole set: in both
   `set/wave/session1/a.mp4` and `wave/a.mp4`, beside other classes, it is `wave`.
+- A folder that a camera makes, or that is called after a session or a date, names no class: `session1/wave/a.mp4` is
+  `wave`, `DCIM/100GOPRO/a.mp4` has none.
 
 Paths are tuples of parts, relative to the folder or zip that was handed in. PyAV is not needed.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
@@ -25,6 +28,19 @@ _LEFTOVERS = frozenset(
         *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler"),
         *("system volume information", "lost+found", "@eadir", "#recycle"),
     ]
+)
+_SESSION = re.compile(
+    r"(?:sessions?|sess|takes?|trials?|repetitions?|reps?|recordings?|rec|shoot|day|week|clips?|videos?|footage"
+    r"|cam|camera|cards?|sd|disc|disk|tapes?|reels?|rolls?|parts?|batch)[ ._-]*\d{1,4}",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    r"(?:19|20)\d\d([-_. ]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12]\d|3[01])(?:[ T_-].*)?)?"
+    r"|\d{1,2}[-_.]\d{1,2}[-_.](?:19|20)\d\d"
+)
+# Design rule for Camera File systems (JEITA CP-3461), AVCHD, XDCAM and P2.
+_CAMERA = re.compile(
+    r"[1-9]\d\d(?=[A-Z0-9_]*[A-Z_])[A-Z0-9_]{5}|DCIM|PRIVATE|AVCHD|BDMV|STREAM|M4ROOT|CLIP|XDROOT|MP_ROOT|CONTENTS|VIDEO"
 )
 
 Parts = tuple[str, ...]
@@ -75,25 +91,42 @@ def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
 
 
+def names_class(folder: str) -> bool:
+    """Return whether a folder may name a class: it is not called after a camera, a session or a date."""
+    return not any(pattern.fullmatch(folder) for pattern in (_SESSION, _DATE, _CAMERA))
+
+
+def _classifying(path: Parts) -> Parts:
+    """The path without the folders that name no class."""
+    return (*filter(names_class, path[:-1]), *path[-1:])
+
+
 def set_folder(paths: Sequence[Parts]) -> Parts:
     """Return the folders that hold the whole set before those that name classes; empty if there are none.
 
     A folder is one if every clip in a folder lies in it, and none directly, or if two folders in it hold clips.
+    Folders that name no class are passed over.
     """
+    depth = _set_depth([_classifying(path) for path in paths])
+    within = next((path for path in paths if len(_classifying(path)) > depth + 1), ())
+    return next((within[:end] for end in range(len(within)) if sum(map(names_class, within[:end])) == depth), ())
+
+
+def _set_depth(paths: Sequence[Parts]) -> int:
     depth = 0
     while True:
         inside = [path[depth:] for path in paths if len(path) > depth + 1]
         if len({path[0] for path in inside}) != 1:
-            break
+            return depth
         below = [path[1] for path in inside if len(path) > 2]
         if len(below) < len(inside) and len(set(below)) < 2:
-            break
+            return depth
         paths = [path for path in paths if len(path) > depth + 1]
         depth += 1
-    return paths[0][:depth] if depth else ()
 
 
 def classes_of(paths: Sequence[Parts]) -> list[str]:
     """Return the class of each clip; "" of one that lies in no folder of a class."""
-    depth = len(set_folder(paths))
+    paths = [_classifying(path) for path in paths]
+    depth = _set_depth(paths)
     return [path[depth] if len(path) > depth + 1 else "" for path in paths]

@@ -64,6 +64,31 @@ def test_folders_name_the_same_classes_everywhere(tmp_path: Path, around: str):
     assert [clips.label(i) for i in range(4)] == right
 
 
+@pytest.mark.parametrize("session", ["session-0{}", "10{}GOPRO", "2024-05-0{}", "DCIM/10{}CANON"])
+@pytest.mark.parametrize(
+    ("where", "right"),
+    [("{s}/{c}/clip.mp4", "jump jump wave wave"), ("{c}/{s}/clip.mp4", "jump jump wave wave"), ("{s}/{c}.mp4", "")],
+)
+def test_sessions_are_not_taken_for_classes(tmp_path: Path, session: str, where: str, right: str):
+    """In whatever order folders lie in one another, alike in Inspect, Fine-tune, training and evidence."""
+    files = [where.format(s=session.format(i), c=name) for name in ("jump", "wave") for i in (1, 2)]
+    folder = lay(tmp_path / "handed", *files)
+    with zipfile.ZipFile(tmp_path / "handed.zip", "w") as archive:
+        for file in files:
+            archive.writestr(file, b"x")
+    labels = sorted(right.split()) or [""] * 4
+    (tmp_path / "unpacked").mkdir()
+    for given in (folder, tmp_path / "handed.zip"):
+        assert sorted(source.label for source in gather([given], tmp_path / "unpacked").sources) == labels
+    dataset = ClipDataset.from_folder(folder)
+    assert dataset.classes == tuple(sorted(set(right.split())))
+    names = FolderClips(folder).names
+    assert [class_of(name) for name in names] == [dataset.classes[i] if i >= 0 else "" for i in dataset.labels]
+    assert sorted(map(class_of, names)) == labels
+    clips = select_clips(folder, None, "test")
+    assert sorted(clips.label(i) for i in range(4)) == labels
+
+
 def test_a_stick_of_a_mac_or_windows_gives_its_clips_and_says_what_else_is_there(tmp_path: Path):
     names = ["wave/0.MP4", "jump/1.MTS", "wave/2.m4v", "jump/3.3gp"]
     junk = ["wave/._0.MP4", ".Trashes/old.mp4", "__MACOSX/wave/._0.MP4", "wave/Thumbs.db", "$RECYCLE.BIN/gone.mp4"]

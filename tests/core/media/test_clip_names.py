@@ -20,11 +20,36 @@ from avd_core.media.clip_names import ClipFilter, classes_of, is_leftover, set_f
         ("wave/a wave/b", "wave wave"),
         ("set/wave/a", "wave"),
         ("a b", "- -"),
+        ("session-01/a session-02/b", "- -"),
+        ("wave/session-01/a wave/session-02/b", "wave wave"),
+        ("session1/wave/a session1/jump/b session2/wave/c", "wave jump wave"),
+        ("set/take_1/wave/a set/take_2/jump/b", "wave jump"),
+        ("wave/100GOPRO/a wave/101GOPRO/b jump/100GOPRO/c", "wave wave jump"),
+        ("DCIM/100CANON/a DCIM/101MEDIA/b DCIM/100_PANA/c", "- - -"),
+        ("PRIVATE/AVCHD/BDMV/STREAM/a", "-"),
+        ("2024-05-01/a 20240502/b 2024_05/c 2024-05-01_kitchen/d 1.5.2024/e", "- - - - -"),
+        ("2024/wave/a 2024/jump/b", "wave jump"),
+        ("top session1/wave/a session2/wave/b", "- wave wave"),
     ],
 )
 def test_the_class_is_the_first_folder_below_the_sets_own(paths, classes):
     parts = [tuple(path.split("/")) for path in paths.split()]
     assert classes_of(parts) == [name.strip("-") for name in classes.split()]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["wave", "0", "07", "100", "100metres", "1000", "20", "stream", "clip", "video", "day", "dayparty", "clipping 2a",
+     "class1", "2024", "20241399", "100METERS", "run_1", "a01", "person01"],
+)  # fmt: skip
+def test_a_class_may_be_called_so(name):
+    assert classes_of([(name, "a"), ("other", "b")]) == [name, "other"]
+
+
+def test_the_sets_folder_is_a_real_one():
+    assert set_folder([("set", "wave", "session1", "a"), ("set", "jump", "session1", "b")]) == ("set",)
+    assert set_folder([("DCIM", "set", "wave", "a"), ("DCIM", "set", "jump", "b")]) == ("DCIM", "set")
+    assert set_folder([("session1", "wave", "a"), ("session2", "jump", "b")]) == ()
 
 
 def test_nothing_has_no_folder():
