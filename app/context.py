@@ -108,13 +108,13 @@ class PageContext:
         """Answer a handler's event by opening a clip in Explore; `open_outputs` are the outputs it needs."""
         return {self.open_request: request, self.tabs: gr.Tabs(selected=EXPLORE)}
 
-    def checkpoints(self, own: Iterable[str] = ()) -> list[tuple[str, str]]:
+    def checkpoints(self, own: Iterable[str] = ()) -> list[str]:
         """List what a visitor can choose: the page's own checkpoints, those that are loaded, and `own` ones."""
-        return by_name(dict.fromkeys([self.checkpoint, *self.explorations.explorer.checkpoints(), *own]))
+        return list(dict.fromkeys([self.checkpoint, *self.explorations.explorer.checkpoints(), *own]))
 
     def link_choices(self, classifiers: Iterable[str] = (), methods: Iterable[str] = ()) -> Choices:
         """List what a link can ask for and a browser remember."""
-        checkpoints = dict.fromkeys([self.checkpoint, *self.explorations.explorer.checkpoints()])
+        checkpoints = self.checkpoints()
         return Choices(tuple(scenes.SCENES), tuple(checkpoints), tuple(self.names), tuple(classifiers), tuple(methods))
 
     def follow_link(self, stored: Any, choices: Choices, request: gr.Request) -> tuple[DeepLink, Updates]:
@@ -154,6 +154,18 @@ def message(error: Exception, advice: str) -> str:
         return fragments.problem(words, advice)
     words = f"Something broke here, and it was not your clip (error {fault(error)})."
     return fragments.problem(words, f"Please try again. {advice}")
+
+
+def by_what_they_show(checkpoints: Iterable[str]) -> list[tuple[str, str]]:
+    """Make choices that say what the image of each checkpoint shows, where that is known, beside its name."""
+    from avd_core.networks.checkpoint import guide_target
+
+    choices = []
+    for name, checkpoint in by_name(checkpoints):
+        target = guide_target(checkpoint)
+        shown = target and ("one moment" if target == "middle" else "the movement")
+        choices.append((f"{shown} · {name}" if shown else name, checkpoint))
+    return choices
 
 
 def by_name(checkpoints: Iterable[str]) -> list[tuple[str, str]]:

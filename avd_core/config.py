@@ -87,6 +87,15 @@ class _Config:
         }
 
 
+def _check_guide(config: ModelConfig | TrainConfig) -> None:
+    name, known = type(config).__name__, ", ".join(GUIDE_TARGETS)
+    _check(
+        config.guide_target in GUIDE_TARGETS,
+        f"{name}.guide_target is {config.guide_target!r}; choose one of {known}.",
+    )
+    _check(0 < config.guide_strength <= 1, f"{name}.guide_strength must be above 0 and at most 1.")
+
+
 SIZES = (112, 160, 224)  # short sides in pixels that people choose among
 
 
@@ -115,8 +124,24 @@ class ModelConfig(_Config):
     discriminator_channels: tuple[int, ...] = _field(
         (32, 64, 96), "width of each stage of the discriminator; sides are halved between stages"
     )
+    guide_target: str = _field(
+        "middle",
+        'what the image was drawn to in training: the clip\'s "middle" frame, or a picture of its movement, one of '
+        "`GUIDE_TARGETS`; a training sets it from its own `TrainConfig`",
+    )
+    guide_strength: float = _field(0.5, "of that picture of the movement, above 0 and up to 1")
+
+    @property
+    def guide(self) -> tuple[str, float]:
+        """Return `guide_target` and `guide_strength`."""
+        return self.guide_target, self.guide_strength
+
+    def guide_fields(self) -> dict[str, Any]:
+        """Return them as the fields of the `TrainConfig` that trains such a model on."""
+        return {"guide_target": self.guide_target, "guide_strength": self.guide_strength}
 
     def __post_init__(self) -> None:
+        _check_guide(self)
         _check(0 < len(self.preset) <= 40, "ModelConfig.preset is a name of 1 to 40 characters.")
         _check(8 <= self.frames <= 32, f"ModelConfig.frames is {self.frames}; allowed are 8 to 32.")
         _check(
@@ -259,11 +284,7 @@ class TrainConfig(_Config):
             any(getattr(self, name) > 0 for name in losses),
             f"TrainConfig needs at least one loss: {', '.join(losses[:-1])} or {losses[-1]} above 0.",
         )
-        _check(
-            self.guide_target in GUIDE_TARGETS,
-            f"TrainConfig.guide_target is {self.guide_target!r}; choose one of {', '.join(GUIDE_TARGETS)}.",
-        )
-        _check(0 < self.guide_strength <= 1, "TrainConfig.guide_strength must be above 0 and at most 1.")
+        _check_guide(self)
         _check(
             set(self.augment_kinds) <= {"colour", "shift", "cutout"},
             f"TrainConfig.augment is {self.augment!r}; expected '' or some of 'colour,shift,cutout'.",

@@ -74,6 +74,7 @@ def variants(*, moving_camera: bool) -> list[Variant]:
         Variant(f"{name} {strength:g}", partial(make, strength=strength), held)
         for held in ((False, True) if moving_camera else (False,))
         for name, make in MOTION_PICTURES.items()
+        if not (held and name.startswith("steady"))  # a camera that was held still is steady
         for strength in STRENGTHS
     ]
     others = [

@@ -41,8 +41,8 @@ def card(
         body += _clip(number, pair, pictures)
     explanation = (
         "Gain: how much closer the clip comes back from its image than its mean frame repeated would be. Image: how "
-        "near the image is to the middle frame. Realism: the percentile among real frames, to the critic from before "
-        "the training."
+        "near the image is to what it is drawn to, the middle frame unless its checkpoint shows the movement. Realism: "
+        "the percentile among real frames, to the critic from before the training."
     )
     if apart:
         explanation = (

@@ -117,7 +117,7 @@ class BatchTab:
         """Update the choices when the tab is opened."""
         classifiers = dict.fromkeys([DEFAULT_CLASSIFIER, *self.explorer.classifiers()])
         return {
-            self.checkpoint: gr.Dropdown(self.context.checkpoints(own)),
+            self.checkpoint: gr.Dropdown(by_name(self.context.checkpoints(own))),
             self.classifier: gr.Dropdown(list(classifiers)),
         }
 

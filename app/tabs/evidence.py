@@ -136,8 +136,7 @@ class EvidenceTab:
         self, report: str | None, question: str | None, own: OwnReport | None, confused: str | None = None
     ) -> Updates:
         """Show the first report when the tab is opened, unless one is shown."""
-        checkpoints = dict.fromkeys([self.context.checkpoint, *self.context.explorations.explorer.checkpoints()])
-        updates: Updates = {self.checkpoint: gr.Dropdown(by_name(checkpoints))}
+        updates: Updates = {self.checkpoint: gr.Dropdown(by_name(self.context.checkpoints()))}
         names = self._names(own)
         if not names or report in names:
             return updates

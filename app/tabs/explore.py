@@ -24,7 +24,7 @@ from app.context import (
     UNLIMITED,
     PageContext,
     Updates,
-    by_name,
+    by_what_they_show,
     message,
     on_click_js,
     queued_js,
@@ -95,7 +95,9 @@ class ExploreTab:
                 slot("preview", visible=False)
                 slot("examples", self.explorations.tiles(), js_on_load=on_click_js("example"))
                 with gr.Column(elem_id="settings"):
-                    self.model = gr.Dropdown(by_name([self.checkpoint]), value=self.checkpoint, label="Checkpoint")
+                    self.model = gr.Dropdown(
+                        by_what_they_show([self.checkpoint]), value=self.checkpoint, label="The image shows"
+                    )
                     self.size = gr.Dropdown(DETAIL, value=0, label="Detail", elem_id="detail")
                 self.camera.frame.render()
             with gr.Column(elem_id="results"):
@@ -184,7 +186,7 @@ class ExploreTab:
             updates |= self._failed(error, None)
         yield updates | {
             self.slots["preview"]: gr.skip(),  # the examples play where they are
-            self.model: gr.Dropdown(by_name(choices.checkpoints), value=link.checkpoint),
+            self.model: gr.Dropdown(by_what_they_show(choices.checkpoints), value=link.checkpoint),
             examples: self.explorations.tiles(),
         }
         # Only on a machine's very first start: the example clips appear as they are rendered.
@@ -234,7 +236,7 @@ class ExploreTab:
 
     def on_own_checkpoints(self, own: tuple[str, ...]) -> gr.Dropdown:
         """Add the visitor's own checkpoints to the choices."""
-        return gr.Dropdown(self.context.checkpoints(own))
+        return gr.Dropdown(by_what_they_show(self.context.checkpoints(own)))
 
     def on_open_request(self, values: dict, request: gr.Request) -> Iterator[Updates]:
         """Open a clip for another tab."""
@@ -243,7 +245,7 @@ class ExploreTab:
         classifier, method = values[self.classifier_panel.classifier], values[self.classifier_panel.method]
         models = (opening.classifier or classifier, opening.method or method)
         wanted = ExploreRequest(opening.clip, model, opening.window, *models, size=values[self.size] or None)
-        choices = self.context.checkpoints([*own, model])
+        choices = by_what_they_show(self.context.checkpoints([*own, model]))
         yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
         yield from self._explored(self.explorations.open(opening.title, wanted), view, request)
 

@@ -302,7 +302,7 @@ class FinetuneTab:
     def _starts(self, own: tuple[str, ...]) -> list[tuple[str, str]]:
         """List what a training can start from."""
         scratch = [(f"nothing, as {name.partition(':')[2]}", name) for name in presets()]
-        return [*self.context.checkpoints(own), *scratch]
+        return [*by_name(self.context.checkpoints(own)), *scratch]
 
     def _lengths(self) -> list[tuple[str, str]]:
         """List how long a training may be here; the shortest always, if need be cut short."""

@@ -132,7 +132,7 @@ class StoryboardTab:
         self.turns.pop(request.session_hash, None)
 
     def on_select(self, shown: StoryboardView | None, own: tuple[str, ...], request: gr.Request) -> Updates:
-        updates = {self.model: gr.Dropdown(self.context.checkpoints(own))}
+        updates = {self.model: gr.Dropdown(by_name(self.context.checkpoints(own)))}
         if shown is None and request.session_hash not in self.turns and self.example.strip:
             updates |= self._finished(self.example.strip)
         return updates

@@ -125,6 +125,20 @@ MOTION_PICTURES: dict[str, MotionPicture] = {
 }
 
 
+def guide_picture(frames: np.ndarray, name: str, strength: float) -> np.ndarray:
+    """Return what a checkpoint's images are drawn to, of one clip.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        name: "middle", or a key of `MOTION_PICTURES`: the checkpoint's `guide_target`.
+        strength: of the picture: its `guide_strength`.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    return middle_frame(frames) if name == "middle" else MOTION_PICTURES[name](frames, strength)
+
+
 def _painted(frames: np.ndarray, moments: list[int], opacities: list[float]) -> np.ndarray:
     """Paint frames over the median, one after the other, where they depart from it."""
     apart, picture = departure(frames)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avd_core.analysis.metrics import psnr
+from avd_core.analysis.motion_pictures import guide_picture
 from avd_core.data.clip_files import Source
 from avd_core.explore.realism import realism_percentile
 from avd_core.explore.requests import DEFAULT_CLASSIFIER, ExploreRequest
@@ -50,9 +51,9 @@ class BeforeAfter:
 
     @property
     def image_psnrs(self) -> tuple[float, float]:
-        """PSNR of the distilled image to the clip's middle frame in dB, before and after."""
-        frames = self.before.clip.frames
-        before, after = (psnr(one.distilled, frames[len(frames) // 2]) for one in (self.before, self.after))
+        """PSNR in dB of the distilled image to what it was drawn to, mostly the middle frame; before and after."""
+        target = guide_picture(self.before.clip.frames, *self.before.guide)
+        before, after = (psnr(one.distilled, target) for one in (self.before, self.after))
         return before, after
 
 

@@ -143,7 +143,7 @@ class Refined:
     Attributes:
         steps: gradient steps made.
         gain: of the restored clip, dB.
-        image_psnr: of the image to the middle frame, dB, before and after.
+        image_psnr: of the image to what it was drawn to (the middle frame, of most checkpoints), dB, before and after.
     """
 
     steps: int

@@ -69,6 +69,7 @@ class ExplorationStage:
         clip: the sampled frames.
         checkpoint: the model's name.
         fingerprint: of its weights.
+        guide: what its images were drawn to: `guide_target` and `guide_strength` of its `ModelConfig`.
         seconds: duration of each step, without waiting for others: load, decode, encode, restore, quality, realism,
             classify, saliency.
     """
@@ -78,6 +79,7 @@ class ExplorationStage:
     clip: Clip
     checkpoint: str
     fingerprint: str
+    guide: tuple[str, float] = ("middle", 0.5)
     seconds: dict[str, float]
 
     @property
@@ -201,6 +203,7 @@ class Exploration(RecognisedStage):
             },
             "checkpoint": self.checkpoint,
             "fingerprint": self.fingerprint,
+            "guide_target": self.guide[0],
             "frames": count,
             "size": [height, width],
             "enlarged": self.enlarged,

@@ -18,6 +18,7 @@ import numpy as np
 
 from avd_core.analysis.baselines import middle_frame
 from avd_core.analysis.metrics import quality
+from avd_core.analysis.motion_pictures import guide_picture
 from avd_core.explore.models import Models, read_for
 from avd_core.explore.parts import Refined
 from avd_core.explore.realism import rate_realism
@@ -41,7 +42,8 @@ def explore_steps(models: Models, request: ExploreRequest) -> Iterator[Explorati
     with clock("decode"):
         clip = read_for(model, request.clip, request.window, request.size)
     known: dict[str, Any] = {
-        "request": request, "clip": clip, "checkpoint": model.name, "fingerprint": model.fingerprint
+        "request": request, "clip": clip, "checkpoint": model.name, "fingerprint": model.fingerprint,
+        "guide": model.config.guide,
     }  # fmt: skip
     yield ExplorationStage(**known, seconds=clock.seconds)
 
@@ -108,7 +110,8 @@ def refine_steps(
     """Refine an image step by step; the model is free for others between two steps, as in `explore_steps`."""
     from avd_core.networks.refinement import refine
 
-    running = refine(checkpoint.model, frames, image, steps)
+    target = guide_picture(frames, *checkpoint.model.config.guide)
+    running = refine(checkpoint.model, frames, image, steps, target)
     while True:
         with checkpoint.lock:
             step = next(running, None)

@@ -38,6 +38,19 @@ def bundled() -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (name != "base", name)))
 
 
+def guide_target(name: str | Path) -> str | None:
+    """Return what the images of a checkpoint are drawn to (`ModelConfig.guide_target`), without loading it.
+
+    None for one that is neither bundled nor a folder, or that cannot be read.
+    """
+    if str(name) not in bundled() and not Path(name).is_dir():
+        return None
+    try:
+        return ModelConfig.from_json(locate(name) / CONFIG).guide_target
+    except ValueError:
+        return None
+
+
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
     """Return the first 12 hex digits of the SHA-256 of the weights as stored: names, shapes and fp16 values."""
     digest = hashlib.sha256()

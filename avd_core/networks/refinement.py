@@ -2,9 +2,9 @@
 
 The encoder guesses an image in one pass; some steps of the real optimisation, as learned codecs take them (arXiv
 1906.01223), bring more of this very clip back. What the image may pay for that is bounded: it stays within
-`ALLOWED_DB` of its distance to the middle frame and within its largest change, by projection after every step, and it
-is not to score lower with the model's own critic. Because the image was optimised against that critic, the critic's
-score says little of a refined image.
+`ALLOWED_DB` of its distance to the picture that it was drawn to, by default the middle frame, and within its largest
+change, by projection after every step, and it is not to score lower with the model's own critic. Because the image was
+optimised against that critic, the critic's score says little of a refined image.
 
 Axes: T frames, H, W. Values are in [-1, 1] inside, uint8 outside.
 """
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_STEPS = 40
 MAX_STEPS = 400
-RATE = 0.25  # of a step, in units of the root mean square that the image is away from the middle frame
-ALLOWED_DB = 0.4  # that the image may move away from the middle frame
+RATE = 0.25  # of a step, in units of the root mean square that the image is away from that picture
+ALLOWED_DB = 0.4  # that the image may move away from it
 LEAST_PEAK = 12 / 127.5  # a change that every pixel may have, whatever the encoder's largest one
 CRITIC_WEIGHT = 0.05
 MOMENTUM = 0.9
@@ -49,7 +49,7 @@ class Refinement:
         steps: of how many.
         image: (H, W, 3) uint8, the best one.
         psnr: of the clip restored from it, dB.
-        image_psnr: of it to the middle frame, dB.
+        image_psnr: of it to the target, dB.
         start: both figures at step 0.
     """
 
@@ -66,7 +66,9 @@ class Refinement:
         return self.psnr - self.start[0]
 
 
-def refine(model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAULT_STEPS) -> Iterator[Refinement]:
+def refine(
+    model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAULT_STEPS, target: np.ndarray | None = None
+) -> Iterator[Refinement]:
     """Refine a clip's distilled image; yield the best one before the first step and after each.
 
     Whoever stops early keeps the last one that was yielded. The model is in eval mode and its weights need no gradient;
@@ -77,6 +79,7 @@ def refine(model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAU
         frames: the clip, uint8 (T, H, W, 3).
         image: its distilled image, uint8 (H, W, 3).
         steps: gradient steps, 1 to `MAX_STEPS`.
+        target: what the image stays near, uint8 (H, W, 3); by default the middle frame.
 
     Raises:
         RefinementError: `steps` is out of range.
@@ -86,10 +89,10 @@ def refine(model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAU
     device = next(model.parameters()).device
     clip = _to_tensor(frames, device).movedim(1, 0)[None]  # (1, 3, T, H, W)
     start = _to_tensor(image[None], device)  # (1, 3, H, W)
-    middle = clip[:, :, clip.shape[2] // 2]
-    apart = float((start - middle).square().mean())
+    anchor = clip[:, :, clip.shape[2] // 2] if target is None else _to_tensor(target[None], device)
+    apart = float((start - anchor).square().mean())
     rate, allowed = RATE * max(apart, _FLOOR) ** 0.5, apart * 10 ** (ALLOWED_DB / 10)
-    peak = max(float((start - middle).abs().max()), LEAST_PEAK)
+    peak = max(float((start - anchor).abs().max()), LEAST_PEAK)
     with torch.inference_mode():
         score = float(model.realism(start))
     pixels = start.clone().requires_grad_(True)
@@ -103,7 +106,7 @@ def refine(model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAU
             if step < steps:
                 loss = 0.5 * (error + _FLOOR).log() + CRITIC_WEIGHT * (score - model.realism(rounded)).relu().mean()
                 (gradient,) = torch.autograd.grad(loss, pixels)
-        away = float((rounded.detach() - middle).square().mean())
+        away = float((rounded.detach() - anchor).square().mean())
         psnr, image_psnr = _psnr(float(error.detach())), _psnr(away)
         if best is None or (psnr > best.psnr and image_psnr >= best.start[1] - ALLOWED_DB - 0.1):
             figures = best.start if best else (psnr, image_psnr)
@@ -116,16 +119,16 @@ def refine(model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAU
         # One scale for the whole image: Adam's own, pixel by pixel, stirs up the places that are right already.
         pace = rate * 0.5 * (1.1 + 0.9 * math.cos(math.pi * step / steps)) / (power**0.5 + _TINY)
         with torch.no_grad():
-            pixels.copy_(_project(pixels - pace * momentum, middle, allowed, peak))
+            pixels.copy_(_project(pixels - pace * momentum, anchor, allowed, peak))
 
 
-def _project(pixels: Tensor, middle: Tensor, allowed: float, peak: float) -> Tensor:
-    """Bring an image back within a mean squared and a largest difference to the middle frame, and into [-1, 1]."""
-    change = (pixels - middle).clamp(-peak, peak)
+def _project(pixels: Tensor, anchor: Tensor, allowed: float, peak: float) -> Tensor:
+    """Bring an image back within a mean squared and a largest difference to the anchor, and into [-1, 1]."""
+    change = (pixels - anchor).clamp(-peak, peak)
     power = float(change.square().mean())
     if power > allowed:
         change = change * math.sqrt(allowed / power)
-    return (middle + change).clamp(-1, 1)
+    return (anchor + change).clamp(-1, 1)
 
 
 def _psnr(error: float) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avd_core.analysis.motion_pictures import guide_picture
 from avd_core.networks.avd import AVD, to_frames
 
 SETBACK = 0.15  # dB below the beginning, after the warm-up, that show the learning rate to be too high
@@ -29,7 +30,7 @@ class Score:
     Attributes:
         step: of the training.
         restored: PSNR of the restored clips.
-        image: PSNR of the distilled images to the middle frames.
+        image: PSNR of the distilled images to what they are drawn to.
     """
 
     step: int
@@ -104,10 +105,10 @@ class BestWeights:
 
 @torch.inference_mode()
 def fidelity(model: AVD, clip: Tensor) -> tuple[float, float]:
-    """PSNR in dB of a restored clip, and of its image to the middle frame."""
+    """PSNR in dB of a restored clip, and of its image to what it is drawn to."""
     image = model.encode(clip)
     frames = to_frames(clip).astype(np.float64)
     restored, still = to_frames(model.decode(image)), to_frames(image.unsqueeze(2))[0]
-    errors = (restored - frames, still - frames[len(frames) // 2])
+    errors = (restored - frames, still - guide_picture(to_frames(clip), *model.config.guide))
     clip_psnr, image_psnr = (float(10 * np.log10(255**2 / max(np.square(error).mean(), 1e-9))) for error in errors)
     return clip_psnr, image_psnr

@@ -110,6 +110,7 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
     model = _known_model(init) if init else None
     # `robust`, and what was fine-tuned from it, is made for the smallest size, and keeps its JPEG.
     of_base = OF_BASE if model and not scratch and model.preset == "base" and model.size > SIZES[0] else {}
+    shows = model.guide_fields() if model else {}
     return its_own | {
         "steps": steps,
         "batch_size": 4,
@@ -122,7 +123,7 @@ def recipe(steps: int, init: str = "") -> dict[str, Any]:
         "choose_every": 0 if scratch else max(1, steps // LOOKS),
         "save_every_seconds": 30.0,
         "precision": "fp32",
-    } | PRESET_OVERRIDES.get(model.preset if model else "", {}) | of_base  # fmt: skip
+    } | PRESET_OVERRIDES.get(model.preset if model else "", {}) | of_base | shows  # fmt: skip
 
 
 def _defaults() -> dict[str, Any]:

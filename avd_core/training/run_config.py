@@ -121,7 +121,9 @@ class RunConfig:
             ValueError: a checkpoint or a split that cannot be had, an unknown field or one out of range.
         """
         model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
-        overrides = preset_overrides(model.preset, from_nothing=not args.init) | _overrides(args.set)
+        overrides = (
+            preset_overrides(model.preset, from_nothing=not args.init) | model.guide_fields() | _overrides(args.set)
+        )
         if args.steps is not None:
             overrides["steps"] = args.steps
         in_folders = args.dataset == "folder"

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,8 +124,9 @@ class RunningTrainer:
         return kept
 
     def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
-        kept = self._kept()
+        kept, train = self._kept(), self.trainer.config
         kept.calibration = calibration
+        kept.config = replace(kept.config, guide_target=train.guide_target, guide_strength=train.guide_strength)
         kept.save_pretrained(self.run.checkpoint)
 
     def go(self, *, seconds: float | None = None, pausing: bool = False) -> Iterator[StepEvent]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from app.context import PageContext
+from app.context import PageContext, by_what_they_show
 from app.services.explorations import Explorations, ExplorationView
 from app.tabs.explore import ExploreTab
 from avd_core.explore.requests import ExploreRequest
@@ -45,6 +47,16 @@ def addresses(view: ExplorationView) -> set[Path]:
         for piece in view.pieces.values()
         for address in re.findall(r'(?:src|href)="gradio_api/file=([^"#]+)', piece)
     }
+
+
+def test_the_choice_of_checkpoints_says_what_each_image_shows(tmp_path, tiny_checkpoint):
+    moving = tmp_path / "moving"
+    shutil.copytree(tiny_checkpoint, moving)
+    config = json.loads((moving / "config.json").read_text()) | {"guide_target": "steady-exposure"}
+    (moving / "config.json").write_text(json.dumps(config))
+    choices = by_what_they_show(["base", str(moving), "somebody/elsewhere"])
+    assert [label for label, _ in choices] == ["one moment · base", "the movement · moving", "elsewhere"]
+    assert choices[1][1] == str(moving)
 
 
 def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):

@@ -9,8 +9,10 @@ from avd_core.analysis.motion_pictures import (
     MOTION_PICTURES,
     departure,
     fading_strobe,
+    guide_picture,
     multiple_exposure,
     plate,
+    steadiness,
     strobe,
 )
 
@@ -23,6 +25,19 @@ def moving_square() -> np.ndarray:
     for t, left in enumerate(PLACES):
         frames[t, 10 : 10 + SIDE, left : left + SIDE] = SQUARE
     return frames
+
+
+def test_where_the_camera_moves_it_is_the_middle_frame():
+    still = moving_square()
+    assert steadiness(departure(still)[0]) == 1
+    assert np.array_equal(MOTION_PICTURES["steady-exposure"](still, 0.5), multiple_exposure(still, 0.5))
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 256, (32, 200, 3), dtype=np.uint8)
+    moving = np.stack([scene[:, 8 * t : 8 * t + 132] for t in range(8)])
+    assert steadiness(departure(moving)[0]) == 0
+    assert np.array_equal(MOTION_PICTURES["steady-exposure"](moving, 0.5), moving[4])
+    assert np.array_equal(guide_picture(still, "middle", 0.5), still[4])
+    assert np.array_equal(guide_picture(still, "strobe", 0.5), strobe(still, 0.5))
 
 
 def seen(picture: np.ndarray) -> list[int]:

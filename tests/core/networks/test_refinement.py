@@ -55,6 +55,13 @@ def test_the_image_stays_near_its_frame(steps):
     assert steps[-1].image_psnr >= steps[0].image_psnr - ALLOWED_DB - 0.1
 
 
+def test_an_image_drawn_to_another_picture_stays_near_that(model, clip):
+    target = clip[0]
+    *_, last = refine(model, clip, encoded(model, clip), 4, target)
+    assert psnr(last.image, target) == pytest.approx(last.image_psnr, abs=0.02)
+    assert last.start[1] == pytest.approx(psnr(encoded(model, clip), target), abs=0.02)
+
+
 def test_no_network_changes_and_no_gradient_is_left(model, clip):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     running = refine(model, clip, encoded(model, clip), 5)

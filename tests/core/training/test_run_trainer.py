@@ -19,7 +19,7 @@ from PIL import Image
 
 from avd_core.data.sampling import ClipSampler
 from avd_core.networks.avd import AVD
-from avd_core.networks.checkpoint import fingerprint
+from avd_core.networks.checkpoint import fingerprint, guide_target
 from avd_core.runs.run import Run, RunError
 from avd_core.training.run_trainer import RunningTrainer
 from avd_core.training.trainer import TrainingError
@@ -77,6 +77,18 @@ def test_a_fine_tune_starts_from_a_checkpoint(tmp_path, squares, tiny_checkpoint
     assert start.fingerprint != end.fingerprint
     distance = max((a - b).abs().max() for a, b in zip(start.parameters(), end.parameters(), strict=True))
     assert distance < 0.01
+
+
+def test_a_checkpoint_says_what_its_images_were_drawn_to(tmp_path, squares):
+    quick = ("--steps", "1", "--quiet", "--set=crop=64", "--set=batch_size=1")
+    picture = ("--set=guide_target=steady-exposure", "--set=guide_strength=0.25")
+    train("--run", str(tmp_path / "a"), "--data", str(squares), "--preset", "tiny", *quick, *picture)
+    assert AVD.from_pretrained(tmp_path / "a").config.guide == ("steady-exposure", 0.25)
+    assert guide_target(tmp_path / "a") == "steady-exposure"
+    # Who trains it on need not know.
+    train("--run", str(tmp_path / "b"), "--data", str(squares), "--init", str(tmp_path / "a" / "checkpoint"), *quick)
+    assert Run(tmp_path / "b").config()["train"]["guide_target"] == "steady-exposure"
+    assert AVD.from_pretrained(tmp_path / "b").config.guide == ("steady-exposure", 0.25)
 
 
 def test_a_failed_run_says_why_and_keeps_the_last_good_state(tmp_path, squares, monkeypatch):
