@@ -73,7 +73,7 @@ class Decoder:
     ) -> None:
         self._container, self._stream, self._index, self._tolerant = container, stream, index, tolerant
         self._deadline, self._alpha = deadline, alpha
-        self._filter = FrameFilter(index.crop)
+        self._filter = FrameFilter(index.crop, index.codec)
         self._packet = -1  # number of the one being decoded
         self._resume = 0  # packets before this one are skipped
         self._landing: int | None = None  # the keyframe jumped to, until its picture comes out
@@ -86,7 +86,7 @@ class Decoder:
             return False
         self._resume = self._landing = key
         self._target = time
-        self._filter = FrameFilter(self._index.crop)  # what waits in the old one is not needed any more
+        self._filter = FrameFilter(self._index.crop, self._index.codec)  # what waits in the old one is not needed
         return True
 
     def __iter__(self) -> Iterator[tuple[float, av.VideoFrame | None]]:

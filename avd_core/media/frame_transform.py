@@ -14,6 +14,7 @@ from av.sidedata.sidedata import SideData
 
 from avd_core.media.container import Limits, VideoError, shown_name
 from avd_core.media.frames.colour import Reformatter
+from avd_core.media.frames.frame_filter import is_field
 from avd_core.media.index import Index
 
 
@@ -79,7 +80,8 @@ class Shapes:
         if rotation not in self._axes:
             self._axes[rotation] = _axes(frame)
         axes = self._axes[rotation]
-        upright = max(1, round(frame.width * self._index.aspect)), frame.height
+        rows = 2 * frame.height if is_field(frame, self._index.codec) else frame.height
+        upright = max(1, round(frame.width * self._index.aspect)), rows
         width, height = upright[::-1] if abs(axes[1]) > abs(axes[0]) else upright
         if max(width, height) > self._limits.max_aspect * min(width, height):
             raise VideoError(

@@ -2,7 +2,7 @@
 
 An interlaced frame holds two moments, each in every second row. `bwdif` (libavfilter) keeps the rows of the first
 moment and computes the others from the frames around; it knows from the frame which rows come first. Frames without the
-flag pass untouched. Cropping takes no copy.
+flag pass untouched, and so do those of HEVC, where a flagged one is a field by itself. Cropping takes no copy.
 """
 
 from __future__ import annotations
@@ -32,14 +32,23 @@ class Crop(NamedTuple):
     height: int
 
 
+def is_field(frame: av.VideoFrame, codec: str) -> bool:
+    """Whether a frame holds one moment in half the rows: HEVC stores fields as pictures (H.265, field_seq_flag)."""
+    return codec == "hevc" and frame.interlaced_frame
+
+
 class FrameFilter:
     """Takes the frames of one stream in order of display; each comes out as it should look.
 
     De-interlacing needs the frame that follows, so from the first interlaced frame on each comes out one frame late.
+
+    Args:
+        crop: what the container crops to.
+        codec: FFmpeg's name of the stream's.
     """
 
-    def __init__(self, crop: Crop | None) -> None:
-        self._crop = crop
+    def __init__(self, crop: Crop | None, codec: str) -> None:
+        self._crop, self._codec = crop, codec
         self._cropper: Graph | None = None
         self._cropped_format: tuple[int, int, str] | None = None
         self._deinterlacer: Graph | None = None
@@ -51,7 +60,7 @@ class FrameFilter:
         done = []
         if self._waiting and self._format != _format(frame):
             done = self.rest()
-        if not self._waiting and not frame.interlaced_frame:
+        if not self._waiting and (not frame.interlaced_frame or is_field(frame, self._codec)):
             return [*done, (time, self._cropped(frame))]
         if self._deinterlacer is None:
             try:

@@ -11,7 +11,7 @@ from PIL import Image
 from avd_core.media.container import VideoError
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode
-from tests.core.media.clips import counted, put_into_track
+from tests.core.media.clips import counted, encode, put_into_track
 
 KEY = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "00" * 16, "encryption_kid": "11" * 16}
 
@@ -48,11 +48,21 @@ def test_an_animated_picture_is_called_one(tmp_path, kind):
         ("mpeg2video", "mpeg2video", "a bare MPEG stream"),
         ("ivf", "libvpx", "an IVF file"),
         ("mxf", "mpeg2video", "an MXF file"),
+        ("m4v", "mpeg4", "a bare stream of pictures"),
+        ("nut", "ffv1", "a NUT file"),
+        ("swf", "flv", "a Flash film"),
+        ("wtv", "mpeg2video", "a recording of Windows Media Center"),
     ],
 )
 def test_other_videos_are_named_and_what_to_do(tmp_path, container, codec, said):
     path = counted(tmp_path / "clip.mp4", 20, container=container, codec=codec, fps=25)
     assert said in sentence(path) and "convert it to H.264 in MP4" in sentence(path)
+
+
+def test_a_tape_is_called_one(tmp_path):
+    pictures = [np.zeros((576, 720, 3), np.uint8)] * 2
+    path = encode(tmp_path / "clip.dv", pictures, container="dv", codec="dvvideo", fps=25)
+    assert "a bare DV stream" in sentence(path) and "convert it to H.264 in MP4" in sentence(path)
 
 
 @pytest.mark.parametrize(

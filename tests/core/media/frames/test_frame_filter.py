@@ -89,6 +89,24 @@ def test_interlaced_frames_show_their_first_moment_in_all_rows(tmp_path, kind, o
     assert not any("damaged" in note for note in clip.notes)
 
 
+@pytest.mark.parametrize("order", ["tff", "bff"])
+def test_fields_that_are_pictures_are_seen_in_the_shape_of_the_whole(tmp_path, order):
+    """HEVC stores interlaced video so: 50 fields a second, each of half the rows."""
+    options = {"x265-params": f"interlace={order}:log-level=none"}
+    fields = []
+    for i in range(16):
+        picture = np.full((288, 352, 3), 40, np.uint8)
+        picture[:, place(i) : place(i) + 24] = 230
+        fields.append(np.ascontiguousarray(picture[i % 2 if order == "tff" else 1 - i % 2 :: 2]))
+    path = encode(tmp_path / "clip.ts", fields, container="mpegts", codec="libx265", fps=50, options=options)
+    preview = transcode(path, tmp_path / "preview.mp4", size=288)
+    for clip in (read_clip(path, size=144, frames=16, whole=True), read_clip(preview, size=144, frames=16, whole=True)):
+        assert clip.frames.shape[1:3] == (144, 176) and (clip.source.width, clip.source.height) == (352, 288)
+        expected = [place(round(50 * time)) for time in clip.times]
+        assert [bar(picture, 352) for picture in clip.frames] == pytest.approx(expected, abs=4)
+    assert len(set(read_clip(path, frames=16, whole=True).times)) == 16
+
+
 def test_preview_and_storyboard_show_one_moment_too(tmp_path):
     path = woven(tmp_path / "clip.ts", "mpeg2.ts", "tff", count=50)
     preview = read_clip(transcode(path, tmp_path / "preview.mp4", size=288), size=288, frames=50, whole=True)
@@ -130,7 +148,7 @@ def test_frames_too_small_to_de_interlace_pass(tmp_path):
     graph.link_nodes(source, graph.add("setfield", "tff"), graph.add("buffersink")).configure()
     graph.vpush(frame)
     frame = graph.vpull()
-    assert frame.interlaced_frame and FrameFilter(None).feed(0.0, frame) == [(0.0, frame)]
+    assert frame.interlaced_frame and FrameFilter(None, "h264").feed(0.0, frame) == [(0.0, frame)]
 
 
 def with_clean_aperture(path: Path, width: Fraction, height: Fraction, right: Fraction, down: Fraction) -> Path:
