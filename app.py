@@ -15,8 +15,14 @@ if not PORT.isdecimal() or not 0 < int(PORT) < 65536:  # before gradio reads it,
 
 from app.services.memory import give_back_freed  # noqa: E402
 from app.services.workspace import WorkspaceError, claim  # noqa: E402
+from avd_core.media.containment.contained import PROCESSES, ContainmentError, start_as_set  # noqa: E402
 
 give_back_freed()  # before there are threads
+
+try:
+    start_as_set(PROCESSES)
+except ContainmentError as error:
+    sys.exit(str(error))
 
 try:
     workspace = claim()  # before gradio is imported, which reads GRADIO_TEMP_DIR

@@ -19,6 +19,7 @@ from typing import NamedTuple, NoReturn
 
 from avd_core import __version__
 from avd_core.cli.common import complain
+from avd_core.media.containment.contained import start_as_set
 
 
 class Command(NamedTuple):
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args = parser.parse_args(argv)
         except SystemExit as leaving:  # help, version, or arguments that make no sense
             return int(leaving.code or 0)
+        start_as_set(0, at_once=False)
         status = args.run(args)
         sys.stdout.flush()
         return status

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from avd_core.data.clip_sets import Clips, EvidenceError
 from avd_core.evidence.array_store import clip_key
+from avd_core.media.containment import contained
 from avd_core.media.video import VideoError, read_clip
 
 Sampling = tuple[int, int]  # frames, short side in pixels
@@ -110,7 +111,9 @@ def read_entries(
             found = _read(str(entry.path), wanted)
             yield entry, Skipped(entry.name, found) if isinstance(found, str) else found
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))  # FFmpeg's threads do not fork
+    spawn = multiprocessing.get_context("spawn")  # FFmpeg's threads do not fork
+    contain = partial(contained.start, 1) if contained.is_on() else None
+    pool = ProcessPoolExecutor(workers, spawn, initializer=contain)
     waiting: list[tuple[Entry, Future[dict[Sampling, np.ndarray] | str]]] = []
     rest = iter(entries)
     try:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from avd_core.media.containment.contained import contained
+
 RATE = 16_000  # samples a second
 SECONDS = 4.0
 WINDOW = 512  # samples of one column of a spectrogram
@@ -65,6 +67,7 @@ def synthesise(name: str, seed: int) -> np.ndarray:
     return rng.uniform(0.2, 0.9) * sound / np.abs(sound).max() + hiss
 
 
+@contained(SoundError)
 def sound_of(clip: str | Path) -> np.ndarray:
     """Return the sound track of a video, mono (N,) at `RATE`, of at most a minute.
 

@@ -26,6 +26,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from avd_core.atomic_io import atomic_file
 from avd_core.config import MAX_FPS, MAX_SIZE, MIN_FPS, MIN_SIZE, SIDE_MULTIPLE
+from avd_core.media.containment.contained import contained
 
 MAX_PIXELS = 25_000_000  # the largest photograph of a usual phone
 MAX_MEMORY = 450_000_000  # bytes that reading so many takes at most, the result of 75 MB included
@@ -144,6 +145,7 @@ def save_image(path: str | Path, image: np.ndarray) -> Path:
     return _save(image, Path(path))
 
 
+@contained(ImageError)
 def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
     """Reads any PNG, JPEG or WebP picture as uint8 (H, W, 3) RGB, upright, with its AVD metadata.
 
@@ -158,6 +160,7 @@ def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
     return _read(path, path.name, MAX_PIXELS)
 
 
+@contained(ImageError)
 def decode_distilled(content: bytes, name: str, max_pixels: int) -> tuple[np.ndarray, DistilledInfo | None]:
     """As `read_distilled`, for the bytes of a file; `name` is what a message calls it."""
     return _read(io.BytesIO(content), name, max_pixels)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avd_core.media.container import DEFAULT_LIMITS, Limits
+from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError
+from avd_core.media.containment.contained import contained
 from avd_core.media.decoder import take
 from avd_core.media.frame_transform import Fit
 from avd_core.media.index import read_index
@@ -31,6 +32,7 @@ class Filmstrip:
     liveliest: float
 
 
+@contained(VideoError)
 def filmstrip(path: str | os.PathLike[str], count: int = COUNT, limits: Limits = DEFAULT_LIMITS) -> Filmstrip:
     """Reads a filmstrip.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, shown_name
+from avd_core.media.containment.contained import contained
 from avd_core.media.decoder import WORTHWHILE, DecodedWindow, decoding, nothing_decodes, take_window
 from avd_core.media.frame_transform import Fit, Shape, Shapes
 from avd_core.media.index import Index, read_index
@@ -84,6 +85,7 @@ class Clip:
     notes: tuple[str, ...] = ()
 
 
+@contained(VideoError)
 def probe(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
     """Reads the facts of a video, by demuxing it and decoding one picture.
 
@@ -98,6 +100,7 @@ def probe(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> Vide
     raise nothing_decodes(index)
 
 
+@contained(VideoError)
 def read_clip(
     path: str | os.PathLike[str],
     *,

@@ -23,6 +23,7 @@ from av.video.reformatter import ColorRange
 from avd_core.atomic_io import atomic_file
 from avd_core.config import MAX_FPS, MIN_FPS
 from avd_core.media.container import DEFAULT_LIMITS, Limits, VideoError, check_count, shown_name
+from avd_core.media.containment.contained import contained
 from avd_core.media.decoder import decoding, displays, nothing_decodes
 from avd_core.media.frame_transform import Fit, Shapes, upright_yuv
 from avd_core.media.frames.colour import BT709, Reformatter, written_matrix
@@ -122,6 +123,16 @@ def transcode(
             cannot be written.
     """
     check_count("size", size, 16, 4096)
+    with _staged(Path(out)) as staging:  # here, so that nothing is left of it when the worker dies
+        _transcode(path, Path(out), staging, size, limits, max_seconds)
+    return Path(out)
+
+
+@contained(VideoError, slow=True)
+def _transcode(
+    path: str | os.PathLike[str], out: Path, staging: Path, size: int, limits: Limits, max_seconds: float
+) -> None:
+    """As `transcode`, into the passing file `staging`."""
     index = read_index(path, limits)
     shapes, reformat, tick = Shapes(index, limits), Reformatter(), Fraction(1, 90_000)
     encode, last = None, -math.inf
@@ -135,16 +146,14 @@ def transcode(
             shape = shapes(frame)
             if encode is None:
                 width, height = shape.within(size)
-                encode = output.enter_context(
-                    _mp4(Path(out), width, height, Fraction(30), tick, crf="23", preset="veryfast", g="30")
-                )
+                x264 = {"crf": "23", "preset": "veryfast", "g": "30"}
+                encode = output.enter_context(_encoder(out, staging, width, height, Fraction(30), tick, **x264))
             end = min(index.next_time(time) if index.frames > 1 else index.seconds, max_seconds)
             picture = upright_yuv(reformat, frame, shape, width, height)
             encode(picture, round(time / tick), max(1, round((end - time) / tick)))
             last = time
         if encode is None:
             raise nothing_decodes(index)
-    return Path(out)
 
 
 def join(
@@ -189,26 +198,43 @@ def _mp4(
     path: Path, width: int, height: int, rate: Fraction, tick: Fraction, **x264: str
 ) -> Iterator[Callable[[av.VideoFrame, int, int], None]]:
     """Gives encode(frame, time, duration), in ticks; the file appears under its name when all went well."""
+    with _staged(path) as staging, _encoder(path, staging, width, height, rate, tick, **x264) as encode:
+        yield encode
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[Path]:
+    # By its absolute path: FFmpeg takes "a:b.mp4" for an address.
+    with _writing(path), atomic_file(path.absolute()) as staging:
+        yield staging
+
+
+@contextmanager
+def _encoder(
+    path: Path, staging: Path, width: int, height: int, rate: Fraction, tick: Fraction, **x264: str
+) -> Iterator[Callable[[av.VideoFrame, int, int], None]]:
+    """Gives encode(frame, time, duration), in ticks, into `staging`, which is to become `path`."""
     options = {"movflags": "+faststart", "movie_timescale": "90000"}
+    with _writing(path), av.open(str(staging), "w", format="mp4", options=options) as container:
+        stream = container.add_stream("libx264", rate=rate, options=x264)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        codec = stream.codec_context
+        codec.time_base = tick
+        codec.colorspace, codec.color_primaries, codec.color_trc = written_matrix(height), BT709, BT709
+        codec.color_range = ColorRange.MPEG
+        codec.flags |= Flags.frame_duration  # or the last picture's time on display is lost
+
+        def encode(frame: av.VideoFrame, time: int, duration: int) -> None:
+            frame.pts, frame.duration, frame.time_base = time, duration, tick
+            container.mux(stream.encode(frame))
+
+        yield encode
+        container.mux(stream.encode())
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        # By its absolute path: FFmpeg takes "a:b.mp4" for an address.
-        with (
-            atomic_file(path.absolute()) as staging,
-            av.open(str(staging), "w", format="mp4", options=options) as container,
-        ):
-            stream = container.add_stream("libx264", rate=rate, options=x264)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            codec = stream.codec_context
-            codec.time_base = tick
-            codec.colorspace, codec.color_primaries, codec.color_trc = written_matrix(height), BT709, BT709
-            codec.color_range = ColorRange.MPEG
-            codec.flags |= Flags.frame_duration  # or the last picture's time on display is lost
-
-            def encode(frame: av.VideoFrame, time: int, duration: int) -> None:
-                frame.pts, frame.duration, frame.time_base = time, duration, tick
-                container.mux(stream.encode(frame))
-
-            yield encode
-            container.mux(stream.encode())
+        yield
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{shown_name(path)} cannot be written: {error.strerror or error}.") from error

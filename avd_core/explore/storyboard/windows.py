@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from avd_core.media.clock import EPSILON
-from avd_core.media.container import DEFAULT_LIMITS, shown_name
+from avd_core.media.container import DEFAULT_LIMITS, VideoError, shown_name
+from avd_core.media.containment.contained import contained_steps
 from avd_core.media.deadline import Deadline
 from avd_core.media.decoder import displays, nothing_decodes
 from avd_core.media.frame_transform import Fit
@@ -71,8 +72,11 @@ class WindowFrames:
     frames: np.ndarray
 
 
+Facts = tuple[SourceVideo, tuple[str, ...]]  # what is known so far of the video, and notes on it
+
+
 class Windows:
-    """Iterates over the windows of a video.
+    """Iterates once over the windows of a video.
 
     Args:
         path: the video.
@@ -82,6 +86,7 @@ class Windows:
         max_seconds, max_windows: where it stops.
 
     Attributes:
+        source: the video; the size of its pictures is known with the first window.
         notes: sentences for the person; those about what was met on the way are there at the end.
 
     Raises:
@@ -98,31 +103,55 @@ class Windows:
         max_seconds: float = MAX_SECONDS,
         max_windows: int = MAX_WINDOWS,
     ) -> None:
+        self._steps = _steps(path, frames, size, longest, max_seconds, max_windows)
+        _, (self.source, self.notes) = next(self._steps)
+
+    def __iter__(self) -> Iterator[WindowFrames]:
+        for window, facts in self._steps:
+            self.source, self.notes = facts
+            if window is not None:
+                yield window
+
+
+@contained_steps(VideoError)
+def _steps(
+    path: str | Path, frames: int, size: int, longest: float, max_seconds: float, max_windows: int
+) -> Iterator[tuple[WindowFrames | None, Facts]]:
+    """Yield each window, and before and after them None, with what is known by then."""
+    reader = _Reader(path, frames, size, longest, max_seconds, max_windows)
+    yield None, reader.facts
+    for window in reader:
+        yield window, reader.facts
+    yield None, reader.facts
+
+
+class _Reader:
+    """The windows of a video, decoded in this process; arguments as for `Windows`."""
+
+    def __init__(
+        self, path: str | Path, frames: int, size: int, longest: float, max_seconds: float, max_windows: int
+    ) -> None:
         self._index = index = read_index(path, DEFAULT_LIMITS)
         self._fit = Fit(index, size, DEFAULT_LIMITS)
         self._frames, self._longest, self._max_windows = frames, longest, max_windows
-        self._covered = min(index.seconds, max_seconds)
+        self._covered, self._bytes = min(index.seconds, max_seconds), index.path.stat().st_size
         self._notes: list[str] = []
 
     @property
-    def source(self) -> SourceVideo:
-        """The video; the size of its pictures is known with the first window."""
+    def facts(self) -> Facts:
         index, shape = self._index, self._fit.shape
-        return SourceVideo(
+        source = SourceVideo(
             name=shown_name(index.path),
             width=shape.width if shape else 0,
             height=shape.height if shape else 0,
             fps=index.frames / index.seconds,
             has_audio=index.has_audio,
-            bytes=index.path.stat().st_size,
+            bytes=self._bytes,
             picture_bytes=int(index.sizes[index.times < self._covered].sum()),
             seconds=index.seconds,
             covered=self._covered,
         )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (*self._index.notes, *self._fit.notes, *self._notes)
+        return source, (*index.notes, *self._fit.notes, *self._notes)
 
     def __iter__(self) -> Iterator[WindowFrames]:
         self._notes = []

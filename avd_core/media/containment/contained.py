@@ -1,0 +1,388 @@
+"""Read strangers' files in processes of their own: one that crashes, hangs or swells hurts one request.
+
+The functions that open a stranger's file are marked `contained`. Where `start` was not called they are called as they
+are; afterwards a worker (`worker.py`, which loads PyAV and NumPy alone) calls them, and what they return or raise comes
+back through a pipe. The workers are started at once, wait without cost, and are as many as at most are used at a time.
+Each is replaced after so many files, is killed at its deadline, has a bound on its address space, and ends when this
+process does. No privilege is needed, and none is dropped: this contains failures, not an intruder.
+
+Work that takes long (a preview, a storyboard) leaves one worker to the others, if there is more than one. Workers take
+over the priority of the thread that asks.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import wraps
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Reply = tuple[str, Any]
+
+VARIABLE, MEMORY_VARIABLE = "AVD_CONTAIN", "AVD_CONTAIN_GB"
+PROCESSES, MOST_PROCESSES = 2, 64
+WORKER = "avd_core.media.containment.worker"
+LOADED = ("avd_core.media.video", "avd_core.media.thumbnails", "avd_core.media.writer")  # before the first file
+_START_SECONDS = 120.0  # on a busy machine
+_GRACE = 5.0  # seconds after which a worker is killed that did not end by itself at its deadline
+# One thread of NumPy's is enough, and heaps that give back: each further heap takes 64 MiB of address space.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(2**20),
+}
+log = logging.getLogger(__name__)
+
+
+class ContainmentError(ValueError):
+    """A variable of the environment that makes no sense; the sentence names it."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a worker may take.
+
+    Attributes:
+        seconds: of wall-clock time for one call, or one step of an iteration.
+        memory: bytes of address space.
+        files: after which it is replaced.
+    """
+
+    seconds: float = 180.0
+    memory: int = 4 * 2**30
+    files: int = 100
+
+
+class _Failure(Exception):
+    """A call came to nothing; the text is a sentence about "{name}"."""
+
+
+def contained(
+    error: type[ValueError], *, slow: bool = False
+) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Have a worker call a function of a module's top level, once `start` was called.
+
+    Args:
+        error: what is raised, with a sentence, when the worker dies, is too slow or needs too much memory.
+        slow: leave a worker to other calls meanwhile.
+    """
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @wraps(function)
+        def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            pool = _pool
+            if pool is None:
+                return function(*args, **kwargs)
+            with _in_words(error, args), pool.lease(pool.slow if slow else None) as worker:
+                return worker.call(call, args, kwargs)
+
+        return call
+
+    return decorate
+
+
+def contained_steps(
+    error: type[ValueError],
+) -> Callable[[Callable[Arguments, Iterator[Result]]], Callable[Arguments, Iterator[Result]]]:
+    """As `contained`, for a generator: a worker makes each item when it is asked for, and is kept until the end."""
+
+    def decorate(function: Callable[Arguments, Iterator[Result]]) -> Callable[Arguments, Iterator[Result]]:
+        @wraps(function)
+        def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Iterator[Result]:
+            pool = _pool
+            if pool is None:
+                yield from function(*args, **kwargs)
+                return
+            with _in_words(error, args), pool.lease(pool.streams) as worker:
+                yield from worker.steps(call, args, kwargs)
+
+        return call
+
+    return decorate
+
+
+def start(processes: int = PROCESSES, bounds: Bounds | None = None, *, at_once: bool = True) -> None:
+    """Contain all reading of this process from now on; do nothing where it is contained already.
+
+    Args:
+        processes: at most so many work at a time.
+        bounds: of each; by default 180 s, 100 files, and 4 GB or what AVD_CONTAIN_GB says.
+        at_once: start them now, so that the first file does not wait for it.
+
+    Raises:
+        ContainmentError: a variable makes no sense.
+    """
+    global _pool
+    if _pool is None:
+        _pool = _Pool(processes, bounds or Bounds(memory=_memory()), at_once=at_once)
+
+
+def start_as_set(default: int, *, at_once: bool = True) -> None:
+    """Contain reading with as many processes as AVD_CONTAIN says, else with `default`; 0 leaves it in this process.
+
+    `at_once` is as for `start`.
+
+    Raises:
+        ContainmentError: a variable makes no sense.
+    """
+    text = os.environ.get(VARIABLE) or str(default)
+    if not text.isdecimal() or int(text) > MOST_PROCESSES:
+        raise ContainmentError(
+            f"{VARIABLE} is {text!r}: set it to the number of processes that decode, 0 to {MOST_PROCESSES}; 0 decodes "
+            "without one."
+        )
+    if int(text):
+        start(int(text), at_once=at_once)
+
+
+def is_on() -> bool:
+    """Return whether reading is contained."""
+    return _pool is not None
+
+
+def stop() -> None:
+    """End the workers, in the middle of a file, too; reading is not contained any more."""
+    global _pool
+    pool, _pool = _pool, None
+    if pool is not None:
+        pool.close()
+
+
+def worker_pids() -> list[int]:
+    """Return the process numbers of the workers that live."""
+    return [] if _pool is None else _pool.pids()
+
+
+class _Pool:
+    """The workers, those that are free, and how many of them slow work may take."""
+
+    def __init__(self, processes: int, bounds: Bounds, *, at_once: bool) -> None:
+        self._processes, self._bounds = processes, bounds
+        # One thread starts all workers: they inherit its priority, which asking threads may have lowered.
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="containment")
+        self._workers = [_Worker(bounds, self._starter) for _ in range(processes)]
+        self._free: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self.slow, self.streams = (threading.Semaphore(max(1, processes - 1)) for _ in range(2))
+        for worker in self._workers:
+            if at_once:
+                worker.prepare()
+            self._free.put(worker)
+
+    @contextmanager
+    def lease(self, turns: threading.Semaphore | None) -> Iterator[_Worker]:
+        """Give a free worker, in one's turn where there are `turns`; wait for both."""
+        with turns or nullcontext():
+            worker = self._free.get()
+            try:
+                yield worker
+            finally:
+                worker.prepare()
+                self._free.put(worker)
+
+    def pids(self) -> list[int]:
+        return [pid for worker in self._workers if (pid := worker.pid)]
+
+    def close(self) -> None:
+        self._starter.shutdown()
+        for worker in self._workers:
+            worker.end()
+
+    def anew(self) -> _Pool:
+        """In a forked child: close the pipes, whose end tells the parent's workers to end; return a pool of its own."""
+        for worker in self._workers:
+            worker.forget()
+        return _Pool(self._processes, self._bounds, at_once=False)
+
+
+class _Worker:
+    """One place for a process that reads; whoever holds the lease is the only one to use it."""
+
+    def __init__(self, bounds: Bounds, starter: ThreadPoolExecutor) -> None:
+        self._bounds, self._starter = bounds, starter
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._ready, self._files = False, 0
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def prepare(self) -> None:
+        """Have a process started where none is, or where it has read its share, without waiting for it."""
+        if self._files >= self._bounds.files:
+            self.end()
+        if self.pid is None:
+            with suppress(RuntimeError):  # this process is about to end
+                self._starter.submit(self._start)
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what the function returns, raise what it raises.
+
+        Raises:
+            _Failure: the process died, was too slow or needs too much memory.
+        """
+        self._starter.submit(self._start).result()
+        self._files += 1
+        return self._ask((function, args, kwargs))[1]
+
+    def steps(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+        """Yield what the generator yields; as `call` else."""
+        self.call(function, args, kwargs)
+        try:
+            while True:
+                kind, value = self._ask(None)
+                if kind == "ended":
+                    return
+                yield value
+        except GeneratorExit:
+            self.end()  # it would hold the file
+            raise
+
+    def end(self) -> None:
+        """Kill the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self.forget()
+
+    def forget(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._process, self._connection, self._ready, self._files = None, None, False, 0
+
+    def _start(self) -> None:
+        if self.pid is not None:
+            return
+        self.forget()
+        ours, theirs = socket.socketpair()
+        root = str(Path(__file__).parents[3])
+        with theirs:
+            self._connection = Connection(ours.detach())
+            self._process = subprocess.Popen(
+                # Not the modules of the current folder (-P), which a stranger may have filled.
+                [sys.executable, "-P", "-m", WORKER, str(self._bounds.memory), str(self._bounds.seconds), *LOADED],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([*filter(None, sys.path), root])},
+                process_group=0,  # an interrupt from the keyboard is for this process
+            )
+
+    def _ask(self, request: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None) -> Reply:
+        """Send a request, or ask for the next item of the last one; return the answer."""
+        bounds = self._bounds
+        try:
+            kind, value = self._exchange((request, _niceness(), _folder()))
+        except TimeoutError as error:
+            raise self._failure(signal.SIGALRM) from error
+        except (EOFError, OSError) as error:  # it ended in the middle, or the pipe broke with it
+            assert self._process is not None, "only its holder ends a worker"
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
+            raise self._failure(-(self._process.poll() or 0)) from error
+        except BaseException:
+            self.end()  # whatever it does, nobody waits for its answer
+            raise
+        if kind == "memory":
+            self.end()
+            raise _Failure(
+                f"Reading {{name}} takes more than {bounds.memory / 2**30:.2g} GB of memory, the most that one file "
+                "may take; scale it down first."
+            )
+        if kind == "raised":
+            error, cause = value
+            raise error from cause
+        return kind, value
+
+    def _exchange(self, message: Any) -> Reply:
+        assert self._connection is not None, "it was started"
+        if not self._ready:
+            try:
+                if not self._connection.poll(_START_SECONDS):
+                    raise EOFError
+                self._connection.recv()
+            except (EOFError, OSError) as error:  # no file's fault
+                self.end()
+                raise RuntimeError("A process to read files in does not start.") from error
+            self._ready = True
+        self._connection.send(message)
+        if not self._connection.poll(self._bounds.seconds + _GRACE):
+            raise TimeoutError
+        reply: Reply = self._connection.recv()
+        return reply
+
+    def _failure(self, number: int) -> _Failure:
+        """End the process after a signal; say what it means."""
+        self.end()
+        if number == signal.SIGALRM:
+            log.warning("Reading a file took too long: its process was killed, and the file refused.")
+            return _Failure(
+                f"Reading {{name}} takes longer than {self._bounds.seconds:g} s, the most that is spent on one file; "
+                "cut out the part you need, or scale it down first."
+            )
+        reason = signal.strsignal(number) if number > 0 else None
+        log.warning("A process that read a file died (%s), and the file was refused.", reason or "it ended")
+        return _Failure("Reading {name} made the decoder crash; save it in another format, or choose another file.")
+
+
+def _memory() -> int:
+    text = os.environ.get(MEMORY_VARIABLE)
+    if not text:
+        return Bounds.memory
+    with suppress(ValueError):
+        if 0.5 <= float(text) <= 1024:
+            return int(float(text) * 2**30)
+    raise ContainmentError(f"{MEMORY_VARIABLE} is {text!r}: set it to the gigabytes of one process, 0.5 to 1024.")
+
+
+def _niceness() -> int:
+    """Return the priority of this thread."""
+    number = threading.get_native_id() if sys.platform == "linux" else 0
+    return os.getpriority(os.PRIO_PROCESS, number)
+
+
+def _folder() -> str | None:
+    with suppress(OSError):  # it was deleted
+        return os.getcwd()
+    return None
+
+
+@contextmanager
+def _in_words(error: type[ValueError], args: tuple[Any, ...]) -> Iterator[None]:
+    """Turn a failure into an error about the file that the arguments name."""
+    try:
+        yield
+    except _Failure as failure:
+        from avd_core.media.container import shown_name
+
+        name = next((shown_name(one) for one in args if isinstance(one, str | os.PathLike)), "the file")
+        raise error(str(failure).replace("{name}", name)) from failure
+
+
+def _restart_in_child() -> None:
+    """In a forked child, contain with workers of its own."""
+    global _pool
+    if _pool is not None:
+        _pool = _pool.anew()
+
+
+_pool: _Pool | None = None
+atexit.register(stop)
+os.register_at_fork(after_in_child=_restart_in_child)

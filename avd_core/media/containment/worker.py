@@ -1,0 +1,119 @@
+"""A process that reads strangers' files, one after the other: see `contained`.
+
+It is started as `python -m` with the bytes of its address space, the seconds of a call and the modules to load; its
+standard input is one end of a pair of sockets, and when the other end is closed, it ends, whatever it is doing. An
+alarm of the system ends it at its deadline even where the interpreter does not come to its turn any more.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from types import GeneratorType
+from typing import Any
+
+_NOTHING: Iterator[Any] = iter(())
+
+
+def main() -> None:
+    """Answer requests until nobody sends any."""
+    memory, seconds, *modules = sys.argv[1:]
+    _limit(int(memory))
+    for name in modules:
+        importlib.import_module(name)
+    connection = Connection(sys.stdin.fileno())
+    connection.send("ready")
+    answering = _Answering(connection, float(seconds))
+    while True:
+        try:
+            request = connection.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        # In a thread, whose priority can be lowered for this request alone; this one notices when the asker is gone.
+        answering.begin(request)
+
+
+class _Answering:
+    """Answers one request at a time."""
+
+    def __init__(self, connection: Connection, seconds: float) -> None:
+        self._connection, self._seconds = connection, seconds
+        self._steps, self._thread = _NOTHING, threading.Thread()
+
+    def begin(self, request: Any) -> None:
+        if self._thread.ident is not None:
+            self._thread.join()  # it has sent its answer, and may still have to stop its alarm
+        self._thread = threading.Thread(target=self._answer, args=request, daemon=True)
+        self._thread.start()
+
+    def _answer(self, work: Any, niceness: int, folder: str | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        _adapt(niceness, folder)
+        try:
+            try:
+                self._connection.send(self._done(work))
+            except MemoryError:
+                self._connection.send(("memory", None))
+        except OSError:
+            os._exit(1)  # nobody reads the answer
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _done(self, work: Any) -> tuple[str, Any]:
+        try:
+            if work is None:
+                for item in self._steps:
+                    return "item", item
+                return "ended", None
+            function, args, kwargs = work
+            value = function(*args, **kwargs)
+            if isinstance(value, GeneratorType):
+                self._steps, value = value, None
+            return "returned", value
+        except MemoryError:
+            raise
+        except Exception as error:
+            if not isinstance(error, ValueError):
+                error.add_note(traceback.format_exc())
+            return "raised", (error, _cause(error))
+
+
+def _limit(memory: int) -> None:
+    """Bound the address space, and leave no image of a crash, which would hold somebody's clip."""
+    with suppress(ImportError):
+        import resource
+
+        for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+            _, hard = resource.getrlimit(kind)
+            with suppress(ValueError, OSError):  # where the system knows no such limit
+                bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+                resource.setrlimit(kind, (bound, bound))
+
+
+def _adapt(niceness: int, folder: str | None) -> None:
+    """Take over priority and folder of the asking thread; threads of the decoder inherit the priority of this one."""
+    if sys.platform == "linux" and niceness > os.getpriority(os.PRIO_PROCESS, 0):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+    if folder is not None:
+        with suppress(OSError):
+            os.chdir(folder)
+
+
+def _cause(error: BaseException | None) -> OSError | None:
+    """Return what the system said, of an error or of one that led to it: a full disk has to be told as one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return OSError(error.errno, error.strerror or "")
+        error = error.__cause__
+    return None
+
+
+if __name__ == "__main__":
+    main()
