@@ -1,8 +1,8 @@
 """What containing costs: `python -m benchmarks.containment [FILE ...]`.
 
 Each file is read by a process alone, and by one that has a worker read it (`avd_core/media/containment`); they take
-turns, in a shuffled order. Times are wall-clock milliseconds: the medians of all rounds, and the least, since a busy
-machine adds what neither takes. Without files, four seconds of H.264 are made.
+turns, in a shuffled order. Times are milliseconds: the median of the wall clock, and the mean of the CPU, all threads
+and the worker together, which says more on a machine that is busy. Without files, four seconds of H.264 are made.
 """
 
 from __future__ import annotations
@@ -24,16 +24,21 @@ WAYS = {
     "preview, 240 px": "writer.transcode(path, out, size=240)",
 }
 _CHILD = """
-import sys, time
+import os, sys, time
 from avd_core.media import thumbnails, video, writer
 from avd_core.media.containment import contained
 if {contain}:
     contained.start(1)
 path, out = sys.argv[1:]
+def cpu():
+    ticks = 0
+    for pid in contained.worker_pids():
+        ticks += sum(map(int, open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[11:13]))
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 for line in sys.stdin:
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), cpu()
     eval(line)
-    print(time.perf_counter() - begun, flush=True)
+    print(time.perf_counter() - begun, cpu() - before, flush=True)
 """
 
 
@@ -44,11 +49,12 @@ class Reader:
         command = [sys.executable, "-c", _CHILD.format(contain=contain), str(path), str(out)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def read(self, way: str) -> float:
-        """Return the seconds that one of `WAYS` takes."""
+    def read(self, way: str) -> tuple[float, float]:
+        """Return the seconds that one of `WAYS` takes: of wall-clock time, of CPU time."""
         self._process.stdin.write(f"{WAYS[way]}\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        wall, cpu = map(float, self._process.stdout.readline().split())
+        return wall, cpu
 
     def close(self) -> None:
         """End the process."""
@@ -66,18 +72,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = {path.name: path for path in args.files} or {KIND: progressive(folder / "clip.mp4", KIND)}
-        print("| file | what is read | alone | contained | ratio | least alone | least contained | ratio |")
+        print("| file | what is read | alone | contained | ratio | CPU alone | CPU contained | ratio |")
         print("|---|---|---|---|---|---|---|---|")
         for label, path in files.items():
             readers = {contain: Reader(path.absolute(), folder / f"{contain}.mp4", contain) for contain in (0, 1)}
             for way in WAYS:
-                times: dict[int, list[float]] = {0: [], 1: []}
+                times: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
                 for _ in range(args.rounds + 1):
                     for contain in random.sample([0, 1], 2):
                         times[contain].append(readers[contain].read(way))
                 cells = []
-                for figure in (statistics.median, min):
-                    alone, inside = (figure(times[contain][1:]) for contain in (0, 1))  # the first round imports
+                for number, figure in enumerate((statistics.median, statistics.mean)):  # the first round imports
+                    alone, inside = (figure([one[number] for one in times[contain][1:]]) for contain in (0, 1))
                     cells += [f"{1000 * alone:.1f}", f"{1000 * inside:.1f}", f"{inside / alone:.2f}"]
                 print(f"| {label} | {way} | {' | '.join(cells)} |", flush=True)
             for reader in readers.values():

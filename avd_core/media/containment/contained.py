@@ -2,7 +2,7 @@
 
 The functions that open a stranger's file are marked `contained`. Where `start` was not called they are called as they
 are; afterwards a worker (`worker.py`, which loads PyAV and NumPy alone) calls them, and what they return or raise comes
-back through a pipe. The workers are started at once, wait without cost, and are as many as at most are used at a time.
+back (`replies.py`). The workers are started at once, wait without cost, and are as many as at most are used at a time.
 Each is replaced after so many files, is killed at its deadline, has a bound on its address space, and ends when this
 process does. No privilege is needed, and none is dropped: this contains failures, not an intruder.
 
@@ -13,6 +13,7 @@ over the priority of the thread that asks.
 from __future__ import annotations
 
 import atexit
+import io
 import logging
 import os
 import queue
@@ -30,6 +31,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from avd_core.media.containment import replies
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Reply = tuple[str, Any]
@@ -40,14 +43,8 @@ WORKER = "avd_core.media.containment.worker"
 LOADED = ("avd_core.media.video", "avd_core.media.thumbnails", "avd_core.media.writer")  # before the first file
 _START_SECONDS = 120.0  # on a busy machine
 _GRACE = 5.0  # seconds after which a worker is killed that did not end by itself at its deadline
-# One thread of NumPy's is enough, and heaps that give back: each further heap takes 64 MiB of address space.
-_ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(2**20),
-}
+# One thread of NumPy's is enough, and two heaps: each further one takes 64 MiB of address space.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 log = logging.getLogger(__name__)
 
 
@@ -218,6 +215,7 @@ class _Worker:
         self._bounds, self._starter = bounds, starter
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._file: io.FileIO | None = None
         self._ready, self._files = False, 0
 
     @property
@@ -264,9 +262,10 @@ class _Worker:
         self.forget()
 
     def forget(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._process, self._connection, self._ready, self._files = None, None, False, 0
+        for held in (self._connection, self._file):
+            if held is not None:
+                held.close()
+        self._process, self._connection, self._file, self._ready, self._files = None, None, None, False, 0
 
     def _start(self) -> None:
         if self.pid is not None:
@@ -275,10 +274,13 @@ class _Worker:
         ours, theirs = socket.socketpair()
         root = str(Path(__file__).parents[3])
         with theirs:
+            self._file = replies.open_file()
             self._connection = Connection(ours.detach())
+            values = (self._bounds.memory, self._bounds.seconds, self._file.fileno())
             self._process = subprocess.Popen(
                 # Not the modules of the current folder (-P), which a stranger may have filled.
-                [sys.executable, "-P", "-m", WORKER, str(self._bounds.memory), str(self._bounds.seconds), *LOADED],
+                [sys.executable, "-P", "-m", WORKER, *map(str, values), *LOADED],
+                pass_fds=[self._file.fileno()],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([*filter(None, sys.path), root])},
@@ -312,7 +314,7 @@ class _Worker:
         return kind, value
 
     def _exchange(self, message: Any) -> Reply:
-        assert self._connection is not None, "it was started"
+        assert self._connection is not None and self._file is not None, "it was started"
         if not self._ready:
             try:
                 if not self._connection.poll(_START_SECONDS):
@@ -325,7 +327,7 @@ class _Worker:
         self._connection.send(message)
         if not self._connection.poll(self._bounds.seconds + _GRACE):
             raise TimeoutError
-        reply: Reply = self._connection.recv()
+        reply: Reply = replies.receive(self._connection, self._file)
         return reply
 
     def _failure(self, number: int) -> _Failure:

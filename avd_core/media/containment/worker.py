@@ -1,13 +1,15 @@
 """A process that reads strangers' files, one after the other: see `contained`.
 
-It is started as `python -m` with the bytes of its address space, the seconds of a call and the modules to load; its
-standard input is one end of a pair of sockets, and when the other end is closed, it ends, whatever it is doing. An
-alarm of the system ends it at its deadline even where the interpreter does not come to its turn any more.
+It is started as `python -m` with the bytes of its address space, the seconds of a call, the file of its replies and
+the modules to load. Its standard input is one end of a pair of sockets; when the other end is closed, it ends, whatever
+it is doing. An alarm of the system ends it at its deadline even where the interpreter does not come to its turn any
+more.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -19,18 +21,20 @@ from multiprocessing.connection import Connection
 from types import GeneratorType
 from typing import Any
 
+from avd_core.media.containment import replies
+
 _NOTHING: Iterator[Any] = iter(())
 
 
 def main() -> None:
     """Answer requests until nobody sends any."""
-    memory, seconds, *modules = sys.argv[1:]
+    memory, seconds, file, *modules = sys.argv[1:]
     _limit(int(memory))
     for name in modules:
         importlib.import_module(name)
     connection = Connection(sys.stdin.fileno())
     connection.send("ready")
-    answering = _Answering(connection, float(seconds))
+    answering = _Answering(connection, io.FileIO(int(file), "r+b"), float(seconds))
     while True:
         try:
             request = connection.recv()
@@ -43,8 +47,8 @@ def main() -> None:
 class _Answering:
     """Answers one request at a time."""
 
-    def __init__(self, connection: Connection, seconds: float) -> None:
-        self._connection, self._seconds = connection, seconds
+    def __init__(self, connection: Connection, file: io.FileIO, seconds: float) -> None:
+        self._connection, self._file, self._seconds = connection, file, seconds
         self._steps, self._thread = _NOTHING, threading.Thread()
 
     def begin(self, request: Any) -> None:
@@ -58,9 +62,9 @@ class _Answering:
         _adapt(niceness, folder)
         try:
             try:
-                self._connection.send(self._done(work))
+                replies.send(self._connection, self._file, self._done(work))
             except MemoryError:
-                self._connection.send(("memory", None))
+                replies.send(self._connection, self._file, ("memory", None))
         except OSError:
             os._exit(1)  # nobody reads the answer
         signal.setitimer(signal.ITIMER_REAL, 0)
