@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks import soak
+from scripts.screenshot import served
+from tests.app.conftest import films, link_films  # noqa: F401
 
 
+@pytest.fixture
+def rendered(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """The server finds its example clips: rendering them would take a core for as long as the soak."""
+
+    def with_films(environment: dict[str, str], log: Path):
+        link_films(films, Path(environment["GRADIO_TEMP_DIR"]))
+        return served(environment, log)
+
+    monkeypatch.setattr(soak, "served", with_films)
+
+
+@pytest.mark.usefixtures("rendered")
 def test_a_few_clients_at_once_get_their_own_and_nothing_is_left():
     findings = soak.soak(12, [3], "tiny")
     findings.found = [words for words in findings.found if "resident memory" not in words]  # it is still warming up
