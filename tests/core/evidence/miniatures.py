@@ -6,7 +6,9 @@ a clip there; `rendered` renders one whose class can be seen.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,12 @@ KINETICS_CLASSES = ("air drumming", "massaging person's head", "zumba")
 
 def rendered(path: Path, label: str, source: str, take: int) -> None:
     """A scene of its source, tinted by its class, in which a bar moves."""
+    path.write_bytes(_rendered(label, source, take))  # what a file is called does not say what is in it
+
+
+@cache
+def _rendered(label: str, source: str, take: int) -> bytes:
+    """That clip as MP4, encoded once: many tests build the same sets."""
     from avd_core.media.writer import write_mp4
 
     seed = sum(map(ord, source)) * 7 + take
@@ -30,9 +38,8 @@ def rendered(path: Path, label: str, source: str, take: int) -> None:
     frames = np.stack([scene] * 8).clip(0, 255).astype(np.uint8)
     for t in range(8):
         frames[t, :, 8 * t : 8 * t + 8] = 255
-    write_mp4(path.with_suffix(".mp4"), frames, 8)
-    if path.suffix != ".mp4":
-        path.with_suffix(".mp4").rename(path)  # what a file is called does not say what is in it
+    with tempfile.TemporaryDirectory() as folder:
+        return write_mp4(Path(folder) / "clip.mp4", frames, 8).read_bytes()
 
 
 def ucf101(folder: Path, place: Place) -> Path:

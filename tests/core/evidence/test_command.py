@@ -11,6 +11,7 @@ import pytest
 
 from avd_core.cli.main import main
 from avd_core.evidence import runner
+from avd_core.evidence.protocols import linear_probe, network_fitting, video_models
 from avd_core.media.writer import write_mp4
 
 
@@ -33,6 +34,11 @@ def folder(tmp_path_factory) -> Path:
 
 def test_every_protocol_is_measured_or_says_why_not(folder, tmp_path, tiny_checkpoint, scorer, monkeypatch, capsys):
     monkeypatch.setattr(runner, "load_scorers", lambda names: [scorer])
+    # Nothing is said here of how well is fitted, which takes most of the time.
+    monkeypatch.setattr(network_fitting, "BATCH", 2)
+    monkeypatch.setattr(video_models, "SMALL_FRAMES", 4)
+    monkeypatch.setattr(video_models, "SMALL_SIZE", 32)
+    monkeypatch.setattr(linear_probe, "STRENGTHS", (1e-2, 1.0))
     out = tmp_path / "out"
     command = ["evidence", str(folder), "--split", str(folder / "split.json"), "--out", str(out), "--limit", "1"]
     assert main([*command, "--checkpoints", str(tiny_checkpoint), "--protocols", *runner.PROTOCOLS]) == 0

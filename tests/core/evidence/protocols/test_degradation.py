@@ -64,6 +64,7 @@ class Same:
 
 
 def test_restoration_is_worn_with_the_image(cache, scorer):
+    cache.entries = tuple(one for number, one in enumerate(cache.entries) if number % 4 < 2)  # a clip of each class
     cache.baselines = ("middle",)
     report = degradation.measure(cache, [scorer])
     psnr = report.summary["curves"]["PSNR, dB"]
