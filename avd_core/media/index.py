@@ -21,6 +21,7 @@ from avd_core.media.clock import EPSILON, Stamp, fields_joined, read_clock
 from avd_core.media.container import Limits, VideoError, copy_protected, opened, packets, regular_file, shown_name
 from avd_core.media.frames.cropping import count_boxes, read_crop
 from avd_core.media.frames.frame_filter import Crop
+from avd_core.media.refusal import beginning
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,12 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
         name = shown_name(path)
         if edits and _edits_are_misread(stamps, stream, path, limits):
             return None
+        if (
+            not stamps
+            and container.format.name.startswith("mov")
+            and not (count_boxes(path, b"moof") or count_boxes(path, b"mdat"))
+        ):
+            raise VideoError(beginning(name))
         if all(stamp.hidden or stamp.torn for stamp in stamps):
             raise VideoError(f"{name} announces a video but holds no whole picture; export or copy it again.")
 

@@ -17,11 +17,17 @@ _PIECE = (
     "{name} is a piece of a stream without its beginning, as sites send videos in; save the whole video, or join the "
     "pieces to the file that they begin with."
 )
+_BEGINNING = (
+    "{name} is the beginning of a stream without its pictures, as sites send videos in; save the whole video, or join "
+    "the pieces that follow to it."
+)
 _BESIDE = "{name} is what a Mac keeps beside a file (AppleDouble), not a video; choose the file without “._” before it."
 _NO_INDEX = (
     "{name} is an MP4 or MOV file without its index (the moov box), as when a recording or download stops early, so "
     "nothing in it can be read; export or copy it again."
 )
+# Of Matroska: how a file begins, what announces its tracks, and what holds their pictures.
+_EBML, _TRACKS, _CLUSTER = b"\x1aE\xdf\xa3", b"\x16\x54\xae\x6b", b"\x1f\x43\xb6\x75"
 # How files begin that FFmpeg, held to the accepted demuxers, does not open: offset, bytes, sentence, what it is.
 _SIGNATURES = (
     (0, b"ffconcat version", _LIST, ""),
@@ -63,19 +69,15 @@ _SIGNATURES = (
     (0, b"DKIF", _VIDEO, "an IVF file"),
     (0, b"YUV4MPEG2", _VIDEO, "a Y4M file"),
     (0, b"PK\x03\x04", "{name} is a zip file, not a video; unpack it and choose a video in it.", ""),
-    (0, b"\x1f\x43\xb6\x75", _PIECE, ""),  # a cluster of Matroska's
-    (4, b"styp", _PIECE, ""),
-    (4, b"moof", _PIECE, ""),
-    (4, b"sidx", _PIECE, ""),
-    (4, b"emsg", _PIECE, ""),
-    (4, b"prft", _PIECE, ""),
-    (0, b"\x1aE\xdf\xa3", _DAMAGED, ""),
+    (0, _CLUSTER, _PIECE, ""),
+    (0, _EBML, _DAMAGED, ""),
     (0, b"GIF8", _DAMAGED, ""),
     (8, b"AVI ", _DAMAGED, ""),
     (4, b"ftyp", _NO_INDEX, ""),
     (4, b"mdat", _NO_INDEX, ""),
     (4, b"wide", _NO_INDEX, ""),
 )
+_FRAGMENT_BOXES = frozenset({b"styp", b"moof", b"sidx", b"emsg", b"prft"})
 _OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 
 
@@ -98,10 +100,19 @@ def is_piece(path: Path) -> bool:
         return _recognised(file.read(_HEAD))[0] is _PIECE
 
 
+def beginning(name: str) -> str:
+    """Return the sentence about a file that announces pictures in pieces, and holds none of them."""
+    return _BEGINNING.format(name=name)
+
+
 def _recognised(head: bytes) -> tuple[str, str]:
     sentence, what = next(
         ((sentence, what) for offset, magic, sentence, what in _SIGNATURES if head[offset:].startswith(magic)), ("", "")
     )
+    if _begins_as_fragment(head):
+        return _PIECE, ""
+    if head.startswith(_EBML) and len(head) < _HEAD and _TRACKS in head and _CLUSTER not in head:
+        return _BEGINNING, ""
     if head.startswith(b"\x89PNG") and b"acTL" in head:
         return _ANIMATION, "PNG"
     if head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:
@@ -111,3 +122,16 @@ def _recognised(head: bytes) -> tuple[str, str]:
     if head.startswith(b"OggS") and any(mark in head for mark in _OGG_SOUND):
         return _SOUND, ""
     return sentence, what
+
+
+def _begins_as_fragment(head: bytes) -> bool:
+    """Whether the boxes of an MP4 come to a fragment before they come to the index that it needs."""
+    at = 0
+    while at + 8 <= len(head):
+        size, kind = int.from_bytes(head[at : at + 4]), head[at + 4 : at + 8]
+        if kind in _FRAGMENT_BOXES:
+            return True
+        if kind not in (b"ftyp", b"free", b"skip", b"uuid") or size < 8:
+            return False
+        at += size
+    return False

@@ -105,12 +105,23 @@ def test_a_piece_of_a_stream_is_called_one(tmp_path):
     piece = content[content.index(b"moof") - 4 :]
     styp = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
     event = b"\0\0\0\x18emsg" + bytes(16)
-    for name, start in (("moof.m4s", b""), ("styp.m4s", styp), ("named.mp4", styp), ("event.m4s", event)):
+    free, of_a_vendor = b"\0\0\0\x10free" + bytes(8), b"\0\0\0\x18uuid" + bytes(16)
+    starts = {"moof.m4s": b"", "styp.m4s": styp, "named.mp4": styp, "event.m4s": event, "free.m4s": free}
+    for name, start in (starts | {"uuid.m4s": of_a_vendor, "typed.mp4": content[: content.index(b"moov") - 4]}).items():
         (tmp_path / name).write_bytes(start + piece)
         assert "a piece of a stream without its beginning" in sentence(tmp_path / name)
     webm = counted(tmp_path / "clip.webm", 40, container="webm", codec="libvpx").read_bytes()
     (tmp_path / "cluster.webm").write_bytes(webm[webm.index(b"\x1f\x43\xb6\x75") :])
     assert "a piece of a stream without its beginning" in sentence(tmp_path / "cluster.webm")
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "libx264"), ("webm", "libvpx")])
+def test_the_beginning_of_a_stream_is_called_one(tmp_path, container, codec):
+    muxer = {"movflags": "frag_keyframe+empty_moov"} if container == "mp4" else {"live": "1"}
+    whole = counted(tmp_path / "whole", 10, container=container, codec=codec, muxer=muxer).read_bytes()
+    pictures = whole.index(b"\x1f\x43\xb6\x75") if container == "webm" else whole.index(b"moof") - 4
+    (tmp_path / f"init.{container}").write_bytes(whole[:pictures])
+    assert "the beginning of a stream without its pictures" in sentence(tmp_path / f"init.{container}")
 
 
 def test_what_a_mac_keeps_beside_a_file_is_called_that(tmp_path):

@@ -1,6 +1,8 @@
 """Files of people's that were read right before the clock, de-interlacing and colours were made one, and still are.
 
-Beside these: the 33-bit counter that wraps (`test_index`), and pixel formats (`test_frame_transform`).
+Beside these: the 33-bit counter that wraps (`test_index`), pixel formats (`test_frame_transform`), a home that cannot
+be written (`tests/core/cli/test_main.py`), the page below a path (`tests/app/test_sub_path.py`), and the Hub that
+cannot be reached (`tests/core/test_hub_client.py`).
 """
 
 from __future__ import annotations
