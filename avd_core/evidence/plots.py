@@ -9,10 +9,10 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,7 +152,7 @@ def confusion_plot(protocol: Mapping[str, Any], name: str) -> Figure:
     return figure
 
 
-def svg(draw: Draw, words: str, key: str) -> str:
+def svg(draw: Draw, words: str, key: str) -> Markup:
     """Render a plot for a page that defines --ink, --soft, --line, --copper and --blue.
 
     Args:
@@ -177,7 +177,7 @@ def svg(draw: Draw, words: str, key: str) -> str:
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{prefix}-", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px system-ui, sans-serif", text)
     lines = 'stroke-linejoin="round" stroke-linecap="butt"'
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(words)}" {lines} ', 1)
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(words)}" {lines} ', 1))
 
 
 def png(draw: Draw) -> bytes:

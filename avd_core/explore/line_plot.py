@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+
+from markupsafe import Markup
+
+from avd_core.templates import TEMPLATES
 
 WIDTH, HEIGHT = 440, 230
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 22, 34  # room for the numbers and the words around the plot
@@ -22,8 +25,8 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [low, high]
 
 
-def line_plot(words: str, unit: str, lines: Mapping[str, Sequence[float | None]]) -> str:
-    """One value for each frame, as lines over the frames' numbers.
+def line_plot(words: str, unit: str, lines: Mapping[str, Sequence[float | None]]) -> Markup:
+    """Draw one value for each frame, as lines over the frames' numbers.
 
     Args:
         words: what the plot shows, for who cannot see it.
@@ -40,23 +43,14 @@ def line_plot(words: str, unit: str, lines: Mapping[str, Sequence[float | None]]
     def y(value: float) -> float:
         return TOP + (marks[-1] - value) / (marks[-1] - marks[0]) * (HEIGHT - TOP - BOTTOM)
 
-    rules = "".join(
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
-        f'<text x="{LEFT - 6}" y="{y(t) + 4:.1f}" text-anchor="end">{t:g}</text>'
-        for t in marks
-    )
     every = 1 if frames <= 8 else 3 if frames <= 18 else 5 if frames <= 40 else 10
-    numbers = "".join(
-        f'<text x="{x(k):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{k + 1}</text>'
-        for k in range(0, frames, every)
-    )
-    drawn = ""
-    for kind, line in lines.items():
-        points = [f"{x(k):.2f},{TOP - 12 if value is None else y(value):.3f}" for k, value in enumerate(line)]
-        drawn += f'<polyline class="{kind}" points="{" ".join(points)}"/>'
-    return f"""
-<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}"
-  data-low="{marks[0]:g}" data-high="{marks[-1]:g}">
-  {rules}{numbers}{drawn}
-  <text x="{LEFT}" y="10" class="unit">{escape(unit)}</text>
-  <text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">frame →</text></svg>"""
+    points = {
+        kind: " ".join(f"{x(k):.2f},{TOP - 12 if value is None else y(value):.3f}" for k, value in enumerate(line))
+        for kind, line in lines.items()
+    }
+    drawn = TEMPLATES.get_template("explore/line_plot.html").render(
+        words=words, unit=unit, width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, bottom=HEIGHT - BOTTOM,
+        marks=[(f"{mark:g}", y(mark)) for mark in marks], numbers=[(k, x(k)) for k in range(0, frames, every)],
+        lines=points.items(),
+    )  # fmt: skip
+    return Markup(drawn)

@@ -13,25 +13,25 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from avd_core.atomic_io import staged_file
 from avd_core.explore.line_plot import line_plot
 from avd_core.explore.results import Exploration
 from avd_core.media.writer import write_mp4
+from avd_core.templates import TEMPLATES
 
 STORED = {".png", ".mp4"}  # compressed already
 TYPES = {".png": "image/png", ".mp4": "video/mp4"}
 ERROR_GAIN = 8  # an error of 3 in 255 would be black
 JPEG_QUALITY = 90  # the frames of the contact sheet; those in the folder beside it are exact
 
-_STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+_STYLE = Markup(Path(__file__).with_suffix(".css").read_text(encoding="utf-8"))
 _COPIES = {
     "made": ("", "restored"),
     "middle": ("_middle_copy", "middle frame copied"),
@@ -75,23 +75,19 @@ def report_page(
         original: the frames that were distilled, uint8 (T, H, W, 3).
         restored: what came back of them.
     """
-    number = _Numbers(report)
-    name = escape(report["clip"]["name"])
-    pictures = {key: _embedded(TYPES[path.suffix], path.read_bytes()) for key, path in files.items()}
-    body = [
-        _head(report, number),
-        _stage(report, pictures, number),
-        _restoration(report, number),
-        _frames(original, restored, number),
-        f'<div class="two">{_recognition(report, number)}{_saliency(report, pictures)}</div>',
-        f'<div class="two">{_realism(report, number)}{_facts(report, number)}</div>',
-    ]
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><link rel="icon" href="data:,">
-<title>{name} · AVD Explorer</title><style>{_STYLE}</style></head>
-<body>{"".join(body)}</body></html>
-"""
+    own = report["realism"]["own_frames"]
+    return TEMPLATES.get_template("explore/report_page.html").render(
+        report=report,
+        number=_Numbers(report),
+        style=_STYLE,
+        pictures={key: _embedded(TYPES[path.suffix], path.read_bytes()) for key, path in files.items()},
+        copies=_COPIES,
+        plots=_plots(report["per_frame"]),
+        error_gain=ERROR_GAIN,
+        frames=_frames(original, restored),
+        own_low=f"realism/own_frames/{own.index(min(own))}" if own else "",
+        own_high=f"realism/own_frames/{own.index(max(own))}" if own else "",
+    )
 
 
 class _Numbers:
@@ -100,123 +96,33 @@ class _Numbers:
     def __init__(self, report: Mapping[str, Any]) -> None:
         self._report = report
 
-    def __call__(self, path: str, form: str = "", factor: float = 1) -> str:
+    def __call__(self, path: str, form: str = "", factor: float = 1) -> Markup:
         value: Any = self._report
         for key in path.split("/"):
             value = value[int(key)] if isinstance(value, Sequence) else value[key]
         if value is None:
-            return "–"
-        return f'<data value="{value!r}" data-of="{escape(path)}">{value * factor:{form}}</data>'
+            return Markup("–")
+        return Markup('<data value="{!r}" data-of="{}">{}</data>').format(value, path, format(value * factor, form))
 
 
-def _head(report: Mapping[str, Any], number: _Numbers) -> str:
-    return f"""<header><h1>{escape(report["clip"]["name"])}</h1>
-<p>One realistic image that carries {number("frames")} frames of this clip, and what came back from it alone.</p>
-</header>"""
-
-
-def _stage(report: Mapping[str, Any], pictures: Mapping[str, str], number: _Numbers) -> str:
-    width, height = number("size/1"), number("size/0")
-    return f"""<section class="stage"><figure><img src="{pictures["distilled"]}" alt="The distilled image">
-<figcaption><b>The distilled image</b>, {width} × {height}: all the decoder gets</figcaption></figure>
-<figure><video src="{pictures["comparison"]}" controls autoplay loop muted playsinline
-  aria-label="The original clip on the left, the restored one on the right"></video>
-<figcaption><b>Original</b>, left, beside <b>restored</b> from the image, right</figcaption></figure></section>"""
-
-
-def _restoration(report: Mapping[str, Any], number: _Numbers) -> str:
-    rows, key = "", ""
-    for kind, (suffix, words) in _COPIES.items():
-        figures = f"<td>{number('psnr' + suffix, '.1f')} dB</td><td>{number('ssim' + suffix, '.3f')}</td>"
-        rows += f'<tr class="{kind}"><th scope="row">{words}</th>{figures}</tr>'
-        key += f'<li class="{kind}">{words}</li>'
-    plots = "".join(
-        "<figure>"
-        + line_plot(
+def _plots(per_frame: Mapping[str, Sequence[float | None]]) -> list[Markup]:
+    return [
+        line_plot(
             f"{metric.upper()} of each frame",
             unit,
-            {kind: report["per_frame"][metric + suffix] for kind, (suffix, _) in _COPIES.items()},
+            {kind: per_frame[metric + suffix] for kind, (suffix, _) in _COPIES.items()},
         )
-        + "</figure>"
         for metric, unit in (("psnr", "PSNR, dB"), ("ssim", "SSIM"))
-    )
-    return f"""<section><h2>How much came back</h2>
-<table><thead><tr><th></th><th scope="col">PSNR</th><th scope="col">SSIM</th></tr></thead>{rows}</table>
-<p>PSNR tells how close the pixels are: 3 dB more halve the squared error. SSIM tells how well local structure survives,
-up to 1. The two copies are still pictures that need no motion at all: only what lies above both counts.</p>
-<ul class="key">{key}</ul><div class="two">{plots}</div></section>"""
+    ]
 
 
-def _frames(original: np.ndarray, restored: np.ndarray, number: _Numbers) -> str:
-    error = np.abs(original.astype(np.int16) - restored) * ERROR_GAIN
-    cells = ""
-    for k, pictures in enumerate(zip(original, restored, error.clip(0, 255).astype(np.uint8), strict=True)):
-        kinds = ("original", "restored", f"error times {ERROR_GAIN}")
-        shown = "".join(
-            f'<img src="{_jpeg(picture)}" alt="Frame {k + 1}, {kind}">'
-            for picture, kind in zip(pictures, kinds, strict=True)
-        )
-        cells += f"<figure>{shown}<figcaption>{k + 1} · {number(f'per_frame/psnr/{k}', '.1f')} dB</figcaption></figure>"
-    return f"""<section class="frames"><h2>Frame by frame</h2>
-<p>From above: the original, the restored frame, and the error between them, {ERROR_GAIN} times as strong.</p>
-<div class="sheet">{cells}</div></section>"""
-
-
-def _recognition(report: Mapping[str, Any], number: _Numbers) -> str:
-    rows = "".join(
-        f"<li>{escape(guess['label'])}<span>{number(f'topk/{k}/probability', '.1f', 100)} %</span>"
-        f'<i style="--share:{100 * guess["probability"]:.1f}%"></i></li>'
-        for k, guess in enumerate(report["topk"])
-    )
-    notice = f"<p>{escape(report['notice'])}</p>" if report["notice"] else ""
-    refusal = f"<p><b>{escape(report['refusal'].capitalize())}.</b> Nearest:</p>" if report["refusal"] else ""
-    return f"""<section><h2>What a classifier sees</h2>{refusal}<ol class="bars">{rows}</ol>{notice}
-<p>What <b>{escape(report["classifier"])}</b> takes the image for, if it were a photograph.</p></section>"""
-
-
-def _saliency(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    label, method = escape(report["saliency"]["label"]), escape(report["saliency"]["method"])
-    return f"""<section><h2>Where it looks</h2><figure class="narrow"><img src="{pictures["cam"]}"
-  alt="Heat map over the image"></figure><p>What speaks for <b>{label}</b>, by {method}.</p></section>"""
-
-
-def _realism(report: Mapping[str, Any], number: _Numbers) -> str:
-    realism = report["realism"]
-    own, percentile = realism["own_frames"], realism["percentile_among_real"]
-    if percentile is None:
-        told = "<p>This checkpoint carries no reference scores to tell realism by.</p>"
-    else:
-        marks = "".join(f'<i style="left:{share:.2f}%"></i>' for share in own)
-        low, high = (f"realism/own_frames/{own.index(end)}" for end in (min(own), max(own)))
-        scale = "".join(f'<span style="left:{share}%">{share}</span>' for share in (0, 25, 50, 75, 100))
-        end = f" It looks {realism['at_the_end']}." if realism["at_the_end"] else ""
-        told = f"""<p><b>{number("realism/percentile_among_real", ".1f")}</b>: the percentile of the image among real
-frames, as the model’s own critic scores them.{end} Among this model’s distilled images of other clips at this size:
-<b>{number("realism/percentile_among_distilled", ".1f")}</b>. This clip’s own frames: {number(low, ".1f")} to
-{number(high, ".1f")}.</p>
-<div class="rank" role="img" aria-label="The image, copper, and the clip’s frames, blue, among real frames">{marks}
-<i class="made" style="left:{percentile:.2f}%"></i>{scale}</div><p>A hint, not proof: the critic was trained beside the
-model and reacts to content too. The clip’s own frames, blue, are the fair comparison.</p>"""
-    return f"<section><h2>Realism</h2>{told}</section>"
-
-
-def _facts(report: Mapping[str, Any], number: _Numbers) -> str:
-    clip = report["clip"]
-    size = f"{number('clip/width')} × {number('clip/height')}, {number('clip/seconds', '.2f')} s"
-    rate = f", {number('clip/fps', '.4g')} frames a second" if clip["fps"] else ""
-    window = f"{number('clip/window/seconds', '.2f')} s from {number('clip/window/start', '.2f')} s on"
-    times = " · ".join(f"{escape(step)} {number(f'seconds/{step}', '.2f')} s" for step in report["seconds"])
-    rows = {
-        "file": f"{escape(clip['container'])}, {escape(clip['codec'])}, {size}{rate}",
-        "window": f"{window}; {number('frames')} frames at {number('fps', '.3g')} a second",
-        "checkpoint": f"{escape(report['checkpoint'])}, weights <code>{escape(report['fingerprint'])}</code>",
-        "times": times,
-        "made by": f"AVD Explorer {escape(report['version'])}",
-        "play it again": "<code>avd restore distilled.png --out again.mp4</code>",
-    }
-    listed = "".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in rows.items())
-    notes = "".join(f"<p>{escape(note)}</p>" for note in report["notes"])
-    return f"<section><h2>Facts</h2><dl>{listed}</dl>{notes}</section>"
+def _frames(original: np.ndarray, restored: np.ndarray) -> list[dict[str, str]]:
+    """Return the pictures of each frame by what they are, as addresses."""
+    error = (np.abs(original.astype(np.int16) - restored) * ERROR_GAIN).clip(0, 255).astype(np.uint8)
+    return [
+        {"original": _jpeg(frame), "restored": _jpeg(back), f"error times {ERROR_GAIN}": _jpeg(off)}
+        for frame, back, off in zip(original, restored, error, strict=True)
+    ]
 
 
 def _embedded(kind: str, content: bytes) -> str:
