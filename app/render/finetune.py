@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from typing import Any
 
-from app.render.fragments import card, hint, progress, seconds, signed, ticks
+from markupsafe import Markup
+
+from app.render.fragments import hint, macros, problem, progress, seconds, ticks
 from avd_core.runs.limits import TuneLimits
 from avd_core.runs.process import Look
 from avd_core.training.finetune_clips import TakenClip, divide
 
-NO_CLIPS = """<div class="tune-nothing"><p>Drop in clips of one kind, or a zip with a folder for each class. Some
-moments of them, or some clips, are kept back, to judge by.</p></div>"""
-NO_RUNS = '<p class="hint">No run yet. A run goes on when this page is closed, and is found here again.</p>'
+_HTML = macros("finetune.html")
+NO_CLIPS = Markup("""<div class="tune-nothing"><p>Drop in clips of one kind, or a zip with a folder for each class. Some
+moments of them, or some clips, are kept back, to judge by.</p></div>""")
+NO_RUNS = hint("No run yet. A run goes on when this page is closed, and is found here again.")
 WORDS = {
     "queued": "waiting",
     "running": "training",
@@ -24,14 +27,16 @@ WORDS = {
     "failed": "failed",
 }
 ELSEWHERE = {
-    "zerogpu": "ZeroGPU is quicker. It lends its GPU for calls of at most 60 s, each charged to your daily quota, and "
-    "goes on only while this page is open: close it and the run pauses, saved; <b>Resume</b> goes on. Without quota "
-    "the run goes on on this Space’s CPU.",
+    "zerogpu": Markup(
+        "ZeroGPU is quicker. It lends its GPU for calls of at most 60 s, each charged to your daily quota, and "
+        "goes on only while this page is open: close it and the run pauses, saved; <b>Resume</b> goes on. Without "
+        "quota the run goes on on this Space’s CPU."
+    ),
     "jobs": "A rented machine is quicker. It costs your Hugging Face account by the minute, and takes your clips, "
     "packed, to a private repository of yours.",
 }
-SHARING = """<p class="hint">Weights, config, the figures behind the percentile and a card that tells the training; no
-clips. With your own token: signed in here on a Space, or that of this machine (<code>hf auth login</code>).</p>"""
+SHARING = Markup("""<p class="hint">Weights, config, the figures behind the percentile and a card that tells the
+training; no clips. With your own token: signed in here on a Space, or that of this machine (<code>hf auth login</code>).</p>""")
 # Terms that are drawn, with the class of their line; the others are given as numbers.
 DRAWN = {"recon_loss": ("made", "Restoration"), "guide_loss": ("real", "Distance to the middle frame")}
 AS_NUMBERS = {
@@ -45,17 +50,7 @@ def clips(taken: Sequence[TakenClip], held_out: frozenset[int], coming: int = 0)
     """The clips as thumbnails; a click moves one between training and judging."""
     if not taken and not coming:
         return NO_CLIPS
-    cards = ""
-    for number, clip in enumerate(taken):
-        held, title = number in held_out, escape(clip.source.title)
-        cards += (
-            f'<button type="button" class="tune-clip" data-hold="{number}" aria-pressed="{str(held).lower()}" '
-            f'title="{title}: {"held out to judge by" if held else "trained on"}; click to change">'
-            f'<img src="data:image/jpeg;base64,{clip.thumbnail}" alt=""><b>{title}</b>'
-            f"<span>{escape(clip.source.label) or '&nbsp;'}</span>{'<em>held out</em>' if held else ''}</button>"
-        )
-    cards += '<div class="tune-clip waiting"></div>' * coming
-    return f'<div class="tune-clips" role="group" aria-label="Clips">{cards}</div>'
+    return _HTML.clips(taken, held_out, coming)
 
 
 def counted(taken: Sequence[TakenClip], held_out: frozenset[int]) -> str:
@@ -66,19 +61,15 @@ def counted(taken: Sequence[TakenClip], held_out: frozenset[int]) -> str:
     division = divide(taken, held_out)
     if not division.apart:
         words = "too short to hold a moment back: the moment that judges is no other than those before it"
-        return f'<p class="status"><b>{number}</b><span>{words}. Longer clips, or more, tell more</span></p>'
+        return _HTML.counted(number, f"{words}. Longer clips, or more, tell more")
     if not held_out:
         each = len(division.choosing)
         roles = "one chooses the weights, the other judges" if each == 1 else f"{each} choose the weights, {each} judge"
         words = f"trained on, but for {2 * each} moments that are kept back: {roles}"
-        return f'<p class="status"><b>{number}</b><span>{words}</span></p>'
+        return _HTML.counted(number, words)
     classes = {clip.source.label for clip in taken} - {""}
-    named = f"<span>{len(classes)} classes</span>" if len(classes) > 1 else ""
     trained = len(taken) - len(held_out)
-    return (
-        f'<p class="status"><b>{number}</b><span>{trained} to train on, {len(held_out)} held out to judge by'
-        f"</span>{named}</p>"
-    )
+    return _HTML.counted(number, f"{trained} to train on, {len(held_out)} held out to judge by", len(classes))
 
 
 def estimate(step: float | None, batch: int, steps: int, device: str, length: float, size: int, place: str = "") -> str:
@@ -97,27 +88,17 @@ def estimate(step: float | None, batch: int, steps: int, device: str, length: fl
         return hint("How fast it is here is measured once there are clips.")
     step_words = "under 0.1 s" if step < 0.1 else seconds(step)
     where = "this machine’s GPU" if device == "cuda" else "this machine’s CPU"
-    return hint(
-        f"Measured on {where}: <b>{step_words}</b> a step of {batch} clips, so <b>{steps} steps</b> in about "
-        f"<b>{seconds(round(length))}</b>, and some seconds to start and to calibrate. It is trained and judged at "
-        f"<b>{size} px</b>. {ELSEWHERE.get(place, '')}"
-    )
+    return _HTML.estimate(where, step_words, batch, steps, seconds(round(length)), size, ELSEWHERE.get(place, ""))
 
 
-def pushed(address: str, repo: str) -> str:
+def pushed(address: str, repo: str) -> Markup:
     """Say where a pushed checkpoint is, and how others load it."""
-    return hint(
-        f'<b>Pushed.</b> <a href="{escape(address)}" target="_blank" rel="noopener">{escape(repo)}</a> loads by that '
-        f"name: <code>AVD_CHECKPOINT={escape(repo)}</code>, or <code>--checkpoint {escape(repo)}</code>."
-    )
+    return _HTML.pushed(address, repo)
 
 
 def command(text: str) -> str:
     """The same from a shell."""
-    return (
-        f'<div class="tune-command"><pre tabindex="0">{escape(text)}</pre>'
-        '<button type="button" class="ghost" data-tune="copy">Copy</button></div>'
-    )
+    return _HTML.command(text)
 
 
 def runs(items: Sequence[tuple[str, str, Look, int]], chosen: str | None, steps: Mapping[str, int]) -> str:
@@ -130,16 +111,11 @@ def runs(items: Sequence[tuple[str, str, Look, int]], chosen: str | None, steps:
     """
     if not items:
         return NO_RUNS
-    cards = ""
+    shown = []
     for key, name, look, before in items:
-        share = 100 * look.step / max(1, steps.get(key, 1))
         words = f"waiting, {before} before it" if look.status == "queued" and before else WORDS[look.status]
-        cards += (
-            f'<button type="button" class="tune-run {look.status}" data-run="{escape(key)}"'
-            f"{' aria-current=true' if key == chosen else ''}><b>{escape(name)}</b><span>{words}</span>"
-            f'<i><u style="width:{share:.0f}%"></u></i></button>'
-        )
-    return f'<div class="tune-runs" role="group" aria-label="Your runs">{cards}</div>'
+        shown.append((key, name, look.status, words, 100 * look.step / max(1, steps.get(key, 1))))
+    return _HTML.runs(shown, chosen)
 
 
 def status_line(name: str, look: Look, steps: int, left: float | None, before: int) -> str:
@@ -156,54 +132,36 @@ def status_line(name: str, look: Look, steps: int, left: float | None, before: i
         return progress(f"{name}: step {look.step} of {steps}, {when}", look.step / max(1, steps))
     if look.status == "stopping":
         return progress(f"{name}: saving and calibrating at step {look.step}", 0.97)
-    return (
-        f'<p class="status"><b>{escape(name)}</b><span>{WORDS[look.status]}</span>'
-        f"<span>step {look.step} of {steps}</span></p>"
-    )
+    return _HTML.ended(name, WORDS[look.status], look.step, steps)
 
 
 def failure(look: Look) -> str:
-    """Why a run failed, and what there is to do."""
+    """Say why a run failed, and what there is to do; nothing for any other run."""
     if look.status != "failed":
         return ""
-    return (
-        f'<div class="problem" role="alert"><p><b>{escape(look.error or "It failed without a reason.")}</b> '
-        "What was saved last is still there: Resume goes on from it.</p></div>"
-    )
+    advice = "What was saved last is still there: Resume goes on from it."
+    return problem(look.error or "It failed without a reason.", advice, close=False)
 
 
 def moved(why: str) -> str:
     """Say why a run that was to have a GPU is on the CPU; nothing for "", which is any other run."""
     if not why:
         return ""
-    return (
-        f'<div class="problem" role="status"><p><b>{escape(why)}</b> The run goes on on this Space’s CPU, which is '
-        "slower. After a stop, Resume asks for the GPU again.</p></div>"
-    )
+    advice = "The run goes on on this Space’s CPU, which is slower. After a stop, Resume asks for the GPU again."
+    return problem(why, advice, role="status", close=False)
 
 
 def losses(lines: Mapping[str, Sequence[tuple[int, float]]], latest: Mapping[str, float]) -> str:
     """The losses over the steps, on a plain scale and on a logarithmic one; a switch shows one or the other."""
-    switch = (
-        '<div class="switch" role="group" aria-label="Scale">'
-        '<button type="button" data-tune="plain" aria-pressed="true">Plain</button>'
-        '<button type="button" data-tune="log" aria-pressed="false">Log</button></div>'
-    )
     known = {name: points for name, points in lines.items() if points}
-    if not known:
-        return card("tune-losses", "Loss", switch + '<p class="hint">The first step is still to come.</p>')
-    legend = "".join(
-        f'<li class="{DRAWN[name][0]}">{DRAWN[name][1]} <b class="mono">{points[-1][1]:.4f}</b></li>'
-        for name, points in known.items()
+    return _HTML.losses(
+        [(*DRAWN[name], points[-1][1]) for name, points in known.items()],
+        [(latest[name] + 0.0, words) for name, words in AS_NUMBERS.items() if name in latest],
+        [_plot(known, log) for log in (False, True)] if known else [],
     )
-    numbers = " · ".join(
-        f"<b>{signed(latest[name] + 0.0, 2)}</b> {words}" for name, words in AS_NUMBERS.items() if name in latest
-    )
-    body = f'<ul class="legend">{legend}</ul>{_plot(known, False)}{_plot(known, True)}'
-    return card("tune-losses", "Loss", switch + body + hint(numbers))
 
 
-def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], log: bool) -> str:
+def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], log: bool) -> dict[str, Any]:
     def scaled(value: float) -> float:
         return math.log10(max(value, 1e-6)) if log else value
 
@@ -215,22 +173,15 @@ def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], log: bool) -> str:
     def y(value: float) -> float:
         return 100 * (high - value) / (high - low)
 
-    shapes = "".join(
-        f'<polyline class="{DRAWN[name][0]}" points="'
-        + " ".join(f"{100 * step / last:.2f},{y(scaled(value)):.2f}" for step, value in points)
-        + '"/>'
-        for name, points in reversed(list(lines.items()))
-    )
-    rows = "".join(f'<span style="top:{y(t):.1f}%">{10**t if log else t:.2g}</span>' for t in marks)
-    rules = "".join(f'<line x1="0" x2="100" y1="{y(t):.1f}" y2="{y(t):.1f}"/>' for t in marks)
-    columns = "".join(
-        f'<span style="left:{100 * part}%">{round(part * last)}</span>' for part in (0, 0.25, 0.5, 0.75, 1)
-    )
-    words = "Losses over the steps, logarithmic" if log else "Losses over the steps"
-    return f"""
-<div class="plot tune-plot {"tune-by-power" if log else "tune-by-value"}" role="img" aria-label="{words}">
-  <div class="y">{rows}</div><div class="area"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">
-  {rules}{shapes}</svg></div><div class="x">{columns}</div><p class="axis">step →</p></div>"""
+    return {
+        "log": log,
+        "rows": [(y(mark), f"{10**mark if log else mark:.2g}") for mark in marks],
+        "columns": [(100 * part, round(part * last)) for part in (0, 0.25, 0.5, 0.75, 1)],
+        "lines": [
+            (DRAWN[name][0], " ".join(f"{100 * step / last:.2f},{y(scaled(value)):.2f}" for step, value in points))
+            for name, points in reversed(list(lines.items()))
+        ],
+    }
 
 
 def previews(items: Sequence[tuple[int, str]]) -> str:
@@ -239,31 +190,21 @@ def previews(items: Sequence[tuple[int, str]]) -> str:
     Args:
         items: (step, address of a picture: three frames, the image, the same three restored).
     """
-    if not items:
-        return card("tune-previews", "Held-out clip", '<p class="hint">The first preview is still to come.</p>')
-    rows = ""
-    for step, address in items:
-        when = f"step {step}" if step else "before"
-        words = f"Three frames, their image and the frames restored from it, {when}"
-        rows += f'<li><span>{when}</span><img src="{address}" alt="{words}"></li>'
-    titles = "".join(f"<i>{words}</i>" for words in ("first, middle, last frame", "image", "restored"))
-    head = f"<li class=head aria-hidden=true><span></span><p>{titles}</p></li>"
-    return card("tune-previews", "Held-out clip", f'<ol class="tune-stages">{head}{rows}</ol>')
+    return _HTML.previews(items)
 
 
 def log(lines: Sequence[str], memory: int | None, device: str) -> str:
     """The tail of the log."""
     used = f"{memory / 2**30:.2f} GB of {'GPU' if device == 'cuda' else ''} memory at most" if memory else ""
-    text = escape("\n".join(lines)) or "Nothing yet."
-    return card("tune-log", "Log", f'<pre tabindex="0">{text}</pre>{hint(used) if used else ""}')
+    return _HTML.log("\n".join(lines), used)
 
 
 def off() -> str:
     """Where the operator has turned it off."""
-    return (
-        '<div class="problem" role="alert"><p><b>Fine-tuning is turned off on this server.</b> On your own machine it '
-        "is not, and the command line does it too: <code>python -m avd_core train</code>.</p></div>"
+    advice = Markup(
+        "On your own machine it is not, and the command line does it too: <code>python -m avd_core train</code>."
     )
+    return problem("Fine-tuning is turned off on this server.", advice, close=False)
 
 
 def terms(limits: TuneLimits) -> str:

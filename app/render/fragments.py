@@ -7,10 +7,13 @@ imports gradio. What a person typed or a file said is escaped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from avd_core.explore.line_plot import ticks as ticks  # for every plot of the page
+from avd_core.templates import environment
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Prediction
@@ -56,15 +59,28 @@ def percent(share: float) -> str:
     return "<1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
 
 
+_TEMPLATES = environment(
+    Path(__file__).parent / "templates",
+    {"ordinal": ordinal, "percent": percent, "seconds": seconds, "signed": signed},
+)
+
+
+def macros(name: str) -> Any:
+    """Return the macros of a template, by their names; each gives Markup."""
+    return _TEMPLATES.get_template(name).module
+
+
+_HTML = macros("fragments.html")
+
+
 def first_guess(prediction: Prediction) -> str:
     """Write a classifier's first choice and how sure it is, or that it knows no such thing."""
-    if prediction.refusal:
-        return f"<b>{prediction.refusal}</b>"
-    return f"<b>{escape(prediction.label)}</b> {percent(prediction.probability)}"
+    return str(_HTML.first_guess(prediction))
 
 
 def card(kind: str, title: str, body: str) -> str:
-    return f'<section class="card {kind}" aria-label="{escape(title)}"><h2>{escape(title)}</h2>{body}</section>'
+    """Draw a card; `body` is HTML."""
+    return str(_HTML.card(kind, title, caller=lambda: Markup(body)))
 
 
 def waiting(kind: str, title: str) -> str:
@@ -73,15 +89,13 @@ def waiting(kind: str, title: str) -> str:
 
 
 def hint(text: str) -> str:
-    return f'<p class="hint">{text}</p>'
+    """Draw a remark; `text` is HTML."""
+    return str(_HTML.hint(Markup(text)))
 
 
 def progress(words: str, share: float) -> str:
     """Draw a status line with a bar; `share` (0 to 1) of the work is done."""
-    return (
-        f'<p class="status busy" role="status">{escape(words)}'
-        f'<span class="bar"><i style="width:{100 * min(max(share, 0.03), 1):.0f}%"></i></span></p>'
-    )
+    return str(_HTML.progress(words, share))
 
 
 def nothing() -> str:
@@ -94,24 +108,17 @@ def summary(name: str, *, frames: int, start: float, length: float, total: float
     window = f"{start:.1f}–{start + length:.1f} s of {seconds(total)}"
     if length >= total - 0.05:
         window = f"all {seconds(total)}"
-    return (
-        f'<p class="status"><b>{escape(name)}</b><span>{frames} frames from {window}</span>'
-        f"<span>checkpoint <b>{escape(checkpoint)}</b></span></p>"
-    )
+    return str(_HTML.summary(name, frames, window, checkpoint))
 
 
-def problem(sentence: str, advice: str) -> str:
-    """Draw a message that stays until it is closed: what went wrong and what to do next."""
-    return (
-        f'<div class="problem" role="alert"><p><b>{escape(sentence)}</b> {escape(advice)}</p>'
-        '<button type="button" data-act="dismiss" aria-label="Close this message">×</button></div>'
-    )
+def problem(sentence: str, advice: str, *, role: str = "alert", close: bool = True) -> str:
+    """Draw a message: what went wrong and what to do next; with `close`, it stays until a person closes it."""
+    return str(_HTML.problem(sentence, advice, role, close))
 
 
 def notes(sentences: Sequence[str]) -> str:
     """List what a person should know about the clip: cropped, damaged, shortened."""
-    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return f'<ul class="notes">{lines}</ul>' if lines else ""
+    return str(_HTML.notes(sentences)) if sentences else ""
 
 
 def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
@@ -121,17 +128,11 @@ def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
         links: (title, address, name to save under).
         also: HTML that stands behind them.
     """
-    items = "".join(
-        f'<a href="{escape(address)}" download="{escape(name)}">{escape(title)}</a>' for title, address, name in links
-    )
-    return f'<nav class="downloads" aria-label="Downloads"><span>Save</span>{items}{also}</nav>'
+    return str(_HTML.downloads(links, Markup(also)))
 
 
 def details(timings: Mapping[str, float], fingerprint: str) -> str:
     """List how long each step took, and the weights' fingerprint."""
     # What was loaded already took no time, and needs no place.
-    steps = " · ".join(f"{escape(n)} <b>{seconds(value)}</b>" for n, value in timings.items() if value >= 0.005)
-    return (
-        f'<div class="timings"><p>{steps} · together <b>{seconds(sum(timings.values()))}</b></p>'
-        f"<p>weights <b>{escape(fingerprint)}</b></p></div>"
-    )
+    steps = [(name, value) for name, value in timings.items() if value >= 0.005]
+    return str(_HTML.details(steps, sum(timings.values()), fingerprint))

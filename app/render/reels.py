@@ -5,9 +5,12 @@ Axes: T frames, H, W.
 
 from __future__ import annotations
 
-from html import escape
+from markupsafe import Markup
 
+from app.render.fragments import macros
 from app.render.sprites import SpriteSheet
+
+_HTML = macros("reels.html")
 
 
 def reel(key: str, sheet: SpriteSheet, words: str) -> str:
@@ -18,11 +21,7 @@ def reel(key: str, sheet: SpriteSheet, words: str) -> str:
         sheet: Its frames.
         words: A description for screen readers.
     """
-    height, width = sheet.size
-    return (
-        f'<canvas class="reel" data-reel="{escape(key)}" data-columns="{sheet.columns}" data-sheet="{sheet.address}" '
-        f'width="{width}" height="{height}" role="img" aria-label="{escape(words)}"></canvas>'
-    )
+    return str(_HTML.reel(key, sheet, words))
 
 
 def group(name: str, body: str, *, frames: int, fps: float, size: tuple[int, int], words: str) -> str:
@@ -36,13 +35,4 @@ def group(name: str, body: str, *, frames: int, fps: float, size: tuple[int, int
         size: (H, W) of the frames.
         words: A description for screen readers.
     """
-    height, width = size
-    return f"""
-<section class="reels" data-group="{escape(name)}" data-frames="{frames}" data-fps="{fps:.4f}"
-  style="--w:{width};--h:{height}" aria-label="{escape(words)}">{body}
-  <div class="transport">
-    <button type="button" class="play" data-reels="play" aria-label="Pause"><i></i></button>
-    <input type="range" class="where" min="0" max="{frames - 1}" step="1" value="0" aria-label="Frame">
-    <output>1 / {frames}</output>
-  </div>
-</section>"""
+    return str(_HTML.group(name, frames, fps, size, words, caller=lambda: Markup(body)))
