@@ -36,7 +36,8 @@ ELSEWHERE = {
     "packed, to a private repository of yours.",
 }
 SHARING = Markup("""<p class="hint">Weights, config, the figures behind the percentile and a card that tells the
-training; no clips. With your own token: signed in here on a Space, or that of this machine (<code>hf auth login</code>).</p>""")
+training; no clips. With your own token: signed in here on a Space, or that of this machine
+(<code>hf auth login</code>).</p>""")
 # Terms that are drawn, with the class of their line; the others are given as numbers.
 DRAWN = {"recon_loss": ("made", "Restoration"), "guide_loss": ("real", "Distance to the middle frame")}
 AS_NUMBERS = {
