@@ -5,14 +5,12 @@ Axes: T frames, H, W.
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from app.render import fragments
-from app.render.fragments import hint, percent
+from app.render.fragments import macros
 
+_HTML = macros("attribution.html")
 TITLE = "Which frame each pixel draws on"
 # From the first frame to the last; even steps of hue, light enough for both themes.
 RAMP = ((112, 88, 214), (48, 150, 214), (44, 176, 132), (196, 190, 50), (240, 150, 40), (222, 72, 62))
@@ -60,20 +58,12 @@ def offer_card(frames: int, picture: str, size: tuple[int, int]) -> str:
         picture: Address of the distilled image.
         size: Its (H, W).
     """
-    return fragments.card("attribution", TITLE, hint(
-        f"Takes each of the {frames} frames away in turn and watches where the image changes."
-    ) + f"""
-<div class="grey"><img src="{escape(picture)}" alt="" style="--w:{size[1]};--h:{size[0]}">
-  <button type="button" class="ghost" data-attribution="1">Show it <small>a few seconds</small></button></div>
-""")  # fmt: skip
+    return _HTML.offer(TITLE, frames, picture, size)
 
 
 def progress_card(share: float, picture: str, size: tuple[int, int]) -> str:
     """Draw the same card while frames are taken away; `share` (0 to 1) of them are done."""
-    return fragments.card("attribution", TITLE, f"""
-<p class="status busy" role="status">Taking the frames away, one by one<span class="bar">
-  <i style="width:{100 * max(share, 0.03):.0f}%"></i></span></p>
-<div class="grey"><img src="{escape(picture)}" alt="" style="--w:{size[1]};--h:{size[0]}"></div>""")  # fmt: skip
+    return _HTML.working(TITLE, share, picture, size)
 
 
 def card(maps: np.ndarray, picture: str, size: tuple[int, int]) -> str:
@@ -87,20 +77,8 @@ def card(maps: np.ndarray, picture: str, size: tuple[int, int]) -> str:
     sums = maps.sum(axis=(1, 2), dtype=np.float64)
     shares = sums / max(sums.sum(), 1e-9)
     top, first = int(shares.argmax()), leading(maps)
-    bars = "".join(
-        f'<i style="height:{max(100 * share / max(shares[top], 1e-9), 2):.1f}%;background:rgb({r},{g},{b})" '
-        f'title="frame {number + 1}: {percent(share)}"></i>'
-        for number, (share, (r, g, b)) in enumerate(zip(shares, colours(len(maps)).tolist(), strict=True))
-    )
-    words = f"Share of each frame; the most, {percent(shares[top])}, from frame {top + 1}"
-    others = f" Frame {first + 1} leads nearly everywhere: the colours show the others." if first is not None else ""
-    body = f"""
-<p class="figure"><b>{percent(shares[top])}</b> from frame {top + 1}, the most</p>
-<div class="drawn"><img src="{escape(picture)}" style="--w:{size[1]};--h:{size[0]}"
-  alt="The distilled image, coloured by the time of the frames it draws on">
-  <div class="shares" role="img" aria-label="{words}"><div class="bars-up">{bars}</div>
-  <p><span>first frame</span><span>last</span></p></div></div>"""
-    return fragments.card("attribution", TITLE, body + hint(
-        "Each frame was taken away in turn (the mean of the others in its place): colour says which one the image "
-        f"then changed for most, brightness how much. The bars are the frames’ shares of all change.{others}"
-    ))  # fmt: skip
+    bars = [
+        (share, max(100 * share / max(shares[top], 1e-9), 2), colour)
+        for share, colour in zip(shares, colours(len(maps)).tolist(), strict=True)
+    ]
+    return _HTML.shares(TITLE, picture, size, bars, top + 1, shares[top], None if first is None else first + 1)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import groupby
+from typing import Any
 
-from app.render.fragments import ordinal, percent, progress, seconds, signed
+from app.render import fragments
+from app.render.fragments import macros, progress, seconds
 from avd_core.classifiers.names import titled
 from avd_core.explore.batch import Inspected, ordered
 
+_HTML = macros("batch.html")
 ORDERS = [("As they came", ""), ("Class", "class"), ("Restoration gain", "gain"), ("Realism", "realism"),
           ("Confidence", "confidence")]  # fmt: skip
 TERMS = """<dl class="terms">
@@ -32,9 +34,7 @@ def status_line(done: int, total: int, left: float | None) -> str:
 def summary(rows: Sequence[Inspected], total: int) -> str:
     """Say what a finished or a cancelled batch holds."""
     explored = [row for row in rows if row.problem is None]
-    by = f"<span>classes by <b>{escape(titled(explored[-1].classifier))}</b></span>" if explored else ""
-    words = "" if len(rows) == total else f"<span>cancelled: {len(rows)} of {total} looked at</span>"
-    return f'<p class="status"><b>{len(explored)} clip{"" if len(explored) == 1 else "s"}</b>{words}{by}</p>'
+    return _HTML.summary(len(explored), total, len(rows), titled(explored[-1].classifier) if explored else "")
 
 
 def grid(rows: Sequence[Inspected], addresses: Mapping[int, str], by: str | None, coming: int = 0) -> str:
@@ -48,41 +48,17 @@ def grid(rows: Sequence[Inspected], addresses: Mapping[int, str], by: str | None
     """
     places = {id(row): number for number, row in enumerate(rows)}
 
-    def cards(some: Sequence[Inspected]) -> str:
-        return "".join(_card(row, places[id(row)], addresses[places[id(row)]]) for row in some)
+    def group(members: Sequence[Inspected], gain: float | None) -> dict[str, Any]:
+        numbers = [places[id(row)] for row in members]
+        cards = [(number, addresses[number], row) for number, row in zip(numbers, members, strict=True)]
+        return {"label": members[0].source.label if members else "", "gain": gain, "cards": cards}
 
     sorted_rows = ordered(rows, by)
+    groups = [group(sorted_rows, None)]
     if by == "class":
-        body = ""
-        for _, group in groupby(sorted_rows, key=lambda row: row.source.label.casefold()):
-            members = list(group)
-            label = members[0].source.label
-            mean = sum(row.gain for row in members) / len(members)
-            body += (
-                f'<h3 class="class">{escape(label) or "No class"} <span>{len(members)} '
-                f"clip{'' if len(members) == 1 else 's'}, mean gain {signed(mean, 1)} dB</span></h3>{cards(members)}"
-            )
-    else:
-        body = cards(sorted_rows)
-    body += '<div class="thumb coming"><div class="picture waiting"></div></div>' * coming
-    return f'<div class="batch">{body}</div>'
-
-
-def _card(row: Inspected, number: int, address: str) -> str:
-    assert row.info is not None, "cards are drawn of clips that could be read"
-    first, (height, width) = row.topk[0], row.info.size
-    share = "" if first.refusal else f"<em>{percent(first.probability)}</em>"
-    guess = f"<span>{escape(first.refusal or first.label)}</span>{share}"
-    realism = "—" if row.realism is None else ordinal(row.realism)
-    title, label = escape(row.source.title), escape(row.source.label)
-    kind = "good" if row.gain > 0 else "bad"
-    return f"""
-<button type="button" class="thumb" data-open="{number}" title="Open {title} in Explore">
-  <img class="picture" width="{width}" height="{height}" src="{escape(address)}" loading="lazy"
-    alt="The distilled image of {title}"><b class="name">{title}</b><span class="label">{label or "&nbsp;"}</span>
-  <span class="figures"><span>Gain <b class="{kind}">{signed(row.gain, 1)} dB</b></span>
-    <span>Realism <b>{realism}</b></span></span>
-  <span class="guess">{guess}</span></button>"""
+        classes = [list(some) for _, some in groupby(sorted_rows, key=lambda row: row.source.label.casefold())]
+        groups = [group(members, sum(row.gain for row in members) / len(members)) for members in classes]
+    return _HTML.grid(groups, coming)
 
 
 def notes(skipped: Sequence[str], rows: Sequence[Inspected], most: int = 12) -> str:
@@ -91,5 +67,4 @@ def notes(skipped: Sequence[str], rows: Sequence[Inspected], most: int = 12) -> 
     more = [f"And {len(sentences) - most} more files; the CSV names them."] if len(sentences) > most else []
     notice = next((row.notice for row in rows if row.notice), None)
     lines = [*sentences[:most], *more, *([notice] if notice else [])]
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<ul class="notes">{items}</ul>' if items else ""
+    return fragments.notes(lines)

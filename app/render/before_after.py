@@ -6,15 +6,12 @@ Axes: T frames, H, W.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-from app.render import fragments, reels
-from app.render.fragments import first_guess, hint, ordinal, progress, signed
+from app.render.fragments import macros
 from avd_core.explore.before_after import BeforeAfter
 
-NOTHING_BETTER = """<p class="tune-lead"><b>Nothing better was found in this time</b>, by the moments that choose: the
-checkpoint is the one that it began with.</p>"""
+_HTML = macros("before_after.html")
 HELP = "More time helps (5 or 30 minutes instead of one), and more clips of this kind, or longer ones."
 STILL_RISING = "It was still getting better when it ended: a longer training promises more."
 
@@ -35,10 +32,7 @@ def card(
         best: Which weights were kept; None where they were the last ones.
     """
     if best and not best["step"]:
-        return fragments.card("tune-before-after", "Before and after", NOTHING_BETTER + hint(HELP))
-    body = ""
-    for number, (pair, pictures) in enumerate(zip(pairs, sheets, strict=True)):
-        body += _clip(number, pair, pictures)
+        return _HTML.nothing_better(HELP)
     explanation = (
         "Gain: how much closer the clip comes back from its image than its mean frame repeated would be. Image: how "
         "near the image is to what it is drawn to, the middle frame unless its checkpoint shows the movement. Realism: "
@@ -55,48 +49,38 @@ def card(
         )
     if best and best["rising"]:
         explanation = f"{STILL_RISING} {explanation}"
-    return fragments.card("tune-before-after", "Before and after", body + hint(explanation))
+    return _HTML.card([_clip(pair, pictures) for pair, pictures in zip(pairs, sheets, strict=True)], explanation)
 
 
-def _clip(number: int, pair: BeforeAfter, pictures: Mapping[str, Any]) -> str:
+def _clip(pair: BeforeAfter, pictures: Mapping[str, Any]) -> dict[str, Any]:
     count, height, width, _ = pair.before.restored.shape
-    original = pictures["original"]
-
-    def column(when: str, words: str) -> str:
-        one, reel = getattr(pair, when), pictures[f"restored-{when}"]
-        first = one.recognition.topk[0]
-        gain = pair.gains[when == "after"]
-        realism = "—" if pair.realism is None else ordinal(pair.realism[when == "after"])
-        return f"""
-<div class="tune-side"><h3>{words}</h3>
-  <div class="tune-pair"><figure><img class="reel" src="{pictures[when]}" alt="The distilled image {words.lower()}">
-    <figcaption>image</figcaption></figure>
-  <figure>{reels.reel(f"{number}-{when}", reel, f"The clip restored {words.lower()}")}
-    <figcaption>restored</figcaption></figure></div>
-  <dl><div><dt>Gain</dt><dd class="{"good" if gain > 0 else "bad"}">{signed(gain, 1)} dB</dd></div>
-    <div><dt>Image</dt><dd>{pair.image_psnrs[when == "after"]:.1f} dB</dd></div>
-    <div><dt>Realism</dt><dd>{realism}</dd></div>
-    <div><dt>Seen as</dt><dd>{first_guess(first)}</dd></div></dl></div>"""
-
-    better = pair.gains[1] - pair.gains[0]
-    kind, word = ("good", "better") if better > 0 else ("bad", "worse")
     window = pair.before.request.window
     start = window.start or 0.0
-    moment = "" if window.whole else f", {start:.1f} to {start + (window.seconds or 0.0):.1f} s,"
-    lead = (
-        f'<p class="tune-lead"><b>{escape(pair.title)}</b>{moment} comes back '
-        f'<b class="{kind}">{signed(better, 1)} dB</b> {word} than before.</p>'
-    )
-    inside = f"""
-<div class="tune-sides"><div class="tune-side original"><h3>The clip</h3>
-  <figure>{reels.reel(f"{number}-original", original, "The clip")}<figcaption>original</figcaption></figure></div>
-  {column("before", "Before")}{column("after", "After")}</div>"""
-    return lead + reels.group(
-        f"tune-{number}", inside, frames=count, fps=pair.before.clip.fps, size=(height, width),
-        words="The clip, and what comes back of it before and after the training",
-    )  # fmt: skip
+
+    def side(when: str) -> dict[str, Any]:
+        after = when == "after"
+        return {
+            "image": pictures[when],
+            "restored": pictures[f"restored-{when}"],
+            "gain": pair.gains[after],
+            "psnr": pair.image_psnrs[after],
+            "realism": None if pair.realism is None else pair.realism[after],
+            "first": (pair.after if after else pair.before).recognition.topk[0],
+        }
+
+    return {
+        "title": pair.title,
+        "moment": "" if window.whole else f", {start:.1f} to {start + (window.seconds or 0.0):.1f} s,",
+        "better": pair.gains[1] - pair.gains[0],
+        "frames": count,
+        "fps": pair.before.clip.fps,
+        "size": (height, width),
+        "original": pictures["original"],
+        "before": side("before"),
+        "after": side("after"),
+    }
 
 
 def progress_card() -> str:
     """Draw the card while the clips are being explored by both checkpoints."""
-    return fragments.card("tune-before-after", "Before and after", progress("Judging by what was kept back", 0.5))
+    return _HTML.working()
