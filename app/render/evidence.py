@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
+
+from markupsafe import Markup
 
 from app.render import fragments
 from avd_core.evidence.html_report import ablation_section, head, section, skipped_section
 from avd_core.evidence.plots import confusion_plot, svg
 
-NOTHING = """<div class="ev-none"><p>No report lies in <code>checkpoints/reports</code> yet. Make one with
-<code>avd evidence</code>, or drop in a zip of your own clips.</p></div>"""
+_HTML = fragments.macros("evidence.html")
+NOTHING = Markup("""<div class="ev-none"><p>No report lies in <code>checkpoints/reports</code> yet. Make one with
+<code>avd evidence</code>, or drop in a zip of your own clips.</p></div>""")
 ABLATION = "ablation"
 
 
@@ -28,22 +30,18 @@ def questions(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def overview(evidence: Mapping[str, Any]) -> str:
     """Say what was measured on which clips, and what it is not."""
-    return f'<div class="evidence-report">{head(evidence, title(evidence), "h2")}</div>'
+    return _HTML.report(head(evidence, title(evidence), "h2"))
 
 
 def answer(evidence: Mapping[str, Any], name: str, opens: Callable[[str], bool]) -> str:
     """Draw one protocol; clips whose footage is here (`opens`) become buttons."""
     if name == ABLATION:
-        return f'<div class="evidence-report">{ablation_section(evidence["ablation"])}</div>'
+        return _HTML.report(ablation_section(evidence["ablation"]))
 
     def clip(named: str) -> str:
-        text = escape(named)
-        if not opens(named):
-            return text
-        return f'<button type="button" class="ev-open" data-clip="{text}" title="Open in Explore">{text}</button>'
+        return _HTML.clip(named, opens(named))
 
-    body = section(name, evidence["protocols"][name], list(evidence["checkpoints"]), clip)
-    return f'<div class="evidence-report">{body}</div>'
+    return _HTML.report(section(name, evidence["protocols"][name], list(evidence["checkpoints"]), clip))
 
 
 def confused(evidence: Mapping[str, Any], name: str | None) -> list[str]:
@@ -56,15 +54,12 @@ def confusion(evidence: Mapping[str, Any], name: str, representation: str) -> st
     protocol = evidence["protocols"][name]
     words = f"{representation}: what is taken for what"
     drawn = svg(lambda: confusion_plot(protocol, representation), words, f"chosen-{name}-{representation}")
-    return (
-        f'<div class="evidence-report"><section><figure>{drawn}<figcaption>{escape(words)}</figcaption></figure>'
-        "</section></div>"
-    )
+    return _HTML.report(_HTML.figure(drawn, words))
 
 
 def left_out(skipped: Sequence[Mapping[str, str]]) -> str:
     """List the clips that could not be read."""
-    return f'<div class="evidence-report">{skipped_section(skipped)}</div>' if skipped else ""
+    return _HTML.report(skipped_section(skipped)) if skipped else ""
 
 
 def status_line(words: str, share: float, left: float | None) -> str:

@@ -1,22 +1,18 @@
 """The pieces that every tab is built of: words for numbers, cards, lines and messages, as HTML.
 
-Every function takes numbers and addresses and returns a self-contained piece of the page. Nothing in this package
-imports gradio. What a person typed or a file said is escaped.
+Every function takes numbers and addresses and returns a self-contained piece of the page, as Markup. The markup lies in
+`templates/`, one file of macros for each module; they escape what is not Markup, so what a person typed or a file said
+stays text. Nothing in this package imports gradio.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from markupsafe import Markup
+from typing import Any
 
 from avd_core.explore.line_plot import ticks as ticks  # for every plot of the page
 from avd_core.templates import environment
-
-if TYPE_CHECKING:
-    from avd_core.classifiers.loading import Prediction
 
 HEADER = """
 <header class="masthead">
@@ -73,29 +69,19 @@ def macros(name: str) -> Any:
 _HTML = macros("fragments.html")
 
 
-def first_guess(prediction: Prediction) -> str:
-    """Write a classifier's first choice and how sure it is, or that it knows no such thing."""
-    return str(_HTML.first_guess(prediction))
-
-
-def card(kind: str, title: str, body: str) -> str:
-    """Draw a card; `body` is HTML."""
-    return str(_HTML.card(kind, title, caller=lambda: Markup(body)))
-
-
 def waiting(kind: str, title: str) -> str:
     """Hold the place of a card whose figures are still being computed."""
-    return card(f"{kind} pending", title, '<div class="waiting"></div>')
+    return _HTML.waiting(kind, title)
 
 
 def hint(text: str) -> str:
-    """Draw a remark; `text` is HTML."""
-    return str(_HTML.hint(Markup(text)))
+    """Draw a remark."""
+    return _HTML.hint(text)
 
 
 def progress(words: str, share: float) -> str:
     """Draw a status line with a bar; `share` (0 to 1) of the work is done."""
-    return str(_HTML.progress(words, share))
+    return _HTML.progress(words, share)
 
 
 def nothing() -> str:
@@ -108,17 +94,17 @@ def summary(name: str, *, frames: int, start: float, length: float, total: float
     window = f"{start:.1f}–{start + length:.1f} s of {seconds(total)}"
     if length >= total - 0.05:
         window = f"all {seconds(total)}"
-    return str(_HTML.summary(name, frames, window, checkpoint))
+    return _HTML.summary(name, frames, window, checkpoint)
 
 
 def problem(sentence: str, advice: str, *, role: str = "alert", close: bool = True) -> str:
     """Draw a message: what went wrong and what to do next; with `close`, it stays until a person closes it."""
-    return str(_HTML.problem(sentence, advice, role, close))
+    return _HTML.problem(sentence, advice, role, close)
 
 
 def notes(sentences: Sequence[str]) -> str:
     """List what a person should know about the clip: cropped, damaged, shortened."""
-    return str(_HTML.notes(sentences)) if sentences else ""
+    return _HTML.notes(sentences) if sentences else ""
 
 
 def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
@@ -126,13 +112,13 @@ def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
 
     Args:
         links: (title, address, name to save under).
-        also: HTML that stands behind them.
+        also: Markup that stands behind them.
     """
-    return str(_HTML.downloads(links, Markup(also)))
+    return _HTML.downloads(links, also)
 
 
 def details(timings: Mapping[str, float], fingerprint: str) -> str:
     """List how long each step took, and the weights' fingerprint."""
     # What was loaded already took no time, and needs no place.
     steps = [(name, value) for name, value in timings.items() if value >= 0.005]
-    return str(_HTML.details(steps, sum(timings.values()), fingerprint))
+    return _HTML.details(steps, sum(timings.values()), fingerprint)

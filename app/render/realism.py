@@ -9,16 +9,16 @@ Axes: H, W.
 
 from __future__ import annotations
 
-from html import escape
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from app.render import fragments
-from app.render.fragments import hint, ordinal, percent
+from app.render.fragments import macros, ordinal, percent
 from avd_core.explore.parts import Realism
 from avd_core.networks.calibration import Calibration
 
+_HTML = macros("realism.html")
 TITLE = "Realism"
 
 
@@ -65,29 +65,13 @@ def card(realism: Realism, calibration: Calibration | None, patches: str, size: 
         patches: Address of the image tinted by `patch_map`.
         size: (H, W) of that picture.
     """
-    picture = f"""
-<figure class="patches" style="--w:{size[1]};--h:{size[0]}"><img src="{escape(patches)}"
-  alt="The distilled image, tinted by how real the critic finds each part of it against the rest">
-  <figcaption><i class="more">more</i> / <i class="less">less real</i></figcaption></figure>"""
-    percentile, among_distilled = realism.percentile_among_real, realism.percentile_among_distilled
-    if calibration is None or percentile is None or among_distilled is None:
-        return fragments.card("realism", TITLE, picture + hint(
-            "This checkpoint carries no reference scores, so its critic’s score of the whole image cannot be given in "
-            "a way that means something. The small picture compares its parts with each other."
-        ))  # fmt: skip
+    if calibration is None or realism.percentile_among_real is None or realism.percentile_among_distilled is None:
+        return _HTML.uncalibrated(TITLE, patches, size)
     own = "–".join(dict.fromkeys(ordinal(share) for share in (min(realism.own_frames), max(realism.own_frames))))
-    lead = f"""{picture}
-<p class="figure"><b>{ordinal(percentile)}</b> percentile of real frames</p>
-<p class="versus">among distilled images of this size: <b class="mono">{ordinal(among_distilled)}</b>
-· this clip’s own frames: <b class="mono">{own}</b></p>"""
-    below = hint(
-        f"To the critic trained beside this model the image looks {_beside(realism)}. The clip’s own frames are the "
-        "fair comparison: it also reacts to content. A hint, not proof."
-    )
-    return fragments.card("realism", TITLE, lead + _plot(realism, calibration) + below)
+    return _HTML.card(TITLE, patches, size, realism, own, _beside(realism), _plot(realism, calibration))
 
 
-def _plot(realism: Realism, calibration: Calibration) -> str:
+def _plot(realism: Realism, calibration: Calibration) -> dict[str, Any]:
     real, distilled = np.asarray(calibration.real), np.asarray(calibration.distilled)
     scores = [realism.logit, *realism.own_logits]
     # The axis is the critic's score, labelled with percentiles of real frames; it leaves out the rarest references.
@@ -104,31 +88,22 @@ def _plot(realism: Realism, calibration: Calibration) -> str:
         points = zip(np.linspace(0, 100, len(grid)), 100 - 92 * density / density.max(), strict=True)
         return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
 
-    shapes = (
-        f'<polygon class="real" points="0,100 {curve(real)} 100,100"/>'
-        f'<polyline class="real" points="{curve(real)}"/><polyline class="made" points="{curve(distilled)}"/>'
-    )
-    ticks, last = "", -100.0
+    columns: list[tuple[str, int]] = []
+    last = -100.0
     for share in (5, 25, 50, 75, 95):
         x = at(float(np.quantile(real, share / 100)))
         if x - last > 8:
-            ticks, last = ticks + f'<span style="left:{x:.1f}%">{share}</span>', x
-    own = "".join(f'<i class="own" style="left:{at(score):.2f}%"></i>' for score in realism.own_logits)
-    x = at(realism.logit)
-    side = "left" if x > 70 else "right"
-    percentile = realism.percentile_among_real
-    assert percentile is not None, "there are reference scores to draw"
-    words = (
-        f"The image stands at the {ordinal(percentile)} percentile of {len(real)} real frames; "
-        f"for comparison the scores of {len(distilled)} distilled images"
-    )
-    return f"""
-<div class="plot dense" role="img" aria-label="{escape(words)}"><div class="area">
-  <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{shapes}</svg>
-  {own}<i class="marker {side}" style="left:{x:.2f}%"><em>this image</em></i></div>
-  <div class="x">{ticks}</div><p class="axis">percentile among real frames →</p></div>
-<ul class="legend"><li class="real">{len(real)} real frames</li><li class="made">{len(distilled)} distilled images</li>
-  <li class="own">this clip’s frames</li></ul>"""
+            columns.append((f"{x:.1f}", share))
+            last = x
+    return {
+        "real": curve(real),
+        "made": curve(distilled),
+        "real_count": len(real),
+        "made_count": len(distilled),
+        "columns": columns,
+        "own": [at(score) for score in realism.own_logits],
+        "image": at(realism.logit),
+    }
 
 
 def _density(scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
