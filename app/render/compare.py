@@ -32,14 +32,7 @@ ORDERS = [("As listed", None), ("Restoration", "restoration"), ("Realism", "real
 DUEL = "Two side by side"
 DIFFERENCE = 8  # times, so that a few levels can be seen
 # What the figures on the cards are, in one line each; the judge is always the default checkpoint's critic.
-TERMS = f"""<dl class="terms">
-<div><dt>Restoration</dt><dd>How close the clip comes back: PSNR in dB; 3 dB more halve the squared error. A still
-  picture can only be repeated.</dd></div>
-<div><dt>Realism</dt><dd>Percentile among real frames, to the critic trained beside <b>{DEFAULT_CHECKPOINT}</b>; the
-  same judge for all. It knows photographs’ fine grain and nothing of what they show: of pictures that are none
-  (motion history, super image, noise) its number means little. A hint, not proof.</dd></div>
-<div><dt>Agreement</dt><dd>Of how many of the clip’s own frames the classifier’s first choice is among the picture’s
-  top five.</dd></div></dl>"""
+TERMS = _HTML.terms(DEFAULT_CHECKPOINT)
 EMPTY = '<p class="status">Nothing to compare yet: Explore is still at its first clip.</p>'
 
 

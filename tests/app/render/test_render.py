@@ -17,6 +17,7 @@ from avd_core.classifiers.road import Faithfulness
 from avd_core.explore.parts import FrameSaliency, Realism, Recognition
 from avd_core.media.thumbnails import Filmstrip
 from avd_core.networks.calibration import Calibration
+from tests.repository import ROOT
 
 VOID = {"img", "input", "rect", "line", "polyline", "polygon"}
 HOSTILE = '<script>alert("x")</script>'
@@ -293,3 +294,11 @@ def test_realism_at_its_end_is_said_in_words_and_beside_it_stands_the_second_pos
     assert beyond.percentile_among_real == 0 < beyond.percentile_among_distilled
     assert "less real than every real frame it is compared with" in piece and "no longer tells one image" in piece
     assert "more real than every one of them" in realism.card(scored(logit=1.2)[0], calibration, "p.png", (8, 8))
+
+
+def test_no_markup_is_put_together_by_hand():
+    by_hand = re.compile(r"""f("{3}|["'])\s*<[a-z/]""")
+    assert by_hand.search("""f'<b>{name}</b>'""")
+    for path in sorted((ROOT / "app/render").glob("*.py")):
+        found = by_hand.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path.name}: markup lies in templates, which escape: {found and found.group()}"
