@@ -312,7 +312,7 @@ runpy.run_path("app.py", run_name="__main__")
 
 def crash_server(kills: int, seed: int) -> Tally:
     """Kill a server at work so often: the next one starts, has nothing of the dead one, and all finished runs."""
-    from app.services.workspace import MARKER, PREFIX
+    from app.services.workspace import MARKER, PASSING, PREFIX
     from avd_core.runs.registry import RunRegistry, new_secret, owner_of
     from benchmarks.soak import Visitor
     from scripts.screenshot import ROOT, free_port, served
@@ -365,8 +365,7 @@ def crash_server(kills: int, seed: int) -> Tally:
                 tally.found.append(f"after kill {number}: {type(error).__name__}: {error}")
                 return tally
             tally.random, tally.aimed = tally.random + (aim is None), tally.aimed + (aim is not None)
-        # One that was killed between making its folder and marking it leaves it, empty: nothing proves whose it is.
-        if left := [path.name for path in base.glob(f"{PREFIX}*") if set(os.listdir(path)) - {f"{MARKER}.new"}]:
+        if left := [path.name for kind in (PREFIX, PASSING) for path in base.glob(f"{kind}*")]:
             tally.found.append(f"{left} are left")
     return tally
 

@@ -3,7 +3,9 @@
 Uploads, results and everything else that a server keeps for the browser lie in one folder below the one that
 GRADIO_TEMP_DIR names (else a folder of this user's in the system's temporary one). It carries a marker of this program,
 and the server holds a lock on it. A folder below the same base with the marker whose lock nobody holds belonged to a
-server that was killed: the next server removes it. Nothing else is removed: no name alone proves who made a folder.
+server that was killed: the next server removes it. A folder has no marker yet when it appears, and none any more just
+before it goes, so that a kill can leave it empty: meanwhile a locked file beside it says which one that is. Nothing
+else is removed: no name alone proves who made a folder.
 """
 
 from __future__ import annotations
@@ -12,14 +14,21 @@ import atexit
 import errno
 import fcntl
 import os
+import re
+import secrets
+import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from avd_core.removal import is_marked, remove
+from avd_core.removal import is_marked, remove, remove_files
 
 VARIABLE = "GRADIO_TEMP_DIR"
 PREFIX, MARKER = "avd-server-", ".avd-server"
+PASSING = ".avd-passing-"  # beside a folder that is being made or removed, with the same random end
+_UNNAMED = f"{MARKER}.new"
 _open: dict[Path, Workspace] = {}
 
 
@@ -44,8 +53,10 @@ class Workspace:
         self.base = base
         try:
             base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
-            self._lock = _locked_marker(self.path)
+            self.path = base.resolve() / f"{PREFIX}{secrets.token_hex(8)}"
+            with _noted(self.path):
+                self.path.mkdir(mode=0o700)
+                self._lock = _locked_marker(self.path)
         except OSError as error:
             raise WorkspaceError(_why_not(base, error)) from error
         self._process = os.getpid()
@@ -53,7 +64,7 @@ class Workspace:
     def close(self) -> None:
         """Remove the folder; a forked child leaves it to the server."""
         if os.getpid() == self._process and _open.pop(self.path, None) is not None:
-            remove(self.path, marker=MARKER)  # what stays is swept by the next server
+            _remove(self.path)  # what stays is swept by the next server
             self._lock.close()
 
 
@@ -80,6 +91,9 @@ def claim() -> Workspace:
 def sweep(base: Path) -> list[Path]:
     """Remove the folders that dead servers left in `base`; return them."""
     removed = []
+    for note in base.glob(f"{PASSING}*"):
+        if re.fullmatch(r"[0-9a-f]{16}", end := note.name.removeprefix(PASSING)):
+            removed += _sweep_passing(note, base / f"{PREFIX}{end}")
     for path in base.glob(f"{PREFIX}*"):
         marker = path / MARKER
         try:
@@ -87,11 +101,49 @@ def sweep(base: Path) -> list[Path]:
                 continue
             with marker.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if remove(path, marker=MARKER):
+                if _remove(path):
                     removed.append(path)
         except OSError:  # held by its server, not ours, or swept by another server meanwhile
             continue
     return removed
+
+
+@contextmanager
+def _noted(path: Path) -> Iterator[None]:
+    """Have a locked file beside a workspace while it is made or removed; an error leaves it to the next sweep."""
+    note = path.with_name(f"{PASSING}{path.name.removeprefix(PREFIX)}")
+    while True:
+        with note.open("ab") as lock:
+            _lock(lock)
+            if os.fstat(lock.fileno()).st_nlink:  # else a sweep was faster than the lock
+                yield
+                note.unlink(missing_ok=True)
+                return
+
+
+def _remove(path: Path) -> bool:
+    try:
+        with _noted(path):
+            return remove(path, marker=MARKER)
+    except OSError:  # no room for a note
+        return remove(path, marker=MARKER)
+
+
+def _sweep_passing(note: Path, path: Path) -> list[Path]:
+    """Remove an unmarked folder whose server was killed while it made or removed it; return what is gone."""
+    swept = []
+    with suppress(OSError):  # held by its server, not ours, or swept by another server meanwhile
+        status = note.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_size:
+            return []
+        with note.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir() and not path.is_symlink() and not is_marked(path, MARKER):
+                remove_files(path, re.compile(re.escape(_UNNAMED)))
+                path.rmdir()  # with anything in it, it stays
+                swept.append(path)
+            note.unlink()
+    return swept
 
 
 def _default_base() -> Path:
@@ -109,15 +161,19 @@ def _default_base() -> Path:
 
 def _locked_marker(path: Path) -> IO[bytes]:
     """Write the marker, locked before it has its name: no sweep sees a folder that is not held."""
-    unnamed = path / f"{MARKER}.new"
+    unnamed = path / _UNNAMED
     lock = unnamed.open("wb")
+    _lock(lock)
+    unnamed.rename(path / MARKER)
+    return lock
+
+
+def _lock(file: IO[bytes]) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:  # a file system without locks: such folders are removed by their own server alone
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
-    unnamed.rename(path / MARKER)
-    return lock
 
 
 def _why_not(base: Path, error: OSError) -> str:

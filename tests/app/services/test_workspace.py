@@ -71,7 +71,7 @@ def test_what_a_killed_server_left_is_swept_and_a_living_ones_is_not(server: tup
     assert not folder.exists()
 
 
-def test_a_kill_at_any_write_leaves_nothing_but_an_empty_folder(base: Path):
+def test_a_kill_at_any_write_leaves_nothing(base: Path):
     def serve() -> None:
         mine = claim()
         (mine.path / "upload.mp4").write_bytes(b"x")
@@ -81,7 +81,7 @@ def test_a_kill_at_any_write_leaves_nothing_but_an_empty_folder(base: Path):
     number = 0
     while killed_at(number, serve, base):
         sweep(base)
-        assert all({path.name for path in folder.iterdir()} <= {f"{MARKER}.new"} for folder in base.iterdir())
+        assert not list(base.iterdir()), f"after a kill before change {number}"
         number += 1
     assert number > 4
 
@@ -97,6 +97,16 @@ def test_nothing_is_swept_by_its_name_alone(server: tuple[subprocess.Popen, Path
     for name in ("avd-server-unmarked", "a" * 64, "avd-results", "photos"):  # no marker
         (base / name).mkdir()
         kept.append(base / name / "photo.jpg")
+    for number, name in enumerate(("photos", MARKER, f"{MARKER}.new")):  # one that a note names
+        noted = f"{number:016x}"
+        (base / f"avd-server-{noted}").mkdir()
+        (base / f".avd-passing-{noted}").touch()
+        kept.append(base / f"avd-server-{noted}" / "thesis.txt")
+        (base / f"avd-server-{noted}" / name).symlink_to(precious / MARKER)
+    (base / "avd-server-0123").mkdir()  # and one that a note with a content of somebody else's names
+    (base / ".avd-passing-0123").touch()
+    (base / f"avd-server-{'f' * 16}").mkdir()
+    kept += [base / f".avd-passing-{'f' * 16}"]
     kept += [base / "avd-server-file", base / "tmpzeg_hbho"]
     borrowed = base / "avd-server-borrowed"  # a marker that is a link proves nothing
     borrowed.mkdir()
@@ -113,6 +123,7 @@ def test_nothing_is_swept_by_its_name_alone(server: tuple[subprocess.Popen, Path
     process.wait()
     assert sweep(base) == [dead] and not dead.exists()
     assert all(path.read_bytes() == b"precious" for path in kept)
+    assert (base / "avd-server-0123").is_dir() and (base / f"avd-server-{'f' * 16}").is_dir()
 
 
 def test_a_forked_child_leaves_the_folder_to_its_server(base: Path):
