@@ -281,7 +281,7 @@ class _Worker:
                 # Not the modules of the current folder (-P), which a stranger may have filled.
                 [sys.executable, "-P", "-m", WORKER, *map(str, values), *LOADED],
                 pass_fds=[self._file.fileno()],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([*filter(None, sys.path), root])},
                 process_group=0,  # an interrupt from the keyboard is for this process
@@ -309,8 +309,8 @@ class _Worker:
                 "may take; scale it down first."
             )
         if kind == "raised":
-            error, cause = value
-            raise error from cause
+            raised, cause = value
+            raise raised from cause
         return kind, value
 
     def _exchange(self, message: Any) -> Reply:
