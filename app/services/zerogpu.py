@@ -85,9 +85,9 @@ def _call(folder: str, seconds: float) -> None:
     Raises:
         RunError: ZeroGPU gave no GPU or took it away, or the training failed, with its sentence.
     """
-    asked = {"folder": folder, "seconds": seconds, "headers": _headers()}
+    request = {"folder": folder, "seconds": seconds, "headers": _headers()}
     done = subprocess.run(
-        [sys.executable, "-m", "app.services.zerogpu"], input=json.dumps(asked), stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "app.services.zerogpu"], input=json.dumps(request), stdout=subprocess.PIPE, text=True,
         cwd=Path(__file__).resolve().parents[2], check=False,
     )  # fmt: skip
     why = json.loads(done.stdout)["error"] if done.returncode == 0 else "The process that asks for a GPU was ended."
@@ -129,13 +129,13 @@ def main() -> None:
     import gradio as gr
     from gradio.context import LocalContext
 
-    asked, outcome = json.load(sys.stdin), None
+    request, outcome = json.load(sys.stdin), None
     with redirect_stdout(sys.stderr):  # where `spaces` prints
         import avd_core.training.run_trainer  # noqa: F401 - before the GPU is there, while it costs nothing
 
-        LocalContext.request.set(SimpleNamespace(headers=_Headers(asked["headers"])))
+        LocalContext.request.set(SimpleNamespace(headers=_Headers(request["headers"])))
         try:
-            chunk(asked["folder"], asked["seconds"])
+            chunk(request["folder"], request["seconds"])
         except gr.Error as error:  # what `spaces` has to say to a person
             outcome = _sentence(error)
         except Exception as error:

@@ -245,11 +245,11 @@ def resolution(board: Mapping[str, Any], *, scale: float, digits: int) -> str:
     halves: dict[str, list[float]] = {}
     for one in board["differences"]:
         halves.setdefault(one["measured"], []).append((one["corrected"]["high"] - one["corrected"]["low"]) / 2 * scale)
-    told = []
+    columns = []
     for column, found in halves.items():
         least, most = f"{min(found):.{digits}f}", f"{max(found):.{digits}f}"
-        told.append(f"{column} {least if least == most else f'{least} to {most}'}")
-    return f"The smallest difference that these clips could have shown: {', '.join(told)}."
+        columns.append(f"{column} {least if least == most else f'{least} to {most}'}")
+    return f"The smallest difference that these clips could have shown: {', '.join(columns)}."
 
 
 def sentences(board: Mapping[str, Any]) -> list[str]:

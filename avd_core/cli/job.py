@@ -31,12 +31,12 @@ def run(args: argparse.Namespace) -> int:
     if not args.follow:
         job = jobs.launch(there, repo_id=args.repo, flavor=args.flavor, timeout=args.timeout)
         print(f"{args.run_folder} -> {job.url}", flush=True)
-    told, state = "", there.state()
+    printed, state = "", there.state()
     for state in follow(there):
         line = f"{state['status']} at step {state['step']}"
-        if line != told:
+        if line != printed:
             print(line, flush=True)
-        told = line
+        printed = line
     if state["status"] == "failed":
         raise HubError(state["error"])
     return 0

@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="avd", description="One realistic image that carries a video clip, and back.")
     parser.add_argument("--version", action="version", version=f"avd {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((word for word in argv if word in COMMANDS), "")
+    verb = next((word for word in argv if word in COMMANDS), "")
     try:
         for name, command in COMMANDS.items():
             subparser = subparsers.add_parser(name, help=command.about, description=f"{command.about}.")
-            if name == asked:
+            if name == verb:
                 module = command.load()
                 module.add_arguments(subparser)
                 subparser.set_defaults(run=module.run)
@@ -59,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except ValueError as error:
-        return complain(asked, str(error))
+        return complain(verb, str(error))
     except BrokenPipeError:  # whoever read what we print has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it leaves
         return 141
     except OSError as error:  # a full disk, a folder that may not be read
-        return complain(asked, f"{error.filename or 'system'}: {error.strerror or error}")
+        return complain(verb, f"{error.filename or 'system'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print(f"avd {asked}: interrupted", file=sys.stderr)
+        print(f"avd {verb}: interrupted", file=sys.stderr)
         return 130
 
 

@@ -217,8 +217,8 @@ class _Videos:
     def find(self, name: str, file: str) -> str | None:
         """Path of a clip in the folder of its class, or beside all others; else of one spelt with other capitals."""
         places = (f"{name}/{file}", file)
-        asked = (*places, *(place.casefold() for place in places))
-        return next((self._paths[place] for place in asked if place in self._paths), None)
+        candidates = (*places, *(place.casefold() for place in places))
+        return next((self._paths[place] for place in candidates if place in self._paths), None)
 
     def find_anywhere(self, file: str) -> str | None:
         """Path of a clip whose file name is its own in the whole set."""

@@ -36,8 +36,8 @@ def read_report(path: str | Path) -> dict[str, Any]:
         evidence = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ReportError(f"The report {path.parent.name} cannot be read: {error}.") from error
-    told = evidence if isinstance(evidence, dict) else {}
-    lacking = [key for key, kind in _NEEDED.items() if not isinstance(told.get(key), kind)]
+    content = evidence if isinstance(evidence, dict) else {}
+    lacking = [key for key, kind in _NEEDED.items() if not isinstance(content.get(key), kind)]
     if not lacking and not (evidence["folders"] and all(isinstance(name, str) for name in evidence["folders"])):
         lacking = ["folders"]
     if lacking:

@@ -288,8 +288,8 @@ def _still(name: str, clip: Clip) -> Row:
     frames = clip.frames
     if name == CODEC:
         image = codec_image(frames)
-        worn = psnr(frames, codec_frames(through_jpeg(image, JPEG), len(frames)))
-        row = Row(name, TITLES[name], image, (), None, None, psnr_jpeg=worn)
+        after_jpeg = psnr(frames, codec_frames(through_jpeg(image, JPEG), len(frames)))
+        row = Row(name, TITLES[name], image, (), None, None, psnr_jpeg=after_jpeg)
         return _with_restoration(row, frames, codec_frames(image, len(frames)))
     image = np.array(DISTILLERS[name](frames))  # a writable copy: torch warns of views
     row = Row(name, TITLES[name], image, (), None, None)
@@ -308,10 +308,10 @@ def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> R
         )
     image = distill_with(loaded, clip.frames)
     restored = restore_with(loaded, image)
-    worn = psnr(clip.frames, restore_with(loaded, through_jpeg(image, JPEG)))
+    after_jpeg = psnr(clip.frames, restore_with(loaded, through_jpeg(image, JPEG)))
     count, height, width, _ = clip.frames.shape
     info = DistilledInfo(model.name, model.fingerprint, count, clip.fps, (height, width))
-    row = Row(name, model.name, image, (), None, None, psnr_jpeg=worn, info=info, notes=notes)
+    row = Row(name, model.name, image, (), None, None, psnr_jpeg=after_jpeg, info=info, notes=notes)
     return _with_restoration(row, clip.frames, restored)
 
 

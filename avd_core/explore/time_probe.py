@@ -199,16 +199,16 @@ class TimeProbe:
                 "direction to tell."
             )
         back, ahead = (plays[name].psnr_own - plays[name].psnr_backwards for name in ("reversed", "forward"))
-        told = (
+        figures = (
             f"the clip restored from the reversed clip’s image matches the reversed order {_than(back)} the forward "
             f"order; from the forward clip’s image it matches the forward order {_than(ahead)} the reversed one."
         )
         margin = min(back, ahead)
         if margin < 0:
-            return f"No, the image does not tell forwards from backwards: {told}"
+            return f"No, the image does not tell forwards from backwards: {figures}"
         if margin < SLIGHT:
-            return f"Hardly: {told}"
-        return f"Yes, the image tells forwards from backwards: {told}"
+            return f"Hardly: {figures}"
+        return f"Yes, the image tells forwards from backwards: {figures}"
 
     def info(self) -> DistilledInfo:
         """What a PNG of any of the images must say."""

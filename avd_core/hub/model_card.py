@@ -60,17 +60,17 @@ def model_card(folder: str | Path, repo_id: str, *, about: str = "") -> ModelCar
     """
     folder = Path(folder)
     run = run_of(folder)
-    asked = run.config() if run else {}
-    start = str(asked.get("init") or "")
+    run_config = run.config() if run else {}
+    start = str(run_config.get("init") or "")
     data = ModelCardData(
         library_name="avd-explorer",
         tags=["video", "image-to-video", "representation-learning", "adversarial-video-distillation"],
         base_model=start if is_repo_id(start) else None,
     )
-    words = " ".join((about or str(asked.get("about") or "")).split())[:LONGEST_WORDS]
+    words = " ".join((about or str(run_config.get("about") or "")).split())[:LONGEST_WORDS]
     parts = [f"# {repo_id.partition('/')[2]}", _what(folder, start)]
     if run:
-        parts += [f"## Data\n\n{_data(asked, words)}", f"## Training\n\n{_training(run, asked)}"]
+        parts += [f"## Data\n\n{_data(run_config, words)}", f"## Training\n\n{_training(run, run_config)}"]
         parts += [f"## Results\n\n{figures}"] if (figures := _results(run)) else []
     elif words:
         parts.append(f"## Data\n\n{words}")
@@ -100,15 +100,15 @@ def _what(folder: Path, start: str) -> str:
     )
 
 
-def _data(asked: Mapping[str, Any], words: str) -> str:
-    told = words or "Whoever trained it says nothing about the clips, so whether they may be used is unknown."
-    counts = {part: _count(asked.get(part, ())) for part in ("clips", "held_out")}
+def _data(run_config: Mapping[str, Any], words: str) -> str:
+    about = words or "Whoever trained it says nothing about the clips, so whether they may be used is unknown."
+    counts = {part: _count(run_config.get(part, ())) for part in ("clips", "held_out")}
     lines = [f"Trained on {counts['clips']}."] if counts["clips"] else []
-    if not asked.get("clips"):
+    if not run_config.get("clips"):
         lines = ["Trained on synthetic scenes alone."]
     if counts["held_out"]:
         lines.append(f"Held out of the training, for previews and reference scores: {counts['held_out']}.")
-    return "\n".join([told, "", *lines]).strip() + "\n\nNo footage is in these files."
+    return "\n".join([about, "", *lines]).strip() + "\n\nNo footage is in these files."
 
 
 def _count(specs: list[Mapping[str, Any]]) -> str:
@@ -123,8 +123,8 @@ def _count(specs: list[Mapping[str, Any]]) -> str:
     return f"{total} clip{'s' if total != 1 else ''}" if total else ""
 
 
-def _training(run: Run, asked: Mapping[str, Any]) -> str:
-    config, metrics = TrainConfig.from_dict(asked["train"]), run.metrics()
+def _training(run: Run, run_config: Mapping[str, Any]) -> str:
+    config, metrics = TrainConfig.from_dict(run_config["train"]), run.metrics()
     step = metrics[-1]["step"] if metrics else 0
     seconds = sum(line.get("seconds", 0.0) for line in metrics)
     hardware = list(dict.fromkeys(_STARTED.findall(_log(run))))

@@ -76,15 +76,15 @@ class ClipFilter:
 
     def sentence(self, name: str) -> str:
         """Say what was passed over in `name`; empty if nothing was."""
-        told = []
+        parts = []
         if self._others:
             most = sorted(self._others.items(), key=lambda kind: (-kind[1], kind[0]))
             kinds = ", ".join(f"{count} {kind[:20]}" for kind, count in most[:5])
             kinds += " and more" if len(self._others) > 5 else ""
-            told.append(f"{_files(self._others.total())} of other kinds ({kinds})")
+            parts.append(f"{_files(self._others.total())} of other kinds ({kinds})")
         if self._leftovers:
-            told.append(f"{_files(self._leftovers)} hidden or left behind by a system")
-        return f"Passed over in {name}: {' and '.join(told)}." if told else ""
+            parts.append(f"{_files(self._leftovers)} hidden or left behind by a system")
+        return f"Passed over in {name}: {' and '.join(parts)}." if parts else ""
 
 
 def _files(count: int) -> str:

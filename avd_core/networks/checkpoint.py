@@ -93,10 +93,10 @@ def locate(
     raise CheckpointError(f"There is no checkpoint {text!r}: bundled are {known}; a folder or owner/name also works.")
 
 
-def shown_name(asked: str | Path, folder: Path) -> str:
+def shown_name(source: str | Path, folder: Path) -> str:
     """Return what people call a checkpoint: the Hub repo, the run, or the folder it came from."""
-    if not Path(asked).is_dir() and is_repo_id(str(asked).partition("@")[0]):
-        return str(asked)
+    if not Path(source).is_dir() and is_repo_id(str(source).partition("@")[0]):
+        return str(source)
     folder = folder.resolve()
     return folder.parent.name if folder.name == "checkpoint" else folder.name
 

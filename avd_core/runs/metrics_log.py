@@ -25,11 +25,11 @@ class Curve:
     def read(self) -> list[dict[str, float]]:
         """Return all lines, the new ones too; after a resume, which rewrites the file, read all of it again."""
         try:
-            told = self.path.stat()
+            stat = self.path.stat()
         except FileNotFoundError:
             return self.lines
-        if told.st_ino != self._inode or told.st_size < self._place:
-            self.lines, self._place, self._inode = [], 0, told.st_ino
+        if stat.st_ino != self._inode or stat.st_size < self._place:
+            self.lines, self._place, self._inode = [], 0, stat.st_ino
         with self.path.open("rb") as file:
             file.seek(self._place)
             fresh = file.read()

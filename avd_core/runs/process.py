@@ -95,15 +95,15 @@ def look(run: Run) -> Look:
     if seen.status not in AT_WORK or alive:
         return seen
     words = run.log_tail(3)
-    told = "The training process has vanished: it was killed, or the machine was restarted."
+    sentence = "The training process has vanished: it was killed, or the machine was restarted."
     if words:
-        told += f" Its last words: “{' / '.join(words)[-300:]}”."
+        sentence += f" Its last words: “{' / '.join(words)[-300:]}”."
     seen = Look(
-        "failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), told, seen.memory, seen.best
+        "failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), sentence, seen.memory, seen.best
     )
     with suppress(OSError):  # a full disk, perhaps the very reason
         run.pop_requests()
-        run.write_state("failed", step=seen.step, error=told, memory=seen.memory, best=seen.best)
+        run.write_state("failed", step=seen.step, error=sentence, memory=seen.memory, best=seen.best)
     return seen
 
 

@@ -41,8 +41,8 @@ def write_parcel(run: Run, path: str | Path, *, command: str = "", card: str | N
 
 
 def _card(run: Run, command: str) -> str:
-    state, asked = run.state(), run.config()
-    start = asked.get("init")
+    state, config = run.state(), run.config()
+    start = config.get("init")
     origin = f"going on from `{Path(start).name}`" if start else "from nothing"
     return f"""---
 license: other
@@ -50,7 +50,7 @@ library_name: avd-explorer
 ---
 # {run.folder.name}
 
-An AVD checkpoint (`{asked["model"]["preset"]}`): {state["step"]} steps, {origin}, on its owner's own clips. It was
+An AVD checkpoint (`{config["model"]["preset"]}`): {state["step"]} steps, {origin}, on its owner's own clips. It was
 made with AVD Explorer, for clips like those; of others it may know less than what it started from.
 
     {command or "python -m avd_core train --help"}

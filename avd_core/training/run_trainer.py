@@ -152,14 +152,14 @@ class RunningTrainer:
             if config.choose_every and self.best is None:
                 self.best = BestWeights(trainer.average, self._judged())
             for event in trainer.steps():
-                asked: set[str] = set()
+                requests: set[str] = set()
                 if self.leads:
                     run.append_metrics({"step": event.step, **event.losses, "seconds": round(event.seconds, 3)})
-                    asked = run.pop_requests()
+                    requests = run.pop_requests()
                     due = event.step % config.preview_every == 0 or event.step == config.steps
-                    if due or "preview" in asked:
+                    if due or "preview" in requests:
                         self._preview(event.step)
-                    self.stop_asked |= "stop" in asked
+                    self.stop_asked |= "stop" in requests
                 if config.choose_every and event.step % config.choose_every == 0:
                     self._choose()
                 yield event
@@ -167,10 +167,10 @@ class RunningTrainer:
                 if distributed.any_rank(self.stop_asked or late, self.device):
                     break
                 due = time.monotonic() - saved >= config.save_every_seconds
-                if self.leads and (due or "save" in asked) and not trainer.detector.streak:
+                if self.leads and (due or "save" in requests) and not trainer.detector.streak:
                     self.save()
                     saved = time.monotonic()
-                    if "save" in asked:
+                    if "save" in requests:
                         run.log(f"saved at step {event.step}, as asked")
                 if self.leads and time.monotonic() - self._said >= SAY_EVERY:
                     self._say("running")
@@ -223,12 +223,12 @@ class RunningTrainer:
         self.run.write_state(status, step=self.trainer.step, error=error, **facts)
 
     def _fail(self, error: Exception) -> None:
-        told = in_plain_words(error)
+        sentence = in_plain_words(error)
         with suppress(OSError):  # on a full disk even this may fail, and the first reason is the one that counts
             if isinstance(error, TrainingError) and self.trainer.step:  # rolled back: all of it is good
                 self.save()
-            self._say("failed", told)
-            self.run.log(f"failed: {told}")
+            self._say("failed", sentence)
+            self.run.log(f"failed: {sentence}")
 
     def _judged(self) -> list[Tensor]:
         """The held-out clips (1,3,T,h,w) that choose, at most `MOST_CHOOSING`, evenly taken.
@@ -314,10 +314,10 @@ def in_plain_words(error: Exception) -> str:
 
 
 def _chosen(best: BestWeights) -> str:
-    told = best.summary()
-    if not told["step"]:
+    kept = best.summary()
+    if not kept["step"]:
         return "nothing better found: the weights are those of the beginning"
-    return f"kept step {told['step']}: {told['gain']:+.2f} dB on the held-out clips that choose"
+    return f"kept step {kept['step']}: {kept['gain']:+.2f} dB on the held-out clips that choose"
 
 
 def _memory(device: str) -> int:

@@ -139,8 +139,8 @@ def _own_entries(infos: list[zipfile.ZipInfo]) -> tuple[list[tuple[str, zipfile.
     own = [(name, info) for name, info in files if not is_leftover(name.split("/"))]
     around = next((name.removesuffix(TABLE) for name, _ in own if name.endswith(f"/{TABLE}")), "")
     left = len(files) - len(own)
-    told = (f"Passed over in the zip: {left} files hidden or left behind by a system.",) if left else ()
-    return [(name.removeprefix(around), info) for name, info in own], told
+    notes = (f"Passed over in the zip: {left} files hidden or left behind by a system.",) if left else ()
+    return [(name.removeprefix(around), info) for name, info in own], notes
 
 
 def _check_entry(name: str, info: zipfile.ZipInfo) -> None:
