@@ -133,12 +133,10 @@ def _subset(clips: Clips, kept: Sequence[int]) -> Clips:
 # Looking ------------------------------------------------------------------------------------------------------
 
 
-def look(chosen: ClipSet, scorers: Sequence[Classifier], store: Disk) -> Iterator[int]:
+def look(clips: Clips, asked: Sequence[Variant], scorers: Sequence[Classifier], store: Disk) -> Iterator[int]:
     """Keeps the features of every variant of every clip; yields the number of each clip that took work."""
-    clips = chosen.clips
     inside = [(path.relative_to(clips.folder).as_posix(), 0) for path in clips.paths]
     files = ClipDataset(clips.folder, inside, ["-"], frames=FRAMES, size=SIZE)
-    asked = [*variants(moving_camera=chosen.moving_camera), *both_ways()]
     for number, path in enumerate(clips.paths):
         clip = clip_key(path, files.names[number])
         lacking = store.lacks(clip, [_key(scorer, variant) for scorer in scorers for variant in asked])
@@ -158,6 +156,13 @@ def look(chosen: ClipSet, scorers: Sequence[Classifier], store: Disk) -> Iterato
             }
         store.put(clip, found)
         yield number
+
+
+def features_of(clips: Clips, scorer: Classifier, variant: Variant, store: Disk) -> np.ndarray:
+    """Return what `look` kept of a variant: (N, D)."""
+    folder = clips.folder.absolute().name
+    names = [clip_key(path, f"{folder}/{path.relative_to(clips.folder).as_posix()}") for path in clips.paths]
+    return np.stack([store.get(name, _key(scorer, variant)) for name in names])
 
 
 def _key(scorer: Classifier, variant: Variant) -> str:
@@ -187,9 +192,7 @@ def hits(chosen: ClipSet, scorer: Classifier, seen: Sequence[Variant], labels: n
     place = f"hits|{chosen.name}|{len(clips.paths)}"
     found = store.get(place, key)
     if found is None:
-        folder = clips.folder.absolute().name
-        names = [clip_key(path, f"{folder}/{path.relative_to(clips.folder).as_posix()}") for path in clips.paths]
-        features = np.stack([[store.get(name, _key(scorer, variant)) for name in names] for variant in seen])
+        features = np.stack([features_of(clips, scorer, variant, store) for variant in seen])
         found = np.zeros(labels.shape)
         groups = np.array(clips.groups)
         for fit, held_out in group_folds(clips.groups, count=chosen.folds):
@@ -266,7 +269,8 @@ def main() -> int:
     ends = time.monotonic() + args.seconds
     store, scorers, sets = Disk(args.work), load_scorers(SCORERS), clip_sets(Path(os.environ["AVD_DATA"]), args.limit)
     for chosen in sets:
-        for number in look(chosen, scorers, store):
+        asked = [*variants(moving_camera=chosen.moving_camera), *both_ways()]
+        for number in look(chosen.clips, asked, scorers, store):
             if time.monotonic() > ends:
                 print(f"{chosen.name}: {number + 1} of {len(chosen.clips.paths)} clips seen; call again to go on.")
                 return 0
