@@ -27,7 +27,7 @@ from avd_core.networks.avd import to_tensor
 class Recipe:
     """How the classifier is trained; chosen on the `choose` parts."""
 
-    epochs: int = 40
+    epochs: int = 120
     batch_size: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
