@@ -163,7 +163,7 @@ def by_what_they_show(checkpoints: Iterable[str]) -> list[tuple[str, str]]:
     choices = []
     for name, checkpoint in by_name(checkpoints):
         target = guide_target(checkpoint)
-        shown = target and ("one moment" if target == "middle" else "the movement")
+        shown = target and ("one moment" if target == "middle" else "movement")
         choices.append((f"{shown} · {name}" if shown else name, checkpoint))
     return choices
 

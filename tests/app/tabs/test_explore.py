@@ -55,7 +55,7 @@ def test_the_choice_of_checkpoints_says_what_each_image_shows(tmp_path, tiny_che
     config = json.loads((moving / "config.json").read_text()) | {"guide_target": "steady-exposure"}
     (moving / "config.json").write_text(json.dumps(config))
     choices = by_what_they_show(["base", str(moving), "somebody/elsewhere"])
-    assert [label for label, _ in choices] == ["one moment · base", "the movement · moving", "elsewhere"]
+    assert [label for label, _ in choices] == ["one moment · base", "movement · moving", "elsewhere"]
     assert choices[1][1] == str(moving)
 
 
