@@ -103,7 +103,7 @@ def test_clips_are_learned_and_the_run_is_found_again(
         "() => document.querySelector('#status .status:not(.busy)')?.textContent.includes('my-clips')"
     )
     assert trained.fingerprint in page.inner_text("#details")
-    assert page.locator("#settings input").first.input_value() == "my-clips"
+    assert page.locator("#settings input").first.input_value() == "one moment · my-clips"
     assert "checkpoint" not in page.url, "a path of the server is nothing for an address"
     page.reload()
     page.wait_for_selector("#links a", state="attached")

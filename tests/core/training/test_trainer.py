@@ -133,7 +133,7 @@ def test_without_the_adversarial_loss_reconstruction_alone_trains():
 
 def test_labels_reach_the_encoder_and_a_classifier_that_trains_along():
     labels_alone = {"recon_weight": 0.0, "guide_weight": 0.0, "adv_weight": 0.0, "label_weight": 1.0}
-    trainer = make_trainer(dataclasses.replace(QUICK, steps=30, **labels_alone), clips=NamedSquares())
+    trainer = make_trainer(dataclasses.replace(QUICK, steps=60, **labels_alone), clips=NamedSquares())
     assert trainer.label_head.config.labels == ("a", "b")
     before = {part: copies(part) for part in (trainer.model.encoder, trainer.label_head)}
     events = list(trainer.steps())
