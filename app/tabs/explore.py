@@ -248,6 +248,8 @@ class ExploreTab:
         choices = by_what_they_show(self.context.checkpoints([*own, model]))
         yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
         yield from self._explored(self.explorations.open(opening.title, wanted), view, request)
+        # What a visitor trained may have become known meanwhile, and a new list of choices takes the old value back.
+        yield {self.model: gr.Dropdown(choices, value=model)}
 
     def on_window(
         self,

@@ -40,7 +40,7 @@ def own_page(environment: dict[str, str], films: Path, tiny_checkpoint: Path, ho
 
 
 def test_clips_are_learned_and_the_run_is_found_again(
-    page, own_page: str, home: Path, clips: dict[str, Path], tmp_path: Path
+    page, own_page: str, home: Path, clips: dict[str, Path], data_dir: Path | None, tmp_path: Path
 ):
     opened(page, own_page)
     go(page, "Fine-tune")
@@ -89,7 +89,8 @@ def test_clips_are_learned_and_the_run_is_found_again(
     page.wait_for_selector(".tune-sides")
 
     page.wait_for_function("() => document.querySelector('.tune-sides canvas')?.drawnPicture")
-    expect(page.locator(".tune-side dl")).to_have_count(6)  # a moment of each clip, before and after
+    judged = 1 if data_dir is None else 3  # rendered clips are too short: one of them is kept back whole
+    expect(page.locator(".tune-side dl")).to_have_count(2 * judged)  # of each a moment, before and after
     assert "before" in page.inner_text(".tune-lead")
     look(page, "finetune-end")
     with page.expect_download() as download:
@@ -103,7 +104,7 @@ def test_clips_are_learned_and_the_run_is_found_again(
         "() => document.querySelector('#status .status:not(.busy)')?.textContent.includes('my-clips')"
     )
     assert trained.fingerprint in page.inner_text("#details")
-    assert page.locator("#settings input").first.input_value() == "one moment · my-clips"
+    expect(page.locator("#settings input").first).to_have_value("one moment · my-clips")
     assert "checkpoint" not in page.url, "a path of the server is nothing for an address"
     page.reload()
     page.wait_for_selector("#links a", state="attached")

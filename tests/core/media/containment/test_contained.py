@@ -170,7 +170,6 @@ def test_an_iteration_leaves_a_worker_to_others_and_its_own_when_it_is_given_up(
     assert [number for _, number in faults.count("a.mp4", 2)] == [0, 1]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
 def test_a_worker_takes_over_the_priority_of_who_asks_and_keeps_its_own():
     own = faults.niceness("a.mp4")
 
