@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avd_core.analysis.intervals import intervals
 from avd_core.analysis.metrics import quality
 from avd_core.analysis.motion_pictures import MOTION_PICTURES
 from avd_core.classifiers.loading import Classifier
@@ -32,14 +31,15 @@ from avd_core.networks.avd import AVD
 from avd_core.networks.inference import distill, restore
 from benchmarks.motion_pictures import (
     FRAMES,
-    LEVEL,
     MIDDLE,
     ORDERED,
     SIZE,
     SPLITS,
     Variant,
+    cell,
     clip_sets,
     features_of,
+    footnote,
     look,
 )
 
@@ -124,27 +124,22 @@ def table(sets: Sequence[ReadSet], scorers: Sequence[Classifier], models: Sequen
         for variant in shown
         for column, (chosen, scorer) in enumerate(columns)
     }
-    corrected = 1 - (1 - LEVEL) / (len(found) - len(columns))
+    comparisons = len(found) - len(columns)
     yield "| picture |" + "".join(f" {chosen.name}, {scorer.name} |" for chosen, scorer in columns)
     yield "|---|" + "---|" * len(columns)
     for variant in shown:
-        cells = []
-        for column, (chosen, _) in enumerate(columns):
-            mine, text = found[variant.key, column], f"{100 * found[variant.key, column].mean():.1f}"
-            if variant is not MIDDLE:
-                plain, judged = intervals(
-                    mine - found[MIDDLE.key, column], chosen.test.groups, levels=(LEVEL, corrected)
-                )
-                text += f" ({100 * plain.mean:+.1f} [{100 * plain.low:+.1f}, {100 * plain.high:+.1f}])"
-                text = f"**{text}**" if judged.low > 0 else f"*{text}*" if judged.high < 0 else text
-            cells.append(text)
+        cells = [
+            cell(
+                found[variant.key, column],
+                None if variant is MIDDLE else found[MIDDLE.key, column],
+                chosen.test.groups,
+                comparisons,
+            )
+            for column, (chosen, _) in enumerate(columns)
+        ]
         yield f"| {variant.name} | " + " | ".join(cells) + " |"
     yield ""
-    yield (
-        f"Per cent of clips; in brackets the paired difference to the middle frame with its {LEVEL:.0%} interval over "
-        f"films or people. Bold: above the middle frame, italic: below it, by the interval corrected for "
-        f"{len(found) - len(columns)} comparisons."
-    )
+    yield footnote(comparisons)
     yield ""
     yield "| restored over the mean frame, dB | " + " | ".join(chosen.name for chosen in sets) + " |"
     yield "|---|" + "---|" * len(sets)

@@ -216,7 +216,6 @@ def table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: Disk) -
         for variant in variants(moving_camera=chosen.moving_camera):
             rows.setdefault(variant.key, {})[number] = hits(chosen, scorer, [variant], labels, store)
     comparisons = sum(len(found) for name, found in rows.items() if name != MIDDLE.key)
-    level = 1 - (1 - LEVEL) / comparisons
     yield "| picture |" + "".join(f" {chosen.name}, {scorer.name} |" for chosen, scorer in columns)
     yield "|---|" + "---|" * len(columns)
     for name, found in rows.items():
@@ -225,16 +224,26 @@ def table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: Disk) -
             if number not in found:
                 cells.append("")
                 continue
-            text = f"{100 * found[number].mean():.1f}"
-            if name != MIDDLE.key:
-                difference = found[number] - rows[MIDDLE.key][number]
-                plain, judged = intervals(difference, chosen.clips.groups, levels=(LEVEL, level))
-                text += f" ({100 * plain.mean:+.1f} [{100 * plain.low:+.1f}, {100 * plain.high:+.1f}])"
-                text = f"**{text}**" if judged.low > 0 else f"*{text}*" if judged.high < 0 else text
-            cells.append(text)
+            middle = None if name == MIDDLE.key else rows[MIDDLE.key][number]
+            cells.append(cell(found[number], middle, chosen.clips.groups, comparisons))
         yield f"| {name} | " + " | ".join(cells) + " |"
     yield ""
-    yield (
+    yield footnote(comparisons)
+
+
+def cell(found: np.ndarray, middle: np.ndarray | None, groups: Sequence[str] | None, comparisons: int) -> str:
+    """Write how many clips are named rightly, 0 or 1 each (N,), and what that is over the `middle` frame's (N,)."""
+    text = f"{100 * found.mean():.1f}"
+    if middle is None:
+        return text
+    plain, judged = intervals(found - middle, groups, levels=(LEVEL, 1 - (1 - LEVEL) / comparisons))
+    text += f" ({100 * plain.mean:+.1f} [{100 * plain.low:+.1f}, {100 * plain.high:+.1f}])"
+    return f"**{text}**" if judged.low > 0 else f"*{text}*" if judged.high < 0 else text
+
+
+def footnote(comparisons: int) -> str:
+    """Say what the cells of a table hold."""
+    return (
         f"Per cent of clips; in brackets the paired difference to the middle frame with its {LEVEL:.0%} interval over "
         f"films or people. Bold: above the middle frame, italic: below it, by the interval corrected for {comparisons} "
         "comparisons."
