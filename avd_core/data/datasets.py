@@ -171,10 +171,9 @@ class ClipDataset(Dataset[ClipItem]):
         folder = Path(folder)
         every = [path.relative_to(folder) for path in find_clips(folder)]
         chosen = every if patterns is None else [path.relative_to(folder) for path in find_clips(folder, patterns)]
-        inner = set_folder([path.parts for path in every])
-        if all(path.parts[: len(inner)] == inner for path in every):
-            folder = folder.joinpath(*inner)
-            every, chosen = ([path.relative_to(Path(*inner)) for path in paths] for paths in (every, chosen))
+        inner = Path(*set_folder([path.parts for path in every]))
+        folder = folder / inner
+        every, chosen = ([path.relative_to(inner) for path in paths] for paths in (every, chosen))
         labels = dict(zip(every, classes_of([path.parts for path in every]), strict=True))
         classes = sorted(set(labels.values()) - {""})
         number = {"": UNLABELLED} | {name: label for label, name in enumerate(classes)}

@@ -5,7 +5,8 @@
 - Its class is the first folder on its way, not counting folders that hold the whole set: in both
   `set/wave/session1/a.mp4` and `wave/a.mp4`, beside other classes, it is `wave`.
 - A folder that a camera makes, or that is called after a session or a date, names no class: `session1/wave/a.mp4` is
-  `wave`, `DCIM/100GOPRO/a.mp4` has none.
+  `wave`, `DCIM/100GOPRO/a.mp4` has none. Nor do the parts of a split where there is nothing else beside them:
+  `train/wave/a.mp4` is `wave`; beside `bus/b.mp4`, `train/a.mp4` is `train`.
 
 Paths are tuples of parts, relative to the folder or zip that was handed in. PyAV is not needed.
 """
@@ -37,6 +38,11 @@ _SESSION = re.compile(
 _DATE = re.compile(
     r"(?:19|20)\d\d([-_. ]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12]\d|3[01])(?:[ T_-].*)?)?"
     r"|\d{1,2}[-_.]\d{1,2}[-_.](?:19|20)\d\d"
+)
+_SPLIT = re.compile(
+    r"(?:train(?:ing)?|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test(?:ing)?|choose|hold[ _-]?out)"
+    r"(?:[ ._-]?(?:set|split|part|data|clips|videos))?",
+    re.IGNORECASE,
 )
 # Design rule for Camera File systems (JEITA CP-3461), AVCHD, XDCAM and P2.
 _CAMERA = re.compile(
@@ -102,26 +108,31 @@ def _classifying(path: Parts) -> Parts:
 
 
 def set_folder(paths: Sequence[Parts]) -> Parts:
-    """Return the folders that hold the whole set before those that name classes; empty if there are none.
-
-    A folder is one if every clip in a folder lies in it, and none directly, or if two folders in it hold clips.
-    Folders that name no class are passed over.
-    """
+    """Return the folders that hold all of the clips before those that name classes; empty if there are none."""
     depth = _set_depth([_classifying(path) for path in paths])
-    within = next((path for path in paths if len(_classifying(path)) > depth + 1), ())
-    return next((within[:end] for end in range(len(within)) if sum(map(names_class, within[:end])) == depth), ())
+    inner = paths[0][:-1] if paths else ()
+    while any(path[: len(inner)] != inner for path in paths) or sum(map(names_class, inner)) > depth:
+        inner = inner[:-1]
+    while inner and not names_class(inner[-1]):
+        inner = inner[:-1]
+    return inner
 
 
 def _set_depth(paths: Sequence[Parts]) -> int:
+    """How many folders on a clip's way hold the whole set, or a part of a split of it.
+
+    One holds the set if every clip in a folder lies in it, and none directly, or if two folders in it hold clips.
+    """
     depth = 0
     while True:
         inside = [path[depth:] for path in paths if len(path) > depth + 1]
-        if len({path[0] for path in inside}) != 1:
+        names = {path[0] for path in inside}
+        if not names:
             return depth
-        below = [path[1] for path in inside if len(path) > 2]
-        if len(below) < len(inside) and len(set(below)) < 2:
-            return depth
-        paths = [path for path in paths if len(path) > depth + 1]
+        if not all(map(_SPLIT.fullmatch, names)):
+            below = [path[1] for path in inside if len(path) > 2]
+            if len(names) > 1 or (len(below) < len(inside) and len(set(below)) < 2):
+                return depth
         depth += 1
 
 

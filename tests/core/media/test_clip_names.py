@@ -30,6 +30,14 @@ from avd_core.media.clip_names import ClipFilter, classes_of, is_leftover, set_f
         ("2024-05-01/a 20240502/b 2024_05/c 2024-05-01_kitchen/d 1.5.2024/e", "- - - - -"),
         ("2024/wave/a 2024/jump/b", "wave jump"),
         ("top session1/wave/a session2/wave/b", "- wave wave"),
+        ("train/wave/a train/jump/b test/wave/c", "wave jump wave"),
+        ("set/Training/wave/a set/validation_set/wave/b set/TEST/jump/c", "wave wave jump"),
+        ("train/session1/wave/a test/session2/jump/b", "wave jump"),
+        ("train/wave/a val/b top", "wave - -"),
+        ("train/a test/b", "- -"),
+        ("train/a bus/b", "train bus"),
+        ("vehicles/train/a vehicles/bus/b", "train bus"),
+        ("wave/train/a wave/test/b jump/train/c", "wave wave jump"),
     ],
 )
 def test_the_class_is_the_first_folder_below_the_sets_own(paths, classes):
@@ -50,6 +58,8 @@ def test_the_sets_folder_is_a_real_one():
     assert set_folder([("set", "wave", "session1", "a"), ("set", "jump", "session1", "b")]) == ("set",)
     assert set_folder([("DCIM", "set", "wave", "a"), ("DCIM", "set", "jump", "b")]) == ("DCIM", "set")
     assert set_folder([("session1", "wave", "a"), ("session2", "jump", "b")]) == ()
+    assert set_folder([("set", "train", "wave", "a"), ("set", "test", "wave", "b")]) == ("set",)
+    assert set_folder([("top",), ("set", "wave", "a"), ("set", "jump", "b")]) == ()
 
 
 def test_nothing_has_no_folder():
