@@ -136,7 +136,7 @@ checkpoints: $(MADE) $(LARGE) $(PACKS)/choose-240.pack  ## train the bundled che
 	$(call train,runs/paper,--init runs/paper-start/checkpoint --steps 500 --set learning_rate=0.0003 \
 	  --set critic_learning_rate=0.001 --set adv_start=0)
 	$(call train,runs/tiny,--preset tiny --steps 4000 --set crop=64 --set learning_rate=0.003 --set adv_start=1500)
-	$(BIN)/python -m avd_core train-action --checkpoint runs/base/checkpoint --cache $(PACKS)/action --out runs/action
+	$(BIN)/python -m avd_core train-action --checkpoint runs/base/checkpoint exposure --cache $(PACKS)/action --out runs/action
 	@echo "New: runs/base, paper and tiny, each in checkpoint/, and runs/action. Those in checkpoints/ are still the old ones."
 
 ablations: $(MADE)  ## train base on without each of its two losses, three seeds each

@@ -1,4 +1,4 @@
-"""avd train-action: train the bundled action classifier on distilled images and frames of real clips.
+"""avd train-action: train the bundled action classifier on frames of real clips and on what checkpoints make of them.
 
 First on the `train` part of every set, without the classes of `LEFT_OUT`: that network gives the temperature and the
 threshold below which nothing is named, on the `choose` parts and three of those classes, and is judged on the others.
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from avd_core.classifiers.action_data import LEFT_OUT, SETS, SIZE, Example, Pictures, distill, gather
-from avd_core.classifiers.action_net import ACTION, ActionClassifier, ActionConfig
+from avd_core.classifiers.action_net import ACTION, ActionClassifier, ActionConfig, ClassifierError
 from avd_core.classifiers.action_training import (
     Recipe,
     Score,
@@ -38,7 +38,8 @@ from avd_core.classifiers.action_training import (
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
 
-KINDS = ("distilled images", "middle frames")
+CHECKPOINTS = ("base", "exposure")  # the bundled ones whose images people look at
+FRAMES = "middle frames"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder of the labelled sets (default: $AVD_DATA)")  # fmt: skip
     parser.add_argument("--splits", type=Path, metavar="DIR",
                         help="folder of split files (default: splits/ below the data)")  # fmt: skip
-    parser.add_argument("--checkpoint", default="base", help="what distils the clips (default: %(default)s)")
+    parser.add_argument("--checkpoint", nargs="+", default=list(CHECKPOINTS), metavar="NAME",
+                        help=f"what distils the clips (default: {' '.join(CHECKPOINTS)})")  # fmt: skip
     parser.add_argument("--out", type=Path, default=checkpoint.BUNDLED_FOLDER / ACTION, metavar="DIR",
                         help="where the classifier goes (default: the bundled one is replaced)")  # fmt: skip
     parser.add_argument("--cache", type=Path, metavar="DIR",
@@ -64,14 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class _Clips:
-    """Clips and their pictures."""
+    """Clips and their pictures, `pictures` by the name of the checkpoint; their frames are the same."""
 
     examples: Sequence[Example]
-    pictures: Pictures
+    pictures: Mapping[str, Pictures]
 
     def where(self, wanted: Sequence[bool] | np.ndarray) -> _Clips:
         picks = np.flatnonzero(wanted)
-        return _Clips([self.examples[pick] for pick in picks.tolist()], self.pictures.of(picks))
+        pictures = {name: of_one.of(picks) for name, of_one in self.pictures.items()}
+        return _Clips([self.examples[pick] for pick in picks.tolist()], pictures)
 
     def of(self, *parts: str) -> _Clips:
         """Return those of the named parts."""
@@ -87,17 +90,28 @@ class _Clips:
         return np.array([number.get(example.label, -1) for example in self.examples], np.int64)
 
     def seen(self, network: ActionClassifier) -> dict[str, torch.Tensor]:
-        """Return logits (N,K) of what a person gets, by kind: the default window's image and its middle frame."""
-        looked_at = self.pictures.images[:, 0], self.pictures.frames[:, 0]
-        return {kind: class_logits(network, pictures) for kind, pictures in zip(KINDS, looked_at, strict=True)}
+        """Return logits (N,K) of what a person gets, by kind: the default window's images and its middle frame."""
+        looked_at = {f"images of {name}": of_one.images[:, 0] for name, of_one in self.pictures.items()}
+        looked_at[FRAMES] = next(iter(self.pictures.values())).frames[:, 0]
+        return {kind: class_logits(network, pictures) for kind, pictures in looked_at.items()}
+
+    def views(self) -> np.ndarray:
+        """Return every picture of each clip, 8 bit: (N,V,S,S,3)."""
+        images = [of_one.images for of_one in self.pictures.values()]
+        return np.concatenate([*images, next(iter(self.pictures.values())).frames], axis=1)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out `avd train-action`."""
     recipe = Recipe(**{option.name: getattr(args, option.name) for option in fields(Recipe)})
     began = time.perf_counter()
-    model = AVD.from_pretrained(args.checkpoint, device=args.device)
-    clips, labels = _read(args, model)
+    models = {}
+    for name in args.checkpoint:
+        model = AVD.from_pretrained(name, device=args.device)
+        if model.name in models:
+            raise ClassifierError(f"Two checkpoints are called {model.name}: rename the folder of one of them.")
+        models[model.name] = model
+    clips, labels = _read(args, models)
     prepared = time.perf_counter() - began
 
     began = time.perf_counter()
@@ -110,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
     count = len(training.examples)
     facts = {
-        "avd": f"{model.name} ({model.fingerprint})",
+        "avd": " and ".join(f"{name} ({model.fingerprint})" for name, model in models.items()),
         "clips": count,
         "steps": recipe.epochs * math.ceil(count / recipe.batch_size),
         "device": str(args.device),
@@ -143,8 +157,9 @@ def _choose(
     known = tuple(label for label in labels if label not in left_out)
     network = train(clips.of("train").labelled(known), known, recipe, device, "choosing")
     choosing = clips.of("choose").labelled(known)
-    targets = np.tile(choosing.targets(known), len(KINDS))
-    temperature = fit_temperature(torch.cat([*choosing.seen(network).values()]), targets)
+    seen = choosing.seen(network)
+    targets = np.tile(choosing.targets(known), len(seen))
+    temperature = fit_temperature(torch.cat([*seen.values()]), targets)
     _cool(network, temperature)
     foreign = clips.of("train", "choose").labelled(LEFT_OUT["choose"])
     threshold = 0.0
@@ -173,11 +188,11 @@ def _cool(network: ActionClassifier, temperature: float) -> None:
         network.head.bias.div_(temperature)
 
 
-def _read(args: argparse.Namespace, model: AVD) -> tuple[_Clips, tuple[str, ...]]:
+def _read(args: argparse.Namespace, models: Mapping[str, AVD]) -> tuple[_Clips, tuple[str, ...]]:
     """Return every readable clip, and the classes."""
     examples = gather(Path(args.data), args.splits, args.limit)
-    clips = _Clips(examples, distill(examples, model, args.cache))
-    clips = clips.where(np.asarray(clips.pictures.images.any(axis=(1, 2, 3, 4))))
+    clips = _Clips(examples, {name: distill(examples, model, args.cache) for name, model in models.items()})
+    clips = clips.where(np.asarray(clips.views().any(axis=(1, 2, 3, 4))))
     present = {example.label for example in clips.examples}
     labels = dict.fromkeys(label for action_set in SETS for label in action_set.labels.values() if label in present)
     return clips, tuple(labels)
@@ -186,8 +201,7 @@ def _read(args: argparse.Namespace, model: AVD) -> tuple[_Clips, tuple[str, ...]
 def train(clips: _Clips, labels: tuple[str, ...], recipe: Recipe, device: str, title: str) -> ActionClassifier:
     torch.manual_seed(recipe.seed)
     network = ActionClassifier(ActionConfig(labels, size=SIZE)).to(device)
-    pictures = np.concatenate(clips.pictures, axis=1)
-    for epoch in epochs(network, pictures, clips.targets(labels), recipe):
+    for epoch in epochs(network, clips.views(), clips.targets(labels), recipe):
         progress = f"\r{title}: epoch {epoch.number} of {recipe.epochs}, loss {epoch.loss:.3f}"
         print(progress, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -195,7 +209,7 @@ def train(clips: _Clips, labels: tuple[str, ...], recipe: Recipe, device: str, t
 
 
 def _measure(network: ActionClassifier, clips: _Clips) -> list[Score]:
-    """Judge distilled images and middle frames, set by set, and of films that nothing was trained on."""
+    """Judge each kind of image and middle frames, set by set, and of films that nothing was trained on."""
     labels, scores = network.config.labels, []
     for action_set in SETS:
         mine = clips.where([example.set_name == action_set.name for example in clips.examples])
@@ -262,7 +276,7 @@ answers "none of the {count} actions it knows".
 ## Data
 
 {facts["clips"]} clips to train on, as they are (three frames of each) and distilled at {SIZE} px (the default window
-and the whole clip) by the AVD checkpoint {facts["avd"]}, whose own card says which of them it was trained on.
+and the whole clip) by {facts["avd"]}, whose own cards say which of them they were trained on.
 
 | set | clips | what | held out |
 |---|---|---|---|
@@ -274,7 +288,7 @@ An action that both sets hold is one class. No footage is in these files.
 
 {facts["steps"]} steps of {recipe.batch_size} pictures ({recipe.epochs} epochs) on {machine}, {date.today():%Y-%m-%d}:
 {facts["seconds"]:.0f} s for two trainings, after {facts["prepared"]:.0f} s of distilling (or reading what was distilled
-before). No other network than that AVD had a part in it.
+before). No other network than these had a part in it.
 Recipe: {", ".join(f"{key} {value}" for key, value in asdict(recipe).items())}. Logits are divided by
 {facts["temperature"]:.2f}, fitted on the groups and films that chose.
 
