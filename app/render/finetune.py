@@ -39,7 +39,7 @@ SHARING = Markup("""<p class="hint">Weights, config, the figures behind the perc
 training; no clips. With your own token: signed in here on a Space, or that of this machine
 (<code>hf auth login</code>).</p>""")
 # Terms that are drawn, with the class of their line; the others are given as numbers.
-DRAWN = {"recon_loss": ("made", "Restoration"), "guide_loss": ("real", "Distance to the middle frame")}
+DRAWN = {"recon_loss": ("made", "Restoration"), "guide_loss": ("real", "Distance of the image to its target")}
 AS_NUMBERS = {
     "gain_over_mean": "dB over the mean frame, in training",
     "adv_loss_g": "adversarial loss",

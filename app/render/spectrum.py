@@ -1,4 +1,4 @@
-"""What the image hides: its difference to the nearest frame, and both spectra.
+"""What the image hides: its difference to the picture it looks like, and both spectra.
 
 Axes: H, W.
 """
@@ -16,23 +16,23 @@ FAINTEST = 1e-3  # of the strongest amplitude: what is drawn black
 
 
 def spectra(hidden: Hidden) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the image's spectrum and the frame's as grey pictures on one logarithmic scale, uint8 (H, W, 3)."""
-    strongest = max(hidden.spectrum.max(), hidden.frame_spectrum.max(), 1e-9)
+    """Draw the image's spectrum and its reference's as grey pictures on one logarithmic scale, uint8 (H, W, 3)."""
+    strongest = max(hidden.spectrum.max(), hidden.reference_spectrum.max(), 1e-9)
 
     def drawn(spectrum: np.ndarray) -> np.ndarray:
         share = 1 - np.log(np.maximum(spectrum / strongest, FAINTEST)) / np.log(FAINTEST)
         return np.repeat(np.rint(255 * share).astype(np.uint8)[..., None], 3, axis=-1)
 
-    return drawn(hidden.spectrum), drawn(hidden.frame_spectrum)
+    return drawn(hidden.spectrum), drawn(hidden.reference_spectrum)
 
 
-def card(hidden: Hidden, size: tuple[int, int], difference: str, spectrum: str, frame_spectrum: str) -> str:
+def card(hidden: Hidden, size: tuple[int, int], difference: str, spectrum: str, reference_spectrum: str) -> str:
     """Draw the difference and the two spectra side by side.
 
     Args:
         hidden: What they show.
         size: (H, W) of each picture.
-        difference, spectrum, frame_spectrum: Their addresses.
+        difference, spectrum, reference_spectrum: Their addresses.
     """
-    frame = f"frame {hidden.frame + 1}"
-    return _HTML.card(TITLE, hidden, frame, size, difference, spectrum, frame_spectrum, TIMES)
+    reference = "its target" if hidden.frame is None else f"frame {hidden.frame + 1}"
+    return _HTML.card(TITLE, hidden, reference, size, difference, spectrum, reference_spectrum, TIMES)

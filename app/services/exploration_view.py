@@ -11,6 +11,7 @@ import numpy as np
 
 from app.render import attribution, classifier, fragments, quality, realism, shell, spectrum, stage
 from app.services.result_store import ResultStore
+from avd_core.analysis.motion_pictures import guide_picture
 from avd_core.analysis.spectrum import amplified, look_beneath
 from avd_core.explore.results import (
     DistilledStage,
@@ -110,8 +111,9 @@ def _realism(part: RestoredStage, folder: Path, calibration: Calibration | None)
 
 
 def _spectrum(part: DistilledStage, folder: Path) -> str:
-    hidden = look_beneath(part.distilled, part.clip.frames)
-    pictures = dict(zip(("spectrum.png", "frame-spectrum.png"), spectrum.spectra(hidden), strict=True))
+    reference = None if part.guide[0] == "middle" else guide_picture(part.clip.frames, *part.guide)
+    hidden = look_beneath(part.distilled, part.clip.frames, reference)
+    pictures = dict(zip(("spectrum.png", "reference-spectrum.png"), spectrum.spectra(hidden), strict=True))
     addresses = []
     for name, picture in ({"difference.png": hidden.difference} | pictures).items():
         path = _file(part, folder, name)

@@ -104,6 +104,7 @@ class Explorations:
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="explorations", initializer=_lower_priority)
         self._rendering = {name: threading.Lock() for name in scenes.SCENES}
         self._rendered: dict[str, Path] = {}
+        self.examples_rendered = threading.Event()  # all of them
         self._finished: dict[tuple[str, ExploreRequest], ExplorationView] = {}
 
     def explore(
@@ -174,6 +175,8 @@ class Explorations:
             if not path.exists():
                 _link(rendered, path)
         self._rendered[name] = path
+        if len(self._rendered) == len(scenes.SCENES):
+            self.examples_rendered.set()
         return path
 
     def example_of(self, clip: Path) -> str | None:
@@ -185,10 +188,12 @@ class Explorations:
         name = self.example_of(request.clip)
         return self.example(name, request) if name else self.explore(title, request)
 
-    @property
-    def missing(self) -> int:
-        """Count the example clips that are still to be rendered."""
-        return len(scenes.SCENES) - len(self._rendered)
+    def render_examples(self) -> Iterator[None]:
+        """Render the example clips that are missing, or wait for another thread that does; yield after each."""
+        for name in scenes.SCENES:
+            if name not in self._rendered:
+                self.clip(name)
+                yield
 
     def tiles(self) -> str:
         """Draw the example clips as buttons; those not yet rendered without a picture."""
@@ -197,12 +202,12 @@ class Explorations:
             [(name, scene.title, scene.description, addresses.get(name)) for name, scene in scenes.SCENES.items()]
         )
 
-    def example(self, name: str, request: ExploreRequest, recompute: bool = False) -> Iterator[ExplorationView]:
-        """Explore an example; return the view in memory where there is one, unless `recompute`."""
+    def example(self, name: str, request: ExploreRequest) -> Iterator[ExplorationView]:
+        """Explore an example, or yield its finished view from memory."""
         request = _checked(request)
         key = (name, request)
         view = self._finished.get(key)
-        if recompute or view is None or self._is_outdated(view):
+        if view is None or self._is_outdated(view):
             folder = self.store.lasting_folder()
             for step in self._steps(scenes.SCENES[name].title, request, folder, request.clip):
                 view = step

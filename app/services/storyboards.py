@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +65,7 @@ class ExampleStoryboard:
 
     def prepare(self, checkpoint: str) -> None:
         """Make the strip, once Explore's examples are rendered; for a background thread."""
-        while self._explorations.missing:
-            time.sleep(0.5)
+        self._explorations.examples_rendered.wait()
         try:
             folder = self._store.lasting_folder()
             request = StoryboardRequest(self.video().path, checkpoint)

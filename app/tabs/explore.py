@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +63,13 @@ class ExploreTab:
         self._wire(context.page)
 
     def prepare(self) -> None:
-        """Import, load and finish what a first visitor sees; for a background thread, once the page is served."""
+        """Explore the first example and render the others; for a background thread, once the page is served."""
         try:
             self._first_view()
-            # The first time includes imports and loading: once more, for the timings of a running server.
-            self._first_view(recompute=True)
         except ValueError as error:  # visitors see the same sentence
             log.error("No first example: %s", error)
-        for name in scenes.SCENES:
-            self.explorations.clip(name)
+        for _ in self.explorations.render_examples():
+            pass
 
     def _lay_out(self) -> None:
         self.slots: dict[str, gr.HTML] = {}
@@ -162,13 +158,13 @@ class ExploreTab:
 
     # Handlers -------------------------------------------------------------------------------------------------
 
-    def _first_view(self, recompute: bool = False) -> ExplorationView:
-        """Return the example that a first visitor sees; callers wait while it is being made."""
-        with nullcontext() if recompute else self.first_example:
-            name = next(iter(scenes.SCENES))
-            *_, view = self.explorations.example(
-                name, ExploreRequest(self.explorations.clip(name), self.checkpoint), recompute
-            )
+    def _first_view(self) -> ExplorationView:
+        """Return the finished view of the first example; the first caller computes it, the others wait."""
+        name = next(iter(scenes.SCENES))
+        with self.first_example:
+            # Load first: the timings that the view shows are then those of a running server.
+            self.explorations.explorer.warm_up(self.checkpoint, DEFAULT_CLASSIFIER)
+            *_, view = self.explorations.example(name, ExploreRequest(self.explorations.clip(name), self.checkpoint))
         return view
 
     def on_load(self, stored: Any, request: gr.Request) -> Iterator[Updates]:
@@ -190,10 +186,8 @@ class ExploreTab:
             examples: self.explorations.tiles(),
         }
         # Only on a machine's very first start: the example clips appear as they are rendered.
-        while missing := self.explorations.missing:
-            time.sleep(0.5)
-            if self.explorations.missing != missing:
-                yield {examples: self.explorations.tiles()}
+        for _ in self.explorations.render_examples():
+            yield {examples: self.explorations.tiles()}
 
     def leave(self, request: gr.Request) -> None:
         self.turns.pop(request.session_hash, None)

@@ -1,7 +1,8 @@
-"""What a distilled image hides: its difference to the frame it looks like, and the spectra of both.
+"""What a distilled image hides: its difference to the picture it looks like, and the spectra of both.
 
-A picture that carries a clip must keep it somewhere. Amplified, its difference to the nearest frame shows where;
-beside that frame's spectrum, its own shows at which scale.
+A picture that carries a clip must keep it somewhere. The amplified difference to its reference shows where, the two
+spectra side by side show at which scale. The reference is the nearest frame; for a checkpoint whose images show the
+movement, it is the picture of the movement that they are trained towards.
 
 Axes: T frames, H, W; pictures are uint8, RGB last.
 """
@@ -22,36 +23,45 @@ FINE = 0.25  # cycles per pixel: half of the finest that pixels can hold
 
 @dataclass(frozen=True)
 class Hidden:
-    """A distilled image held against the frame it looks most like.
+    """A distilled image compared with its reference.
 
     Attributes:
-        frame: number of that frame, from 0.
-        psnr: of the image against it, in dB.
-        difference: (H, W, 3), the image less the frame, as `amplified` shows it.
-        spectrum, frame_spectrum: (H, W) float64, as `amplitude_spectrum` gives them.
-        fine: how many times the frame's amplitude the image has in detail finer than `FINE` (root mean squares);
-            None where the frame has none.
+        frame: number of the frame that is the reference, from 0; None if the reference is another picture.
+        psnr: of the image against the reference, in dB.
+        difference: (H, W, 3), the image less the reference, as `amplified` shows it.
+        spectrum, reference_spectrum: (H, W) float64, as `amplitude_spectrum` gives them.
+        fine: amplitude of the image in detail finer than `FINE`, as a multiple of the reference's (root mean squares);
+            None where the reference has none.
     """
 
-    frame: int
+    frame: int | None
     psnr: float
     difference: np.ndarray
     spectrum: np.ndarray
-    frame_spectrum: np.ndarray
+    reference_spectrum: np.ndarray
     fine: float | None
 
 
-def look_beneath(image: np.ndarray, frames: np.ndarray) -> Hidden:
-    """Compare an image (H, W, 3) with the nearest, by mean squared error, of the frames (T, H, W, 3)."""
-    nearest = int(np.square(frames - image.astype(np.float64)).mean(axis=(1, 2, 3)).argmin())
-    own, other = amplitude_spectrum(image), amplitude_spectrum(frames[nearest])
+def look_beneath(image: np.ndarray, frames: np.ndarray, reference: np.ndarray | None = None) -> Hidden:
+    """Compare an image with its reference.
+
+    Args:
+        image: (H, W, 3).
+        frames: (T, H, W, 3).
+        reference: (H, W, 3); None: the frame with the smallest mean squared error.
+    """
+    nearest = None
+    if reference is None:
+        nearest = int(np.square(frames - image.astype(np.float64)).mean(axis=(1, 2, 3)).argmin())
+        reference = frames[nearest]
+    own, other = amplitude_spectrum(image), amplitude_spectrum(reference)
     fine = fine_amplitude(other)
     return Hidden(
         frame=nearest,
-        psnr=psnr(frames[nearest], image),
-        difference=amplified(image, frames[nearest]),
+        psnr=psnr(reference, image),
+        difference=amplified(image, reference),
         spectrum=own,
-        frame_spectrum=other,
+        reference_spectrum=other,
         fine=fine_amplitude(own) / fine if fine > 1e-9 else None,
     )
 

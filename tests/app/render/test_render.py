@@ -64,9 +64,9 @@ def film() -> Filmstrip:
     return Filmstrip((np.zeros((64, 96, 3), np.uint8), None, np.full((64, 96, 3), 200, np.uint8)), 10.0, 3.0)
 
 
-def beneath():
+def beneath(reference: bool = False):
     frames = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
-    return look_beneath(frames[1], frames)
+    return look_beneath(frames[1], frames, frames[2] if reference else None)
 
 
 def recognised(in_frame: str) -> Recognition:
@@ -111,6 +111,7 @@ def pieces() -> dict[str, str]:
         "filmstrip": trimmer.panel(film(), 3.0, 4.0),
         "filmstrip to come": trimmer.waiting(),
         "spectrum": spectrum.card(beneath(), (16, 24), "a", "b", "c"),
+        "spectrum beside a target": spectrum.card(beneath(reference=True), (16, 24), "a", "b", "c"),
         "attribution": attribution.card(maps, "a", (16, 24)),
         "attribution offered": attribution.offer_card(8, "a", (16, 24)),
         "attribution under way": attribution.progress_card(0.5, "a", (16, 24)),

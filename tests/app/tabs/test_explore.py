@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +19,10 @@ import pytest
 from app.context import PageContext, by_what_they_show
 from app.services.explorations import Explorations, ExplorationView
 from app.tabs.explore import ExploreTab
+from avd_core.examples import scenes
+from avd_core.explore.explorer import Explorer
 from avd_core.explore.requests import ExploreRequest
-from avd_core.explore.results import DistilledStage
+from avd_core.explore.results import DistilledStage, ExplorationStage
 from avd_core.media.video import read_clip
 from avd_core.media.writer import write_mp4
 from avd_core.networks.avd import AVD
@@ -156,9 +159,36 @@ def test_forgotten_session_is_told(tab: ExploreTab):
 def test_first_visitor_is_told_when_there_is_no_checkpoint(explorations: Explorations, monkeypatch: pytest.MonkeyPatch):
     with gr.Blocks() as page:
         tab = ExploreTab(PageContext(page, explorations, "no-such-checkpoint"))
-    monkeypatch.setattr(type(explorations), "missing", 0)
+    monkeypatch.setattr(explorations, "render_examples", lambda: iter(()))
     *_, answer = tab.on_load({}, SimpleNamespace(session_hash="i", query_params={}))
     assert "no-such-checkpoint" in answer[tab.slots["message"]] and "busy" not in answer[tab.slots["status"]]
+
+
+def test_the_first_example_is_explored_once_for_server_and_visitors(
+    explorer: Explorer, rendered_clip: Path, tiny_checkpoint: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with gr.Blocks() as page:
+        tab = ExploreTab(PageContext(page, Explorations(explorer), str(tiny_checkpoint)))
+    explored: list[Path] = []
+
+    def explore_steps(request: ExploreRequest) -> Iterator[ExplorationStage]:
+        explored.append(request.clip)
+        return Explorer.explore_steps(explorer, request)
+
+    def write_examples(folder: Path, names: list[str]) -> list[Path]:
+        folder.mkdir(exist_ok=True)
+        return [shutil.copy(rendered_clip, folder / f"{name}.mp4") for name in names]
+
+    monkeypatch.setattr(explorer, "explore_steps", explore_steps)
+    monkeypatch.setattr(scenes, "write_examples", write_examples)
+    # A visitor who comes before the server has prepared anything does not wait for it.
+    *_, last = tab.on_load({}, visitor("first"))
+    assert set(last) == {tab.slots["examples"]}
+    assert last[tab.slots["examples"]].count("<video src") == len(scenes.SCENES)
+    tab.prepare()
+    _, *others = tab.on_load({}, visitor("second"))
+    assert len(others) == 1 and others[0][tab.view].result.complete
+    assert [clip.stem for clip in explored] == [next(iter(scenes.SCENES))]
 
 
 def test_detail_offers_no_size_above_the_files_own(tab: ExploreTab, view: ExplorationView):

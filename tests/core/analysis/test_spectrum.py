@@ -58,8 +58,14 @@ def test_image_is_held_against_the_frame_it_looks_like():
     assert told.frame == 1
     assert told.psnr == pytest.approx(10 * np.log10(255**2 / (100 * 3 / image.size)))
     assert told.difference[0, 0, 0] == 208 and (told.difference[1:] == 128).all()
-    assert np.array_equal(told.frame_spectrum, amplitude_spectrum(frames[1]))
-    assert told.fine == pytest.approx(fine_amplitude(told.spectrum) / fine_amplitude(told.frame_spectrum))
+    assert np.array_equal(told.reference_spectrum, amplitude_spectrum(frames[1]))
+    assert told.fine == pytest.approx(fine_amplitude(told.spectrum) / fine_amplitude(told.reference_spectrum))
+
+
+def test_a_reference_takes_the_place_of_the_nearest_frame():
+    hidden = look_beneath(wave(3), np.stack([wave(3), wave(5)]), reference=wave(7))
+    assert hidden.frame is None and hidden.psnr < 20
+    assert np.array_equal(hidden.reference_spectrum, amplitude_spectrum(wave(7)))
 
 
 def test_frame_without_detail_has_no_ratio():
