@@ -54,8 +54,8 @@ class PageShell:
         context.view.change(self.on_view, [context.view, context.landing_tab], outputs, **UNLIMITED)
         reopen.click(self.on_reopen, None, explore.reopen_outputs, **UNLIMITED)
         export.click(self.on_export, context.view, [self.bundle, self.message], **EXPORT)
-        panel = explore.classifier_panel
-        for name, choice in zip(SETTINGS, (explore.model, panel.classifier, panel.method), strict=True):
+        controls = explore.classifier_panel.controls
+        for name, choice in zip(SETTINGS, (explore.model, controls.classifier, controls.method), strict=True):
             choice.input(None, choice, js=f"(value) => {{ window.shell.keep('{name}', value); }}")
         for frame in frames:
             frame.select(None, js="() => { window.shell.follow(); }")

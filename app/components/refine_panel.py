@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from app.components.long_task import LongTaskButton
-from app.context import LONG, RESULT_KEPT, SESSION_EXPIRED, UNQUEUED, PageContext, Updates, message
+from app.context import LONG, SESSION_EXPIRED, UNQUEUED, PageContext, Updates
 from app.render import fragments
-from app.services.background import BackgroundTask, Progress
+from app.services.background import Progress
 from app.services.explorations import ExplorationView
 
 if TYPE_CHECKING:
@@ -70,22 +70,19 @@ class RefinePanel:
 
             return self.explorations.refine(view, STEPS, step)
 
-        task = BackgroundTask(work)
+        def show(refined: ExplorationView | None) -> Updates:
+            return (self.shown(refined) if refined else {self.message: NOTHING}) | self.task.reset()
+
         try:
-            for share in task.shares():
-                if self.turns.get(session) is not turn:
-                    return
-                yield self.task.busy(share, f"Refining the image: {gains[0]:+.2f} dB")
-            refined = task.result()
-            if self.turns.get(session) is turn:
-                answer = self.shown(refined) if refined else {self.message: NOTHING}
-                yield answer | self.task.reset()
-        except Exception as error:
-            if self.turns.get(session) is turn:
-                yield {self.message: message(error, RESULT_KEPT)} | self.task.reset()
+            yield from self.task.follow(
+                work,
+                show,
+                self.message,
+                overtaken=lambda: self.turns.get(session) is not turn,
+                activity=lambda: f"Refining the image: {gains[0]:+.2f} dB",
+            )
         finally:
             self.running.pop(session, None)
-            task.stop()
 
     def leave(self, session: str) -> None:
         self.running.pop(session, None)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from app.components.attribution_panel import AttributionPanel
 from app.components.camera import CameraRecorder
 from app.components.classifier_panel import ClassifierPanel
 from app.components.refine_panel import RefinePanel
 from app.context import (
     EXPLORE,
     FIRST,
-    QUIET,
     RESULT_KEPT,
     SESSION_EXPIRED,
     UNLIMITED,
@@ -27,11 +25,11 @@ from app.context import (
     on_click_js,
     queued_js,
 )
-from app.render import attribution, fragments, quality, realism, spectrum, stage, trimmer
+from app.render import fragments, quality, realism, spectrum, stage, trimmer
 from app.services.explorations import ExplorationView, short_side, status_line
+from app.services.first_example import FirstExample
 from avd_core.config import SIZES
-from avd_core.examples import scenes
-from avd_core.explore.explorer import DEFAULT_CLASSIFIER, ExploreRequest
+from avd_core.explore.requests import DEFAULT_CLASSIFIER, ExploreRequest
 from avd_core.media.clip_names import CLIP_SUFFIXES
 
 ID, TITLE = EXPLORE, "Explore"
@@ -41,9 +39,6 @@ ON_DISTILL_JS = """element.addEventListener("click", (event) => {
   const { from, to, total } = event.target.closest(".trim").dataset;
   trigger("click", { start: +from, end: +to, whole: +from < 0.05 && +to > +total - 0.05 });
 });"""
-ATTRIBUTION = QUIET | {"concurrency_id": "attribution", "concurrency_limit": 1, "trigger_mode": "once"}
-
-log = logging.getLogger(__name__)
 
 
 def build(context: PageContext, frame: gr.Tab) -> ExploreTab:
@@ -58,18 +53,13 @@ class ExploreTab:
         self.context, self.explorations, self.checkpoint = context, context.explorations, context.checkpoint
         self.view = context.view
         self.turns: dict[str, object] = {}  # of each session the latest: last click wins
-        self.first_example = threading.Lock()
+        self.first_example = FirstExample(context.explorations, context.checkpoint)
         self._lay_out()
         self._wire(context.page)
 
     def prepare(self) -> None:
-        """Explore the first example and render the others; for a background thread, once the page is served."""
-        try:
-            self._first_view()
-        except ValueError as error:  # visitors see the same sentence
-            log.error("No first example: %s", error)
-        for _ in self.explorations.render_examples():
-            pass
+        """Make what a first visitor sees; for a background thread."""
+        self.first_example.prepare()
 
     def _lay_out(self) -> None:
         self.slots: dict[str, gr.HTML] = {}
@@ -111,23 +101,19 @@ class ExploreTab:
                         slot("restoration", fragments.waiting("restoration", quality.TITLE))
                         self.refine_panel = RefinePanel(self.context, self.turns)
                 self.classifier_panel = ClassifierPanel(self.context, self.turns)
-                self.slots |= self.classifier_panel.slots
+                self.slots |= self.classifier_panel.controls.slots
                 with gr.Row(elem_classes="row"):
                     with gr.Column(scale=5, min_width=280):
                         slot("spectrum", fragments.waiting("spectrum", spectrum.TITLE))
                     with gr.Column(scale=4, min_width=280):
-                        slot(
-                            "attribution",
-                            fragments.waiting("attribution", attribution.TITLE),
-                            js_on_load=on_click_js("attribution"),
-                        )
+                        self.attribution_panel = AttributionPanel(self.context, self.turns)
+                        self.slots["attribution"] = self.attribution_panel.card
                 slot("details")
 
     def _wire(self, page: gr.Blocks) -> None:
-        slots = self.slots
-        panel = self.classifier_panel
-        settings = [self.view, self.model, panel.classifier, panel.method, self.size]
-        offers = [*self.classifier_panel.outputs, *self.refine_panel.task.outputs]
+        slots, controls = self.slots, self.classifier_panel.controls
+        settings = {self.view, self.model, controls.classifier, controls.method, self.size}
+        offers = [*controls.outputs, *self.refine_panel.task.outputs]
         shown = [*slots.values(), self.view, self.upload, self.size, *self.camera.outputs, *offers]
         recorded = self.camera.video.stop_recording
 
@@ -149,23 +135,13 @@ class ExploreTab:
         slots["trim"].click(self.on_window, settings, shown, **FIRST)
         for change in changes:
             change(self.on_model, settings, shown, **FIRST)
-        attributed = [slots["attribution"], slots["message"]]
-        slots["attribution"].click(self.on_attribution, self.view, attributed, **ATTRIBUTION)
         requested = {self.context.open_request, self.context.own_checkpoints, *settings}
         self.context.open_request.change(self.on_open_request, requested, [*shown, self.model], **FIRST)
+        self.attribution_panel.wire(slots["message"])
         self.classifier_panel.wire(slots)
         self.refine_panel.wire(slots["message"], shown, self.shown)
 
     # Handlers -------------------------------------------------------------------------------------------------
-
-    def _first_view(self) -> ExplorationView:
-        """Return the finished view of the first example; the first caller computes it, the others wait."""
-        name = next(iter(scenes.SCENES))
-        with self.first_example:
-            # Load first: the timings that the view shows are then those of a running server.
-            self.explorations.explorer.warm_up(self.checkpoint, DEFAULT_CLASSIFIER)
-            *_, view = self.explorations.example(name, ExploreRequest(self.explorations.clip(name), self.checkpoint))
-        return view
 
     def on_load(self, stored: Any, request: gr.Request) -> Iterator[Updates]:
         """Show a visitor a finished example, or what their link asks for."""
@@ -177,7 +153,7 @@ class ExploreTab:
         link, updates = self.context.follow_link(stored, choices, request)
         try:
             if self.context.open_request not in updates:
-                updates |= self.shown(self._first_view())
+                updates |= self.shown(self.first_example.view())
         except Exception as error:
             updates |= self._failed(error, None)
         yield updates | {
@@ -207,26 +183,13 @@ class ExploreTab:
             yield from self._explored_file(Path(clip["path"]), "Your recording", values, request)
 
     def _explored_file(self, clip: Path, title: str, values: dict, request: gr.Request) -> Iterator[Updates]:
-        panel = self.classifier_panel
-        models = {"classifier": values[panel.classifier], "cam": values[panel.method]}
-        wanted = ExploreRequest(clip, values[self.model], size=values[self.size] or None, **models)
-        yield from self._explored(self.explorations.explore(title, wanted), values[self.view], request)
+        steps = self.explorations.explore(title, self._request(values, clip))
+        yield from self._explored(steps, values[self.view], request)
 
-    def on_example(
-        self,
-        view: ExplorationView | None,
-        model: str,
-        classifier: str,
-        method: str,
-        size: int,
-        tile: gr.EventData,
-        request: gr.Request,
-    ) -> Iterator[Updates]:
+    def on_example(self, values: dict, tile: gr.EventData, request: gr.Request) -> Iterator[Updates]:
         name = str(tile.value)
-        wanted = ExploreRequest(
-            self.explorations.clip(name), model, classifier=classifier, cam=method, size=size or None
-        )
-        yield from self._explored(self.explorations.example(name, wanted), view, request)
+        steps = self.explorations.example(name, self._request(values, self.explorations.clip(name)))
+        yield from self._explored(steps, values[self.view], request)
 
     def on_own_checkpoints(self, own: tuple[str, ...]) -> gr.Dropdown:
         """Add the visitor's own checkpoints to the choices."""
@@ -234,67 +197,48 @@ class ExploreTab:
 
     def on_open_request(self, values: dict, request: gr.Request) -> Iterator[Updates]:
         """Open a clip for another tab."""
-        opening, own, view = values[self.context.open_request], values[self.context.own_checkpoints], values[self.view]
-        model = opening.checkpoint or values[self.model]
-        classifier, method = values[self.classifier_panel.classifier], values[self.classifier_panel.method]
-        models = (opening.classifier or classifier, opening.method or method)
-        wanted = ExploreRequest(opening.clip, model, opening.window, *models, size=values[self.size] or None)
-        choices = by_what_they_show(self.context.checkpoints([*own, model]))
+        opening, controls = values[self.context.open_request], self.classifier_panel.controls
+        wanted = {
+            self.model: opening.checkpoint,
+            controls.classifier: opening.classifier,
+            controls.method: opening.method,
+        }
+        values |= {control: value for control, value in wanted.items() if value is not None}
+        model = values[self.model]
+        choices = by_what_they_show(self.context.checkpoints([*values[self.context.own_checkpoints], model]))
         yield {self.model: gr.Dropdown(choices, value=model)} | self._blank()
-        yield from self._explored(self.explorations.open(opening.title, wanted), view, request)
+        steps = self.explorations.open(opening.title, self._request(values, opening.clip, window=opening.window))
+        yield from self._explored(steps, values[self.view], request)
         # What a visitor trained may have become known meanwhile, and a new list of choices takes the old value back.
         yield {self.model: gr.Dropdown(choices, value=model)}
 
-    def on_window(
-        self,
-        view: ExplorationView | None,
-        model: str,
-        classifier: str,
-        method: str,
-        size: int,
-        chosen: gr.EventData,
-        request: gr.Request,
-    ) -> Iterator[Updates]:
+    def on_window(self, values: dict, chosen: gr.EventData, request: gr.Request) -> Iterator[Updates]:
         """Explore another part of the clip that is shown."""
         bounds = {"start": chosen.start, "seconds": round(chosen.end - chosen.start, 3)}
-        window = {"whole": True} if chosen.whole else bounds
-        models = {"checkpoint": model, "classifier": classifier, "cam": method, "size": size or None}
-        yield from self._explore_again(view, request, **models, **window)
+        yield from self._explore_again(values, request, **({"whole": True} if chosen.whole else bounds))
 
-    def on_model(
-        self, view: ExplorationView | None, model: str, classifier: str, method: str, size: int, request: gr.Request
-    ) -> Iterator[Updates]:
+    def on_model(self, values: dict, request: gr.Request) -> Iterator[Updates]:
         """Explore the same part with another checkpoint, or in another size."""
-        shown = view and view.result.request
-        window = shown and shown.window
-        models = {"checkpoint": model, "classifier": classifier, "cam": method, "size": size or None}
-        yield from self._explore_again(view, request, window=window, **models)
+        view = values[self.view]
+        yield from self._explore_again(values, request, window=view and view.result.request.window)
 
-    def _explore_again(self, view: ExplorationView | None, request: gr.Request, **options: Any) -> Iterator[Updates]:
+    def _explore_again(self, values: dict, request: gr.Request, **window: Any) -> Iterator[Updates]:
+        view = values[self.view]
         if view is None:
             yield {self.slots["message"]: SESSION_EXPIRED}
             return
         try:
-            wanted = ExploreRequest(view.result.request.clip, **options)
+            wanted = self._request(values, view.result.request.clip, **window)
         except ValueError as error:
             yield self._failed(error, view)
             return
         yield from self._explored(self.explorations.explore(view.title, wanted, view), view, request)
 
-    def on_attribution(self, view: ExplorationView | None, request: gr.Request) -> Iterator[Updates]:
-        """Find which frame each pixel draws on; stop as soon as the visitor looks at something else."""
-        if view is None:
-            yield {self.slots["message"]: SESSION_EXPIRED}
-            return
-        turn = self.turns.get(request.session_hash)
-        try:
-            for pieces in self.explorations.attribution(view):
-                if self.turns.get(request.session_hash) is not turn:
-                    return
-                yield {self.slots[name]: piece for name, piece in pieces.items()}
-        except Exception as error:
-            piece = view.pieces["attribution"]
-            yield {self.slots["message"]: message(error, RESULT_KEPT), self.slots["attribution"]: piece}
+    def _request(self, values: dict, clip: Path, **window: Any) -> ExploreRequest:
+        """Ask for a clip with the settings in `values`; its `window` as `ExploreRequest` takes it."""
+        controls = self.classifier_panel.controls
+        models = {"classifier": values[controls.classifier], "cam": values[controls.method]}
+        return ExploreRequest(clip, values[self.model], size=values[self.size] or None, **models, **window)
 
     def reopen(self, view: ExplorationView, request: gr.Request) -> Updates:
         """Show a finished exploration again, for `reopen_outputs`; stop what is being explored."""
@@ -324,7 +268,7 @@ class ExploreTab:
             updates[self.slots["preview"]] = gr.HTML(view.pieces["preview"], visible=True)
         if not view.result.complete:
             return updates
-        offers = self.classifier_panel.choices(view) | self.refine_panel.offer(view)
+        offers = self.classifier_panel.controls.choices(view) | self.refine_panel.offer(view)
         return updates | {self.view: view, self.size: self._detail(view)} | offers
 
     def _detail(self, view: ExplorationView) -> gr.Dropdown:

@@ -52,7 +52,7 @@ def test_shown_result_is_recent_and_reopens_without_computing(
     key = next(entry.key for entry in wired.context.history.of("me") if entry.view is view)
 
     monkeypatch.setattr(wired.context.explorations, "explorer", None)  # any computation fails now
-    monkeypatch.setattr(wired.explore.classifier_panel, "choices", lambda view: {})
+    monkeypatch.setattr(wired.explore.classifier_panel.controls, "choices", lambda view: {})
     answer = wired.on_reopen(SimpleNamespace(value=key), me)
     assert answer[wired.explore.view] is view and answer[wired.explore.slots["stage"]] == view.pieces["stage"]
     refused = wired.on_reopen(SimpleNamespace(value=key), visitor("somebody else"))

@@ -45,8 +45,11 @@ def test_slow_method_asks_for_a_click_and_says_what_it_costs(
     monkeypatch.setattr(panel.explorations.explorer, "saliency_seconds", lambda classifier: costs)
     monkeypatch.setattr(panel.explorations, "explain", lambda *_, **__: pytest.fail("ran without a click"))
     answer = panel.on_choice(view, "scorecam", view.result.saliency.label, visitor("a"))
-    assert answer[panel.run.row].visible and answer[panel.run.button].value == "Run Score-CAM · about 12 s"
-    choices = dict(panel.choices(view)[panel.method].choices)
+    assert (
+        answer[panel.controls.run.row].visible
+        and answer[panel.controls.run.button].value == "Run Score-CAM · about 12 s"
+    )
+    choices = dict(panel.controls.choices(view)[panel.controls.method].choices)
     assert choices["Score-CAM · about 12 s"] == "scorecam" and choices["Grad-CAM"] == "gradcam"
 
 
@@ -60,20 +63,24 @@ def test_every_frame_is_looked_at_and_can_be_saved(panel: ClassifierPanel, view:
     *_, last = panel.on_through(view, visitor("b"))
     told = last[panel.view].result.saliency.frames
     assert len(told.maps) == len(view.result.restored) and told.maps.max() == pytest.approx(1)
-    assert "over-time" in last[panel.slots["frame-saliency"]] and "Overlay, MP4" in last[panel.around["links"]]
-    assert last[panel.slots["saliency"]] and last[panel.view].pieces["stage"] == view.pieces["stage"]
-    assert not last[panel.through.row].visible
+    assert "over-time" in last[panel.controls.slots["frame-saliency"]] and "Overlay, MP4" in last[panel.around["links"]]
+    assert last[panel.controls.slots["saliency"]] and last[panel.view].pieces["stage"] == view.pieces["stage"]
+    assert not last[panel.controls.through.row].visible
     # Another class: what was seen for the first one is not shown for it.
     label = view.result.recognition.topk[1].label
     other = panel.on_choice(last[panel.view], "gradcam", label, visitor("b"))
-    assert "over-time" not in other[panel.slots["frame-saliency"]] and other[panel.through.row].visible
+    assert (
+        "over-time" not in other[panel.controls.slots["frame-saliency"]] and other[panel.controls.through.row].visible
+    )
 
 
 def test_map_is_checked(panel: ClassifierPanel, view: ExplorationView):
     *_, last = panel.on_check(view, visitor("c"))
     told = last[panel.view].result.saliency.faithfulness
-    assert f"{abs(told.score):.3f}" in last[panel.slots["faithfulness"]]
-    assert "about" in panel.choices(view)[panel.check.button].value, "the last one's time is the next one's estimate"
+    assert f"{abs(told.score):.3f}" in last[panel.controls.slots["faithfulness"]]
+    assert "about" in panel.controls.choices(view)[panel.controls.check.button].value, (
+        "the last one's time is the next one's estimate"
+    )
 
 
 def test_cancelled_work_really_stops(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
@@ -90,7 +97,7 @@ def test_cancelled_work_really_stops(panel: ClassifierPanel, view: ExplorationVi
 
     monkeypatch.setattr(panel.explorations.explorer, "faithfulness", slow)
     working = panel.on_check(view, visitor("d"))
-    assert "Taking pixels away" in next(working)[panel.check.line].value
+    assert "Taking pixels away" in next(working)[panel.controls.check.line].value
     working.close()  # what gradio does when the event is cancelled
     assert stopped.wait(5)
 
@@ -113,10 +120,10 @@ def test_overtaken_work_is_not_shown(panel: ClassifierPanel, view: ExplorationVi
 
 
 def test_stand_in_is_named_by_the_picker(panel: ClassifierPanel, view: ExplorationView):
-    assert not any("stands in" in title for title, _ in panel.classifier_choices(plain(view)))
+    assert not any("stands in" in title for title, _ in panel.controls.classifier_choices(plain(view)))
     seen = replace(view.result.recognition, classifier="action", notice="The bundled one is in use, because ...")
     request = replace(view.result.request, classifier="mobilenet_v2")
-    choices = panel.classifier_choices(replace(view.result, recognition=seen, request=request))
+    choices = panel.controls.classifier_choices(replace(view.result, recognition=seen, request=request))
     assert ("mobilenet_v2 · action stands in", "mobilenet_v2") in choices
 
 
@@ -127,10 +134,12 @@ def plain(view: ExplorationView):
 def test_classifier_of_the_hub_waits_for_a_click(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
     monkeypatch.setattr(panel.explorations, "explain", lambda *_, **__: pytest.fail("loaded without a click"))
     answer = panel.on_classifier(view, "gradcam", "clip:somebody/small-clip", visitor("f"))
-    assert answer[panel.pending] == "clip:somebody/small-clip" and answer[panel.labels].visible
-    assert answer[panel.classifier].value == view.result.request.classifier, "uploads go on with the one in use"
+    assert answer[panel.controls.pending] == "clip:somebody/small-clip" and answer[panel.controls.labels].visible
+    assert answer[panel.controls.classifier].value == view.result.request.classifier, (
+        "uploads go on with the one in use"
+    )
     answer = panel.on_classifier(view, "gradcam", "timm:resnet18", visitor("f"))
-    assert not answer[panel.labels].visible and answer[panel.switch.button].value == "Load resnet18"
+    assert not answer[panel.controls.labels].visible and answer[panel.controls.switch.button].value == "Load resnet18"
 
 
 def test_own_labels_reach_the_classifier(panel: ClassifierPanel, view: ExplorationView, monkeypatch):
@@ -144,7 +153,7 @@ def test_own_labels_reach_the_classifier(panel: ClassifierPanel, view: Explorati
     list(panel.on_switch(view, "scorecam", "clip:a/b", "juggling, yoga;a dog", visitor("g")))
     assert asked == ["clip:a/b=juggling|yoga|a dog"]
     *_, failed = panel.on_switch(view, "gradcam", "clip:a/b", "alone", visitor("g"))
-    assert "2 to 64 labels" in failed[panel.around["message"]] and panel.labels not in failed
+    assert "2 to 64 labels" in failed[panel.around["message"]] and panel.controls.labels not in failed
 
 
 def test_visitor_gets_no_classifier_that_is_not_offered(explorations: Explorations, view: ExplorationView, monkeypatch):

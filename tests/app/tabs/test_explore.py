@@ -36,11 +36,12 @@ def tab(explorations: Explorations, tiny_checkpoint: Path):
         return ExploreTab(PageContext(page, explorations, str(tiny_checkpoint)))
 
 
-def uploaded(tab: ExploreTab, clip: Path, settings: tuple) -> dict:
-    """What gradio hands to the handler of an upload."""
-    panel = tab.classifier_panel
-    inputs = (tab.view, tab.model, panel.classifier, panel.method, tab.size)
-    return {tab.upload: str(clip)} | dict(zip(inputs, settings, strict=True))
+def settings(tab: ExploreTab, view: ExplorationView | None, checkpoint: Path | str, **also: object) -> dict:
+    """What gradio hands to the handlers; `also` holds the values of other inputs, by their name in the tab."""
+    controls = tab.classifier_panel.controls
+    values = {tab.view: view, tab.model: str(checkpoint), tab.size: 0}
+    values |= {controls.classifier: "mobilenet_v2", controls.method: "gradcam"}
+    return values | {getattr(tab, name): value for name, value in also.items()}
 
 
 def addresses(view: ExplorationView) -> set[Path]:
@@ -63,19 +64,17 @@ def test_the_choice_of_checkpoints_says_what_each_image_shows(tmp_path, tiny_che
 
 
 def test_upload_shows_the_clip_and_hands_it_to_the_session(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):
-    settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
-    updates = list(tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("a")))
+    updates = list(tab.on_upload(settings(tab, None, tiny_checkpoint, upload=rendered_clip), visitor("a")))
     assert updates[0][tab.upload] is None, "the drop zone is free at once"
     last = updates[-1]
     assert last[tab.view].result.complete and last[tab.view].title == rendered_clip.name
-    assert last[tab.classifier_panel.target].value == last[tab.view].result.saliency.label
+    assert last[tab.classifier_panel.controls.target].value == last[tab.view].result.saliency.label
 
 
 def test_failure_keeps_the_last_result(tab: ExploreTab, view: ExplorationView, tmp_path: Path, tiny_checkpoint: Path):
     broken = tmp_path / "broken.avi"
     broken.write_bytes(b"RIFF\x00\x00\x00\x00AVI ")
-    settings = (view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
-    *_, last = tab.on_upload(uploaded(tab, broken, settings), visitor("b"))
+    *_, last = tab.on_upload(settings(tab, view, tiny_checkpoint, upload=broken), visitor("b"))
     assert "broken.avi" in last[tab.slots["message"]] and 'role="alert"' in last[tab.slots["message"]]
     assert last[tab.view] is view and last[tab.slots["stage"]] == view.pieces["stage"]
 
@@ -94,14 +93,14 @@ def test_fault_of_ours_is_not_blamed_on_the_clip(
 
 
 def test_last_click_wins(tab: ExploreTab, rendered_clip: Path, tiny_checkpoint: Path):
-    settings = (None, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
-    early = tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("d"))
+    values = settings(tab, None, tiny_checkpoint, upload=rendered_clip)
+    early = tab.on_upload(values, visitor("d"))
     for _ in range(3):
         next(early)
-    late = list(tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("d")))
+    late = list(tab.on_upload(values, visitor("d")))
     assert late[-1][tab.view].result.complete
     assert list(early) == [], "an outdated exploration says nothing more"
-    other = tab.on_upload(uploaded(tab, rendered_clip, settings), visitor("e"))
+    other = tab.on_upload(values, visitor("e"))
     assert len(list(other)) > 3, "another visitor is not disturbed"
 
 
@@ -112,26 +111,25 @@ def test_window_is_the_one_that_was_chosen(
     tab: ExploreTab, view: ExplorationView, tiny_checkpoint: Path, start: float, end: float, whole: bool, window: tuple
 ):
     chosen = SimpleNamespace(start=start, end=end, whole=whole)
-    settings = (view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0)
-    *_, last = tab.on_window(*settings, chosen, visitor("f"))
+    *_, last = tab.on_window(settings(tab, view, tiny_checkpoint), chosen, visitor("f"))
     clip = last[tab.view].result.clip
     assert (clip.start, clip.start + clip.seconds) == pytest.approx(window, abs=0.1)
     assert last[tab.view].playable == view.playable, "the preview is not made again"
     assert last[tab.view].filmstrip is view.filmstrip, "nor is the filmstrip read again"
     # Another checkpoint looks at the same part.
-    *_, again = tab.on_model(last[tab.view], *settings[1:], visitor("f"))
+    *_, again = tab.on_model(settings(tab, last[tab.view], tiny_checkpoint), visitor("f"))
     assert again[tab.view].result.clip.start == clip.start and again[tab.view].result.clip.seconds == clip.seconds
 
 
 def test_window_of_no_length_is_told(tab: ExploreTab, view: ExplorationView, tiny_checkpoint: Path):
     chosen = SimpleNamespace(start=1, end=1, whole=False)
-    (answer,) = tab.on_window(view, str(tiny_checkpoint), "mobilenet_v2", "gradcam", 0, chosen, visitor("g"))
+    (answer,) = tab.on_window(settings(tab, view, tiny_checkpoint), chosen, visitor("g"))
     assert "longer than 0 s" in answer[tab.slots["message"]] and answer[tab.view] is view
 
 
 def test_contributions_are_found_when_asked_for(tab: ExploreTab, view: ExplorationView):
     assert "data-attribution" in view.pieces["attribution"]
-    *shares, last = tab.on_attribution(view, visitor("j"))
+    *shares, last = tab.attribution_panel.on_attribution(view, visitor("j"))
     assert len(shares) == len(view.result.clip.frames) - 1
     piece = last[tab.slots["attribution"]]
     assert "data-attribution" not in piece
@@ -141,7 +139,7 @@ def test_contributions_are_found_when_asked_for(tab: ExploreTab, view: Explorati
 
 
 def test_contributions_give_up_when_something_else_is_shown(tab: ExploreTab, view: ExplorationView):
-    steps = tab.on_attribution(view, visitor("k"))
+    steps = tab.attribution_panel.on_attribution(view, visitor("k"))
     next(steps)
     tab.turns["k"] = object()
     assert list(steps) == []
@@ -149,9 +147,9 @@ def test_contributions_give_up_when_something_else_is_shown(tab: ExploreTab, vie
 
 def test_forgotten_session_is_told(tab: ExploreTab):
     chosen = SimpleNamespace(start=0, end=1, whole=False)
-    (answer,) = tab.on_window(None, "base", "mobilenet_v2", "gradcam", 0, chosen, visitor("h"))
+    (answer,) = tab.on_window(settings(tab, None, "base"), chosen, visitor("h"))
     assert 'role="alert"' in answer[tab.slots["message"]]
-    (answer,) = tab.on_attribution(None, visitor("h"))
+    (answer,) = tab.attribution_panel.on_attribution(None, visitor("h"))
     assert 'role="alert"' in answer[tab.slots["message"]]
     assert 'role="alert"' in tab.classifier_panel.on_choice(None, "gradcam", None, visitor("h"))[tab.slots["message"]]
 
