@@ -28,15 +28,13 @@ from PIL import Image, features
 
 from avd_core.atomic_io import atomic_file
 from avd_core.data.datasets import DataError, ReadableClips
+from avd_core.media.zip_names import ZIP_DAMAGE
 
 QUALITY = 88
 SPEED = 9  # of the encoder, 0 to 10; 6 takes five to nine times as long and, for the same PSNR, less space
 _INDEX = "index.json"
 # What a damaged archive and Pillow's decoders are known to raise.
-_UNREADABLE = (
-    *(OSError, KeyError, ValueError, SyntaxError, RuntimeError),
-    *(zipfile.BadZipFile, Image.DecompressionBombError),
-)
+_UNREADABLE = (*ZIP_DAMAGE, OSError, SyntaxError, Image.DecompressionBombError)
 
 
 class PackedClips:
@@ -55,7 +53,7 @@ class PackedClips:
             numbers = [entry[key] for entry in self._index for key in ("frames", "height", "width")]
             if not all(isinstance(number, int) and number > 0 for number in numbers):
                 raise ValueError("its index gives impossible sizes")
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except (*ZIP_DAMAGE, OSError, TypeError) as error:
             raise DataError(f"{self.path.name} is not a pack of clips: {error}.") from error
 
     def _open(self) -> None:

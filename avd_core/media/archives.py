@@ -12,24 +12,20 @@ import io
 import re
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from avd_core.media.clip_names import CLIP_SUFFIXES, ClipFilter, Parts, classes_of
 from avd_core.media.container import shown_name
-from avd_core.media.zip_names import zip_names
+from avd_core.media.zip_names import ZIP_DAMAGE, zip_names
 
 _ENTRY_BYTES = 1024  # of the table of contents that one entry may take; a usual one takes 60 to 200
 _UNIX = 3  # made there, an entry carries the type of its file
 _ENCRYPTED = 0x1
 # The others that Python knows cost more memory to unpack than anybody needs for video.
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
-           KeyError, IndexError, OverflowError)  # fmt: skip
 
 
 class ArchiveError(ValueError):
@@ -118,7 +114,7 @@ def unpack_clips(archive: str | Path, folder: str | Path, limits: ArchiveLimits 
             return _unpack(opened, folder, limits, name)
     except ArchiveError:
         raise
-    except _DAMAGE as error:
+    except ZIP_DAMAGE as error:
         raise ArchiveError(f"{name} is no zip file that can be read; zip the clips anew.") from error
     except OSError as error:
         raise ArchiveError(f"{name} cannot be unpacked: {error.strerror or error}.") from error
@@ -184,7 +180,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: ArchiveLimits, name:
                 label = labels[number]
                 members.append(Member(place, title, shown_name(label) if label else ""))
                 continue
-            except _DAMAGE:
+            except ZIP_DAMAGE:
                 shutil.rmtree(place.parent)
                 reason = "is damaged inside the archive"
         skipped.append(Skipped(title, reason))

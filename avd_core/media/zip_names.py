@@ -13,6 +13,10 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 
+# What `zipfile` raises of a damaged file, at opening and at reading; a format version above 6.3 is not implemented.
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+              KeyError, IndexError, OverflowError)  # fmt: skip
+
 _UTF8 = 0x800
 _UNICODE_PATH = 0x7075
 _LEVEL_1 = range(0x88, 0x98)  # lead bytes of the usual kanji in cp932; kana have 0x82 and 0x83

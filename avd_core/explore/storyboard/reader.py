@@ -13,7 +13,6 @@ import json
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo, Storyb
 from avd_core.media.clip_names import is_leftover
 from avd_core.media.container import DEFAULT_LIMITS
 from avd_core.media.distilled_png import DistilledInfo, ImageError, decode_distilled
+from avd_core.media.zip_names import ZIP_DAMAGE
 
 FORMAT, TABLE = "avd-storyboard-1", "storyboard.json"
 IMAGE_NAME = re.compile(r"images/\d{3}\.png")
@@ -87,8 +87,6 @@ def read_strip(path: str | Path) -> Strip:
         return strip
     except (InvalidStoryboard, ImageError) as error:
         why = str(error).rstrip(".")
-    except zipfile.BadZipFile:
-        why = "the file is damaged"
     except OSError as error:
         why = error.strerror or str(error)
     raise StoryboardError(f"{path.name[:80]} is no storyboard that can be played: {why}. Take the zip as it was saved.")
@@ -99,7 +97,11 @@ def _read(path: Path) -> Strip:
         raise InvalidStoryboard(f"it is larger than {MAX_ZIP // 2**20} MiB")
     content = path.read_bytes()
     _check_directory(content)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    try:
+        opened = zipfile.ZipFile(io.BytesIO(content))
+    except ZIP_DAMAGE as error:
+        raise InvalidStoryboard("the file is damaged") from error
+    with opened as archive:
         infos, passed_over = _own_entries(archive.infolist())
         for name, info in infos:
             _check_entry(name, info)
@@ -159,7 +161,7 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> byt
     try:
         with archive.open(entry) as file:
             content = file.read(most + 1)
-    except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except ZIP_DAMAGE as error:
         raise InvalidStoryboard(f"{name} is damaged") from error
     if len(content) > most:
         raise InvalidStoryboard(f"{name} is larger than {most // 1024} KiB")

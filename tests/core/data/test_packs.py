@@ -93,6 +93,16 @@ def rewritten(path, out, **changes):
     return PackedClips(out)
 
 
+def test_a_zip_of_a_later_format_is_no_pack(scenes, tmp_path):
+    path = tmp_path / "later.pack"
+    write(path, Stored(scenes[0]))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 255  # version 25.5, which Python does not know
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is not a pack of clips"):
+        PackedClips(path)
+
+
 def test_a_damaged_clip_of_a_pack_says_which(scenes, tmp_path):
     path = tmp_path / "x.pack"
     write(path, Stored(scenes[2]))

@@ -279,6 +279,20 @@ def test_links_secrets_doubles_and_crowds_are_refused(made: tuple[Path, Board], 
         refused("damaged")
 
 
+def of_a_later_format(path: Path) -> Path:
+    """Make the zip's list of entries ask for version 25.5 of the format, which Python does not know."""
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 255
+    path.write_bytes(content)
+    return path
+
+
+def test_a_zip_of_a_later_format_is_damaged(made: tuple[Path, Board], tmp_path: Path):
+    later = of_a_later_format(changed(made, tmp_path / "later.zip", lambda _entries: None))
+    with pytest.raises(StoryboardError, match="the file is damaged"):
+        read_strip(later)
+
+
 def test_a_huge_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reader, "MAX_ZIP", 10)
     (tmp_path / "huge.zip").write_bytes(bytes(11))
