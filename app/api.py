@@ -1,7 +1,7 @@
 """The endpoints for programs: what the page does, by name and type, for `gradio_client` or plain HTTP.
 
-They use hidden components rather than `gr.api`, which passes a file's path through as it came, while a `gr.File` takes
-only what was uploaded to this server (gradio 6.31). Checkpoints and classifiers are those that the page offers, never a
+They use hidden components rather than `gr.api`: that accepts any path of a file, while a `gr.File` accepts only what
+was uploaded to this server (gradio 6.31). Checkpoints and classifiers are those that the page offers, never a
 path and never a download. Calls wait in the same queue as the page's visitors.
 """
 
@@ -139,7 +139,7 @@ class Api:
         whole: bool = False,
         classifier: str = DEFAULT_CLASSIFIER,
     ) -> tuple[str, str, dict[str, Any]]:
-        """Compare one clip as one image in every way there is, by the same critic and classifier.
+        """Make one image of a clip by every method and checkpoint; rate all by the same critic and classifier.
 
         Returns:
             All of them as one picture (PNG); the images and the clips that come back from them (ZIP); and the figures:

@@ -22,12 +22,12 @@ from app.services.finetuning import FinetuneService
 from app.services.history import History
 from avd_core.examples import scenes
 
-# How events run. A first picture never waits behind somebody's long work: each kind has a queue of its own.
+# Options of events. Each kind of work has a queue of its own, so that a first picture never waits for long work.
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-# More than there are cores: an exploration that waits only for its preview must keep nobody from a first picture.
+# More than there are cores: an exploration that only waits for its preview computes nothing, and must not block.
 FIRST = QUIET | {"concurrency_id": "first", "concurrency_limit": 6, "trigger_mode": "multiple"}
 LONG = QUIET | {"concurrency_id": "long", "concurrency_limit": 1, "trigger_mode": "once"}
-# A few seconds of work: it holds up nobody's first picture, and waits for nobody's storyboard.
+# For work of a few seconds, which neither delays a first picture nor waits for a storyboard.
 SHORT = QUIET | {"concurrency_id": "short", "concurrency_limit": 1, "trigger_mode": "once"}
 UNLIMITED = QUIET | {"concurrency_limit": None}
 UNQUEUED = QUIET | {"queue": False}
@@ -42,7 +42,7 @@ def on_click_js(attribute: str, listener: str = "element") -> str:
     """Write the script that triggers a click with the `data-ATTRIBUTE` of what was clicked on, as the event's `value`.
 
     Args:
-        attribute: Without `data-`; what carries it comes and goes with the pieces of the page.
+        attribute: Its name without `data-`; elements with it may be replaced at any time.
         listener: Where clicks are heard: the component's own `element`, or the whole `document`.
     """
     return f"""{listener}.addEventListener("click", (event) => {{
@@ -52,7 +52,7 @@ def on_click_js(attribute: str, listener: str = "element") -> str:
 
 
 def queued_js(slot: str) -> str:
-    """Write the script that announces the wait in the status line of `slot`, before the server can say anything."""
+    """Write the script that says in the status line of `slot` that a click waits, before the server answers."""
     return f"""() => {{
   const line = document.querySelector("#{slot} .status");
   if (line) line.textContent = "Waiting for its turn…";
@@ -60,9 +60,9 @@ def queued_js(slot: str) -> str:
 
 
 def wire_cancel(button: gr.Button, works: list, handler: Callable[..., Updates], inputs: Any, outputs: list) -> None:
-    """Wire a way out of long work: the works end, and `handler` answers how the page is left.
+    """Wire a button that cancels the events `works`; `handler` returns the updates that leave the page idle.
 
-    It answers twice: an update of the work may be under way when it is cancelled, arrive after the first answer, and
+    `handler` runs twice: an update of the cancelled work may still be on its way, arrive after the first answer, and
     leave the page busy for ever.
     """
     first = button.click(handler, inputs, outputs, cancels=works, **UNQUEUED)
@@ -73,20 +73,20 @@ class PageContext:
     """What tabs share; built inside the page, before them.
 
     Attributes:
-        page: The page they stand on.
-        explorations: Clips on their way through the explorer, `explorations.explorer`.
-        checkpoint: The default one.
-        view: The `ExplorationView` that Explore shows this visitor, or None.
-        open_request: The last `OpenRequest`, or None.
-        tabs: The tabs' frame.
+        page: The page that holds the tabs.
+        explorations: The service that explores clips, with `explorations.explorer`.
+        checkpoint: The name of the default checkpoint.
+        view: State: the `ExplorationView` that Explore shows this visitor, or None.
+        open_request: State: the last `OpenRequest`, or None.
+        tabs: The component that holds the tabs.
         names: The tabs' ids, in their order.
         history: The recent results of each visitor.
-        stored_settings: What the visitor's browser remembers, once `READ_SETTINGS_JS` has read it.
-        link_problems: Says what a link asks for and cannot have.
-        finetuning: Everybody's fine-tuning runs.
-        secret: Kept by the visitor's browser; whoever holds it holds the runs.
-        own_checkpoints: The checkpoints that this visitor trained and wants in every tab.
-        landing_tab: The tab that a link asks for, to be opened as soon as there is something to see.
+        stored_settings: The settings that the visitor's browser remembers, once `READ_SETTINGS_JS` has read them.
+        link_problems: A message about what a link names and the page does not have.
+        finetuning: The service that holds all visitors' fine-tuning runs.
+        secret: State in the visitor's browser: the secret that gives access to their runs.
+        own_checkpoints: State: the checkpoints that this visitor trained and offers to every tab.
+        landing_tab: State: the tab that a link names, opened once there is something to see; or None.
     """
 
     READ_SETTINGS_JS = "() => [window.shell.settings()]"
@@ -98,14 +98,14 @@ class PageContext:
         self.history = History(explorations.store.seconds)
         self.finetuning = FinetuneService(explorations.explorer, explorations.store)
         self.own_checkpoints = gr.State(())
-        # Outside of every tab: what stands in one that is not open has not read the browser's store (gradio 6.31).
+        # Outside of every tab: in one that is not open it would not read the browser's store (gradio 6.31).
         self.secret = gr.BrowserState(None, storage_key="avd-finetune", secret=self.finetuning.browser_secret())
         self.view, self.open_request, self.landing_tab = gr.State(None), gr.State(None), gr.State(None)
         self.stored_settings = gr.JSON(visible=False)
         self.link_problems = gr.HTML(visible=False, elem_id="link-problems", apply_default_css=False)
 
     def open(self, request: OpenRequest) -> Updates:
-        """Answer a handler's event by opening a clip in Explore; `open_outputs` are the outputs it needs."""
+        """Return the updates that open a clip in Explore, for a handler whose outputs include `open_outputs`."""
         return {self.open_request: request, self.tabs: gr.Tabs(selected=EXPLORE)}
 
     def checkpoints(self, own: Iterable[str] = ()) -> list[str]:
@@ -121,7 +121,8 @@ class PageContext:
         """Read the link and the settings that somebody opens the page with.
 
         Returns:
-            What they say, and updates for `link_outputs`; they open a clip unless it is the first example.
+            The link, completed by the settings, and updates for `link_outputs`. These open a clip, unless it is the
+            first example with the default models.
         """
         settings = stored if isinstance(stored, dict) else {}
         self.history.identify(str(request.session_hash), settings.get("visitor"))

@@ -1,4 +1,4 @@
-"""What every HTTP request passes first: is its host ours, does it ask for other hosts' files, is there room to upload?
+"""Check every HTTP request first: a known host, no files of other hosts, and room on the disk for uploads.
 
 A page that listens on this machine alone is still open to every web site that the user visits: a site can point its own
 name at 127.0.0.1 (DNS rebinding) and then read the page's answers. The browser sends the site's name as Host, so only
@@ -21,10 +21,10 @@ from app.services.errors import is_disk_full
 
 HOSTS, MIN_FREE = "AVD_ALLOWED_HOSTS", "AVD_MIN_FREE_GB"
 MIN_FREE_BYTES, MIN_FREE_SHARE = 2e9, 0.05
-CHECK_BYTES = 16_000_000  # of an upload, between two looks at the disk
+CHECK_BYTES = 16_000_000  # of an upload between two checks of the disk
 NO_ROOM = f"The disk of this server is nearly full, so it takes no uploads: try again later, or lower {MIN_FREE}."
 NO_RELAY = "This server passes on no files of other hosts."
-ANY_ADDRESS = "(any address)"  # among the hosts; no name of a host
+ANY_ADDRESS = "(any address)"  # stands for every IP address in a set of hosts; no host can have this name
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -36,13 +36,13 @@ class GuardError(ValueError):
 
 
 class NoRoom(Exception):
-    """The disk has filled up during an upload."""
+    """Too little of the disk is free for an upload."""
 
 
 def allowed_hosts(environment: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """Return the hosts that are answered; `*` is any, `*.name` any below a name.
+    """Return the hosts that the server answers for; `*` stands for any, `*.name` for any below a name.
 
-    Where the server is open to other machines any bare address is one: a site cannot make an address its own name.
+    A server that is open to other machines answers for any bare IP address: a web site cannot use one as its name.
     """
     hosts = {"localhost", "127.0.0.1", "::1"}
     server = environment.get("GRADIO_SERVER_NAME", "").strip().lower()
@@ -159,7 +159,7 @@ class HttpGuard:
 
 
 async def _drain(receive: Receive) -> None:
-    """Read a body to its end: a browser that is still sending hears no answer."""
+    """Read a body to its end: a browser reads no answer while it is still sending."""
     message: Message = {"type": "http.request", "more_body": True}
     while message["type"] == "http.request" and message.get("more_body"):
         message = await receive()

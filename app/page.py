@@ -11,10 +11,11 @@ NOT_UPLOADED = "Upload the file first: this server opens no other path and fetch
 
 
 class Page(gr.Blocks):
-    """`gr.Blocks` that says why it refuses a file; gradio itself answers `null` (6.31), and downloads addresses.
+    """`gr.Blocks` that says why it refuses a file; gradio itself (6.31) answers `null`, and downloads
+    URLs.
 
     Attributes:
-        preparations: What to run on threads once the page is served.
+        preparations: Functions to run on threads of their own once the page is served.
     """
 
     preparations: list[Callable[[], None]]
@@ -36,7 +37,7 @@ class Page(gr.Blocks):
 
 
 def _holds(value: Any, kind: Callable[[str], bool]) -> bool:
-    """Return whether an input holds a file of a kind, by its path."""
+    """Return whether an input holds a file whose path `kind` accepts."""
     if isinstance(value, dict):
         path = value.get("path")
         return (isinstance(path, str) and kind(path)) or any(_holds(one, kind) for one in value.values())

@@ -32,12 +32,12 @@ EXPORT = QUIET | {"concurrency_id": "export", "concurrency_limit": 2, "trigger_m
 
 
 class PageShell:
-    """Wires what stands around the tabs of a page that is laid out.
+    """Lay out and wire what stands around the tabs, after the tabs themselves.
 
     Args:
         context: What the tabs share.
         explore: The Explore tab.
-        frames: Of the tabs, in the order of `context.names`.
+        frames: The tabs, in the order of `context.names`.
     """
 
     def __init__(self, context: PageContext, explore: Any, frames: Sequence[gr.Tab]) -> None:

@@ -10,13 +10,13 @@ OPEN, CLOSE = "Record with your camera", "Close the camera"
 
 
 class CameraRecorder:
-    """A small button beside the drop zone; the recorder is there while it is wanted.
+    """A small button beside the drop zone, and a recorder that it shows and hides.
 
     Attributes:
-        video: Its `stop_recording` event comes once the clip is uploaded, whose path is its value then. Handlers
-            take it with `preprocess=False`: for a recording without sound gradio needs ffmpeg, to remove the sound, and
-            to record sound would ask for the microphone.
-        frame: Around it, to be rendered where it shall stand.
+        video: The recorder. Its `stop_recording` event comes once the clip is uploaded; its value is then the path.
+            Handlers need `preprocess=False`: gradio would remove the sound with ffmpeg, though there is none (to record
+            sound, it would ask for the microphone).
+        frame: The column around the recorder; call its `render` where it is to stand.
     """
 
     def __init__(self, name: str) -> None:

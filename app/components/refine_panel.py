@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from avd_core.networks.refinement import Refinement
 
 STEPS = 40
-STEP_COST = 4.0  # of a step, in the time of decoding an image once: forwards, backwards, and the critic
+STEP_COST = 4.0  # a step takes so many times as long as decoding an image: forward, backward, and the critic
 NOTHING = fragments.problem("Refining found nothing better.", "The image is as it was.")
 
 
 class RefinePanel:
-    """A button below the restoration; the tab puts the result in the place of the exploration."""
+    """A button below the restoration; the refined exploration replaces the one that is shown."""
 
     def __init__(self, context: PageContext, turns: Mapping[str, object]) -> None:
-        """Lay the button out in the current context; `turns` holds of each session what it looks at."""
+        """Lay the button out in the current context; `turns` holds the latest exploration of each session."""
         self.explorations, self.view, self.turns = context.explorations, context.view, turns
         self.running: dict[str, threading.Event] = {}  # of each session: set to end its refining
         self.task = LongTaskButton("refine", f"Refine the image: {STEPS} steps", "Refining the image", visible=True)
@@ -38,14 +38,20 @@ class RefinePanel:
         outputs: Sequence[gr.components.Component],
         shown: Callable[[ExplorationView], Updates],
     ) -> None:
-        """Wire the button; messages go to `slot`, a finished exploration by `shown` to `outputs`, both among these."""
+        """Wire the button.
+
+        Args:
+            slot: Where messages are shown.
+            outputs: The outputs of the button's handler, `slot` among them.
+            shown: Returns the updates that show a finished exploration.
+        """
         self.message, self.shown = slot, shown
         waiting = self.task.button.click(self.task.busy, None, self.task.outputs, **UNQUEUED)
         waiting.then(self.on_refine, self.view, [*outputs], **LONG)
         self.task.cancel.click(self.on_stop, None, None, **UNQUEUED)
 
     def offer(self, view: ExplorationView) -> Updates:
-        """Offer to refine a finished exploration, with the seconds that it will take about."""
+        """Offer to refine a finished exploration; the button says about how long that takes."""
         return self.task.ready(STEP_COST * STEPS * view.result.seconds.get("restore", 0.1), self.task.words)
 
     def on_stop(self, request: gr.Request) -> None:

@@ -1,4 +1,4 @@
-"""A visitor's fine-tuning runs: the list of them, the chosen one as it goes, and what can be done to it."""
+"""A visitor's fine-tuning runs: their list, the state of the chosen one, and buttons that act on it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ ACTIONS = {
 
 
 class RunsPanel:
-    """Laid out in the current context, for all visitors; a visitor's runs are known by the secret of their browser.
+    """The runs of each visitor, known by the secret of their browser; laid out where this is constructed.
 
     Args:
-        context: With everybody's runs.
+        context: What the panel shares with the tabs, all runs among it.
         message_slot: Where errors are shown.
     """
 
@@ -84,7 +84,7 @@ class RunsPanel:
         self.outputs += [*self.actions.values(), self.sharing, self.message]
 
     def wire(self) -> None:
-        """Connect what is laid out; after everything else of the tab is."""
+        """Wire the panel, once the whole tab is laid out."""
         run = [self.secret, self.chosen]
         self.context.page.unload(self.leave)
         self.timer.tick(self.on_tick, run, self.outputs, **UNQUEUED)
@@ -92,11 +92,11 @@ class RunsPanel:
         opened = [*self.context.open_outputs, self.context.own_checkpoints, self.message]
         handlers: dict[str, tuple[Callable[..., Any], list[Any], dict[str, Any]]] = {
             "use": (self.on_use, opened, UNLIMITED),
-            # Never in a queue: a Stop that waits for its turn is none.
+            # Unqueued: Stop must not wait for its turn.
             "stop": (self.on_stop, self.outputs, UNQUEUED),
             "save": (self.on_save, self.outputs, UNQUEUED),
             "preview": (self.on_preview, self.outputs, UNQUEUED),
-            # These may have to ask the Hub.
+            # These may have to wait for the Hub.
             "resume": (self.on_resume, self.outputs, UNLIMITED),
             "delete": (self.on_delete, self.outputs, UNLIMITED),
         }
@@ -176,7 +176,7 @@ class RunsPanel:
     def follow(
         self, steps: Iterator[None], owner: str | None, chosen: str | None, request: gr.Request
     ) -> Iterator[Updates]:
-        """Show a run after each step of a backend that goes on only while the page is open."""
+        """Show a run after each of `steps`, which a backend takes only while the page is open."""
         try:
             for _ in steps:
                 yield self.updates(owner, chosen, request) | {self.message: ""}
@@ -225,7 +225,7 @@ class RunsPanel:
     def _apply(
         self, action: Callable[[RunRecord], None], secret: Any, chosen: str | None, request: gr.Request
     ) -> Updates:
-        """Do something to one of the visitor's own runs; another's is not found."""
+        """Apply `action` to one of the visitor's own runs; another visitor's run is not found."""
         sentence = ""
         try:
             action(self.finetuning.registry.find(owner_of(secret), chosen))

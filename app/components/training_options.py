@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import Updates
+from app.context import UNLIMITED, UNQUEUED, Updates, message
 from app.render import finetune as render
+from app.services.result_store import ResultStore
 from avd_core.config import ConfigError, TrainConfig
 from avd_core.training.finetune import parse_fields, recipe
 
@@ -40,6 +41,25 @@ class TrainingOptions:
             with gr.Row(elem_classes="tune-fields"):
                 for name, about in TrainConfig.descriptions().items():
                     self.fields[name] = _control(name, getattr(start, name), _sentence(about))
+
+    def wire(self, message_slot: gr.HTML, store: ResultStore) -> None:
+        """Wire loading and saving; errors go to `message_slot`, the saved file into `store`."""
+        self.message, self.store = message_slot, store
+        self.load.upload(self.on_load, self.load, [self.message, *self.fields.values()], **UNLIMITED)
+        self.save.click(self.on_save, set(self.fields.values()), [self.save, self.message], **UNQUEUED)
+
+    def on_load(self, path: str) -> Updates:
+        try:
+            return self.updates(self.read(path)) | {self.message: ""}
+        except ValueError as error:
+            return {self.message: message(error, "Nothing was changed.")}
+
+    def on_save(self, values: dict) -> Updates:
+        try:
+            path = self.write(self.values(values), self.store.folder() / "train-config.json")
+        except Exception as error:
+            return {self.message: message(error, "Change it, then save.")}
+        return {self.save: gr.DownloadButton(value=str(path)), self.message: ""}
 
     def values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         """Check and return the fields as they were filled in.

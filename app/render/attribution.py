@@ -62,7 +62,7 @@ def offer_card(frames: int, picture: str, size: tuple[int, int]) -> str:
 
 
 def progress_card(share: float, picture: str, size: tuple[int, int]) -> str:
-    """Draw the same card while frames are taken away; `share` (0 to 1) of them are done."""
+    """Draw the image in grey with the progress; the contributions of a `share` (0 to 1) of the frames are known."""
     return _HTML.working(TITLE, share, picture, size)
 
 

@@ -25,11 +25,12 @@ def card(
     """Draw the clips before and after the training, one below the other.
 
     Args:
-        pairs: Of the clips.
-        sheets: Of each clip the addresses "before" and "after" of the images, and the sheets "original",
+        pairs: The clips, each explored before and after.
+        sheets: For each clip the addresses of its images, "before" and "after", and its sprite sheets "original",
             "restored-before" and "restored-after".
-        apart: Whether what is shown was neither trained on nor chose among the weights.
-        best: Which weights were kept; None where they were the last ones.
+        apart: Whether these clips were neither trained on nor used to choose among the weights.
+        best: "step" of the weights that were kept, 0 for those of the beginning, and whether the training was still
+            "rising"; None: the last weights were kept.
     """
     if best and not best["step"]:
         return _HTML.nothing_better(HELP)

@@ -21,7 +21,7 @@ RECOGNITION = "What a classifier sees"
 SALIENCY = "Where it looks"
 FAITHFULNESS = "Is the map true?"
 FRAMES = "Where it looks, frame by frame"
-UNLIKELY = 0.02  # a probability that says nothing when it falls
+UNLIKELY = 0.02  # a probability below this says nothing when it falls
 
 
 def recognition_card(recognition: Recognition) -> str:
@@ -68,7 +68,7 @@ def saliency_card(
 
 
 def faithfulness_offer() -> str:
-    """Say what the check of the map would tell."""
+    """Draw a card that says what checking the map would show."""
     return _HTML.faithfulness_offer(FAITHFULNESS)
 
 
@@ -90,7 +90,7 @@ def faithfulness_card(faithfulness: Faithfulness, label: str) -> str:
 
 
 def frames_offer(label: str | None = None) -> str:
-    """Say what looking at every frame would tell."""
+    """Draw a card that says what mapping every frame would show."""
     return _HTML.frames_offer(FRAMES, label)
 
 

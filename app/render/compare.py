@@ -1,4 +1,4 @@
-"""The same clip as one image in every way there is: a grid of cards, and two of them side by side.
+"""One clip as one image by every method and checkpoint: a grid of cards, and two of them side by side.
 
 Axes: T frames, H, W.
 """
@@ -65,7 +65,7 @@ def grid(comparison: Comparison | None, addresses: Mapping[str, str], by: str | 
         comparison: what is ready; None draws empty places.
         addresses: of the pictures, by the rows' names.
         by: a key of `comparison.ORDERS`, used once all rows are there: cards do not move while others arrive.
-        waiting: whether what is missing is on its way.
+        waiting: whether the missing rows are being computed.
     """
     if comparison is None:
         return _HTML.grid((112, 152), (), [("", "")] * 10)
@@ -96,7 +96,7 @@ def duel(first: Row, second: Row, *, frames: int, fps: float, size: tuple[int, i
     """Draw two representations side by side, with their difference.
 
     Args:
-        first, second: they have `restored`.
+        first, second: two rows whose `restored` is not None.
         frames: T of the original.
         fps: of the original.
         size: (H, W) of the original.

@@ -29,12 +29,12 @@ def questions(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def overview(evidence: Mapping[str, Any]) -> str:
-    """Say what was measured on which clips, and what it is not."""
+    """Describe what was measured, on which clips, and its limits."""
     return _HTML.report(head(evidence, title(evidence), "h2"))
 
 
 def answer(evidence: Mapping[str, Any], name: str, opens: Callable[[str], bool]) -> str:
-    """Draw one protocol; clips whose footage is here (`opens`) become buttons."""
+    """Draw the protocol `name`; a clip for which `opens` is true, as its footage is here, becomes a button."""
     if name == ABLATION:
         return _HTML.report(ablation_section(evidence["ablation"]))
 

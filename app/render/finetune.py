@@ -1,4 +1,4 @@
-"""Fine-tuning: clips to train on, runs, and what one of them is doing."""
+"""Fine-tuning: clips to train on, the list of runs, and the state of one."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ AS_NUMBERS = {
 
 
 def clips(taken: Sequence[TakenClip], held_out: frozenset[int], coming: int = 0) -> str:
-    """The clips as thumbnails; a click moves one between training and judging."""
+    """Draw the clips as thumbnails, and `coming` empty places; a click holds a clip out, or no longer."""
     if not taken and not coming:
         return NO_CLIPS
     return _HTML.clips(taken, held_out, coming)
 
 
 def counted(taken: Sequence[TakenClip], held_out: frozenset[int]) -> str:
-    """How many there are of what."""
+    """Say how many clips train, choose the weights and judge."""
     if not taken:
         return ""
     number = "1 clip" if len(taken) == 1 else f"{len(taken)} clips"
@@ -74,16 +74,16 @@ def counted(taken: Sequence[TakenClip], held_out: frozenset[int]) -> str:
 
 
 def estimate(step: float | None, batch: int, steps: int, device: str, length: float, size: int, place: str = "") -> str:
-    """What the training will take here, as measured, and what is different elsewhere.
+    """Say how long the training will take here, as measured, and what is different elsewhere.
 
     Args:
-        step: seconds, None before they are known.
-        batch: clips a step.
-        steps: in all.
-        device: of this machine, that it was measured on.
-        length: of the training in seconds.
-        size: short side in pixels that it is for.
-        place: where it is to run.
+        step: seconds that a step takes; None before they are known.
+        batch: clips in a step.
+        steps: number of steps.
+        device: the device of this machine that it was measured on.
+        length: of the training, in seconds.
+        size: short side of the images, in pixels.
+        place: the backend that is to train, a key of `ELSEWHERE` or a device.
     """
     if step is None:
         return hint("How fast it is here is measured once there are clips.")
@@ -98,17 +98,17 @@ def pushed(address: str, repo: str) -> Markup:
 
 
 def command(text: str) -> str:
-    """The same from a shell."""
+    """Draw the command line that trains the same."""
     return _HTML.command(text)
 
 
 def runs(items: Sequence[tuple[str, str, Look, int]], chosen: str | None, steps: Mapping[str, int]) -> str:
-    """A person's runs, the latest first.
+    """Draw a person's runs, the latest first.
 
     Args:
-        items: (key, name, how it is doing, how many come before it).
-        chosen: the key of the one that is shown.
-        steps: of each run in all, by key.
+        items: (key, name, status, number of runs before it in the queue).
+        chosen: the key of the run that is shown.
+        steps: the number of steps of each run, by its key.
     """
     if not items:
         return NO_RUNS
@@ -120,7 +120,7 @@ def runs(items: Sequence[tuple[str, str, Look, int]], chosen: str | None, steps:
 
 
 def status_line(name: str, look: Look, steps: int, left: float | None, before: int) -> str:
-    """The line above a run."""
+    """Say how far a run is; `left` in seconds, None while it cannot be estimated; `before` runs wait in front of it."""
     if look.status == "queued":
         words = f"{name} waits for its turn: {before} before it" if before else f"{name} is next"
         return progress(words, 0)
@@ -137,7 +137,7 @@ def status_line(name: str, look: Look, steps: int, left: float | None, before: i
 
 
 def failure(look: Look) -> str:
-    """Say why a run failed, and what there is to do; nothing for any other run."""
+    """Say why a run failed, and what to do; nothing for a run that did not."""
     if look.status != "failed":
         return ""
     advice = "What was saved last is still there: Resume goes on from it."
@@ -145,7 +145,7 @@ def failure(look: Look) -> str:
 
 
 def moved(why: str) -> str:
-    """Say why a run that was to have a GPU is on the CPU; nothing for "", which is any other run."""
+    """Say why a run is on the CPU instead of a GPU; nothing if `why` is empty."""
     if not why:
         return ""
     advice = "The run goes on on this Space’s CPU, which is slower. After a stop, Resume asks for the GPU again."
@@ -153,7 +153,7 @@ def moved(why: str) -> str:
 
 
 def losses(lines: Mapping[str, Sequence[tuple[int, float]]], latest: Mapping[str, float]) -> str:
-    """The losses over the steps, on a plain scale and on a logarithmic one; a switch shows one or the other."""
+    """Plot the losses over the steps, on a linear and on a logarithmic scale; a switch shows one of the two."""
     known = {name: points for name, points in lines.items() if points}
     return _HTML.losses(
         [(*DRAWN[name], points[-1][1]) for name, points in known.items()],
@@ -186,7 +186,7 @@ def _plot(lines: Mapping[str, Sequence[tuple[int, float]]], log: bool) -> dict[s
 
 
 def previews(items: Sequence[tuple[int, str]]) -> str:
-    """The held-out clip at stages of the training.
+    """Draw the held-out clip at stages of the training.
 
     Args:
         items: (step, address of a picture: three frames, the image, the same three restored).
@@ -195,13 +195,13 @@ def previews(items: Sequence[tuple[int, str]]) -> str:
 
 
 def log(lines: Sequence[str], memory: int | None, device: str) -> str:
-    """The tail of the log."""
+    """Draw the end of the log; `memory` in bytes, the most that was used, None if not known."""
     used = f"{memory / 2**30:.2f} GB of {'GPU' if device == 'cuda' else ''} memory at most" if memory else ""
     return _HTML.log("\n".join(lines), used)
 
 
 def off() -> str:
-    """Where the operator has turned it off."""
+    """Say that the operator has turned fine-tuning off."""
     advice = Markup(
         "On your own machine it is not, and the command line does it too: <code>python -m avd_core train</code>."
     )
@@ -209,7 +209,7 @@ def off() -> str:
 
 
 def terms(limits: TuneLimits) -> str:
-    """What is kept, for how long, and how much there may be."""
+    """Say what is kept, for how long, and what the limits are."""
     days = limits.hours / 24
     most = f"{limits.seconds / 3600:g} hours" if limits.seconds >= 7200 else seconds(limits.seconds)
     kept = f"{days:g} days" if days >= 2 else f"{limits.hours} hours"

@@ -1,4 +1,4 @@
-"""The pieces that every tab is built of: words for numbers, cards, lines and messages, as HTML.
+"""Pieces that several tabs use: words for numbers, cards, lines and messages, as HTML.
 
 Every function takes numbers and addresses and returns a self-contained piece of the page, as Markup. The markup lies in
 `templates/`, one file of macros for each module; they escape what is not Markup, so what a person typed or a file said
@@ -70,7 +70,7 @@ _HTML = macros("fragments.html")
 
 
 def waiting(kind: str, title: str) -> str:
-    """Hold the place of a card whose figures are still being computed."""
+    """Draw an empty card, while its figures are still being computed."""
     return _HTML.waiting(kind, title)
 
 
@@ -112,7 +112,7 @@ def downloads(links: Sequence[tuple[str, str, str]], also: str = "") -> str:
 
     Args:
         links: (title, address, name to save under).
-        also: Markup that stands behind them.
+        also: Markup that follows them.
     """
     return _HTML.downloads(links, also)
 

@@ -1,4 +1,4 @@
-"""What the image knows of time: one clip in several orders, each with its image and what came back.
+"""What the image knows of time: one clip in several orders, each with its image and its restored clip.
 
 Axes: T frames, H, W.
 """
@@ -32,7 +32,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Pictures:
-    """Addresses of what there is to see of one variant: its image, the difference, the restored clip."""
+    """Of one variant: the addresses of its image and of the difference, and the restored clip."""
 
     image: str
     difference: str
@@ -63,7 +63,7 @@ def panel(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
 
 
 def nothing(words: str) -> str:
-    """Say why there is nothing to see yet."""
+    """Draw `words` in place of a result."""
     return _HTML.finding(words)
 
 

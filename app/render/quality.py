@@ -33,7 +33,7 @@ def _metric(quality: Quality, metric: str, unit: str, digits: int) -> dict[str, 
     lines = {suffix: quality.per_frame[metric + suffix] for suffix in _SERIES}
     frames = len(lines[""])
     known = [value for line in lines.values() for value in line if value is not None]
-    # Near its own place the middle frame's copy is nearly perfect: it may leave the plot, and not flatten the rest.
+    # Around the middle the middle frame's copy is nearly perfect: it may leave the plot, or it would flatten the rest.
     moving = [value for suffix in ("", "_mean_copy") for value in lines[suffix] if value is not None]
     marks = ticks(min(known, default=0), max(moving, default=1))
     low, high = marks[0], marks[-1]

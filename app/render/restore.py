@@ -1,4 +1,4 @@
-"""An image that plays: painted on, damaged, and what of its clip survives.
+"""An image that plays as a clip, while it is painted on and damaged, and what of the clip survives.
 
 Axes: T frames, H, W; the last axis is RGB.
 """
@@ -19,7 +19,7 @@ from avd_core.explore.parts import Restoration
 
 BRUSHES = {"Small": 4, "Medium": 10, "Large": 22}  # pixels of the image
 QUIET_LEVELS = 4.0  # the plot of changes reaches at least this high: a slight change is drawn as slight
-# Of each curve: its title, its unit, and the strength that does nothing.
+# By the kind of damage: its title, its unit, and the strength without effect.
 CURVES = {
     "jpeg": ("Saved as JPEG", "quality, 100 to 10", 100.0),
     "blur": ("Blurred", "pixels", 0.0),
@@ -59,9 +59,9 @@ def played(
     """Draw the clip before and after, and where and when it changed.
 
     Args:
-        before: of the untouched image; an empty address keeps the one that the browser has.
-        after: of the changed one.
-        heat: the change itself, see `heat`.
+        before: the clip of the untouched image; an empty address keeps the one that the browser has.
+        after: the clip of the changed image.
+        heat: the change between them, as the function `heat` paints it.
         change: its figures.
         fps: the rate at which they play.
         fed: address of the damaged image, or empty when the decoder gets what the easel shows.
@@ -89,9 +89,9 @@ def figures(survived: DegradedQuality, intact: float | None, still: float | None
     """List how much of the clip is left, as numbers.
 
     Args:
-        survived: what came back now.
-        intact: PSNR of what the untouched image gives back, against the clip; None where that is not known.
-        still: of the clip's mean frame.
+        survived: closeness of the clip that comes back now.
+        intact: PSNR of the untouched image's restoration against the clip, in dB; None: the clip is not known.
+        still: PSNR of the clip's mean frame, repeated; None: the clip is not known.
         touched: whether anything was done to the image.
     """
     degradation, now = survived.degradation, survived.psnr_undamaged
@@ -116,9 +116,10 @@ def curves(
     """Plot what survives each degradation alone, over its strength; static/restore.js marks where the sliders stand.
 
     Args:
-        points: of each kind, the mildest first, as far as they are known.
-        intact: PSNR at no damage; None where the clip is not known, and closeness is to the untouched restoration.
-        still: of the clip's mean frame.
+        points: (strength, closeness) of each kind, the mildest first, as far as they are known.
+        intact: PSNR without damage against the clip, in dB; None: the clip is not known, and all closeness is to the
+            untouched restoration.
+        still: PSNR of the clip's mean frame, repeated; None: the clip is not known.
     """
 
     def value(survived: DegradedQuality) -> float:

@@ -1,4 +1,4 @@
-"""What stands around the tabs: what was looked at last, the way out with everything, and the line about privacy."""
+"""What stands around the tabs: recent results, the link to everything in a zip, and the line about privacy."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from app.render.fragments import macros
 
 _HTML = macros("shell.html")
 SIDE = 96  # pixels of a thumbnail's short side, at most
-# Behind the downloads: what is made only on request.
+# After the downloads: what is made only on request.
 EXPORT_BUTTONS = Markup("""<button type="button" data-export="1">Everything, ZIP</button>
 <button type="button" data-act="copy-link"
   title="Opens the same example, part, checkpoint and tab; a clip of your own is not in it">Copy link</button>""")
 
 
 def history(items: Sequence[tuple[str, str, str, np.ndarray, bool]]) -> str:
-    """Draw results to go back to; nothing where there is only the one that is shown.
+    """Draw the results to go back to; nothing if there is no other than the one that is shown.
 
     Args:
         items: (key, title, one line, distilled image, whether it is the one that is shown), the latest first.
@@ -37,7 +37,7 @@ def bundle_link(address: str, name: str) -> str:
 
 
 def address(query: str, own: bool = False) -> str:
-    """Carry the query for the address bar; `own`: it leaves out the visitor's own clip."""
+    """Carry the query for the address bar to static/shell.js; `own`: the clip is a visitor's, and not in it."""
     return _HTML.address(query, own)
 
 

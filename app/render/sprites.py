@@ -1,7 +1,7 @@
-"""Clips as sheets: all frames in one picture, from left to right and from top to bottom.
+"""Clips as sprite sheets: all frames in one picture, from left to right and from top to bottom.
 
-For clips that change while somebody paints or pulls a slider: a sheet is written in milliseconds, any number of them
-play in step by drawing the same tile (static/reels.js), and as a data address it leaves no file behind.
+For clips that change while somebody paints or moves a slider: a sheet is encoded in milliseconds, any number of sheets
+play in step by showing the same tile (static/reels.js), and as a data address it needs no file.
 
 Axes: T frames, H, W; the last axis is RGB, uint8.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-QUALITY = 90  # JPEG, for the eye; what is measured and saved never goes through it
+QUALITY = 90  # of the JPEG, for viewing only: what is measured or saved is never compressed so
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def sheet(frames: np.ndarray, address: Callable[[bytes], str] = data_address) ->
 
     Args:
         frames: the clip.
-        address: of a JPEG file, given its bytes.
+        address: returns the address of a JPEG file, given its bytes.
     """
     count, height, width, _ = frames.shape
     columns = math.ceil(math.sqrt(count))

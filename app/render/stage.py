@@ -1,4 +1,4 @@
-"""The clip, its image, what came back and what did not, and the clips to choose from.
+"""The clip, its image, the restored clip and its error; and example clips to choose from.
 
 Axes: T frames, H, W.
 """

@@ -1,6 +1,6 @@
 """The part of a clip to distil, chosen with two handles on a filmstrip.
 
-The browser moves the handles and keeps the two numbers with them; the server hears of a window once it is wanted.
+The browser moves the handles and keeps the numbers; the server gets a window only when the visitor requests it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from avd_core.media.thumbnails import Filmstrip
 from avd_core.media.video import DEFAULT_WINDOW
 
 _HTML = macros("trimmer.html")
-# Seconds between time marks, as clocks divide time; the first that gives no more than so many marks is taken.
+# Seconds between time marks, as clocks divide time; the first with at most MOST_MARKS marks is taken.
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 MOST_MARKS = 9
 

@@ -26,8 +26,8 @@ class Batch:
         request: The clips, and how they are explored.
         skipped: Sentences about files that are no clips.
         folder: Where its files are.
-        rows: Those that are ready, without their images, which are files by now.
-        addresses: Of the images, by the row's place in `rows`.
+        rows: The results so far, without their images, which are saved as files.
+        addresses: (place in `rows`, address of the image).
         left: Seconds that the rest will take; None while that cannot be estimated.
     """
 
@@ -51,7 +51,7 @@ class Batch:
         return render.summary(self.rows, total)
 
     def grid(self, by: str, running: bool = False) -> str:
-        """Draw the cards; while some are still to come they keep their order."""
+        """Draw the cards, sorted by `by` (a key of `batch.ORDERS`) once none is still to come."""
         coming = len(self.request.sources) - len(self.rows) if running else 0
         return render.grid(self.rows, dict(self.addresses), None if coming else by or None, coming)
 

@@ -51,11 +51,11 @@ class ComputeBackends:
         return record.device != JOBS
 
     def start(self, record: RunRecord, token: str | None) -> Iterator[None]:
-        """Start a prepared run; yield as long as it needs an open page.
+        """Start a prepared run; yield for as long as the run needs an open page.
 
         Args:
-            record: Not in any queue yet.
-            token: The visitor's, where one is needed; None where they have none.
+            record: The run, not in any queue yet.
+            token: The visitor's Hugging Face token; None: they have none.
 
         Raises:
             ValueError: It cannot start; the run is removed again.
@@ -95,7 +95,7 @@ class ComputeBackends:
         return self._followed(record, token)
 
     def delete(self, record: RunRecord, token: str | None) -> None:
-        """End a run wherever it is, and remove it; a rented machine never goes on unseen.
+        """End a run and remove it; first cancel its rented machine, so that none goes on unseen.
 
         Raises:
             ValueError: It could not be ended.
@@ -137,7 +137,7 @@ class ComputeBackends:
         yield
 
     def _move_to_cpu(self, record: RunRecord, why: str) -> None:
-        """Queue a run for which there is no GPU on this Space's own CPU.
+        """Queue a run on this Space's own CPU, as ZeroGPU gave it no GPU; `why` is kept for the visitor.
 
         Raises:
             LimitError: The queue is full; the run stays paused.

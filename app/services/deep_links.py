@@ -72,7 +72,7 @@ def resolve(query: Mapping[str, str], remembered: Any, choices: Choices) -> Deep
     Args:
         query: The address's parameters: example, checkpoint, start, seconds, whole, tab; others are ignored.
         remembered: Checkpoint, classifier and method; may be anything at all.
-        choices: What there is.
+        choices: The names that are known.
     """
     remembered = remembered if isinstance(remembered, Mapping) else {}
     problems: list[str] = []

@@ -18,6 +18,7 @@ from app.render import fragments, stage, trimmer
 from app.services import exploration_view
 from app.services.result_store import KEEP_HOURS, ResultStore
 from avd_core.analysis.baselines import middle_frame
+from avd_core.data.clip_files import Gathered, Source
 from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
 from avd_core.explore.models import sizes_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 PREVIEW_SECONDS, PREVIEW_SIDE = 60.0, 240
 MEMORY = 32  # finished examples, about 3 MB each
-# The share that is done, and what comes next, once an exploration has reached that stage.
+# By the stage that an exploration has reached: the share that is done, 0 to 1, and the words for what comes next.
 STAGES = {
     None: (0.05, "Reading the clip"),
     "clip": (0.25, "Distilling it into one image"),
@@ -71,7 +72,7 @@ class OpenRequest:
 
 @dataclass(frozen=True, eq=False)  # compared by identity, also by gradio, which asks whether it has changed
 class ExplorationView:
-    """One clip, what is known of it so far, and that as pieces of the page.
+    """An exploration as far as it has come, and the pieces of the page that show it.
 
     Attributes:
         title: The clip's name for people.
@@ -91,7 +92,7 @@ class ExplorationView:
 
     @property
     def exploration(self) -> Exploration:
-        """The finished exploration; only a view that is complete may be asked for it."""
+        """The finished exploration; an error while `result` is an earlier stage."""
         assert isinstance(self.result, Exploration), "the exploration is not finished"
         return self.result
 
@@ -179,6 +180,10 @@ class Explorations:
             self.examples_rendered.set()
         return path
 
+    def gathered_examples(self) -> Gathered:
+        """Return all example clips, as `gather` returns the clips that a visitor dropped in."""
+        return Gathered(tuple(Source(self.clip(name), scene.title) for name, scene in scenes.SCENES.items()))
+
     def example_of(self, clip: Path) -> str | None:
         """Return which example a clip is; None: a visitor's own."""
         return clip.stem if clip.parent == self.store.examples and clip.stem in scenes.SCENES else None
@@ -255,10 +260,12 @@ class Explorations:
                 yield view
 
     def _parts(self, request: ExploreRequest) -> Iterator[tuple[ExplorationStage, bool]]:
-        """Explore a clip; where the picture will be a large one, make a small one of it first. Nothing is enlarged.
+        """Explore a clip; if its image will be large, distil a small one first, so that something shows early.
+
+        The file's own pictures are never enlarged.
 
         Yields:
-            What is ready so far, and whether it is the small one, which gives way to the large one.
+            Each stage, and whether it shows the small image, which the large one replaces.
         """
         sizes = sizes_of(self.explorer.models.checkpoint(request.checkpoint).model)
         if (request.size or max(sizes)) > min(sizes):
@@ -297,7 +304,7 @@ class Explorations:
         return replace(view, result=result, pieces=view.pieces | pieces | {"status": summary(view.title, result)})
 
     def _submit(self, made: Any) -> Future:
-        """Have a worker call `made`, or wrap what is there already."""
+        """Return the future of a worker that calls `made`, or one that holds `made`, if it is no function."""
         if callable(made):
             return self._workers.submit(made)
         future: Future = Future()
@@ -311,7 +318,7 @@ def short_side(exploration: ExplorationStage) -> int:
 
 
 def _with(view: ExplorationView, extras: dict[str, Future]) -> ExplorationView:
-    """Return the view with what has been made beside it so far."""
+    """Return the view with those of `extras` (filmstrip and preview) that are ready."""
     done = {name: _result(future) for name, future in extras.items() if future.done()}
     clip, pieces = view.result.clip, dict(view.pieces)
     if filmstrip := done.get("filmstrip"):

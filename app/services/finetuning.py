@@ -1,4 +1,4 @@
-"""Fine-tuning: drafts of runs, whose runs are whose, how they are doing, and what came of them."""
+"""Fine-tuning: drafts of runs, the runs of each visitor, their status, and their results."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class FinetuneService:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="before-after")
 
     def _unless_unwritable(self, step: Callable[[], T]) -> T | None:
-        """Run `step`; turn fine-tuning off where the run folder cannot be written. A foreign folder is an error."""
+        """Run `step`; turn fine-tuning off if the run folder cannot be written. Other errors are raised."""
         try:
             return step()
         except OSError as error:
@@ -132,7 +132,7 @@ class FinetuneService:
             return None
 
     def keep_going(self) -> None:
-        """Move the queues on for ever, on a daemon thread: the runs outlive the server."""
+        """Advance the queues for ever, on a daemon thread; the runs are processes that outlive the server."""
         swept = 0.0
         while self.registry.limits.on:
             try:
@@ -141,7 +141,7 @@ class FinetuneService:
                     swept = time.monotonic()
                     self.registry.sweep()
             except Exception:  # one bad folder must not stop everybody's queue
-                log.exception("the queue of runs stumbled")
+                log.exception("the queue of runs could not be advanced")
             time.sleep(QUEUE_SECONDS)
 
     def browser_secret(self) -> str:
@@ -154,7 +154,7 @@ class FinetuneService:
         return available_devices()
 
     def step_time(self, init: str, train: Mapping[str, Any], device: str) -> StepTime:
-        """Measure how fast such a training is here, once; then remember it.
+        """Measure how long a training step takes on `device`; later calls return the first measurement.
 
         Raises:
             ValueError: The checkpoint cannot be loaded.
@@ -162,8 +162,8 @@ class FinetuneService:
         from avd_core.training.throughput import measure
 
         config = TrainConfig.from_dict(dict(train))
-        dear = ("batch_size", "crop", "precision", "accumulate", "optimizer")
-        key = (init, device, config.adv_weight > 0, *(getattr(config, name) for name in dear))
+        costly = ("batch_size", "crop", "precision", "accumulate", "optimizer")
+        key = (init, device, config.adv_weight > 0, *(getattr(config, name) for name in costly))
         with self._lock:
             known = self._step_times.get(key)
         known = known or measure(init, config, device)
@@ -223,7 +223,7 @@ class FinetuneService:
         return render.runs(items, chosen, steps)
 
     def view(self, record: RunRecord) -> RunView:
-        """Draw one run with all there is to see of it."""
+        """Draw everything about one run."""
         look, steps, run = self._look(record), self._steps(record), self.registry.run(record)
         ahead = self._ahead(record, look)
         curve = self._curve(record.key, run.metrics_file)
@@ -243,7 +243,7 @@ class FinetuneService:
         return RunView(record, look, steps, ahead, self._has_checkpoint(record), pieces)
 
     def is_changing(self, record: RunRecord) -> bool:
-        """Return whether there may soon be something new to see of a run."""
+        """Return whether the view of a run will change: it waits, is at work, or is being compared."""
         look = self._look(record)
         with self._lock:
             comparing = self._comparisons.get((record.key, look.step))
@@ -277,7 +277,7 @@ class FinetuneService:
         return curve
 
     def _previews(self, folder: Path) -> list[tuple[int, str]]:
-        """List (step, picture) of the first held-out clip: before, and stages evenly up to the latest."""
+        """List (step, address) of previews of the first held-out clip: the first, the latest, and some between."""
         files = sorted(folder.glob("[0-9]*.png"))
         picks = sorted({int(i) for i in np.linspace(0, len(files) - 1, min(MAX_STAGES, len(files)))}) if files else []
         return [(int(files[i].stem), _first_row(files[i], files[i].stat().st_mtime_ns)) for i in picks]

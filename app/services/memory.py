@@ -1,9 +1,9 @@
-"""The allocator of the C library, told to give memory back.
+"""Make the C library's allocator give memory back.
 
-By itself glibc keeps a heap for every few threads and, once large arrays have come and gone, takes those from the
-heaps, too, where any small one behind them keeps their pages: a server of many threads stays near the most that it ever
-took. Held to two heaps, and with each large array mapped by itself, it falls back after a request. What the environment
-says (`MALLOC_ARENA_MAX` and its kin) goes first.
+By default glibc keeps a heap for every few threads. After large arrays have been freed it takes new ones from these
+heaps, too, where a single small block behind an array keeps all its pages: a server with many threads stays near its
+peak. With two heaps, and each array of 1 MiB or more mapped by itself, memory falls after a request. Environment
+variables that set the same (`MALLOC_ARENA_MAX` and others, below) take precedence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ctypes
 import os
 from contextlib import suppress
 
-# Of mallopt(3): its number, the variable that sets the same, and what is set here.
+# Of mallopt(3): the parameter, the environment variable that sets the same, and the value set here.
 _SETTINGS = (
     (-8, "MALLOC_ARENA_MAX", 2),
     (-3, "MALLOC_MMAP_THRESHOLD_", 2**20),

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NamedVideo:
-    """What a strip is made of: a file that stays where it is, and its name for people."""
+    """A video file to make a strip of, which stays where it is, and its name for people."""
 
     path: Path
     title: str
@@ -38,7 +38,15 @@ class NamedVideo:
 
 @dataclass(frozen=True)
 class StoryboardView:
-    """A finished strip: its files' `folder`, the prefix of their names, and whether it came as a zip."""
+    """A finished strip.
+
+    Attributes:
+        video: What it was made of.
+        board: Its images and figures.
+        folder: Where its files lie.
+        stem: Begins the names under which they are saved.
+        zipped: Whether it came as a strip's zip, without its video.
+    """
 
     video: NamedVideo
     board: Board
@@ -56,7 +64,7 @@ class ExampleStoryboard:
         self.strip: StoryboardView | None = None
 
     def video(self) -> NamedVideo:
-        """Return its film; the first caller makes it, the others wait."""
+        """Return the video to make it of; the first caller joins the examples, the others wait."""
         path = self._folder / "examples.mp4"
         with self._joining:
             if not path.exists():

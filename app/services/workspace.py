@@ -3,9 +3,9 @@
 Uploads, results and everything else that a server keeps for the browser lie in one folder below the one that
 GRADIO_TEMP_DIR names (else a folder of this user's in the system's temporary one). It carries a marker of this program,
 and the server holds a lock on it. A folder below the same base with the marker whose lock nobody holds belonged to a
-server that was killed: the next server removes it. A folder has no marker yet when it appears, and none any more just
-before it goes, so that a kill can leave it empty: meanwhile a locked file beside it says which one that is. Nothing
-else is removed: no name alone proves who made a folder.
+server that was killed: the next server removes it. While a folder is made or removed it carries no marker for a moment,
+so a kill can leave an unmarked one. For that time a locked file beside it, a note, names it. Nothing else is removed: a
+name alone does not prove who made a folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from avd_core.removal import is_marked, remove, remove_files
 
 VARIABLE = "GRADIO_TEMP_DIR"
 PREFIX, MARKER = "avd-server-", ".avd-server"
-PASSING = ".avd-passing-"  # beside a folder that is being made or removed, with the same random end
+PASSING = ".avd-passing-"  # begins the name of a note; it ends in the same random digits as the folder's
 _UNNAMED = f"{MARKER}.new"
 _open: dict[Path, Workspace] = {}
 
@@ -110,7 +110,7 @@ def sweep(base: Path) -> list[Path]:
 
 @contextmanager
 def _noted(path: Path) -> Iterator[None]:
-    """Have a locked file beside a workspace while it is made or removed; an error leaves it to the next sweep."""
+    """Keep a locked note beside a workspace while it is made or removed; after an error it stays for the next sweep."""
     note = path.with_name(f"{PASSING}{path.name.removeprefix(PREFIX)}")
     while True:
         with note.open("ab") as lock:
@@ -130,7 +130,7 @@ def _remove(path: Path) -> bool:
 
 
 def _sweep_passing(note: Path, path: Path) -> list[Path]:
-    """Remove an unmarked folder whose server was killed while it made or removed it; return what is gone."""
+    """Remove the unmarked folder that a note names, if its server was killed; return what was removed."""
     swept = []
     with suppress(OSError):  # held by its server, not ours, or swept by another server meanwhile
         status = note.lstat()
@@ -147,7 +147,7 @@ def _sweep_passing(note: Path, path: Path) -> list[Path]:
 
 
 def _default_base() -> Path:
-    """A folder closed to the other users of this machine."""
+    """Make a folder that is closed to the other users of this machine; raise WorkspaceError if that fails."""
     base = Path(tempfile.gettempdir()) / f"avd-explorer-{os.getuid()}"
     try:
         base.mkdir(mode=0o700, exist_ok=True)

@@ -1,13 +1,13 @@
 """Training on ZeroGPU, where a process has a GPU for a minute at most and only while a request is open.
 
-So a run is trained in chunks over the run directory: each resumes, trains, saves, and leaves the run `paused`. Whoever
-wants it to go on asks for the next chunk; when the page goes away nobody does, and nothing has to be put right. Where
-there is no ZeroGPU a chunk is a plain function call.
+So a run is trained in chunks: each resumes from the run directory, trains, saves, and leaves the run `paused`. The open
+page requests one chunk after the other; once it is closed nothing has to be put right. Without ZeroGPU a chunk is a
+plain function call.
 
 `spaces` forks the process that asks for a GPU, and the page's own must not be forked once it has computed anything:
 OpenMP hangs in a fork after it has used its threads, and the first backward pass on a CPU makes PyTorch count the GPUs,
-none, which a fork then believes. Hence each chunk is asked for by a fresh process, `python -m app.services.zerogpu`,
-which imports everything, computes nothing and then asks: the seconds of importing are not charged.
+none, a count that a fork inherits. Hence a fresh process, `python -m app.services.zerogpu`, requests the GPU for each
+chunk: it imports everything and computes nothing before, and the seconds of importing are not charged.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def with_gpu(function: Callable[..., None]) -> Callable[..., None]:
     return spaces.GPU(duration=GPU_SECONDS)(function)
 
 
-@with_gpu  # in the page's process too, which never calls it: a Space without such a function is refused at its start
+@with_gpu  # also in the page's process, which never calls it: a Space without such a function does not start
 def chunk(folder: str, seconds: float) -> None:
     """Train the run in `folder` for so many seconds, and save it."""
     from avd_core.training.run_trainer import train_chunk
@@ -62,8 +62,8 @@ def chunks(folder: str | Path, *, seconds: float = TRAINING_SECONDS) -> Iterator
     """
     run = Run(folder)
     run.config()
-    with run.held():
-        pass  # and not by another process
+    with run.held():  # raises if another process trains it
+        pass
     while True:
         try:
             (_call if on_zerogpu() else chunk)(str(run.folder), seconds)
@@ -80,7 +80,7 @@ def chunks(folder: str | Path, *, seconds: float = TRAINING_SECONDS) -> Iterator
 
 
 def _call(folder: str, seconds: float) -> None:
-    """Carry out a chunk by a process of its own, on behalf of the visitor whose request this thread serves.
+    """Train a chunk in a process of its own, on the quota of the visitor whose request this thread serves.
 
     Raises:
         RunError: ZeroGPU gave no GPU or took it away, or the training failed, with its sentence.
@@ -103,7 +103,7 @@ def _headers() -> dict[str, str]:
 
 
 def _paused(run: Run, why: str) -> dict[str, Any]:
-    """Mark a run that lost its process; it resumes from what was saved last."""
+    """Mark a run that lost its process as paused; it resumes from what was saved last."""
     try:
         with run.held():
             run.write_state("paused", step=run.state()["step"], error=why)
@@ -114,7 +114,7 @@ def _paused(run: Run, why: str) -> dict[str, Any]:
 
 
 def _sentence(error: Exception) -> str:
-    """Return what an error says; those of gradio, which `spaces` raises, have a title, quote themselves, hold HTML."""
+    """Return an error's message without HTML; gradio's errors, which `spaces` raises, have a title as well."""
     title, text = getattr(error, "title", ""), str(getattr(error, "message", "") or error)
     words = f"{title}: {text}" if title else text
     return " ".join(re.sub(r"<[^>]*>", "", words).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-/* Inspect many: a clip that opens in Explore is seen from the top. */
+/* Inspect many: scroll to the top when a clip opens in Explore. */
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-open]")) scrollTo({ top: 0 });
 });

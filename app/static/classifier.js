@@ -1,4 +1,4 @@
-/* The frames under their heat maps follow the stage's videos; their button and slider are the stage's own, once more. */
+/* The frames under their heat maps play in step with the stage's videos; their button and slider move both. */
 (() => {
   "use strict";
   const all = (query, from = document) => [...from.querySelectorAll(query)];
@@ -29,7 +29,7 @@
   };
   requestAnimationFrame(follow);
 
-  /* What is typed takes the place of the class that stands there. */
+  /* Select the text on focus, so that typing replaces it. */
   document.addEventListener("focusin", (event) => {
     if (event.target.matches("#target input")) setTimeout(() => event.target.select());
   });

@@ -1,5 +1,5 @@
-/* Compare: three clips in step under one transport. The original leads; the others follow it. Delegated from the
-   document, for the piece of the page is replaced whenever another pair is chosen. */
+/* Compare: three clips in step under one transport. The original leads; the others follow it. Events are
+   delegated from the document, as the piece of the page is replaced whenever another pair is chosen. */
 (() => {
   "use strict";
   let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;

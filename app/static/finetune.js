@@ -1,5 +1,5 @@
-/* Fine-tune: the plot's scale lives on the root element, where no new plot reaches it; the command is copied;
-   deleting asks twice. */
+/* Fine-tune: the scale of the plot (kept on the root element, as plots are replaced), a button that copies the command,
+   and a Delete that needs two clicks. */
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -16,7 +16,7 @@
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   };
-  /* What is deleted is gone, with its checkpoint: the first click only asks, before Gradio hears of it. */
+  /* Deleting is final, checkpoint included: the first click only asks, and does not reach Gradio. */
   document.addEventListener("click", (event) => {
     const button = event.target.closest("#tune-delete");
     if (!button || "armed" in button.dataset) return;

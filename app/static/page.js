@@ -9,7 +9,7 @@
   const $ = (query, from = document) => from.querySelector(query);
   const all = (query, from = document) => [...from.querySelectorAll(query)];
 
-  /* The stage in sight; its videos, the first of which leads the others. None while one is still to come. */
+  /* The visible stage and its videos, the first of which leads the others; null while one is missing. */
   const parts = () => {
     const stage = all(".stage").find((one) => one.offsetParent);
     const videos = stage ? all("video", stage) : [];
@@ -60,7 +60,7 @@
     readout(transport.playing ? null : index);
   };
 
-  /* While the clip stands still, the legend tells that frame's values; while it plays, the whole clip's. */
+  /* Show in the legend the values of the frame, while the clip stands still, or else of the whole clip. */
   let shownValues = null;
   const readout = (index) => {
     const plots = all(".timeline");
@@ -125,7 +125,7 @@
     const preview = $("#preview video"); // shows where the part begins, or the end that is being moved
     if (preview && preview.readyState) { preview.pause(); preview.currentTime = shown === "to" ? to : from; }
   };
-  /* Moves a handle, or the part whole; neither handle passes the other. */
+  /* Move a handle, or the whole part; neither handle passes the other. */
   const move = (trim, side, at, length) => {
     const from = +trim.dataset.from, to = +trim.dataset.to, total = +trim.dataset.total;
     if (side === "from") choose(trim, Math.min(at, to - SHORTEST), to, side);
@@ -142,7 +142,7 @@
     if (!strip || event.button) return;
     const trim = strip.parentElement, from = +trim.dataset.from, length = trim.dataset.to - from;
     const handle = event.target.closest(".handle"), side = handle ? handle.dataset.side : "both";
-    // Beside the part a press moves it there; in it, it is taken where it was pressed.
+    // A press beside the chosen part moves it there; a press in it drags it from that point.
     const hold = handle ? 0 : event.target.closest(".chosen") ? at(event, trim) - from : length / 2;
     drag = { trim, side, hold, length };
     event.preventDefault();
@@ -189,7 +189,7 @@
   document.addEventListener("focusin", hover(true));
   document.addEventListener("focusout", hover(false));
 
-  /* After a piece was replaced its buttons say again what is chosen. */
+  /* Set the buttons of a piece that was replaced to what is chosen. */
   const restate = () => {
     for (const b of all("[data-act=pixels]")) b.setAttribute("aria-pressed", root.classList.contains("pixels"));
     for (const b of all("[data-act=metric]"))

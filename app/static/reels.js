@@ -1,6 +1,6 @@
 /* Reels: clips as sheets of frames, drawn tile by tile, all of a group at the same frame under one transport. Pieces of
-   the page are replaced at any time: where a group stands, and each place's last sheet until the next one is there,
-   outlive that. */
+   the page are replaced at any time: kept beyond that are a group's current frame, and each reel's last sheet until the
+   next one is loaded. */
 (() => {
   "use strict";
   const REST = 350; // milliseconds on the last frame
@@ -13,7 +13,7 @@
     return groups.get(name);
   };
 
-  /* Whether a piece comes as new elements or as new attributes of old ones is the page's affair. */
+  /* A new piece may come as new elements or as new attributes of old ones: compare the addresses. */
   const fetchSheet = (canvas, state) => {
     const { sheet, reel } = canvas.dataset;
     if (!sheet || canvas.fetched === sheet) return;

@@ -1,12 +1,12 @@
-/* The easel of Restore: paints on the image at its own size, and tells the server with a `painted` event (a PNG address;
-   empty: untouched). What a visitor chose (tool, brush, colour) outlives the easel, which comes anew with each image. */
+/* The easel of Restore: paints on the image at its own size, and sends it to the server with a `painted` event (a PNG address;
+   empty: untouched). Tool, brush and colour are kept when the easel is replaced, as it is for each image. */
 (() => {
   "use strict";
   const DEPTH = 40; // strokes that can be taken back
   const choice = { tool: "paint", brush: 10, colour: "#c8321e" };
   let work = null; // { easel, address, canvas, pen, image, mean, past, at }
 
-  /* The easel on the page, its image drawn; null until that has loaded. */
+  /* Return the easel on the page, with its image drawn; null until that has loaded. */
   const current = () => {
     const easel = document.querySelector(".easel[data-image]");
     if (!easel) return null;
@@ -95,7 +95,7 @@
       w.pen.fillStyle = w.mean;
       w.pen.fillRect(left, top, width, height);
     },
-    /* Onto the half it is not in; by whole blocks of 8, on which the encoder's grid lies. */
+    /* Copy the moving part into the other half of the image, by a multiple of 8 pixels: the encoder's grid. */
     paste(w) {
       const [top, left, height, width] = w.easel.dataset.moving.split(" ").map(Number);
       const room = w.canvas.width - width;
@@ -127,7 +127,7 @@
       button.setAttribute("aria-pressed", button.dataset.tool === "paint");
   });
 
-  /* Pieces come anew at any time: the easel shows what the decoder gets, the curves where the sliders stand. */
+  /* Pieces are replaced at any time: show again the image that the decoder gets, and mark the sliders in the curves. */
   setInterval(() => {
     const w = current();
     if (w && !w.at) {

@@ -1,5 +1,5 @@
-/* The browser's half of app/shell.py: settings that outlive the page, an address that follows what is shown, a link to
-   copy, a zip to fetch. Whatever is stored may be old or wrong: it is checked here, and the names again by the server. */
+/* The browser's half of app/shell.py: stored settings, an address that follows what is shown, a link to copy, a zip to
+   save. What is stored may be outdated or wrong: it is checked here, and names again by the server. */
 (() => {
   "use strict";
   const root = document.documentElement, KEY = "avd-settings", VISITOR = "avd-visitor";
@@ -12,7 +12,7 @@
   const keep = (name, value) => attempt(() => localStorage.setItem(KEY, JSON.stringify({ ...read(), [name]: value })));
   const strength = () => { const value = read().strength; return Number.isFinite(value) && value >= 0 && value <= 100 ? value : null; };
 
-  /* Made up once for each browser tab; a reload keeps it, closing the tab forgets it. */
+  /* A random name for each browser tab; a reload keeps it, closing the tab removes it. */
   const visitor = () => attempt(() => {
     const old = sessionStorage.getItem(VISITOR);
     if (/^[0-9a-f]{32}$/.test(old)) return old;
@@ -21,16 +21,16 @@
     return made;
   }, null);
 
-  /* Before anything is drawn, and after Gradio has set the system's theme (6.31); the address has the last word. */
+  /* Before anything is drawn, and after Gradio has set the system's theme (6.31); `__theme` in the address comes first. */
   const theme = read().theme;
   if (["light", "dark"].includes(theme) && !new URLSearchParams(location.search).has("__theme"))
     document.body.classList.toggle("dark", theme === "dark");
   if (strength() !== null) root.style.setProperty("--strength", strength() / 100);
   root.classList.toggle("show-ssim", read().metric === "ssim");
 
-  /* The address: the server says what is shown, the tabs say which of them is open. Empty until something is shown. */
+  /* The query of the address: from the server what is shown, null until then; from the page which tab is open. */
   let shown = null;
-  /* Read where it stands: Gradio may tell of a tab after another has been opened. */
+  /* Read from the page: Gradio's event of a tab may come after another tab has been opened. */
   const open = () => document.querySelector("#tabs [role=tab][aria-selected=true]")?.id.replace(/-tab-button$/, "");
   const link = (whole) => {
     const params = new URLSearchParams(location.search);
@@ -68,7 +68,7 @@
     if (event.target.matches("[data-act=strength]")) keep("strength", +event.target.value);
   });
 
-  /* Pieces of the page come and go: what was chosen is said again by each new one. */
+  /* Pieces are replaced at any time: set each new one to what is chosen. */
   let fetched = null;
   const watch = () => {
     const slider = document.querySelector("[data-act=strength]");

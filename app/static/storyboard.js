@@ -47,7 +47,7 @@
     mark(time);
   };
 
-  /* The image that is playing now; the strip, and never the page, scrolls to it. */
+  /* Mark the image that is playing; scroll the strip to it, never the page. */
   const mark = (time) => {
     const tiles = all(".storyline .tile");
     const now = tiles.findLast((tile) => time >= +tile.dataset.start - 0.01);

@@ -25,8 +25,7 @@ from app.context import (
 from app.render import batch as render
 from app.render import fragments
 from app.services.batches import Batch, run_batch
-from avd_core.data.clip_files import Gathered, Source, gather
-from avd_core.examples import scenes
+from avd_core.data.clip_files import Gathered, gather
 from avd_core.explore.batch import BatchRequest
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 from avd_core.media.clip_names import CLIP_SUFFIXES
@@ -125,10 +124,10 @@ class BatchTab:
         yield from self._run(values, lambda folder: gather(values[self.upload] or [], folder), request)
 
     def on_examples(self, values: dict, request: gr.Request) -> Iterator[Updates]:
-        yield from self._run(values, lambda folder: self._rendered(), request)
+        yield from self._run(values, lambda _: self.context.explorations.gathered_examples(), request)
 
     def on_cancel(self, request: gr.Request) -> None:
-        """Stop the work after its next clip; it has the last word on what is shown."""
+        """Stop the work after its next clip, which it still shows."""
         self.turns.pop(request.session_hash, None)
 
     def on_order(self, batch: Batch | None, order: str) -> Any:
@@ -148,7 +147,7 @@ class BatchTab:
         turn = self.turns[request.session_hash] = object()
         before, order = values[self.batch], values[self.order]
         words = fragments.progress("Looking for clips", 0.02)
-        # The drop zone is away meanwhile: a second drop would only wait in line.
+        # Hide the drop zone: a second drop would only wait in the queue.
         yield {self.slots["message"]: "", self.slots["status"]: words} | self._entry(open=False)
         try:
             folder = self.context.explorations.store.folder()
@@ -165,10 +164,6 @@ class BatchTab:
             shown = self._shown(before, order, running=False) if before else {self.slots["status"]: ""}
             sentence = message(error, RESULT_KEPT if before else "Drop in other clips.")
             yield shown | self._entry(open=True) | {self.slots["message"]: sentence}
-
-    def _rendered(self) -> Gathered:
-        clips = [(self.context.explorations.clip(name), scene.title) for name, scene in scenes.SCENES.items()]
-        return Gathered(tuple(Source(clip, title) for clip, title in clips))
 
     def _shown(self, batch: Batch, order: str, running: bool) -> Updates:
         return {

@@ -15,7 +15,7 @@ from app.services.explorations import ExplorationView
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
 
 ID, TITLE = "compare", "Compare"
-# A few seconds of work: neither somebody's first picture nor somebody's long job should wait for it, or it for them.
+# For work of a few seconds: neither first pictures nor long work wait for it, nor does it wait for them.
 OWN = QUIET | {"concurrency_id": "compare", "concurrency_limit": 2, "trigger_mode": "multiple"}
 ADVICE = "Choose another clip in Explore."
 
@@ -132,9 +132,9 @@ class CompareTab:
                 yield self._failed(error, compared, order)
 
     def on_cancel(self, request: gr.Request) -> None:
-        """Stop the comparison after its next row; it has the last word on what is shown.
+        """Stop the comparison after its next row, which it still shows, together with a summary.
 
-        Gradio's `cancels` would cut it off, and a row on its way could still overwrite the answer.
+        With Gradio's `cancels` a row on its way could arrive after the answer and overwrite it.
         """
         self.turns.pop(request.session_hash, None)
 

@@ -41,7 +41,7 @@ what any image of a clip must beat.</p>"""
 
 @dataclass(frozen=True, eq=False)
 class OwnReport:
-    """A visitor's own report, and where its clips lie by name."""
+    """A visitor's own report; `clips` maps the names of its clips to their files."""
 
     evidence: Mapping[str, Any]
     clips: Mapping[str, Path]
@@ -112,7 +112,7 @@ class EvidenceTab:
         shown += [self.upload, self.running, self.checkpoint]
         chosen = [self.report, self.chosen_question, self.own, self.chosen_matrix]
         frame.select(self.on_open, chosen, shown, **QUIET)
-        # What is chosen while an answer is under way is answered, too.
+        # Also answers what is chosen while another answer is on its way.
         at_last = QUIET | {"trigger_mode": "always_last"}
         self.report.input(self.on_chosen, chosen, shown, **at_last)
         self.question.input(
@@ -162,7 +162,7 @@ class EvidenceTab:
         }
 
     def on_chosen(self, *chosen: Any) -> Updates:
-        """Show a chosen report; leave the dropdown alone, where a third one may have been chosen meanwhile."""
+        """Show a chosen report; do not set its dropdown, where another may have been chosen meanwhile."""
         return {slot: value for slot, value in self.on_report(*chosen).items() if slot is not self.report}
 
     def on_question(

@@ -1,41 +1,30 @@
-"""Fine-tune: train a checkpoint on one's own clips; a run goes on without the page, and is found again."""
+"""Fine-tune: train a checkpoint on one's own clips; a run goes on when the page is closed."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
+from app.components.draft_panel import DraftPanel
 from app.components.runs_panel import RunsPanel
 from app.components.training_options import TrainingOptions
 from app.context import (
-    LONG,
-    SESSION_EXPIRED,
     SHORT,
     UNLIMITED,
-    UNQUEUED,
     PageContext,
     Updates,
     by_name,
     message,
-    on_click_js,
 )
 from app.render import finetune as render
 from app.render import fragments
 from app.services import auth
 from app.services.finetuning import Draft
-from avd_core.data.clip_files import Gathered, Source, gather
-from avd_core.examples import scenes
-from avd_core.media.archives import ArchiveLimits
-from avd_core.media.clip_names import CLIP_SUFFIXES
-from avd_core.runs.limits import LimitError
+from avd_core.runs.limits import TuneLimits
 from avd_core.runs.registry import new_secret, owner_of
 from avd_core.training.finetune import LENGTHS, FineTune, command, prepare, presets, recipe, size_for
-from avd_core.training.finetune_clips import hold_out, take
 
 ID, TITLE = "finetune", "Fine-tune"
 
@@ -50,15 +39,17 @@ class FinetuneTab:
 
     def __init__(self, context: PageContext, frame: gr.Tab) -> None:
         self.context, self.finetuning = context, context.finetuning
-        self.limits = self.finetuning.registry.limits
         self.secret = context.secret
-        self.draft = gr.State(None)
-        self.fitted = gr.State(False)  # whether the length has been fitted, or is being
+        self.fitted = gr.State(False)  # whether the steps have been fitted to the length, or are being
         self._lay_out()
         self._wire(frame)
 
+    @property
+    def limits(self) -> TuneLimits:
+        return self.finetuning.registry.limits
+
     def prepare(self) -> None:
-        """Move the queues on as long as the server lives; for a background thread."""
+        """Advance the queues for ever; for a background thread."""
         self.finetuning.keep_going()
 
     def _lay_out(self) -> None:
@@ -68,16 +59,9 @@ class FinetuneTab:
             self.slots[name] = gr.HTML(value, elem_id=f"tune-{name}", apply_default_css=False, **options)
 
         with gr.Column(elem_id="tune"):
-            slot("message", render.off() if not self.limits.on else "")
+            slot("message", "" if self.limits.on else render.off())
             with gr.Row(elem_id="tune-entry"):
-                with gr.Column(elem_id="tune-drop", min_width=240):
-                    self.upload = gr.File(
-                        file_types=[*sorted(CLIP_SUFFIXES), ".zip"], file_count="multiple", label="Clips or a zip",
-                        show_label=False, height=128, elem_id="tune-upload",
-                    )  # fmt: skip
-                    with gr.Row(elem_classes="tune-files"):
-                        self.examples = gr.Button("Take the examples", size="sm", elem_id="tune-examples")
-                        self.clear = gr.Button("Clear", size="sm", elem_id="tune-clear")
+                self.drafts = DraftPanel(self.context)
                 with gr.Column(elem_id="tune-choices", min_width=280):
                     with gr.Row():
                         self.init = gr.Dropdown(
@@ -93,17 +77,13 @@ class FinetuneTab:
                     )
                     slot("estimate", render.estimate(None, 0, 0, "cpu", 0, 0))
                     self.start = gr.Button("Start", variant="primary", interactive=False, elem_id="tune-start")
-            slot("count")
-            slot("clips", render.NO_CLIPS, js_on_load=on_click_js("hold"))
-            slot("notes")
+            self.drafts.lay_out_clips()
             self.options = TrainingOptions()
             self.runs = RunsPanel(self.context, self.slots["message"])
             gr.HTML(render.terms(self.limits), elem_id="tune-terms", apply_default_css=False)
 
     def _wire(self, frame: gr.Tab) -> None:
         run, shown = [self.secret, self.runs.chosen], self.runs.outputs
-        drafted = [self.slots[name] for name in ("message", "count", "clips", "notes")]
-        drafted += [self.draft, self.upload, self.examples, self.start]
         fitted = [
             self.fitted,
             self.slots["estimate"],
@@ -111,23 +91,25 @@ class FinetuneTab:
             self.options.command,
             *self.options.fields.values(),
         ]
-        form = {self.draft, self.fitted, self.init, self.length, self.device, self.name, *self.options.fields.values()}
+        form = {
+            self.drafts.draft,
+            self.fitted,
+            self.init,
+            self.length,
+            self.device,
+            self.name,
+            *self.options.fields.values(),
+        }
 
         self.context.page.load(
             self.on_load, run, [*shown, self.secret, self.context.own_checkpoints, self.init, self.device], **UNLIMITED
         )
         frame.select(self.on_select, [*run, self.context.own_checkpoints, self.init], [*shown, self.init], **UNLIMITED)
 
-        for event, handler, first in (
-            (self.upload.upload, self.on_upload, self.upload),
-            (self.examples.click, self.on_examples, None),
-        ):
-            taken = event(handler, [*([first] if first else []), self.draft], drafted, **LONG)
-            taken.then(self.on_first_fit, form, fitted, **SHORT)
-        self.clear.click(self.on_clear, self.draft, drafted, **UNQUEUED)
-        self.slots["clips"].click(self.on_hold, self.draft, drafted, **UNLIMITED).then(
-            self.on_command, form, [self.options.command, self.slots["message"]], **UNLIMITED
-        )
+        added, held = self.drafts.wire(self.slots["message"], self.start)
+        for event in added:
+            event.then(self.on_first_fit, form, fitted, **SHORT)
+        held.then(self.on_command, form, [self.options.command, self.slots["message"]], **UNLIMITED)
         for change in (self.init.input, self.length.input, self.device.input):
             change(self.on_fit, form, fitted, **(SHORT | {"trigger_mode": "always_last"}))
         for control in (self.name, *self.options.fields.values()):
@@ -135,82 +117,14 @@ class FinetuneTab:
                 self.on_command, form, [self.options.command, self.slots["message"]],
                 **(UNLIMITED | {"trigger_mode": "always_last"}),
             )  # fmt: skip
-        self.options.load.upload(
-            self.on_config, self.options.load, [self.slots["message"], *self.options.fields.values()], **UNLIMITED
-        )
-        self.options.save.click(
-            self.on_save_config,
-            set(self.options.fields.values()),
-            [self.options.save, self.slots["message"]],
-            **UNQUEUED,
-        )
-
+        self.options.wire(self.slots["message"], self.context.explorations.store)
         self.start.click(self.on_start, form | {self.secret}, [*shown, self.secret], **UNLIMITED)
         self.runs.wire()
-
-    # Clips ----------------------------------------------------------------------------------------------------
-
-    def on_upload(self, files: list[str] | None, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
-        limits = ArchiveLimits(max_files=self.limits.clips)
-        yield from self._taken(lambda folder: gather(files or [], folder, limits), draft)
-
-    def on_examples(self, draft: Draft | None, request: gr.Request) -> Iterator[Updates]:
-        clips = ((self.context.explorations.clip(name), scene.title) for name, scene in scenes.SCENES.items())
-        yield from self._taken(lambda _: Gathered(tuple(Source(clip, title) for clip, title in clips)), draft)
-
-    def _taken(self, find: Callable[[Path], Gathered], draft: Draft | None) -> Iterator[Updates]:
-        """Read the clips that come, and add them to those that are there."""
-        draft = draft or Draft()
-        words = fragments.progress("Looking for clips", 0.02)
-        yield {self.slots["message"]: "", self.slots["count"]: words, self.upload: gr.File(value=None, visible=False),
-               self.examples: gr.Button(interactive=False), self.start: gr.Button(interactive=False)}  # fmt: skip
-        sentence = ""
-        try:
-            folder = self.context.explorations.store.folder()
-            found = find(folder)
-            if len(found.sources) + len(draft.clips) > self.limits.clips:
-                raise LimitError(f"At most {self.limits.clips} clips are trained on here.")
-            draft = replace(draft, skipped=(*draft.skipped, *found.told))
-            shown = time.monotonic()
-            for number, one in enumerate(take(found.sources, folder / "taken")):
-                draft = draft.with_clip(one)
-                if time.monotonic() - shown > 0.5:
-                    shown = time.monotonic()
-                    left = len(found.sources) - number - 1
-                    line = fragments.progress(
-                        f"Read {number + 1} of {len(found.sources)} clips", 1 - left / (left + number + 1)
-                    )
-                    yield {self.slots["count"]: line, self.slots["clips"]: render.clips(draft.clips, frozenset(), left)}
-            draft = replace(draft, held_out=hold_out(draft.clips))
-        except Exception as error:
-            sentence = message(error, "Drop in other clips.")
-        yield self._drafted(draft) | {
-            self.slots["message"]: sentence,
-            self.upload: gr.File(value=None, visible=True),
-            self.examples: gr.Button(interactive=True),
-        }
-
-    def on_clear(self, draft: Draft | None) -> Updates:
-        return self._drafted(Draft())
-
-    def on_hold(self, draft: Draft | None, card: gr.EventData) -> Updates:
-        if draft is None:
-            return {self.slots["message"]: SESSION_EXPIRED}
-        return self._drafted(draft.toggled(int(card.value)))
-
-    def _drafted(self, draft: Draft) -> Updates:
-        return {
-            self.draft: draft,
-            self.slots["count"]: render.counted(draft.clips, draft.held_out),
-            self.slots["clips"]: render.clips(draft.clips, draft.held_out),
-            self.slots["notes"]: fragments.notes(draft.skipped[:12]),
-            self.start: gr.Button(interactive=bool(draft.clips and self.limits.on)),
-        }
 
     # Options --------------------------------------------------------------------------------------------------
 
     def on_first_fit(self, values: dict) -> Iterator[Updates]:
-        """Fit the number of steps once: a later fit would undo what the visitor has changed since."""
+        """Fit the number of steps, the first time only: later it would undo what the visitor has changed."""
         if values[self.fitted]:
             yield self.on_command(values)
         else:
@@ -241,23 +155,8 @@ class FinetuneTab:
         except ValueError as error:
             return {self.slots["message"]: message(error, "Change it in Advanced.")}
 
-    def on_config(self, path: str) -> Updates:
-        try:
-            return self.options.updates(self.options.read(path)) | {self.slots["message"]: ""}
-        except ValueError as error:
-            return {self.slots["message"]: message(error, "Nothing was changed.")}
-
-    def on_save_config(self, values: dict) -> Updates:
-        try:
-            path = self.options.write(
-                self.options.values(values), self.context.explorations.store.folder() / "train-config.json"
-            )
-        except Exception as error:
-            return {self.slots["message"]: message(error, "Change it, then save.")}
-        return {self.options.save: gr.DownloadButton(value=str(path)), self.slots["message"]: ""}
-
     def _request(self, values: dict) -> FineTune:
-        draft, seconds = values[self.draft] or Draft(), LENGTHS[values[self.length]].seconds
+        draft, seconds = values[self.drafts.draft] or Draft(), LENGTHS[values[self.length]].seconds
         return FineTune(
             values[self.name], values[self.init], draft.clips, draft.held_out, self.options.values(values),
             values[self.device], float(min(seconds * 1.5, self.limits.seconds)),
@@ -305,7 +204,7 @@ class FinetuneTab:
         return [*by_name(self.context.checkpoints(own)), *scratch]
 
     def _lengths(self) -> list[tuple[str, str]]:
-        """List how long a training may be here; the shortest always, if need be cut short."""
+        """List the lengths that the limits allow; always the shortest, though it may be cut short."""
         allowed = [name for name, length in LENGTHS.items() if length.seconds <= self.limits.seconds]
         shown = allowed or list(LENGTHS)[:1]
         return [(f"{LENGTHS[name].title} · {fragments.seconds(LENGTHS[name].seconds)}", name) for name in shown]

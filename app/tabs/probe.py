@@ -42,8 +42,8 @@ class ProbeTab:
             self.message = gr.HTML("", elem_id="probe-message", apply_default_css=False)
             self.result = gr.HTML(probe.nothing(NOT_YET), elem_id="probe-result", apply_default_css=False)
             self.links = gr.HTML(fragments.downloads([]), elem_id="probe-links", apply_default_css=False)
-        self.probed, self.seed = gr.State(None), gr.State(0)  # the view that is probed, and the seed of its shuffle
-        # Opened before Explore had anything: checks again until it has.
+        self.probed, self.seed = gr.State(None), gr.State(0)  # the probed view, and the seed of its shuffle
+        # Checks for a first clip in Explore, if the tab is opened before there is one.
         self.retry = gr.Timer(1, active=False)
 
         shown = [self.message, self.result, self.links, self.probed, self.seed, self.cancel, self.retry]

@@ -39,14 +39,12 @@ class RestoreTab:
     """The tab for all visitors; the image that one of them works on is in session state."""
 
     def __init__(self, context: PageContext, frame: gr.Tab) -> None:
-        self.context, self.restorations = (
-            context,
-            Restorations(context.explorations.explorer, context.explorations.store),
-        )
+        self.context = context
+        self.restorations = Restorations(context.explorations.explorer, context.explorations.store)
         self.turns: dict[str, object] = {}  # of each session the latest: strokes and images overtake each other
         self.folders: dict[str, Path] = {}  # of each session the folder of its image
         self.session = gr.State(None)
-        self.retry = gr.Timer(1, active=False)  # opened before Explore had anything: checks again until it has
+        self.retry = gr.Timer(1, active=False)  # checks for a first image in Explore
         self._lay_out()
         self._wire(frame)
 
@@ -152,7 +150,7 @@ class RestoreTab:
         return {self.slots["message"]: ""} | {self.slots[name]: piece for name, piece in pieces.items()}
 
     def on_draw(self, session: RestorationSession | None, request: gr.Request) -> Iterator[Updates]:
-        """Plot the curves point by point; each degradation alone, on the image before it was painted on."""
+        """Plot the curves point by point, of each degradation alone; what was painted is left out."""
         if session is None:
             yield {self.slots["message"]: SESSION_EXPIRED}
             return
@@ -181,7 +179,7 @@ class RestoreTab:
     # What handlers answer -------------------------------------------------------------------------------------
 
     def _opened(self, make: Any, request: gr.Request) -> Updates:
-        """Show another image, untouched; on failure the last one stays."""
+        """Show the session that `make` returns, its image untouched; on failure keep the last one."""
         self.turns[request.session_hash] = object()
         try:
             session = make()

@@ -213,7 +213,7 @@ class StoryboardTab:
             for board in save(panels, folder):
                 if self.turns.get(request.session_hash) is not turn:
                     if request.session_hash not in self.turns:
-                        # Cancelled; a picture that was on its way must not have the last word.
+                        # Cancelled: overwrite an update that arrived after the answer of `on_cancel`.
                         yield self._back(before) | self._cancelled(video, len(board.entries), zipped)
                     return
                 if not board.complete and time.monotonic() > drawn + UPDATE_SECONDS:

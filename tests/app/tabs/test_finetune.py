@@ -58,7 +58,6 @@ def tab(laid_out: FinetuneTab, processes: ExitStack, tmp_path: Path) -> Finetune
 
     laid_out.finetuning.registry = RunRegistry(tmp_path / "runs", TuneLimits())
     laid_out.finetuning.queue = RunQueue(laid_out.finetuning.registry, {"cpu": start})
-    laid_out.limits = laid_out.finetuning.registry.limits
     return laid_out
 
 
@@ -77,7 +76,7 @@ def form(tab: FinetuneTab, draft: Draft | None, secret: str | None = ME, **field
         tab.name: "Mein <Lauf>",
         tab.fitted: False,
     }
-    return values | start | {tab.draft: draft, tab.secret: secret}
+    return values | start | {tab.drafts.draft: draft, tab.secret: secret}
 
 
 def last(updates: dict | Iterator[dict]) -> dict:
@@ -228,20 +227,20 @@ def test_a_visitor_of_a_space_pushes_a_checkpoint_that_loads_by_its_name(
 
 
 def test_clips_come_in_are_held_out_and_the_bad_ones_named(tab: FinetuneTab, rendered_clip: Path, tmp_path: Path):
-    torn = tmp_path / "torn <b>.mp4"
+    drafts, torn = tab.drafts, tmp_path / "torn <b>.mp4"
     torn.write_bytes(b"not a video")
-    *_, last = tab.on_upload([str(rendered_clip), str(torn), str(rendered_clip)], None, visitor("a"))
-    draft = last[tab.draft]
-    assert len(draft.clips) == 2 and draft.held_out == {1} and last[tab.start].interactive
-    assert "torn &lt;b&gt;.mp4" in last[tab.slots["notes"]] and "too short" in last[tab.slots["count"]]
-    moved = tab.on_hold(draft, SimpleNamespace(value="1"))
-    assert moved[tab.draft].held_out == frozenset()
-    assert tab.on_hold(draft, SimpleNamespace(value="7"))[tab.draft] is draft
-    *_, more = tab.on_upload([str(torn)], draft, visitor("a"))
-    assert more[tab.draft].clips == draft.clips and more[tab.upload].visible
-    tab.limits = dataclasses.replace(tab.limits, clips=2)
-    *_, full = tab.on_upload([str(rendered_clip)], draft, visitor("a"))
-    assert "At most 2 clips" in message(tab, full) and full[tab.draft].clips == draft.clips
+    *_, last = drafts.on_upload([str(rendered_clip), str(torn), str(rendered_clip)], None)
+    draft = last[drafts.draft]
+    assert len(draft.clips) == 2 and draft.held_out == {1} and last[drafts.start].interactive
+    assert "torn &lt;b&gt;.mp4" in last[drafts.notes] and "too short" in last[drafts.count]
+    moved = drafts.on_hold(draft, SimpleNamespace(value="1"))
+    assert moved[drafts.draft].held_out == frozenset()
+    assert drafts.on_hold(draft, SimpleNamespace(value="7"))[drafts.draft] is draft
+    *_, more = drafts.on_upload([str(torn)], draft)
+    assert more[drafts.draft].clips == draft.clips and more[drafts.upload].visible
+    tab.finetuning.registry.limits = dataclasses.replace(tab.limits, clips=2)
+    *_, full = drafts.on_upload([str(rendered_clip)], draft)
+    assert "At most 2 clips" in message(tab, full) and full[drafts.draft].clips == draft.clips
 
 
 def test_the_estimate_fits_the_length_and_fills_the_fields(tab: FinetuneTab, draft: Draft, monkeypatch):
