@@ -8,18 +8,13 @@ from typing import Any
 from markupsafe import Markup
 
 from app.render import fragments
-from avd_core.evidence.html_report import ablation_section, head, section, skipped_section
+from avd_core.evidence.html_report import ablation_section, head, section, skipped_section, title_of
 from avd_core.evidence.plots import confusion_plot, svg
 
 _HTML = fragments.macros("evidence.html")
 NOTHING = Markup("""<div class="ev-none"><p>No report lies in <code>checkpoints/reports</code> yet. Make one with
 <code>avd evidence</code>, or drop in a zip of your own clips.</p></div>""")
 ABLATION = "ablation"
-
-
-def title(evidence: Mapping[str, Any]) -> str:
-    """Name a report for a list."""
-    return f"{', '.join(evidence['checkpoints'])} on {', '.join(evidence['folders'])}"
 
 
 def questions(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -30,7 +25,7 @@ def questions(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def overview(evidence: Mapping[str, Any]) -> str:
     """Describe what was measured, on which clips, and its limits."""
-    return _HTML.report(head(evidence, title(evidence), "h2"))
+    return _HTML.report(head(evidence, title_of(evidence), "h2"))
 
 
 def answer(evidence: Mapping[str, Any], name: str, opens: Callable[[str], bool]) -> str:

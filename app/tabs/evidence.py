@@ -30,6 +30,7 @@ from app.services.explorations import OpenRequest
 from app.services.result_store import ResultStore
 from avd_core.evidence import published
 from avd_core.evidence.from_zip import CLIPS_FOLDER, own_evidence
+from avd_core.evidence.html_report import title_of
 from avd_core.evidence.writers import write
 from avd_core.media.window import Window
 
@@ -270,8 +271,8 @@ class EvidenceTab:
     # What handlers answer -------------------------------------------------------------------------------------
 
     def _names(self, own: OwnReport | None) -> dict[str, str]:
-        mine = {OWN: f"Yours: {render.title(own.evidence)}"} if own else {}
-        return mine | {name: name.replace("-", " ") for name in published.published()}
+        mine = {OWN: f"Yours: {title_of(own.evidence)}"} if own else {}
+        return mine | published.names()
 
     def _evidence(self, report: str | None, own: OwnReport | None) -> Mapping[str, Any]:
         if report == OWN:

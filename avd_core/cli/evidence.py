@@ -67,6 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--windows", type=int, default=1, metavar="N",
         help="recognition from N images of a clip, one for each part of it, averaged (default: 1)",
     )  # fmt: skip
+    parser.add_argument(
+        "--name", default="", metavar="TEXT",
+        help="what the clips are called in the report (default: the names of their folders)",
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="at most N clips of each class and part, evenly taken")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that decode (default: one a core, at most 8)"
@@ -97,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         sets, models, Request(scorers, args.through, seed=args.seed), protocols, reported,
         representations=args.representations, windows=args.windows, dataset=args.dataset,
         split=[Path(split).name for split in args.split] if args.split else None,
-        available=available, limit=args.limit, workers=args.workers,
+        available=available, limit=args.limit, workers=args.workers, name=args.name,
     )  # fmt: skip
     print(_opening(sets, reported, available, args), flush=True)
     work = args.out / WORK

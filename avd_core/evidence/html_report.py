@@ -28,7 +28,7 @@ Clip = Callable[[str], str]  # a clip's name as text, or as Markup
 def evidence_page(evidence: Mapping[str, Any]) -> str:
     """Render the whole page of the content of an evidence.json."""
     contenders = list(evidence["checkpoints"])
-    title = f"Evidence: {', '.join(contenders)} on {', '.join(evidence['folders'])}"
+    title = f"Evidence: {title_of(evidence)}"
     pieces = [
         head(evidence, title),
         *(section(name, protocol, contenders) for name, protocol in evidence["protocols"].items()),
@@ -36,6 +36,11 @@ def evidence_page(evidence: Mapping[str, Any]) -> str:
         skipped_section(evidence["skipped"]),
     ]
     return str(_HTML.page(title, _STYLE, pieces)).lstrip()
+
+
+def title_of(evidence: Mapping[str, Any]) -> str:
+    """Say which checkpoints were measured on which clips."""
+    return f"{', '.join(evidence['checkpoints'])} on {evidence.get('name') or ', '.join(evidence['folders'])}"
 
 
 def head(evidence: Mapping[str, Any], title: str, tag: str = "h1") -> Markup:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +24,21 @@ class ReportError(ValueError):
 def published() -> dict[str, Path]:
     """Return the path of each bundled report's evidence.json by the report's name."""
     return {path.parent.name: path for path in sorted(REPORTS.glob("*/evidence.json"))}
+
+
+def names() -> dict[str, str]:
+    """Return what people read for each of the `published` reports: the name of its clips, or else of its folder."""
+    return {folder: _name(path, path.stat().st_mtime_ns) for folder, path in published().items()}
+
+
+@lru_cache(maxsize=64)
+def _name(path: Path, changed: int) -> str:
+    """Return a report's name; `changed` is the time of its last change in ns, so that a new report is read anew."""
+    try:
+        name = read_report(path).get("name")
+    except ReportError:
+        name = None
+    return str(name or path.parent.name.replace("-", " "))
 
 
 def read_report(path: str | Path) -> dict[str, Any]:

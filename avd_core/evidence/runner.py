@@ -119,6 +119,7 @@ class Plan:
         available: number of clips to report on before `limit`.
         limit: most clips of each class and part.
         workers: decoding processes; None chooses.
+        name: what the clips are called in the report; empty for the names of their folders.
     """
 
     sets: Sequence[Clips]
@@ -133,6 +134,7 @@ class Plan:
     available: int = 0
     limit: int | None = None
     workers: int | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ def evidence_of(
     folders = list(dict.fromkeys(clips.folder.resolve().name for clips in plan.sets))
     return {
         "version": __version__,
+        "name": plan.name,
         "dataset": plan.dataset,
         "folders": folders,
         "splits": list(plan.split) if plan.split else None,

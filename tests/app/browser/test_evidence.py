@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from avd_core.evidence.published import published
+from avd_core.evidence.published import names
 from avd_core.media.writer import write_mp4
 from tests.app.browser.walking import go, look, opened
 
@@ -38,7 +38,7 @@ def test_a_published_report_is_read(page, page_url: str):
     page.wait_for_selector("#evidence-answer svg")
     page.locator("#evidence-report input").click()
     offered = [text.strip("✓\n ") for text in page.get_by_role("option").all_inner_texts()]  # one is ticked
-    assert offered == [name.replace("-", " ") for name in published()]
+    assert offered == list(names().values())
     page.get_by_role("option", name="gestures", exact=True).click()
     page.wait_for_function("() => document.querySelector('#evidence-overview')?.innerText.includes('200 of 2 people')")
     page.locator("#evidence-question input").click()

@@ -47,7 +47,7 @@ def reports(footage: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("reports")
     command = ["evidence", str(footage / "shapes"), "--out", str(folder / "shapes"), "--group", "p([0-9])"]
     command += ["--checkpoints", str(tiny_checkpoint), "--protocols", "restoration", "recognition", "kernel-distance"]
-    command += ["--classifier", "action", "--representations", "middle", "mean", "--through"]
+    command += ["--name", "bars & boxes", "--classifier", "action", "--representations", "middle", "mean", "--through"]
     assert main(command) == 0
     return folder
 
@@ -70,6 +70,7 @@ def test_the_first_report_shows_when_the_tab_opens(tab: EvidenceTab, reports: Pa
     assert shown[tab.report]["value"] if isinstance(shown[tab.report], dict) else shown[tab.report].value == "shapes"
     overview, answer = shown[tab.slots["overview"]], shown[tab.slots["answer"]]
     assert "This is not a result on UCF101, HMDB51 or Kinetics." in overview
+    assert "tiny on bars &amp; boxes" in overview, "by the name that the command gave"
     held = json.loads((reports / "shapes" / "evidence.json").read_text())
     mean = held["protocols"]["restoration"]["figures"]["PSNR, dB"]["tiny"]["mean"]
     assert f"<b>{mean:.2f}</b>" in answer and "<svg" in answer
@@ -106,6 +107,17 @@ def test_what_is_taken_for_what_can_be_chosen(tab: EvidenceTab):
     shown = tab.on_confused("shapes", "recognition", None, "middle")
     assert "<svg" in shown[tab.slots["confusion"]] and "middle: what is taken for what" in shown[tab.slots["confusion"]]
     assert "Choose another" in tab.on_confused("shapes", "recognition", None, "nobody")[tab.slots["message"]]
+
+
+def test_a_report_is_listed_by_its_name_and_one_without_by_its_folder(
+    reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(published, "REPORTS", tmp_path)
+    held = json.loads((reports / "shapes" / "evidence.json").read_text())
+    for folder, content in (("named", held), ("of-old", {**held, "name": ""}), ("torn", None)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "evidence.json").write_text(json.dumps(content)[: None if content else 2])
+    assert published.names() == {"named": "bars & boxes", "of-old": "of old", "torn": "torn"}
 
 
 def test_a_report_that_is_none_is_told(tab: EvidenceTab, reports: Path):
