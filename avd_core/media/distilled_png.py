@@ -203,7 +203,7 @@ def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[
         The image, and a sentence for the person for each change.
     """
     height, width = image.shape[:2]
-    if info is not None and info.size != (height, width) and _same_shape(info.size, (height, width)):
+    if info is not None and _is_scaled(info.size, (height, width)):
         note = (
             f"The image was scaled since it was distilled: it is back at {info.size[1]} x {info.size[0]}, but the fine "
             "detail that carries the motion is lost, so the clip comes back worse."
@@ -263,9 +263,11 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    # A side rounded to whole pixels moves the ratio of a small image by up to this much.
-    return abs(a[0] * b[1] / (a[1] * b[0]) - 1) < 0.02
+def _is_scaled(size: tuple[int, int], now: tuple[int, int]) -> bool:
+    """Whether one factor leads from a size to another, each side rounded to whole pixels; never of one alone."""
+    least = max((after - 1) / before for before, after in zip(size, now, strict=True))
+    most = min((after + 1) / before for before, after in zip(size, now, strict=True))
+    return least < most and size[0] != now[0] and size[1] != now[1]
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

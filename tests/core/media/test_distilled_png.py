@@ -204,7 +204,15 @@ def test_plain_pictures_are_lossless(tmp_path, image):
         assert (np.asarray(picture) == image).all()
 
 
-@pytest.mark.parametrize(("size", "told"), [((64, 64), "64 x 64"), ((96, 64), "64 x 96"), ((64, 200), "200 x 64")])
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ((64, 64), "64 x 64"),
+        ((96, 64), "64 x 96"),
+        ((64, 200), "200 x 64"),
+        ((64, 95), "95 x 64"),
+    ],
+)
 def test_a_cropped_or_stretched_image_is_told_with_both_sizes(size: tuple[int, int], told: str):
     picture = np.zeros((*size, 3), np.uint8)
     _, notes = fit_to_model(picture, INFO)
