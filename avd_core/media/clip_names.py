@@ -20,14 +20,15 @@ from pathlib import PurePath
 
 CLIP_SUFFIXES = frozenset(
     [
-        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".avi", ".divx", ".mkv", ".webm"),
-        *(".gif", ".avif", ".ts", ".mts", ".m2ts", ".m2t"),
+        *(".mp4", ".m4v", ".mov", ".qt", ".mqv", ".3gp", ".3g2", ".f4v", ".avi", ".divx", ".mkv", ".mk3d", ".webm"),
+        *(".gif", ".avif", ".avifs", ".ts", ".mts", ".m2ts", ".m2t", ".tod", ".trp"),
     ]
 )
 _LEFTOVERS = frozenset(
     [
-        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler"),
-        *("system volume information", "lost+found", "@eadir", "#recycle"),
+        *("__macosx", "icon\r", "temporary items", "network trash folder", "thumbs.db", "ehthumbs.db"),
+        *("ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "system volume information", "found.000"),
+        *("lost+found", "lost.dir", "@eadir", "#recycle", "#snapshot"),
     ]
 )
 _SESSION = re.compile(

@@ -69,7 +69,8 @@ def test_nothing_has_no_folder():
 @pytest.mark.parametrize(
     "path",
     ["._a.mp4", ".Trashes/a.mp4", "__MACOSX/wave/._a.mp4", "$RECYCLE.BIN/a.mp4", "a/.cache/b.mp4", "wave/Thumbs.db",
-     "wave/desktop.ini", "System Volume Information/a.mp4", "wave/@eaDir/a.mp4"],
+     "wave/desktop.ini", "wave/Icon\r", "LOST.DIR/a.mp4", "FOUND.000/a.mp4",
+     "System Volume Information/a.mp4", "wave/@eaDir/a.mp4"],
 )  # fmt: skip
 def test_what_is_hidden_or_left_behind_is_no_clip(path):
     assert is_leftover(path.split("/"))
