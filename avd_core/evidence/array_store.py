@@ -73,7 +73,7 @@ class Disk:
             return set(keys) - set(file.keys() if file is not None else ())
 
     def _path(self, clip: str) -> Path:
-        return self.folder / f"{hashlib.sha256(clip.encode()).hexdigest()[:24]}.safetensors"
+        return self.folder / f"{hashlib.sha256(clip.encode(errors='surrogateescape')).hexdigest()[:24]}.safetensors"
 
 
 class _opened:

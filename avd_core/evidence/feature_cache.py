@@ -274,7 +274,7 @@ class FeatureCache:
             make: computes it.
         """
         clips = "|".join(f"{one.key}{one.name},{one.part},{one.label},{one.group}" for one in self.entries)
-        place = f"results|{hashlib.sha256(f'{self.reported}|{clips}'.encode()).hexdigest()}"
+        place = f"results|{hashlib.sha256(f'{self.reported}|{clips}'.encode(errors='surrogateescape')).hexdigest()}"
         found = self.store.get(place, what)
         if found is None:
             found = make()

@@ -61,7 +61,7 @@ SOUNDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 
 def synthesise(name: str, seed: int) -> np.ndarray:
     """Synthesise a sound of one of `SOUNDS`, (N,), with a little hiss; the seed sets pitch, tempo and loudness."""
-    rng = np.random.default_rng((seed, *name.encode()))
+    rng = np.random.default_rng((seed, *name.encode(errors="surrogateescape")))
     sound = SOUNDS[name](rng)
     hiss = rng.normal(size=len(sound)) * 10 ** rng.uniform(-3, -1.5)
     return rng.uniform(0.2, 0.9) * sound / np.abs(sound).max() + hiss

@@ -26,6 +26,12 @@ def test_what_is_put_in_comes_out_and_stays(tmp_path: Path):
     assert again.lacks("a", ["x", "z"]) == {"z"} and again.lacks("b", ["x"]) == {"x"}
 
 
+def test_a_name_may_hold_a_byte_that_is_no_utf_8(tmp_path: Path):
+    store = Disk(tmp_path)
+    store.put("w\udce9ve/caf\udce9.mp4", {"x": np.ones(3)})
+    assert store.lacks("w\udce9ve/caf\udce9.mp4", ["x"]) == set()
+
+
 def test_a_damaged_file_is_made_anew(tmp_path: Path):
     store = Disk(tmp_path)
     store.put("a", {"x": np.ones(3)})
