@@ -14,7 +14,8 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from avd_core.media.refusal import ACCEPTED, is_piece, refusal
+from avd_core.media.boxes import sample_entries
+from avd_core.media.refusal import ACCEPTED, is_piece, protected, refusal
 
 # A text file may tell FFmpeg to open other files (ffconcat, HLS, SDP). These demuxers stay inside the one file they
 # are given, and "file" as the only protocol keeps the network out whatever a demuxer wants.
@@ -166,8 +167,8 @@ def _picture_track(container: av.container.InputContainer, path: Path, limits: L
         raise VideoError(f"{name} holds no video; choose an {ACCEPTED} file with pictures.")
     track = max(tracks, key=lambda track: (track.frames != 1, bool(track.disposition & Disposition.default)))
     codec = track.codec_context  # None for a codec that FFmpeg does not know
-    tag = "" if codec is None else codec.codec_tag
-    if tag in _PROTECTED or "enc_key_id" in track.metadata or _is_scrambled(container, track, path):
+    tags = sample_entries(path) if codec is None else {codec.codec_tag}
+    if tags & _PROTECTED or "enc_key_id" in track.metadata or _is_scrambled(container, track, path):
         raise copy_protected(path)
     if codec is None or codec.name not in CODECS:
         kind = "an unknown codec" if codec is None else f"the codec {codec.name}"
@@ -182,10 +183,7 @@ def _picture_track(container: av.container.InputContainer, path: Path, limits: L
 
 def copy_protected(path: Path) -> VideoError:
     """The error to raise for a file whose pictures are encrypted."""
-    return VideoError(
-        f"{shown_name(path)} is copy-protected (encrypted), so its pictures cannot be read; choose a video without "
-        "protection."
-    )
+    return VideoError(protected(shown_name(path)))
 
 
 def _is_scrambled(container: av.container.InputContainer, track: av.VideoStream, path: Path) -> bool:

@@ -14,14 +14,13 @@ from typing import BinaryIO
 
 import av
 
+from avd_core.media.boxes import Part, boxes, number_at, track_id, within
 from avd_core.media.frames.frame_filter import Crop
 
-_STEPS = 4000  # boxes or elements looked at in one of them
+_STEPS = 4000  # elements looked at in one of them
 _SAMPLE_ENTRY = 86  # bytes of a video's sample entry before the boxes in it
 _SEGMENT, _TRACKS, _ENTRY, _VIDEO, _CLUSTER = 0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x1F43B675
 _BOTTOM, _TOP, _LEFT, _RIGHT = 0x54AA, 0x54BB, 0x54CC, 0x54DD
-
-Part = tuple[int, int]  # where its content begins and ends in the file
 
 
 def read_crop(path: Path, container: str, stream: av.VideoStream) -> Crop | None:
@@ -45,57 +44,21 @@ def read_crop(path: Path, container: str, stream: av.VideoStream) -> Crop | None
     return Crop(coded, left, top, width, height) if inside and width > 0 < height and (width, height) != coded else None
 
 
-def count_boxes(path: Path, name: bytes) -> int:
-    """Return how many boxes of that name an MP4 or MOV holds at its top."""
-    with path.open("rb") as file:
-        try:
-            return sum(1 for _ in _boxes(file, (0, file.seek(0, 2)), name))
-        except struct.error:
-            return 0
-
-
 def _clean_aperture(file: BinaryIO, track: int, width: int, height: int) -> tuple[int, int, int, int] | None:
     whole = (0, file.seek(0, 2))
-    for trak in (part for moov in _boxes(file, whole, b"moov") for part in _boxes(file, moov, b"trak")):
-        header = next(_boxes(file, trak, b"tkhd"), None)
-        if header is None or _track_id(file, header) != track:
+    for trak in (part for moov in boxes(file, whole, b"moov") for part in boxes(file, moov, b"trak")):
+        header = next(boxes(file, trak, b"tkhd"), None)
+        if header is None or track_id(file, header) != track:
             continue
-        tables = [trak]
-        for name in (b"mdia", b"minf", b"stbl", b"stsd"):
-            tables = [inner for outer in tables for inner in _boxes(file, outer, name)]
-        start, end = tables[0]
+        start, end = within(file, trak, b"mdia", b"minf", b"stbl", b"stsd")[0]
         entry = start + 8  # of the table: version and count
-        for begin, _ in _boxes(file, (entry + _SAMPLE_ENTRY, min(end, entry + _number(file, entry, 4))), b"clap"):
+        for begin, _ in boxes(file, (entry + _SAMPLE_ENTRY, min(end, entry + number_at(file, entry, 4))), b"clap"):
             file.seek(begin)
             wide, wide_of, high, high_of, right, right_of, down, down_of = struct.unpack(">IIIIiIiI", file.read(32))
             across, along = round(wide / wide_of), round(high / high_of)
             left = round((width - across) / 2 + right / right_of)
             return left, round((height - along) / 2 + down / down_of), across, along
     return None
-
-
-def _track_id(file: BinaryIO, header: Part) -> int:
-    version = _number(file, header[0], 1)
-    return _number(file, header[0] + (20 if version == 1 else 12), 4)
-
-
-def _boxes(file: BinaryIO, within: Part, name: bytes) -> Iterator[Part]:
-    """The boxes called `name` in a part of an MP4."""
-    at, end = within
-    for _ in range(_STEPS):
-        if at + 8 > end:
-            return
-        file.seek(at)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        start = at + 8
-        if size == 1:
-            size, start = _number(file, start, 8), start + 8
-        stop = min(end, at + size if size else end)
-        if stop < start:
-            return
-        if kind == name:
-            yield start, stop
-        at = stop
 
 
 def _pixel_crop(file: BinaryIO, number: int, width: int, height: int) -> tuple[int, int, int, int] | None:
@@ -110,7 +73,7 @@ def _pixel_crop(file: BinaryIO, number: int, width: int, height: int) -> tuple[i
     cut = {}
     for name in (_BOTTOM, _TOP, _LEFT, _RIGHT):
         start, end = next(_elements(file, tracks[number], name), (0, 0))
-        cut[name] = _number(file, start, min(8, end - start))
+        cut[name] = number_at(file, start, min(8, end - start))
     return cut[_LEFT], cut[_TOP], width - cut[_LEFT] - cut[_RIGHT], height - cut[_TOP] - cut[_BOTTOM]
 
 
@@ -133,8 +96,3 @@ def _elements(file: BinaryIO, within: Part, name: int, *, before: int | None = N
         if kind == name:
             yield start, stop
         at = stop
-
-
-def _number(file: BinaryIO, at: int, size: int) -> int:
-    file.seek(at)
-    return int.from_bytes(file.read(size))

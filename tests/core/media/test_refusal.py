@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 from avd_core.media.container import VideoError
 from avd_core.media.video import probe, read_clip
 from avd_core.media.writer import transcode
-from tests.core.media.clips import counted, encode, put_into_track
+from tests.core.media.clips import counted, encode, numbered, put_into_track
 
 KEY = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "00" * 16, "encryption_kid": "11" * 16}
 
@@ -59,6 +61,63 @@ def test_other_videos_are_named_and_what_to_do(tmp_path, container, codec, said)
     assert said in sentence(path) and "convert it to H.264 in MP4" in sentence(path)
 
 
+def jpeg(number: int, **how) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(numbered(number, 240, 320)).save(file, "JPEG", **how)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_one_after_the_other_are_a_stream(tmp_path, progressive):
+    pictures = [jpeg(i, progressive=progressive) for i in range(4)]
+    (tmp_path / "clip.mjpeg").write_bytes(b"".join(pictures))
+    head = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
+    (tmp_path / "camera.mjpg").write_bytes(b"".join(head + picture + b"\r\n" for picture in pictures))
+    for name in ("clip.mjpeg", "camera.mjpg"):
+        assert "a bare stream of pictures (Motion JPEG)" in sentence(tmp_path / name)
+    (tmp_path / "still.jpg").write_bytes(pictures[0] + b"a trailer of the camera")
+    assert "is a still picture" in sentence(tmp_path / "still.jpg")
+    (tmp_path / "two.jpg").write_bytes(jpeg(0, exif=b"MPF\0") + pictures[1])
+    assert "is a still picture" in sentence(tmp_path / "two.jpg")
+
+
+def test_a_motion_photo_is_called_one(tmp_path):
+    film = counted(tmp_path / "film.mp4", 4).read_bytes()
+    (tmp_path / "photo.jpg").write_bytes(jpeg(0) + film)
+    assert "a motion photo" in sentence(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_of_several_pictures_is_called_one(tmp_path, big):
+    pictures = [Image.fromarray(numbered(i)) for i in range(3)]
+    pictures[0].save(tmp_path / "stack.tif", save_all=True, append_images=pictures[1:])
+    assert "a TIFF of several pictures" in sentence(tmp_path / "stack.tif")
+    pictures[0].save(tmp_path / "still.tif", big_tiff=big)
+    assert "is a still picture" in sentence(tmp_path / "still.tif")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"Rar!\x1a\7\1\0", "is an archive (RAR), not a video; unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", "is an archive (7z)"),
+        (b"\x1f\x8b\x08\0", "is an archive (GZ)"),
+        (b"clip.mp4" + bytes(249) + b"ustar", "is an archive (TAR)"),
+        (b"<!DOCTYPE html><title>Sign in", "is a web page, not a video; download the video itself"),
+        (b"<?xml version='1.0'?><MPD>", "names other files"),
+        (b"\xff\x0a\xfa\x1f", "is a JPEG XL picture, still or animated"),
+        (b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a", "is a JPEG XL picture, still or animated"),
+        (b"P6\n4 4\n255\n", "is a still picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a still picture"),
+        (b"\x12\0\x0a\x0b\0\0", "a bare stream of pictures (AV1)"),
+        (b"\0\0\1\x67\x64\0", "a bare stream of pictures (H.264 or HEVC)"),
+    ],
+)
+def test_other_files_are_called_what_they_are(tmp_path, content, said):
+    (tmp_path / "clip.mp4").write_bytes(content + bytes(300))
+    assert said in sentence(tmp_path / "clip.mp4")
+
+
 def test_a_tape_is_called_one(tmp_path):
     pictures = [np.zeros((576, 720, 3), np.uint8)] * 2
     path = encode(tmp_path / "clip.dv", pictures, container="dv", codec="dvvideo", fps=25)
@@ -96,6 +155,23 @@ def test_a_scrambled_broadcast_is_called_copy_protected(tmp_path, size, pictures
             content[at + 3] |= 0x80
     path.write_bytes(content)
     assert "copy-protected" in sentence(path)
+
+
+@pytest.mark.parametrize("name", [b"drmi", b"encv"])
+def test_a_bought_film_is_called_copy_protected(tmp_path, name):
+    """Of a track whose codec is hidden nothing but that is told."""
+    path = counted(tmp_path / "film.m4v", 10)
+    path.write_bytes(path.read_bytes().replace(b"avc1\0\0\0\0\0\0\0\1", name + b"\0\0\0\0\0\0\0\1"))
+    assert "copy-protected" in sentence(path)
+
+
+def test_a_windows_media_file_that_is_encrypted_is_called_copy_protected(tmp_path):
+    content = counted(tmp_path / "clip.wmv", 10, container="asf", codec="wmv2").read_bytes()
+    size, count = struct.unpack_from("<QI", content, 16)
+    entry = bytes.fromhex("fbb31122 23bdd211 b4b700a0c955fc6e") + struct.pack("<Q", 48) + bytes(24)
+    header = content[:16] + struct.pack("<QI", size + len(entry), count + 1) + content[28:30]
+    (tmp_path / "clip.wmv").write_bytes(header + entry + content[30:])
+    assert "copy-protected" in sentence(tmp_path / "clip.wmv") and "convert" not in sentence(tmp_path / "clip.wmv")
 
 
 def test_a_piece_of_a_stream_is_called_one(tmp_path):
