@@ -4,8 +4,8 @@
 |---|---|
 | have times of their own | those, counted from the first picture on display |
 | jump back (recordings joined end to end, a counter that wraps) | what follows comes after what came before |
-| jump ahead by over 10 s in a transport stream | likewise: another recording begins; elsewhere a long wait is meant |
-| know only an order (AVI, also with packed B-frames; all durations zero) | the n-th picture takes the n-th time |
+| jump ahead in a transport stream, by over 10 s or to another count | likewise; elsewhere a long wait is meant |
+| know only an order (AVI, also with packed B-frames; durations all zero, or one tick) | the n-th takes the n-th time |
 | share a time with others | they are spread evenly up to the next time |
 | are a GIF's, with a delay of at most 10 ms | 100 ms, as in every browser |
 | are the run-up of an edit list | their pictures are not on display |
@@ -27,6 +27,7 @@ EPSILON = 1e-6  # seconds: far below any frame, far above float error
 SHORTEST = 0.0003  # seconds that a clip lasts at least: 256 frames of it play at a rate that can be written
 _STEP_BACK = 0.5  # seconds; a smaller step back of the decoding times is one of a careless writer
 _STEP_AHEAD = 10.0  # seconds, in a transport stream: FFmpeg's own threshold
+FASTEST = 2000  # pictures a second that are believed of a container alone
 _GIF_DELAY, _GIF_DELAY_SHOWN = 0.01, 0.1  # seconds
 
 
@@ -95,28 +96,36 @@ def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fracti
         stamps: of all its packets, at least one of them neither hidden nor torn.
         container: FFmpeg's name of the container.
         tick: seconds in a tick.
-        rate: pictures per second, where neither times nor lengths tell.
+        rate: pictures per second as the codec says, where neither times nor lengths tell.
         announced: the length in seconds that the file claims, 0 if it does not; used where all times are equal.
     """
     # As floats of whole ticks: exact, while a hostile file's sums may not fit into 64 bits.
     lengths = np.array([max(0, stamp.length) for stamp in stamps], dtype=float)
     decoded = np.array([np.nan if stamp.decoded is None else stamp.decoded for stamp in stamps], dtype=float)
     shown = np.array([np.nan if stamp.shown is None else stamp.shown for stamp in stamps], dtype=float)
-    by_rank = container == "avi" or bool(np.isnan(shown).any())
+    known = [stamp.decoded for stamp in stamps if stamp.decoded is not None and not stamp.hidden]
+    stalled = 2 < len(known) >= 2 * len(set(known))  # durations of zero, in each fragment of an MP4 say
+    by_rank = container == "avi" or stalled or bool(np.isnan(shown).any())
     times = _filled(decoded if by_rank else shown, lengths)
-    starts = _restarts(decoded * float(tick), np.array([stamp.key for stamp in stamps]), container == "mpegts")
     torn = np.array([stamp.torn for stamp in stamps])
-    for start in starts:
-        torn[max(0, start - 2) : start] = False  # packets are counted, and of another recording the count is another
+    keys = np.array([stamp.key for stamp in stamps])
+    recounted = _recounted(keys, torn) if container == "mpegts" else np.zeros(len(stamps), bool)
+    starts = _restarts(decoded * float(tick), keys, recounted, container == "mpegts")
+    for start in (*starts, *np.flatnonzero(recounted)):
+        torn[max(0, start - 2) : start] = False
     visible = ~(torn | np.array([stamp.hidden for stamp in stamps]))
     if container == "gif":
         lengths = np.where(lengths * float(tick) <= _GIF_DELAY + EPSILON, _GIF_DELAY_SHOWN / float(tick), lengths)
         times = np.concatenate([[0.0], np.cumsum(lengths[:-1])])
 
     times = _continued(times, lengths, visible, starts)
-    if len(np.unique(times[visible])) * 2 <= visible.sum():  # not a clock at all
+    total = announced / float(tick)
+    rushed = rate < FASTEST / 2 and 0 < _typical(np.diff(np.unique(times[visible]))) * tick * FASTEST < 1
+    endless = len(times) > 2 and abs(lengths - total).max() < 1  # each picture is said to stay as long as all of them
+    if len(np.unique(times[visible])) * 2 <= visible.sum() or rushed or endless:  # not a clock at all
         by_rank = True
-        length = _typical(lengths[lengths > 0]) or announced / float(tick) / len(times) or float(1 / tick / rate)
+        length = 0.0 if rushed else total / len(times) if endless else _typical(lengths[lengths > 0])
+        length = length or (0.0 if rushed else total / len(times)) or float(1 / tick / rate)
         times, lengths = np.arange(len(times)) * length, np.full(len(times), length)
     else:
         times = _spread(times, visible)
@@ -150,7 +159,19 @@ def _filled(times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return times
 
 
-def _restarts(decoded: np.ndarray, keys: np.ndarray, jumps_ahead: bool) -> list[int]:
+def _recounted(keys: np.ndarray, torn: np.ndarray) -> np.ndarray:
+    """(N,) at which keyframes the count of the packets of a transport stream begins anew: recordings or pieces joined.
+
+    FFmpeg takes that for a loss, and calls the last picture but one before it torn, or the last.
+    """
+    recounted = np.zeros(len(keys), bool)
+    for packet in np.flatnonzero(torn):
+        behind = [start for start in (packet + 2, packet + 1) if start < len(keys) and keys[start]]
+        recounted[behind[:1]] = True
+    return recounted
+
+
+def _restarts(decoded: np.ndarray, keys: np.ndarray, recounted: np.ndarray, jumps_ahead: bool) -> list[int]:
     """Numbers of the packets at which the clock starts again, by the times of decoding in seconds; NaN is unknown.
 
     Where these are unknown nothing is told: times of display go back and forth with B-frames.
@@ -159,7 +180,7 @@ def _restarts(decoded: np.ndarray, keys: np.ndarray, jumps_ahead: bool) -> list[
     step = np.diff(decoded[known])
     again = (step < -_STEP_BACK) | (keys[known][1:] & (step < -EPSILON))
     if jumps_ahead:
-        again |= step > _STEP_AHEAD
+        again |= (step > _STEP_AHEAD) | (recounted[known][1:] & (step > _STEP_BACK))
     return known[1:][again].tolist()
 
 

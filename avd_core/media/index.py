@@ -17,9 +17,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avd_core.media.clock import EPSILON, Stamp, fields_joined, read_clock
+from avd_core.media.boxes import count_boxes
+from avd_core.media.clock import EPSILON, FASTEST, Stamp, fields_joined, read_clock
 from avd_core.media.container import Limits, VideoError, copy_protected, opened, packets, regular_file, shown_name
-from avd_core.media.frames.cropping import count_boxes, read_crop
+from avd_core.media.frames.cropping import read_crop
 from avd_core.media.frames.frame_filter import Crop
 from avd_core.media.refusal import beginning
 
@@ -158,6 +159,9 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
     with opened(path, limits, edits=edits) as (container, stream):
         stamps, furthest, torn = _read_stamps(container, stream, path, limits)
         name = shown_name(path)
+        joined = container.format.name.startswith("mov") and count_boxes(path, b"moov") > 1
+        if joined:
+            stamps = _of_the_first(stamps)
         if edits and _edits_are_misread(stamps, stream, path, limits):
             return None
         if (
@@ -173,7 +177,8 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
         assert stream.time_base is not None, "FFmpeg gives every stream a time base"
         rate = Fraction(stream.guessed_rate or 25)
         stamps = fields_joined(stamps, Fraction(stream.time_base), rate)
-        clock = read_clock(stamps, container.format.name, Fraction(stream.time_base), rate, announced)
+        coded_rate = Fraction(stream.codec_context.framerate or rate)
+        clock = read_clock(stamps, container.format.name, Fraction(stream.time_base), coded_rate, announced)
         seconds = clock.seconds
         if seconds > limits.max_seconds:
             raise VideoError(
@@ -201,18 +206,21 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
             seconds=seconds,
             gap=clock.gap,
             joints=clock.joints,
-            notes=_cut_short(container, path, seconds, furthest, torn) + _unread(container, path, seconds),
+            notes=_cut_short(container, path, seconds, furthest, torn) + (_unread(seconds) if joined else ()),
         )
 
 
 def _edits_are_misread(stamps: list[Stamp], stream: av.VideoStream, path: Path, limits: Limits) -> bool:
-    """Whether FFmpeg hides the wrong pictures: of a file without times, or at the end of an edit that shows them all.
+    """Whether FFmpeg hides the wrong pictures: of a file without true times, or at the end of an edit that shows all.
 
     It drops what is stored behind the second keyframe that would last beyond the edit, were it displayed for as long as
     its decoding takes. With B-frames and uneven times pictures that are to be seen are stored there.
     """
     if any(stamp.hidden for stamp in stamps):
-        return len({stamp.decoded for stamp in stamps}) == 1
+        known = [stamp.decoded for stamp in stamps if stamp.decoded is not None]
+        rate = Fraction(stream.codec_context.framerate or 25)
+        tick = Fraction(stream.time_base or 1)
+        return bool(known) and (max(known) - min(known)) * tick * FASTEST < len(known) and rate < FASTEST / 2
     if stream.frames <= len(stamps) or stream.duration is None:
         return False
     with opened(path, limits, edits=False) as (container, unedited):
@@ -266,14 +274,22 @@ def _cut_short(
     return (f"The file is cut short: it breaks off after {seconds:.1f} s.",) if torn else ()
 
 
-def _unread(container: av.container.InputContainer, path: Path, seconds: float) -> tuple[str, ...]:
-    """What to say of a second MP4 behind the first, which FFmpeg does not go on to."""
-    if container.format.name.startswith("mov") and count_boxes(path, b"moov") > 1:
-        return (
-            f"Another recording was joined to the file's end, which is not read: only the first {seconds:.1f} s are. "
-            "Join recordings with a video editor.",
-        )
-    return ()
+def _of_the_first(stamps: list[Stamp]) -> list[Stamp]:
+    """The packets of two MP4s joined end to end, those of the second called torn.
+
+    FFmpeg goes on to a second one in fragments, but takes edits, places and decoder settings from the first.
+    """
+    jumps = (i for i in range(1, len(stamps)) if (stamps[i].decoded or 0) < (stamps[i - 1].decoded or 0))
+    end = next(jumps, len(stamps))
+    return stamps[:end] + [stamp._replace(hidden=False, torn=True) for stamp in stamps[end:]]
+
+
+def _unread(seconds: float) -> tuple[str, ...]:
+    """What to say of a second MP4 behind the first."""
+    return (
+        f"Another recording was joined to the file's end, which is not read: only the first {seconds:.1f} s are. "
+        "Join recordings with a video editor.",
+    )
 
 
 def _gif_is_whole(path: Path) -> bool:

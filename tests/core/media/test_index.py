@@ -115,6 +115,29 @@ def test_recordings_joined_end_to_end_are_one_video(tmp_path, parts, options):
     assert probe(transcode(tmp_path / "joined.ts", tmp_path / "preview.mp4")).frames == 50 * parts
 
 
+@pytest.mark.parametrize(
+    ("begin", "codec", "options"),
+    [
+        (1_000, "libx264", {"bf": "0"}),  # a piece of one stream, as sites send it
+        (1_000, "libx264", {"bf": "2"}),
+        (1_000, "libx265", {}),
+        (1_200, "libx264", {"bf": "2"}),
+        (7_000, "libx264", {"bf": "2"}),
+    ],
+)
+def test_a_count_of_packets_that_begins_anew_at_a_keyframe_is_no_damage(tmp_path, begin, codec, options):
+    """Two transport streams joined whose clock goes on, or jumps ahead."""
+    with (tmp_path / "joined.ts").open("wb") as file:
+        for first, start in ((0, 0), (20, begin)):
+            times = [start + 50 * i for i in range(20)]
+            pictures = (numbered(first + i) for i in range(20))
+            part = encode(tmp_path / "part.ts", pictures, container="mpegts", codec=codec, times=times, options=options)
+            file.write(part.read_bytes())
+    clip = read_clip(tmp_path / "joined.ts", frames=40, whole=True)
+    assert clip.source.frames == 40 and clip.seconds == pytest.approx(2, abs=0.25)
+    assert {0, 19, 20, 39} <= set(numbers(clip)) and not any("damaged" in note for note in clip.notes)
+
+
 def test_a_recording_that_cannot_be_decoded_after_the_first_is_told(tmp_path):
     """The second one is of another codec, so that nothing of it can be; it is not called damaged."""
     first = counted(tmp_path / "a", 30, container="mpegts")
@@ -133,6 +156,16 @@ def test_an_mp4_behind_an_mp4_is_told(tmp_path):
     source = read_clip(tmp_path / "clip.mp4").source
     assert source.frames == 30
     assert any("only the first 1.5 s" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("flags", ["frag_keyframe", "frag_keyframe+empty_moov+default_base_moof"])
+def test_an_mp4_in_fragments_behind_another_is_told_and_spoils_nothing(tmp_path, flags):
+    how = {"fps": 25, "options": {"g": "12"}, "muxer": {"movflags": flags}}
+    parts = [counted(tmp_path / f"{count}.mp4", count, **how).read_bytes() for count in (50, 40)]
+    (tmp_path / "clip.mp4").write_bytes(b"".join(parts))
+    clip = read_clip(tmp_path / "clip.mp4", frames=50, whole=True)
+    assert numbers(clip) == list(range(50))
+    assert any("only the first 2.0 s" in note for note in clip.notes) and len(clip.notes) == 1
 
 
 @pytest.mark.parametrize("container", ["mpegts", "matroska"])
@@ -163,21 +196,43 @@ def test_counter_of_33_bits_that_wraps(tmp_path):
     assert clip.seconds == pytest.approx(2, abs=0.06) and numbers(clip) == list(range(40)) and clip.notes == ()
 
 
-@pytest.mark.parametrize("tables", [[b"stts"], [b"stts", b"ctts"]])
-@pytest.mark.parametrize("bf", ["0", "2"])
-def test_durations_of_zero_give_an_even_clock(tmp_path, bf, tables):
-    path = counted(tmp_path / "clip.mp4", 50, fps=25, options={"bf": bf})
+@pytest.mark.parametrize(
+    ("codec", "bf", "tables", "ticks"),
+    [
+        *(("libx264", bf, tables, 0) for bf in ("0", "2") for tables in ([b"stts"], [b"stts", b"ctts"])),
+        ("mpeg4", "0", [b"stts"], 0),
+        ("mjpeg", "0", [b"stts"], 0),
+        ("libx265", "2", [b"stts"], 0),
+        ("libx264", "0", [b"stts"], 1),
+        ("libx264", "2", [b"stts"], 1),
+    ],
+)
+def test_durations_of_zero_or_one_tick_give_an_even_clock(tmp_path, codec, bf, tables, ticks):
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = counted(tmp_path / "clip.mp4", 50, fps=25, codec=codec, pix_fmt=pix_fmt, options={"bf": bf})
     content = bytearray(path.read_bytes())
     for table in tables:
         at = content.find(table)
         if at < 0:
             continue
         for i in range(struct.unpack_from(">I", content, at + 8)[0]):
-            struct.pack_into(">I", content, at + 12 + 8 * i + 4, 0)
+            struct.pack_into(">I", content, at + 12 + 8 * i + 4, ticks)
     path.write_bytes(content)
     clip = read_clip(path, frames=50, whole=True)
     assert (clip.source.frames, clip.seconds) == (50, pytest.approx(2)) and numbers(clip) == list(range(50))
     assert numbers(read_clip(path, frames=4, start=1, seconds=1)) == [28, 34, 40, 46]
+
+
+def test_durations_of_zero_in_fragments_give_an_even_clock(tmp_path):
+    how = {"fps": 25, "options": {"g": "10", "bf": "2"}, "muxer": {"movflags": "frag_keyframe+empty_moov+dash"}}
+    path = counted(tmp_path / "clip.mp4", 50, **how)
+    content = bytearray(path.read_bytes())
+    for at in (match.start() for match in re.finditer(b"tfhd", bytes(content))):
+        assert content[at + 7] & 0x3B == 0x38, "the default duration comes first"
+        content[at + 12 : at + 16] = bytes(4)
+    path.write_bytes(content)
+    clip = read_clip(path, frames=50, whole=True)
+    assert clip.seconds == pytest.approx(2, abs=0.05) and numbers(clip) == list(range(50)) and clip.notes == ()
 
 
 @pytest.mark.parametrize("delay", [0, 1, 2, 5])
