@@ -18,7 +18,7 @@ import av
 from avd_core.media.clock import EPSILON
 from avd_core.media.container import Limits, VideoError, opened, packets, shown_name
 from avd_core.media.deadline import Deadline
-from avd_core.media.frames.alpha import AlphaDecoder
+from avd_core.media.frames.alpha import AlphaDecoder, alpha_of
 from avd_core.media.frames.frame_filter import FrameFilter, Timed
 from avd_core.media.index import Index
 
@@ -49,8 +49,10 @@ def decoding(
         VideoError: as `container.opened`; while decoding, when the deadline is over.
     """
     deadline = deadline or Deadline(shown_name(index.path), limits.max_decoding)
-    with opened(index.path, limits, edits=index.edits) as (container, stream):
-        alpha = AlphaDecoder.of(stream, limits)
+    with (
+        opened(index.path, limits, edits=index.edits) as (container, stream),
+        alpha_of(stream, index.path, limits, edits=index.edits) as alpha,
+    ):
         yield Decoder(container, stream, index, deadline, alpha=alpha, tolerant=tolerant)
 
 

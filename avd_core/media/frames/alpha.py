@@ -1,4 +1,4 @@
-"""Transparency of VP8 and VP9 in WebM: a second stream of pictures, in grey, beside each packet.
+"""Transparency that lies beside the pictures: in each packet of VP8 and VP9 in WebM, in a track of its own in AVIF.
 
 FFmpeg's own decoders drop it. Here a second decoder of the same kind decodes it, under the same limits; a picture
 without it is opaque.
@@ -6,6 +6,10 @@ without it is opaque.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import av
@@ -13,51 +17,48 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
-from avd_core.media.container import Limits
+from avd_core.media.boxes import alpha_track
+from avd_core.media.container import Limits, opened, packets
 
 _CODECS = frozenset({"vp8", "vp9"})
-_FORMATS = {"yuv420p": "yuva420p", "yuv422p": "yuva422p", "yuv444p": "yuva444p"}
+_FORMATS = {
+    f"yuv{sampling}p{depth}": f"yuva{sampling}p{depth}" for sampling in (420, 422, 444) for depth in ("", "10le")
+}
 _BESIDE: Final = "matroska_block_additional"
 _HEADER = 8  # bytes of its number before its content
 _MOST = 64  # pictures that wait for theirs; a decoder of many threads is so many behind at most
+_BEHIND = 300  # packets that are decoded at most to reach the one that is wanted
 
 
 class AlphaDecoder:
     """Decodes the transparency of one stream, and puts it into the frames.
 
     Args:
-        codec: FFmpeg's name of the stream's codec, "vp8" or "vp9".
+        context: that decodes it.
         limits: what is refused.
+        beside: gives the packets to decode for the picture of a packet, by that one's number and itself.
     """
 
-    def __init__(self, codec: str, limits: Limits) -> None:
-        self._codec, self._limits = codec, limits
+    def __init__(
+        self, context: VideoCodecContext, limits: Limits, beside: Callable[[int, av.Packet[Any]], list[av.Packet[Any]]]
+    ) -> None:
+        self._context, self._beside = context, beside
+        self._context.options = {"max_pixels": str(limits.max_pixels)}
+        self._context.thread_count = 1  # so that each picture comes out at once
         self._reformat = VideoReformatter()
-        self.restart()
-
-    @classmethod
-    def of(cls, stream: av.VideoStream, limits: Limits) -> AlphaDecoder | None:
-        """The decoder of a stream's transparency; None if it has none."""
-        codec = stream.codec_context.name
-        announced = stream.metadata.get("alpha_mode") == "1"
-        return cls(codec, limits) if announced and codec in _CODECS else None
+        self._ready: dict[int, av.VideoFrame] = {}  # by the number of the packet
 
     def restart(self) -> None:
         """Forget everything, as before a keyframe that was jumped to."""
-        context = av.CodecContext.create(self._codec, "r")
-        assert isinstance(context, VideoCodecContext), "a codec of pictures"
-        self._context = context
-        self._context.options = {"max_pixels": str(self._limits.max_pixels)}
-        self._context.thread_count = 1  # so that each picture comes out at once
-        self._ready: dict[int, av.VideoFrame] = {}  # by the number of the packet
+        self._context.flush_buffers()
+        self._ready.clear()
 
     def decode(self, number: int, packet: av.Packet[Any]) -> bool:
         """Take what lies beside a packet; False if that cannot be decoded."""
-        if not packet.has_sidedata(_BESIDE):
-            return True
-        beside = av.Packet(bytes(packet.get_sidedata(_BESIDE))[_HEADER:])
+        frames: list[av.VideoFrame] = []
         try:
-            frames = self._context.decode(beside)
+            for beside in self._beside(number, packet):
+                frames = self._context.decode(beside)
         except av.FFmpegError:
             return False
         if frames:
@@ -71,10 +72,58 @@ class AlphaDecoder:
         form = _FORMATS.get(frame.format.name)
         if alpha is None or form is None or (alpha.width, alpha.height) != (frame.width, frame.height):
             return frame
-        whole = self._reformat.reformat(frame, format=form)
-        _rows(whole.planes[3])[:, : frame.width] = _rows(alpha.planes[0])[:, : frame.width]
+        depth = frame.format.components[0].bits
+        if alpha.format.components[0].bits != depth:
+            return frame
+        whole, width = self._reformat.reformat(frame, format=form), frame.width * (1 if depth == 8 else 2)
+        _rows(whole.planes[3])[:, :width] = _rows(alpha.planes[0])[:, :width]
         return whole
 
 
 def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
+
+
+@contextmanager
+def alpha_of(stream: av.VideoStream, path: Path, limits: Limits, *, edits: bool) -> Iterator[AlphaDecoder | None]:
+    """Give the decoder of the transparency of a file's stream; None if it has none that is read.
+
+    Args:
+        stream: the picture track.
+        path: the file.
+        limits: what is refused.
+        edits: whether its edit list is followed.
+    """
+    codec = stream.codec_context.name
+    track = alpha_track(path) if codec == "libdav1d" and stream.container.format.name.startswith("mov") else None
+    if track is not None:
+        with opened(path, limits, edits=edits) as (container, _):
+            own = next((other for other in container.streams.video if other.id == track and other.frames > 1), None)
+            yield AlphaDecoder(own.codec_context, limits, _Track(container, own)) if own else None
+    elif stream.metadata.get("alpha_mode") == "1" and codec in _CODECS:
+        context = av.CodecContext.create(codec, "r")
+        assert isinstance(context, VideoCodecContext), "a codec of pictures"
+        yield AlphaDecoder(context, limits, _in_the_packet)
+    else:
+        yield None
+
+
+def _in_the_packet(_: int, packet: av.Packet[Any]) -> list[av.Packet[Any]]:
+    return [av.Packet(bytes(packet.get_sidedata(_BESIDE))[_HEADER:])] if packet.has_sidedata(_BESIDE) else []
+
+
+class _Track:
+    """Gives the packets of a track of transparency that lead to one of a number, from the last keyframe on."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        self._packets = enumerate(packets(container, stream))
+
+    def __call__(self, number: int, _: av.Packet[Any]) -> list[av.Packet[Any]]:
+        leading: deque[av.Packet[Any]] = deque(maxlen=_BEHIND)
+        for at, packet in self._packets:
+            if packet.is_keyframe:
+                leading.clear()
+            leading.append(packet)
+            if at >= number:
+                break
+        return list(leading)

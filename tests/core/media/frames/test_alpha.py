@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from avd_core.explore.storyboard.windows import Windows
 from avd_core.media.video import read_clip
@@ -60,6 +61,32 @@ def test_transparent_areas_are_white_in_frames_preview_and_storyboard(tmp_path, 
     for window in reader:
         assert window.frames[:, 8:24].min() > 231
     assert "Transparent areas were put on white." in reader.notes
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+def test_transparent_areas_of_an_animated_avif_are_white(tmp_path, subsampling):
+    """They lie in a track of their own."""
+    pictures = []
+    for number in range(24):
+        picture = np.zeros((96, 160, 4), np.uint8)
+        picture[32:64, column(number) : column(number) + 32] = (*RED, 255)
+        pictures.append(Image.fromarray(picture))
+    path = tmp_path / "clip.avif"
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=50, subsampling=subsampling, quality=90, speed=10
+    )
+    whole = read_clip(path, size=96, frames=24, whole=True)
+    part = read_clip(path, size=96, frames=4, start=0.8, seconds=0.2)
+    assert whole.notes[0] == part.notes[0] == "Transparent areas were put on white."
+    for number, picture in enumerate(whole.frames):
+        assert_on_white(picture, number)
+    assert np.array_equal(part.frames, whole.frames[16:20]), "after a jump it is the same"
+    preview = read_clip(transcode(path, tmp_path / "preview.mp4"), size=96, frames=24, whole=True)
+    assert_on_white(preview.frames[12], 12, levels=48)
+    pictures[0].convert("RGB").save(
+        tmp_path / "opaque.avif", save_all=True, append_images=[one.convert("RGB") for one in pictures[1:]], speed=10
+    )
+    assert not any("white" in note for note in read_clip(tmp_path / "opaque.avif", size=96).notes)
 
 
 def test_the_same_pictures_without_transparency_stay_as_they_are(tmp_path):
