@@ -14,6 +14,7 @@ from av.sidedata.sidedata import SideData
 
 from avd_core.media.container import Limits, VideoError, shown_name
 from avd_core.media.frames.colour import Reformatter
+from avd_core.media.frames.combing import CombDetector
 from avd_core.media.frames.frame_filter import is_field
 from avd_core.media.index import Index
 
@@ -121,11 +122,13 @@ class Fit:
     def __init__(self, index: Index, side: int, limits: Limits) -> None:
         self._side = side
         self._shapes, self._reformat = Shapes(index, limits), Reformatter()
+        self._combs = CombDetector()
         self.shape: Shape | None = None
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         shape = self._shapes(frame)
         self.shape = self.shape or shape
+        self._combs.look(frame)
         long = min(2 * self._side, 8 * round(self._side * self.shape.elongation / 8))
         width, height = (long, self._side) if self.shape.width >= self.shape.height else (self._side, long)
         scale = max(width / shape.width, height / shape.height)
@@ -136,7 +139,7 @@ class Fit:
 
     @property
     def notes(self) -> list[str]:
-        notes = list(self._reformat.notes)
+        notes = [*self._reformat.notes, *self._combs.notes]
         if self.shape and self.shape.elongation > 2.02:
             notes.append(f"The picture is {self.shape.elongation:.2f}:1, so its ends are cropped, to 2:1.")
         return notes
