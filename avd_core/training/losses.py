@@ -10,61 +10,72 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+NO_CLASS = -100  # class number of a clip without a class
+
 
 def reconstruction_loss(restored: Tensor, clip: Tensor) -> Tensor:
-    """Mean absolute error between two clips (B,3,T,H,W)."""
+    """Return the mean absolute error between two clips (B,3,T,H,W)."""
     return F.l1_loss(restored, clip)
 
 
 def log_error_loss(restored: Tensor, clip: Tensor) -> Tensor:
-    """Half the logarithm of each clip's mean squared error, averaged over clips (B,3,T,H,W): minus PSNR, in nepers.
+    """Return half the logarithm of each clip's mean squared error, averaged over clips: minus PSNR, in nepers.
 
-    A clip that is restored well counts as much as one that is not. The floor of 1e-5 (56 dB) keeps the gradient finite.
+    Both clips are (B,3,T,H,W). The logarithm weighs well and badly restored clips alike; its floor of 1e-5 (56 dB)
+    keeps the gradient finite.
     """
     error = (restored - clip).square().flatten(1).mean(dim=1)
     return 0.5 * (error + 1e-5).log().mean()
 
 
 def guide_loss(image: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of the distilled image to its guide target, both (B,3,H,W).
+    """Return the mean squared difference of the distilled image to its guide target, both (B,3,H,W).
 
-    Squared, so that a code is spread thin: the absolute difference prefers a few strong dots, which the eye finds.
+    It is squared, so that the code is spread thin: an absolute difference allows a few strong dots, which are visible.
     """
     return F.mse_loss(image, target)
 
 
 def peak_loss(image: Tensor, target: Tensor, levels: float) -> Tensor:
-    """Mean squared excess of the image over `levels` of 255 of change to its guide target, both (B,3,H,W).
+    """Return the mean square of what the change from guide target to image exceeds `levels` of 255 by.
 
-    `guide_loss` keeps the change small on average; this keeps any single place from standing out.
+    Both are (B,3,H,W). `guide_loss` keeps the mean change small; this one limits the largest.
     """
     return ((image - target).abs() - levels / 127.5).relu().square().mean()
 
 
 def adversarial_loss_d(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The discriminator's relativistic loss; logits of any equal shape, paired place by place."""
+    """Return the discriminator's relativistic loss; both logits have one shape and are paired place by place."""
     return F.softplus(fake_logits - real_logits).mean()
 
 
 def adversarial_loss_g(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The generator's relativistic loss: the mirror of `adversarial_loss_d`."""
+    """Return the generator's relativistic loss: `adversarial_loss_d` with the roles exchanged."""
     return F.softplus(real_logits - fake_logits).mean()
 
 
-def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Zero-centred gradient penalty: mean over the batch of |d score / d image|^2, score the mean of the logit map.
+def label_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of logits (B,K) for class numbers (B,), averaged over all clips.
 
-    R1 on real images, R2 on fake ones. `images` (B,3,H,W) must require a gradient and have made `logits`.
+    A clip of no class (`NO_CLASS`) counts as zero, so that parts of a batch add up to the whole.
+    """
+    return F.cross_entropy(logits.float(), classes, ignore_index=NO_CLASS, reduction="none").mean()
+
+
+def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """Return the zero-centred penalty: the batch mean of |d score / d image|^2, with score the mean logit of an image.
+
+    R1 on real images, R2 on fake ones. `images` (B,3,H,W) must require a gradient, and `logits` depend on them.
     """
     (gradient,) = torch.autograd.grad(logits.flatten(1).mean(dim=1).sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(dim=1).mean()
 
 
 def spectrum_loss(image: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of the amplitude spectra of the image and its guide target, both (B,3,H,W).
+    """Return the mean absolute difference of the amplitude spectra of image and guide target, both (B,3,H,W).
 
-    After IICNet (ICCV 2021). Amplitudes only: it asks for as much of every frequency as the target has, hidden code in
-    the finest ones included, and leaves where things are to `guide_loss`. The transform is orthonormal.
+    After IICNet (ICCV 2021). Without phases: the image shall hold as much of each frequency as the target, also of the
+    finest, where a code hides; where things lie is up to `guide_loss`. The transform is orthonormal.
     """
     ours, theirs = (torch.fft.rfft2(values.float(), norm="ortho").abs() for values in (image, target))
     return F.l1_loss(ours, theirs)

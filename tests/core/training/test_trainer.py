@@ -10,10 +10,11 @@ import torch
 
 from avd_core.config import PRESETS, TrainConfig
 from avd_core.networks.layers import round_to_8_bits
-from avd_core.training import divergence, losses
+from avd_core.training import divergence, losses, objectives
 from avd_core.training import trainer as training_steps
 from avd_core.training.guide_targets import guide_target
-from avd_core.training.trainer import TrainingError, in_bf16
+from avd_core.training.objectives import in_bf16
+from avd_core.training.trainer import TrainingError
 from tests.squares import QUICK, WIDE, NamedSquares, make_trainer
 
 TINY = PRESETS["tiny"]
@@ -41,14 +42,14 @@ def test_each_player_has_its_own_gradient_and_moves_by_it():
     trainer = make_trainer()
     model, clip = trainer.model, trainer.sampler.batch(0)
     real = trainer.real_frames(clip)
-    image, terms = trainer.generator_step(clip, real)
+    image, terms = trainer.objectives.generator_step(clip, real, 0)
     assert any(touched(model.encoder)) and any(touched(model.decoder))
     assert not any(touched(model.discriminator))
     assert {"recon_loss", "guide_loss", "adv_loss_g"} <= set(terms)
     assert not any(tensor.requires_grad for tensor in (image, *terms.values()))
 
     gradients = [weight.grad.clone() for weight in model.encoder.parameters()]
-    terms = trainer.discriminator_step(real, image)
+    terms = trainer.objectives.discriminator_step(real, image, 0)
     assert any(touched(model.discriminator))
     assert all(map(torch.equal, gradients, (weight.grad for weight in model.encoder.parameters())))
     assert {"adv_loss_d", "r1_penalty", "r2_penalty"} <= set(terms)
@@ -64,7 +65,7 @@ def test_both_players_see_the_8_bit_grid():
     trainer = make_trainer(model_config=dataclasses.replace(TINY, residual=False))
     clip = trainer.sampler.batch(0)
     real = trainer.real_frames(clip)
-    image, _ = trainer.generator_step(clip, real)
+    image, _ = trainer.objectives.generator_step(clip, real, 0)
     for seen in (real, image):
         levels = (seen + 1) * 127.5
         assert torch.allclose(levels, levels.round(), atol=1e-3)
@@ -91,7 +92,7 @@ def test_without_reconstruction_the_adversarial_loss_alone_trains():
 def test_the_change_of_the_target_is_watched(name: str):
     trainer = make_trainer(dataclasses.replace(QUICK, guide_target=name, guide_strength=0.7))
     clip = trainer.sampler.batch(0)
-    image, terms = trainer.generator_step(clip, clip[:, :, 4])
+    image, terms = trainer.objectives.generator_step(clip, clip[:, :, 4], 0)
     change = (image - guide_target(clip, name, 0.7)).flatten(1)
     psnr = 10 * torch.log10(4 / change.square().mean(dim=1))
     assert terms["image_psnr"].item() == pytest.approx(psnr.mean().item(), rel=1e-4)
@@ -105,7 +106,7 @@ def test_a_weight_alone_trains_what_its_loss_depends_on(field, reached):
     losses_off = {"recon_weight": 0.0, "adv_weight": 0.0, "guide_weight": 1e-30 if field == "peak_weight" else 0.0}
     trainer = make_trainer(dataclasses.replace(QUICK, peak_levels=0.0, **losses_off, **{field: 1.0}))
     clip = trainer.sampler.batch(0)
-    trainer.generator_step(clip, clip[:, :, 4])
+    trainer.objectives.generator_step(clip, clip[:, :, 4], 0)
     assert {part for part in ("encoder", "decoder") if any(touched(getattr(trainer.model, part)))} == reached
 
 
@@ -254,7 +255,7 @@ def test_both_players_see_a_pair_changed_in_one_way(monkeypatch):
         calls.append((kinds, seeds))
         return images
 
-    monkeypatch.setattr(training_steps, "augment", recorded)
+    monkeypatch.setattr(objectives, "augment", recorded)
     trainer.train_step(trainer.sampler.batch(0), rate=1e-3)
     assert calls == [(("shift",), [(0, 0, 0, 1), (0, 0, 1, 1)])] * 4  # real and fake, in each player's half
 
@@ -275,10 +276,10 @@ def test_real_images_may_come_from_elsewhere():
 
 
 def test_the_decoder_alone_sees_the_disturbed_image(monkeypatch):
-    monkeypatch.setattr(training_steps, "disturb", lambda image, seeds, **how: torch.zeros_like(image))
+    monkeypatch.setattr(objectives, "disturb", lambda image, seeds, **how: torch.zeros_like(image))
     trainer = make_trainer(dataclasses.replace(QUICK, noise_levels=1.0))
     clip = trainer.sampler.batch(0)
-    image, restored, _ = trainer.generator(clip, [], 0.0)
+    image, restored, _ = trainer.objectives.generator(clip, [], 0.0)
     assert image.any()
     assert torch.equal(restored, trainer.model.decoder(torch.zeros_like(image)))
 
