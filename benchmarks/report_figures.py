@@ -16,8 +16,9 @@ from PIL import Image, ImageFilter
 from avd_core.analysis.baselines import middle_frame, motion_history_image
 from avd_core.analysis.metrics import psnr
 from avd_core.evidence import runner
-from avd_core.evidence.feature_cache import ClassifierOutput, FeatureCache, Requirement
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.report import Report
+from avd_core.evidence.requirements import ClassifierOutput, Requirement
 
 PROTOCOLS = ("restoration", "kernel-distance", "agreement")
 STILL = {"mean": "mean frame", "middle": "middle frame"}

@@ -10,85 +10,20 @@ Axes: T frames, K pictures, H, W; N clips, D features.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.evidence.array_store import Memory, Store
 from avd_core.evidence.clip_reader import Entry, Sampling, Skipped, read_entries
 from avd_core.evidence.representations import BASELINES, representations, samplings
+from avd_core.evidence.requirements import ClassifierOutput, RepresentationPictures, Requirement, classify
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
     from avd_core.networks.avd import AVD
-
-BATCH = 4  # more would be slower on a CPU
-BATCH_ON_GPU = 64
-
-
-@dataclass(frozen=True)
-class ClassifierOutput:
-    """Features and logits of a frozen classifier for the picture of each clip.
-
-    Attributes:
-        scorer: the classifier.
-        name: the representation.
-        reverse: whether the clip is played backwards.
-        damage: the degradation of the picture, a key of `DEGRADATIONS`.
-        window: number of the clip's window; None is the whole clip.
-    """
-
-    scorer: Classifier
-    name: str
-    reverse: bool = False
-    damage: str = "png"
-    window: int | None = None
-
-    @property
-    def fits(self) -> bool:
-        """Whether a model may be fitted on it: models are fitted on undamaged pictures only."""
-        return self.damage == "png"
-
-    def keys(self, cache: FeatureCache) -> tuple[str, str]:
-        """Keys of its features and its logits."""
-        way = "backwards" if self.reverse else "forwards"
-        part = "" if self.window is None else f"|{self.window}/{cache.windows}"
-        what = f"{cache.model_key(self.scorer)}|{cache.cache_key(self.name)}|{way}|{self.damage}{part}"
-        return f"features|{what}", f"logits|{what}"
-
-
-class Requirement(Protocol):
-    """Arrays that a protocol needs of every clip; `make` computes them, under the names that `keys` lists.
-
-    Attributes:
-        fits: whether models are fitted on them, so that clips that are not reported need them too.
-    """
-
-    @property
-    def fits(self) -> bool: ...
-
-    def keys(self, cache: FeatureCache) -> tuple[str, ...]: ...
-
-    def make(self, cache: FeatureCache, index: int) -> Mapping[str, np.ndarray]: ...
-
-
-@dataclass(frozen=True)
-class RepresentationPictures:
-    """The pictures themselves of a representation."""
-
-    name: str
-    fits: ClassVar[bool] = True
-
-    def keys(self, cache: FeatureCache) -> tuple[str, ...]:
-        return (f"pictures|{cache.cache_key(self.name)}",)
-
-    def make(self, cache: FeatureCache, index: int) -> Mapping[str, np.ndarray]:
-        return {self.keys(cache)[0]: cache.pictures(self.name, index)}
 
 
 class FeatureCache:
@@ -326,45 +261,5 @@ class FeatureCache:
                 made |= requirement.make(self, index)
         outputs = [requirement for requirement in wanted if isinstance(requirement, ClassifierOutput)]
         for scorer in {id(output.scorer): output.scorer for output in outputs}.values():
-            made |= self._classify(index, scorer, [output for output in outputs if output.scorer is scorer])
+            made |= classify(self, index, scorer, [output for output in outputs if output.scorer is scorer])
         self.store.put(clip, made | {"readable": np.ones(1, np.uint8)})
-
-    def _classify(self, index: int, scorer: Classifier, outputs: Sequence[ClassifierOutput]) -> dict[str, np.ndarray]:
-        import torch
-
-        from avd_core.networks.avd import image_to_tensor
-
-        def pictures(output: ClassifierOutput, reverse: bool) -> np.ndarray:
-            return self.pictures(output.name, index, reverse=reverse, window=output.window)
-
-        waiting: list[tuple[ClassifierOutput, np.ndarray]] = []
-        turned: list[ClassifierOutput] = []
-        forwards = {(output.name, output.damage, output.window) for output in outputs if not output.reverse}
-        for output in outputs:
-            pictures_shown = pictures(output, output.reverse)
-            known = (output.name, output.damage, output.window) in forwards
-            if output.reverse and known and np.array_equal(pictures_shown, pictures(output, False)[::-1]):
-                # The same pictures in reverse order (or one picture that ignores order): classified once only.
-                turned.append(output)
-                continue
-            waiting += [(output, DEGRADATIONS[output.damage](picture)) for picture in pictures_shown]
-        found: dict[ClassifierOutput, list[tuple[np.ndarray, np.ndarray]]] = {}
-        size = BATCH if scorer.device.type == "cpu" else BATCH_ON_GPU
-        for _, run in itertools.groupby(waiting, key=lambda pair: pair[1].shape):
-            for batch in _batches(run, size):
-                with torch.inference_mode():
-                    features, logits = scorer.embed(torch.cat([image_to_tensor(picture) for _, picture in batch]))
-                for (output, _), *pair in zip(batch, features.cpu().numpy(), logits.cpu().numpy(), strict=True):
-                    found.setdefault(output, []).append(tuple(pair))
-        made: dict[str, np.ndarray] = {}
-        for output, pairs in found.items():
-            made |= zip(output.keys(self), (np.stack(arrays) for arrays in zip(*pairs, strict=True)), strict=True)
-        for output in turned:
-            same = ClassifierOutput(output.scorer, output.name, False, output.damage, output.window).keys(self)
-            made |= {key: made[other][::-1] for key, other in zip(output.keys(self), same, strict=True)}
-        return made
-
-
-def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while batch := list(itertools.islice(items, size)):
-        yield batch

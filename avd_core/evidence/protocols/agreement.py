@@ -15,8 +15,8 @@ import numpy as np
 
 from avd_core.analysis.agreement import TOP, hit
 from avd_core.analysis.intervals import aligned, scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import ClassifierOutput
 from avd_core.evidence.report import NotMeasurable, Report, describe
+from avd_core.evidence.requirements import ClassifierOutput
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier

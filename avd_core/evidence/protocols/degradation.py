@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core.analysis.intervals import aligned, bootstrap, cell
-from avd_core.evidence.feature_cache import ClassifierOutput
 from avd_core.evidence.protocols import recognition, restoration
 from avd_core.evidence.protocols.restoration import FIGURES, RestorationFigures
 from avd_core.evidence.report import NotMeasurable, Report, describe
+from avd_core.evidence.requirements import ClassifierOutput
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier
-    from avd_core.evidence.feature_cache import FeatureCache, Requirement
+    from avd_core.evidence.feature_cache import FeatureCache
+    from avd_core.evidence.requirements import Requirement
 
 # Each curve begins with the undamaged 8-bit PNG and goes on to the strongest.
 CURVES: dict[str, tuple[str, ...]] = {

@@ -13,10 +13,10 @@ import numpy as np
 
 from avd_core.analysis.degradations import DEGRADATIONS
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import RepresentationPictures
 from avd_core.evidence.protocols.linear_probe import FOLDS, describe_folds
 from avd_core.evidence.protocols.recognition import by_class, checked_folds, wrong
 from avd_core.evidence.report import Report, describe
+from avd_core.evidence.requirements import RepresentationPictures
 
 if TYPE_CHECKING:
     from torch import Tensor

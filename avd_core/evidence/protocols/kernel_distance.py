@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core.analysis.intervals import aligned
-from avd_core.evidence.feature_cache import ClassifierOutput
 from avd_core.evidence.report import NotMeasurable, Report, describe
+from avd_core.evidence.requirements import ClassifierOutput
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier

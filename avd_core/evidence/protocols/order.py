@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import ClassifierOutput
 from avd_core.evidence.protocols.linear_probe import Probe, Samples, describe_folds, folds
 from avd_core.evidence.report import Report, describe
+from avd_core.evidence.requirements import ClassifierOutput
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier

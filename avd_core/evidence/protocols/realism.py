@@ -29,9 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avd_core.analysis.intervals import group_means, group_table, scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import RepresentationPictures
 from avd_core.evidence.protocols.linear_probe import group_folds
 from avd_core.evidence.report import NotMeasurable, Report, describe
+from avd_core.evidence.requirements import RepresentationPictures
 from avd_core.media.codec_image import CODEC
 from avd_core.networks.avd import to_tensor
 

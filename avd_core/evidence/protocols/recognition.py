@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
-from avd_core.evidence.feature_cache import ClassifierOutput
 from avd_core.evidence.protocols.linear_probe import MOST_LEFT_OUT, Fold, Probe, Samples, describe_folds, folds
 from avd_core.evidence.report import MOST_FAILURES, NotMeasurable, Report, describe
+from avd_core.evidence.requirements import ClassifierOutput
 
 if TYPE_CHECKING:
     from avd_core.classifiers.loading import Classifier

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from avd_core.analysis.intervals import scoreboard, scoreboard_table
 from avd_core.classifiers.weights import WeightsUnavailable, fetch
 from avd_core.devices import default_device
-from avd_core.evidence.feature_cache import ClassifierOutput, Requirement
 from avd_core.evidence.protocols import recognition
 from avd_core.evidence.protocols.linear_probe import Fold, Probe, Samples, describe_folds
 from avd_core.evidence.report import Report, describe
+from avd_core.evidence.requirements import ClassifierOutput, Requirement
 
 if TYPE_CHECKING:
     from torchvision.transforms._presets import VideoClassification

@@ -11,8 +11,9 @@ import pytest
 from avd_core.data.clip_sets import Clips
 from avd_core.evidence.array_store import Disk, clip_key
 from avd_core.evidence.clip_reader import Entry, Skipped, entries_of, read_entries
-from avd_core.evidence.feature_cache import ClassifierOutput, FeatureCache, RepresentationPictures
+from avd_core.evidence.feature_cache import FeatureCache
 from avd_core.evidence.protocols.restoration import RestorationFigures
+from avd_core.evidence.requirements import ClassifierOutput, RepresentationPictures
 from avd_core.media.writer import write_mp4
 
 
