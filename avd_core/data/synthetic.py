@@ -21,14 +21,16 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from avd_core.data.synthetic_actors import ball, cloth, drifter, inverse, person, pose, wander
+from avd_core.data.synthetic_actors import Actor, ball, cloth, drifter, inverse, person, pose, wander
 from avd_core.data.synthetic_pictures import picture
 
 _AFFINE, _BILINEAR = Image.Transform.AFFINE, Image.Resampling.BILINEAR
+# Shifts in pixels of a frame's exposures: three where there are fewer than three actors, else two.
+_JITTER = {True: ((0.17, -0.3), (-0.33, 0.0), (0.17, 0.3)), False: ((0.25, -0.25), (-0.25, 0.25))}
 
 
 def _camera(rng: np.random.Generator) -> Callable[[float], np.ndarray]:
-    """World -> view matrix over time; the view spans one unit. Two clips of five are filmed from a tripod."""
+    """Return the matrix from world to view at a time in [0, 1]; two clips of five have a still camera."""
     if rng.uniform() < 0.4:
         return lambda t: np.eye(3)
     pan = wander(rng, np.exp(rng.uniform(np.log(0.03), np.log(0.6))))
@@ -73,52 +75,57 @@ def random_scene(
     times = (np.arange(frames) + 0.5) / frames
     shutter = rng.choice([0.1, 0.3, 0.6]) / frames
 
-    # The world is just large enough that the camera never sees its edge.
-    corners = np.array([[-width, width, -width, width], [-height, -height, height, height], [2 * unit] * 4]) / (
-        2 * unit
-    )
-    seen = np.concatenate([(inverse(view(t)) @ corners)[:2] for t in times], axis=1)
-    half = np.abs(seen).max(axis=1) + 4 / unit
-    density = unit * min(1.0, 3.0 / half.max())
-    world_w, world_h = (2 * half * density).astype(int)
-    world = picture(rng, int(world_h), int(world_w), photos)
-    to_world = pose(world_w / 2, world_h / 2, 0, density)
-
-    kinds, weights = (drifter, ball, person, cloth), [0.36, 0.16, 0.36, 0.12]
-    count = rng.choice(6, p=[0.06, 0.34, 0.28, 0.18, 0.1, 0.04])
-
-    def speed() -> float:  # world units over the clip
-        return float(np.exp(rng.uniform(np.log(0.04), np.log(1.0))))
-
-    actors = [kinds[rng.choice(4, p=weights)](rng, speed(), unit, photos) for _ in range(count)]
-
-    exposures = 3 if count < 3 else 2
-    jitter = (
-        np.array([[0.17, -0.3], [-0.33, 0.0], [0.17, 0.3]])
-        if exposures == 3
-        else np.array([[0.25, -0.25], [-0.25, 0.25]])
-    ) / unit
+    world, to_world = _world(rng, [view(t) for t in times], height, width, photos)
+    actors = _cast(rng, unit, photos)
+    jitter = np.array(_JITTER[len(actors) < 3]) / unit
     to_canvas = pose(width / 2, height / 2, 0, unit)
 
-    @lru_cache(maxsize=exposures)  # a camera that stands still sees the same world in every frame
+    @lru_cache(maxsize=len(jitter))  # a camera that stands still sees the same world in every frame
     def backdrop(back: tuple[float, ...]) -> Image.Image:
         return world.transform((width, height), _AFFINE, back, _BILINEAR)
 
     total = np.zeros((frames, height, width, 3), np.uint16)
     for index, time in enumerate(times):
         for exposure, offset in enumerate(jitter):
-            t = time + shutter * (exposure / exposures - 0.5)
+            t = time + shutter * (exposure / len(jitter) - 0.5)
             camera = to_canvas @ pose(*offset) @ view(t)
             back = to_world @ inverse(camera)
             canvas = backdrop(tuple(back[:2].ravel())).copy()
             for paint in actors:
                 paint(canvas, camera, t)
             total[index] += np.asarray(canvas)
-    return _developed(rng, total.astype(np.float32) / exposures, times)
+    return _developed(rng, total.astype(np.float32) / len(jitter), times)
+
+
+def _world(
+    rng: np.random.Generator, views: Sequence[np.ndarray], height: int, width: int, photos: Sequence[np.ndarray] | None
+) -> tuple[Image.Image, np.ndarray]:
+    """Return a picture just large enough that no view sees its edge, and the matrix from world to its pixels."""
+    unit = min(height, width)
+    corners = np.array([[-width, width, -width, width], [-height, -height, height, height], [2 * unit] * 4]) / (
+        2 * unit
+    )
+    visible = np.concatenate([(inverse(view) @ corners)[:2] for view in views], axis=1)
+    half = np.abs(visible).max(axis=1) + 4 / unit
+    density = unit * min(1.0, 3.0 / half.max())
+    world_w, world_h = (2 * half * density).astype(int)
+    world = picture(rng, int(world_h), int(world_w), photos)
+    return world, pose(world_w / 2, world_h / 2, 0, density)
+
+
+def _cast(rng: np.random.Generator, pixels: int, photos: Sequence[np.ndarray] | None) -> list[Actor]:
+    """Return none to five actors that cover 0.04 to 1 world units each."""
+    kinds, weights = (drifter, ball, person, cloth), [0.36, 0.16, 0.36, 0.12]
+    count = rng.choice(6, p=[0.06, 0.34, 0.28, 0.18, 0.1, 0.04])
+
+    def travel() -> float:
+        return float(np.exp(rng.uniform(np.log(0.04), np.log(1.0))))
+
+    return [kinds[rng.choice(4, p=weights)](rng, travel(), pixels, photos) for _ in range(count)]
 
 
 def _developed(rng: np.random.Generator, clip: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Exposure, contrast, drift of the light and, in some clips, a little sensor noise; float clip in, uint8 out."""
+    """Return the clip (T,H,W,3) as uint8 after a random gain and offset, in some clips drift of light and noise."""
     gain: float | np.ndarray
     gain, lift = rng.uniform(0.8, 1.15), rng.uniform(-8, 14)
     if rng.uniform() < 0.25:

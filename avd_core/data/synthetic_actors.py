@@ -1,8 +1,10 @@
 """Actors of synthetic clips: things that drift, bounce, wave in the wind, and people made of limbs.
 
-An actor is a function that paints itself onto a canvas at a time in [0, 1], given the camera, a 3x3 matrix from world
-to canvas pixels. World coordinates are in units of the frame's short side, x to the right, y down, origin at the
-centre.
+An `Actor` paints itself onto a canvas, given the camera, a 3x3 matrix from world to canvas pixels, and the time in
+[0, 1]. World coordinates are in units of the frame's short side, x to the right, y down, origin at the centre.
+
+`drifter`, `ball`, `cloth` and `person` make one each of a random generator, the distance `travel` it covers in world
+units, the number of `pixels` along the frame's short side, and photographs, uint8 (h, w, 3), to cut materials from.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ _AFFINE, _BILINEAR = Image.Transform.AFFINE, Image.Resampling.BILINEAR
 
 
 def pose(x: float = 0.0, y: float = 0.0, angle: float = 0.0, sx: float = 1.0, sy: float | None = None) -> np.ndarray:
-    """3x3 matrix that scales, then turns, then shifts."""
+    """Return the 3x3 matrix that scales by (sx, sy), then turns by `angle` radians, then shifts by (x, y)."""
     c, s, sy = np.cos(angle), np.sin(angle), sx if sy is None else sy
     return np.array([[c * sx, -s * sy, x], [s * sx, c * sy, y], [0.0, 0.0, 1.0]])
 
 
 def inverse(m: np.ndarray) -> np.ndarray:
+    """Return the inverse of an affine 3x3 matrix."""
     (a, b, x), (c, d, y) = m[0], m[1]
     det = a * d - b * c
     return np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y], [0, 0, det]]) / det
@@ -127,6 +130,7 @@ def wander(rng: np.random.Generator, travel: float) -> Callable[[float], np.ndar
 
 
 def drifter(rng: np.random.Generator, travel: float, pixels: int, photos: Sequence[np.ndarray] | None) -> Actor:
+    """Make a cut-out that drifts, turns and grows, with a shadow below it."""
     sprite, shadow = _cut_out(rng, rng.uniform(0.12, 0.7), pixels, photos)
     path, spin = wander(rng, travel), rng.normal(0, 0.7) * (rng.uniform() < 0.6)
     turn, grow = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.2)
@@ -142,7 +146,7 @@ def drifter(rng: np.random.Generator, travel: float, pixels: int, photos: Sequen
 
 
 def ball(rng: np.random.Generator, travel: float, pixels: int, photos: Sequence[np.ndarray] | None) -> Actor:
-    """A ball that rolls along a floor, or bounces over it with squash at contact; shading turns with neither."""
+    """Make a ball that rolls along a floor, or bounces and flattens at contact; its highlight does not turn."""
     size = rng.uniform(0.1, 0.35)
     sprite, shadow = _cut_out(rng, size, pixels, photos, ball=True)
     radius = size * 0.42 * 1.2
@@ -170,7 +174,7 @@ def ball(rng: np.random.Generator, travel: float, pixels: int, photos: Sequence[
 
 
 def cloth(rng: np.random.Generator, travel: float, pixels: int, photos: Sequence[np.ndarray] | None) -> Actor:
-    """A sheet in the wind: columns of a picture shifted and shaded by a travelling wave."""
+    """Make a sheet in the wind: columns of a picture, shifted and shaded by a travelling wave."""
     height, width = rng.uniform(0.3, 0.9), rng.uniform(0.3, 0.9)
     h, w = int(height * pixels) + 4, int(width * pixels) + 4
     source = np.asarray(picture(rng, h, w, photos), np.float32)
@@ -234,13 +238,58 @@ def _limb(
     return _Sprite(as_image(pixel), 1 / pixels)
 
 
-def person(rng: np.random.Generator, travel: float, pixels: int, photos: Sequence[np.ndarray] | None) -> Actor:
-    """Somebody made of tapered limbs, near (head and hands) or far (whole figure), doing one of `_GESTURES`."""
-    gesture = str(rng.choice(list(_GESTURES)))
-    tall = rng.uniform(0.5, 1.0) if gesture in ("walk", "jack", "squat", "bend") else rng.uniform(0.6, 2.0)
-    skin = np.array([[244, 208, 177], [224, 172, 125], [172, 118, 80], [110, 72, 48]][rng.integers(4)]) * rng.uniform(
-        0.85, 1.05
-    )
+@dataclass(frozen=True)
+class _Body:
+    """The parts of a person of height `tall` in world units."""
+
+    tall: float
+    upper: _Sprite
+    fore: _Sprite
+    hand: _Sprite
+    thigh: _Sprite
+    shin: _Sprite
+    foot: _Sprite
+    trunk: _Sprite
+    hips: _Sprite
+    neck: _Sprite
+    head: _Sprite
+    hair: _Sprite
+
+    def paint(self, canvas: Image.Image, root: np.ndarray, angles: np.ndarray, nod: float) -> None:
+        """Paint the person; `root` maps the hips to canvas pixels, `angles` (9,) are in the order of `_GESTURES`."""
+        tall, a = self.tall, angles
+        chest = root @ pose(angle=a[8] * 0.6) @ pose(0, -0.27 * tall)
+
+        def arm(side: int) -> None:
+            elbow = chest @ pose((0.085 if side else -0.085) * tall, 0.025 * tall, -a[side])
+            wrist = elbow @ pose(0, 0.16 * tall, -a[2 + side])
+            self.hand.paint(canvas, wrist @ pose(0, 0.15 * tall))
+            self.fore.paint(canvas, wrist)
+            self.upper.paint(canvas, elbow)
+
+        def leg(side: int) -> None:
+            hip = root @ pose((0.045 if side else -0.045) * tall, 0, -a[4 + side])
+            knee = hip @ pose(0, 0.22 * tall, -a[6 + side])
+            self.foot.paint(canvas, knee @ pose(0, 0.22 * tall, -1.3))
+            self.shin.paint(canvas, knee)
+            self.thigh.paint(canvas, hip)
+
+        arm(0)
+        leg(0)
+        leg(1)
+        self.hips.paint(canvas, root)
+        self.neck.paint(canvas, chest @ pose(0, -0.04 * tall))
+        self.trunk.paint(canvas, chest)
+        neck = chest @ pose(0, -0.085 * tall, nod)
+        self.hair.paint(canvas, neck @ pose(0, -0.035 * tall))
+        self.head.paint(canvas, neck @ pose(0, -0.015 * tall))
+        arm(1)
+
+
+def _body(rng: np.random.Generator, tall: float, pixels: int) -> _Body:
+    """Return a body in random clothes and colours, `tall` world units high."""
+    tones = np.array([[244, 208, 177], [224, 172, 125], [172, 118, 80], [110, 72, 48]])
+    skin = tones[rng.integers(4)] * rng.uniform(0.85, 1.05)
     shirt, trousers, hair = palette(rng, 3)
     bare = rng.uniform() < 0.4
     density = int(pixels * 1.1)
@@ -248,14 +297,27 @@ def person(rng: np.random.Generator, travel: float, pixels: int, photos: Sequenc
     def make(colour: np.ndarray, length: float, width: float, taper: float = 0.8) -> _Sprite:
         return _limb(rng, colour, length * tall, width * tall, density, taper)
 
-    upper, fore = make(shirt, 0.16, 0.075), make(skin if bare else shirt, 0.15, 0.058)
-    hand, thigh, shin = make(skin, 0.035, 0.055, 1), make(trousers, 0.22, 0.105), make(trousers, 0.22, 0.075)
-    foot, trunk, hips = (
-        make(hair * 0.6, 0.07, 0.05),
-        make(shirt, 0.24, 0.19, 0.85),
-        make(trousers, 0.03, 0.17),
+    return _Body(
+        tall,
+        upper=make(shirt, 0.16, 0.075),
+        fore=make(skin if bare else shirt, 0.15, 0.058),
+        hand=make(skin, 0.035, 0.055, 1),
+        thigh=make(trousers, 0.22, 0.105),
+        shin=make(trousers, 0.22, 0.075),
+        foot=make(hair * 0.6, 0.07, 0.05),
+        trunk=make(shirt, 0.24, 0.19, 0.85),
+        hips=make(trousers, 0.03, 0.17),
+        neck=make(skin, 0.05, 0.06),
+        head=make(skin, 0.05, 0.115, 0.9),
+        hair=make(hair * 0.5, 0.02, 0.13),
     )
-    neck, head, mop = make(skin, 0.05, 0.06), make(skin, 0.05, 0.115, 0.9), make(hair * 0.5, 0.02, 0.13)
+
+
+def person(rng: np.random.Generator, travel: float, pixels: int, photos: Sequence[np.ndarray] | None) -> Actor:
+    """Make a person of tapered limbs, near (head and hands) or far (whole figure), doing one of `_GESTURES`."""
+    gesture = str(rng.choice(list(_GESTURES)))
+    tall = rng.uniform(0.5, 1.0) if gesture in ("walk", "jack", "squat", "bend") else rng.uniform(0.6, 2.0)
+    body = _body(rng, tall, pixels)
     still, swing = (np.array(v, float) for v in _GESTURES[gesture])
     still, swing = still + rng.normal(0, 0.08, 9), swing * rng.uniform(0.6, 1.3)
     rate, phase = rng.uniform(0.6, 2.6), rng.uniform(0, 2 * np.pi)
@@ -274,31 +336,6 @@ def person(rng: np.random.Generator, travel: float, pixels: int, photos: Sequenc
         drop = 0.22 * tall * (2 - np.cos(a[4]) - np.cos(a[4] + a[6])) * 0.9
         root = camera @ pose(x0 + going * t, stance + drop, 0, facing, 1)
         contact.paint(canvas, root @ pose(0, 0.47 * tall - drop))
-        chest = root @ pose(angle=a[8] * 0.6) @ pose(0, -0.27 * tall)
-
-        def arm(side: int) -> None:
-            elbow = chest @ pose((0.085 if side else -0.085) * tall, 0.025 * tall, -a[side])
-            wrist = elbow @ pose(0, 0.16 * tall, -a[2 + side])
-            hand.paint(canvas, wrist @ pose(0, 0.15 * tall))
-            fore.paint(canvas, wrist)
-            upper.paint(canvas, elbow)
-
-        def leg(side: int) -> None:
-            hip = root @ pose((0.045 if side else -0.045) * tall, 0, -a[4 + side])
-            knee = hip @ pose(0, 0.22 * tall, -a[6 + side])
-            foot.paint(canvas, knee @ pose(0, 0.22 * tall, -1.3))
-            shin.paint(canvas, knee)
-            thigh.paint(canvas, hip)
-
-        arm(0)
-        leg(0)
-        leg(1)
-        hips.paint(canvas, root)
-        neck.paint(canvas, chest @ pose(0, -0.04 * tall))
-        trunk.paint(canvas, chest)
-        nod = chest @ pose(0, -0.085 * tall, 0.1 * np.sin(2 * np.pi * rate * t))
-        mop.paint(canvas, nod @ pose(0, -0.035 * tall))
-        head.paint(canvas, nod @ pose(0, -0.015 * tall))
-        arm(1)
+        body.paint(canvas, root, a, nod=0.1 * np.sin(2 * np.pi * rate * t))
 
     return paint

@@ -9,6 +9,8 @@ from avd_core.examples.film import Expose, bokeh, colour, fractal_noise, grid, m
 PERIOD = 1.2  # seconds from one left-hand swing to the next
 _RADIUS, _LENGTH, _SWING = 0.078, 0.46, 0.44  # of a ball, of its strings; the outermost angle in radians
 _REST, _TABLE = 0.16, 0.33  # y of the hanging balls' centres, and of the base's middle line
+_FRONT, _REAR = _TABLE + 0.045, _TABLE - 0.045  # y of the edges of the base's top
+_RAIL = _REST - _LENGTH  # y of the front rail
 _DEEP = np.array([0.075, -0.05], np.float32)  # how far the rear rail stands right and above of the front one
 
 
@@ -100,13 +102,11 @@ def _desk(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return light + glow[..., None] * colour("ffa04e") * 1.3
 
 
-def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
+def _ground(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the room and the bare desk, with a dim reflection of the room in it (H,W,3), and the wood's fibres."""
     unit = min(height, width)
-    mirror = _Mirror()
     fine_x, fine_y = grid(height, width, 3)
     wide = fine_x + 0 * fine_y
-    pixel = 1 / (3 * unit)
-
     x, y = grid(height, width)
     room = bokeh(_desk(rng, x, y), unit * 0.03)
     edge = 0.24  # the desk's far edge
@@ -115,83 +115,104 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
     grain = fibre[(depth * 260 + 0 * wide).astype(int) % 512, (wide * depth * 60).astype(int) % 512]
     wood = colour("4a2c1a") * (1 + 0.22 * grain)[..., None]
     pool = 0.2 + 0.9 * np.exp(-(((wide + 0.1) / 0.55) ** 2 + ((fine_y - 0.36) / 0.2) ** 2))
-    context = bokeh(shrink(wood * pool[..., None] * colour("ffd9b0"), 3), unit * 0.004)
+    desk = bokeh(shrink(wood * pool[..., None] * colour("ffd9b0"), 3), unit * 0.004)
     flipped = room[np.clip(((2 * edge - y[:, 0]) * unit + height / 2).astype(int), 0, height - 1)]
-    context = context + bokeh(flipped, unit * 0.02) * (0.28 * smoothstep(0.32, 0.0, y - edge))[..., None]
-    ground = mix(room, context, smoothstep(edge - 0.008, edge + 0.008, y + 0 * x))
+    desk = desk + bokeh(flipped, unit * 0.02) * (0.28 * smoothstep(0.32, 0.0, y - edge))[..., None]
+    return mix(room, desk, smoothstep(edge - 0.008, edge + 0.008, y + 0 * x)), fibre
 
-    # The base: a slab of walnut, its top seen at a slant, its front face lit from above.
-    half, front, rear = 0.56, _TABLE + 0.045, _TABLE - 0.045
-    skew = (front - fine_y) / (front - rear) * _DEEP[0] * 1.5
+
+def _skew(y: np.ndarray) -> np.ndarray:
+    """Return how far the top of the base, seen at a slant, is shifted to the right at y."""
+    return (_FRONT - y) / (_FRONT - _REAR) * _DEEP[0] * 1.5
+
+
+def _base(
+    picture: np.ndarray, fibre: np.ndarray, x: np.ndarray, y: np.ndarray, pixel: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture with the base on it, and the coverage of the base's top.
+
+    The base is a slab of walnut, its top seen at a slant, its front face lit from above.
+    """
+    half, wide, skew = 0.56, x + 0 * y, _skew(y)
     on_top = (
         smoothstep(half, half - pixel, np.abs(wide - skew + _DEEP[0] * 0.75))
-        * smoothstep(rear, rear + pixel, fine_y)
-        * (fine_y < front)
+        * smoothstep(_REAR, _REAR + pixel, y)
+        * (y < _FRONT)
     )
     on_front = (
         smoothstep(half, half - pixel, np.abs(wide + _DEEP[0] * 0.75))
-        * (fine_y >= front)
-        * smoothstep(front + 0.05, front + 0.05 - pixel, fine_y)
+        * (y >= _FRONT)
+        * smoothstep(_FRONT + 0.05, _FRONT + 0.05 - pixel, y)
     )
-    rings = fibre[(fine_y * 900 + 40 * np.sin(wide * 5)).astype(int) % 512, (wide * 120).astype(int) % 512]
+    rings = fibre[(y * 900 + 40 * np.sin(wide * 5)).astype(int) % 512, (wide * 120).astype(int) % 512]
     walnut = colour("7a4a2a") * (1 + 0.16 * rings)[..., None]
     sheen = np.exp(-(((wide + 0.28 - skew) / 0.22) ** 2))
     top_light = (
         walnut * (0.75 + 0.6 * np.exp(-(((wide + 0.2) / 0.5) ** 2)))[..., None] * colour("ffe3c4")
         + sheen[..., None] * colour("ffd8a8") * 0.14
     )
-    bevel = np.exp(-np.abs(fine_y - front) / 0.004)
-    face_light = walnut * (0.34 - 2.6 * (fine_y - front)[..., None]) + bevel[..., None] * colour("ffd9b0") * 0.18
+    bevel = np.exp(-np.abs(y - _FRONT) / 0.004)
+    face_light = walnut * (0.34 - 2.6 * (y - _FRONT)[..., None]) + bevel[..., None] * colour("ffd9b0") * 0.18
     under = (
-        smoothstep(0.08, 0.0, fine_y - front - 0.048)
+        smoothstep(0.08, 0.0, y - _FRONT - 0.048)
         * smoothstep(half + 0.1, half - 0.02, np.abs(wide + 0.03))
-        * (fine_y > front)
+        * (y > _FRONT)
     )
-    static = mix(np.repeat(np.repeat(ground, 3, 0), 3, 1), np.zeros(3, np.float32), 0.8 * under)
+    picture = mix(picture, np.zeros(3, np.float32), 0.8 * under)
     corner, run = half - _DEEP[0] * 0.75, _DEEP[0] * 1.5
-    slant = fine_y - front + (wide - corner) / run * (front - rear)  # below the right edge of the top
+    slant = y - _FRONT + (wide - corner) / run * (_FRONT - _REAR)  # below the right edge of the top
     on_side = (
         smoothstep(0, pixel, wide - corner)
         * (wide < corner + run)
         * (slant > 0)
         * smoothstep(0.05, 0.05 - pixel, slant)
     )
-    static = mix(mix(mix(static, face_light, on_front), walnut * 0.1, on_side), top_light, on_top)
+    return mix(mix(mix(picture, face_light, on_front), walnut * 0.1, on_side), top_light, on_top), on_top
 
-    rail = _REST - _LENGTH  # y of the front rail
-    blank = np.zeros((*wide.shape, 4), np.float32)
-    frames = []
-    for offset in (_DEEP, np.zeros(2)):
-        dx, dy = offset - [_DEEP[0] / 2, 0]
-        frame = blank
-        left, right, foot = (
-            dx - 0.5,
-            dx + 0.5,
-            (front if offset[0] == 0 else rear) + (-0.014 if offset[0] == 0 else 0.014),
-        )
-        thick = 0.0125 if offset[0] == 0 else 0.0115
-        for post in (left, right):
-            frame = _rod(frame, fine_x, fine_y, pixel, (post, rail + dy), (post, foot), thick, mirror)
-        frames.append(
-            shrink(_rod(frame, fine_x, fine_y, pixel, (left, rail + dy), (right, rail + dy), thick, mirror), 3)
-        )
+
+def _rail(x: np.ndarray, y: np.ndarray, pixel: float, mirror: _Mirror, *, front: bool) -> np.ndarray:
+    """Return a rail with its two posts, premultiplied light and coverage (H,W,4), from a grid three times as fine."""
+    offset = np.zeros(2) if front else _DEEP
+    dx, dy = offset - [_DEEP[0] / 2, 0]
+    left, right, top = dx - 0.5, dx + 0.5, _RAIL + dy
+    foot, thick = (_FRONT - 0.014, 0.0125) if front else (_REAR + 0.014, 0.0115)
+    rail = np.zeros((y.shape[0], x.shape[1], 4), np.float32)
+    for post in (left, right):
+        rail = _rod(rail, x, y, pixel, (post, top), (post, foot), thick, mirror)
+    return shrink(_rod(rail, x, y, pixel, (left, top), (right, top), thick, mirror), 3)
+
+
+def _centres(t: float) -> list[tuple[float, float]]:
+    """Return (x, y) of the five balls' centres at a time in seconds."""
+    swing = _SWING * np.sin(2 * np.pi * t / PERIOD)
+    angles = [max(swing, 0.0), 0.0, 0.0, 0.0, min(swing, 0.0)]
+    # A whisper of movement in the three between keeps them from looking painted.
+    angles = [a + 0.006 * np.sin(2 * np.pi * t / PERIOD + 0.5) for a in angles]
+    places = [
+        ((i - 2) * 2.01 * _RADIUS - _LENGTH * np.sin(a), _REST - _LENGTH * (1 - np.cos(a)))
+        for i, a in enumerate(angles)
+    ]
+    return [(float(cx), float(cy)) for cx, cy in places]
+
+
+def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
+    """Return the scene's light over time; see `film.Expose`."""
+    unit, mirror = min(height, width), _Mirror()
+    fine_x, fine_y = grid(height, width, 3)
+    pixel = 1 / (3 * unit)
+    x, y = grid(height, width)
+    ground, fibre = _ground(rng, height, width)
+    static, on_top = _base(np.repeat(np.repeat(ground, 3, 0), 3, 1), fibre, fine_x, fine_y, pixel)
+    rear, front = (_rail(fine_x, fine_y, pixel, mirror, front=front) for front in (False, True))
     static = shrink(static, 3)
-    static = static * (1 - frames[0][..., 3:]) + frames[0][..., :3]
+    static = static * (1 - rear[..., 3:]) + rear[..., :3]
     table = shrink(on_top.astype(np.float32), 3)
-    table_rows = np.s_[int((rear * unit) + height / 2) - 1 : int((front * unit) + height / 2) + 2]
-    across = x - shrink(skew + 0 * wide, 3)[table_rows] + _DEEP[0] * 0.75
+    table_rows = np.s_[int((_REAR * unit) + height / 2) - 1 : int((_FRONT * unit) + height / 2) + 2]
+    across = x - shrink(_skew(fine_y) + 0 * (fine_x + 0 * fine_y), 3)[table_rows] + _DEEP[0] * 0.75
     away = (y[table_rows] - _TABLE) * 2.6
 
     def expose(t: float, shift: tuple[float, float]) -> np.ndarray:
-        swing = _SWING * np.sin(2 * np.pi * t / PERIOD)
-        angles = [max(swing, 0.0), 0.0, 0.0, 0.0, min(swing, 0.0)]
-        # A whisper of movement in the three between keeps them from looking painted.
-        angles = [a + 0.006 * np.sin(2 * np.pi * t / PERIOD + 0.5) for a in angles]
-        places = [
-            ((i - 2) * 2.01 * _RADIUS - _LENGTH * np.sin(a), _REST - _LENGTH * (1 - np.cos(a)))
-            for i, a in enumerate(angles)
-        ]
-        centres = [(float(cx), float(cy)) for cx, cy in places]
+        centres = _centres(t)
         picture = static.copy()
         shade = np.zeros((across.shape[0], width), np.float32)
         for cx, cy in centres:
@@ -203,11 +224,11 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
         for index, (cx, cy) in enumerate(centres):
             home = (index - 2) * 2.01 * _RADIUS
             for deep in (1, 0):
-                hook = (home + float(_DEEP[0]) * (deep - 0.5), rail + float(_DEEP[1]) * deep)
+                hook = (home + float(_DEEP[0]) * (deep - 0.5), _RAIL + float(_DEEP[1]) * deep)
                 _string(picture, sx, sy, unit, hook, (cx, cy - _RADIUS * 0.98), 0.9 if deep else 1.25)
         for index in (0, 4, 1, 3, 2):
             _chrome(picture, sx, sy, unit, index, centres, mirror)
-        return picture * (1 - frames[1][..., 3:]) + frames[1][..., :3]
+        return picture * (1 - front[..., 3:]) + front[..., :3]
 
     return expose
 
