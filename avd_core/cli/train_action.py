@@ -1,9 +1,10 @@
-"""avd train-action: train the bundled action classifier on frames of real clips and on what checkpoints make of them.
+"""avd train-action: train the bundled action classifier on frames of real clips, and on checkpoints' images of them.
 
-First on the `train` part of every set, without the classes of `LEFT_OUT`: that network gives the temperature and the
-threshold below which nothing is named, on the `choose` parts and three of those classes, and is judged on the others.
-Then again, on all classes and both parts; temperature and threshold are taken over. The `report` part is looked at
-once, at the end, through the window that a person gets by default; nothing is chosen by it.
+Two networks are trained. The first sees the `train` part of every set without the classes of `LEFT_OUT`; temperature
+and the threshold below which no action is named are fitted with it, on the `choose` parts and on some of those classes,
+and the others show how well it refuses. The second, which ships, sees all classes of both parts and takes over
+temperature and threshold. The `report` part is used once, at the end, in the window that is the default; nothing is
+chosen by it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import date
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from avd_core.classifiers.action_card import Facts, card
 from avd_core.classifiers.action_data import LEFT_OUT, SETS, SIZE, Example, Pictures, distill, gather
 from avd_core.classifiers.action_net import ACTION, ActionClassifier, ActionConfig, ClassifierError
 from avd_core.classifiers.action_training import (
@@ -38,7 +38,7 @@ from avd_core.classifiers.action_training import (
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
 
-CHECKPOINTS = ("base", "exposure")  # the bundled ones whose images people look at
+CHECKPOINTS = ("base", "exposure")  # the bundled ones whose images the page shows by default
 FRAMES = "middle frames"
 
 
@@ -66,12 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class _Clips:
-    """Clips and their pictures, `pictures` by the name of the checkpoint; their frames are the same."""
+    """Clips, and their pictures by the name of the checkpoint, all with the same frames."""
 
     examples: Sequence[Example]
     pictures: Mapping[str, Pictures]
 
     def where(self, wanted: Sequence[bool] | np.ndarray) -> _Clips:
+        """Return those for which `wanted` (N,) holds."""
         picks = np.flatnonzero(wanted)
         pictures = {name: of_one.of(picks) for name, of_one in self.pictures.items()}
         return _Clips([self.examples[pick] for pick in picks.tolist()], pictures)
@@ -89,14 +90,14 @@ class _Clips:
         number = {label: place for place, label in enumerate(labels)}
         return np.array([number.get(example.label, -1) for example in self.examples], np.int64)
 
-    def seen(self, network: ActionClassifier) -> dict[str, torch.Tensor]:
-        """Return logits (N,K) of what a person gets, by kind: the default window's images and its middle frame."""
-        looked_at = {f"images of {name}": of_one.images[:, 0] for name, of_one in self.pictures.items()}
-        looked_at[FRAMES] = next(iter(self.pictures.values())).frames[:, 0]
-        return {kind: class_logits(network, pictures) for kind, pictures in looked_at.items()}
+    def logits(self, network: ActionClassifier) -> dict[str, torch.Tensor]:
+        """Return the logits (N,K) of the default window's images and of its middle frame, by kind of picture."""
+        shown = {f"images of {name}": pictures.images[:, 0] for name, pictures in self.pictures.items()}
+        shown[FRAMES] = next(iter(self.pictures.values())).frames[:, 0]
+        return {kind: class_logits(network, pictures) for kind, pictures in shown.items()}
 
     def views(self) -> np.ndarray:
-        """Return every picture of each clip, 8 bit: (N,V,S,S,3)."""
+        """Return every picture of each clip, uint8 (N,V,S,S,3)."""
         images = [of_one.images for of_one in self.pictures.values()]
         return np.concatenate([*images, next(iter(self.pictures.values())).frames], axis=1)
 
@@ -115,32 +116,33 @@ def run(args: argparse.Namespace) -> int:
     prepared = time.perf_counter() - began
 
     began = time.perf_counter()
-    first, temperature, threshold, judged = _choose(clips, labels, recipe, args.device)
+    first, temperature, threshold, refusing = _choose(clips, labels, recipe, args.device)
     training = clips.of("train", "choose")
     final = train(training, labels, recipe, args.device, "training")
     _cool(final, temperature)
     final.config = replace(final.config, threshold=threshold)
     seconds = time.perf_counter() - began
 
-    count = len(training.examples)
-    facts = {
-        "avd": " and ".join(f"{name} ({model.fingerprint})" for name, model in models.items()),
-        "clips": count,
-        "steps": recipe.epochs * math.ceil(count / recipe.batch_size),
-        "device": str(args.device),
-        "prepared": prepared,
-        "seconds": seconds,
-        "temperature": temperature,
-        "known": len(first.config.labels),
-    }
     final.cpu().save_pretrained(args.out)
-    kept = ActionClassifier.from_pretrained(args.out)  # what is measured is what ships, after rounding to fp16
+    kept = ActionClassifier.from_pretrained(args.out)  # measure what ships, which is rounded to fp16
     report = clips.of("report")
     reported = _measure(kept, report)
     calibration = {
-        kind: calibration_error(logits, report.targets(labels)) for kind, logits in report.seen(kept).items()
+        kind: calibration_error(logits, report.targets(labels)) for kind, logits in report.logits(kept).items()
     }
-    kept.save_pretrained(args.out, card(kept, recipe, facts, judged, reported, calibration, clips.examples))
+    count = len(training.examples)
+    facts = Facts(
+        avd=" and ".join(f"{name} ({model.fingerprint})" for name, model in models.items()),
+        examples=clips.examples,
+        clips=count,
+        steps=recipe.epochs * math.ceil(count / recipe.batch_size),
+        device=str(args.device),
+        prepared=prepared,
+        seconds=seconds,
+        temperature=temperature,
+        known=len(first.config.labels),
+    )
+    kept.save_pretrained(args.out, card(kept, recipe, facts, refusing, reported, calibration))
     for line in reported:
         print(f"report  {line}")
     for kind, error in calibration.items():
@@ -152,20 +154,24 @@ def run(args: argparse.Namespace) -> int:
 def _choose(
     clips: _Clips, labels: tuple[str, ...], recipe: Recipe, device: str
 ) -> tuple[ActionClassifier, float, float, list[Score]]:
-    """Train a network without some classes; return it, the temperature and threshold, and how well it refuses."""
+    """Train a network without the classes of `LEFT_OUT`.
+
+    Returns:
+        The network, the temperature, the threshold, and how well it refuses what it does not know.
+    """
     left_out = {label for group in LEFT_OUT.values() for label in group}
     known = tuple(label for label in labels if label not in left_out)
     network = train(clips.of("train").labelled(known), known, recipe, device, "choosing")
     choosing = clips.of("choose").labelled(known)
-    seen = choosing.seen(network)
-    targets = np.tile(choosing.targets(known), len(seen))
-    temperature = fit_temperature(torch.cat([*seen.values()]), targets)
+    logits = choosing.logits(network)
+    targets = np.tile(choosing.targets(known), len(logits))
+    temperature = fit_temperature(torch.cat([*logits.values()]), targets)
     _cool(network, temperature)
     foreign = clips.of("train", "choose").labelled(LEFT_OUT["choose"])
     threshold = 0.0
     if foreign.examples:
         threshold = fit_threshold(
-            torch.cat([*choosing.seen(network).values()]), targets, torch.cat([*foreign.seen(network).values()])
+            torch.cat([*choosing.logits(network).values()]), targets, torch.cat([*foreign.logits(network).values()])
         )
     network.config = replace(network.config, threshold=threshold)
     judged = _measure(network, clips.of("report").labelled(known))
@@ -174,7 +180,7 @@ def _choose(
         if others.examples:
             judged += [
                 score(f"left out: {label}, {kind}", logits, others.targets(known), threshold, 0)
-                for kind, logits in others.seen(network).items()
+                for kind, logits in others.logits(network).items()
             ]
     for line in [*_measure(network, choosing), *judged]:
         print(f"choose  {line}")
@@ -183,6 +189,7 @@ def _choose(
 
 
 def _cool(network: ActionClassifier, temperature: float) -> None:
+    """Divide the network's logits by a temperature, once and for all."""
     with torch.no_grad():
         network.head.weight.div_(temperature)
         network.head.bias.div_(temperature)
@@ -199,6 +206,7 @@ def _read(args: argparse.Namespace, models: Mapping[str, AVD]) -> tuple[_Clips, 
 
 
 def train(clips: _Clips, labels: tuple[str, ...], recipe: Recipe, device: str, title: str) -> ActionClassifier:
+    """Train a network of the classes `labels`; print the progress under `title`."""
     torch.manual_seed(recipe.seed)
     network = ActionClassifier(ActionConfig(labels, size=SIZE)).to(device)
     for epoch in epochs(network, clips.views(), clips.targets(labels), recipe):
@@ -209,7 +217,7 @@ def train(clips: _Clips, labels: tuple[str, ...], recipe: Recipe, device: str, t
 
 
 def _measure(network: ActionClassifier, clips: _Clips) -> list[Score]:
-    """Judge each kind of image and middle frames, set by set, and of films that nothing was trained on."""
+    """Score each kind of picture, set by set, and again on films that no training clip is from."""
     labels, scores = network.config.labels, []
     for action_set in SETS:
         mine = clips.where([example.set_name == action_set.name for example in clips.examples])
@@ -221,101 +229,6 @@ def _measure(network: ActionClassifier, clips: _Clips) -> list[Score]:
             if group.examples:
                 scores += [
                     score(f"{title}, {kind}", logits, group.targets(labels), network.config.threshold, classes)
-                    for kind, logits in group.seen(network).items()
+                    for kind, logits in group.logits(network).items()
                 ]
     return scores
-
-
-def card(
-    network: ActionClassifier,
-    recipe: Recipe,
-    facts: Mapping[str, Any],
-    judged: Sequence[Score],
-    reported: Sequence[Score],
-    calibration: Mapping[str, float],
-    examples: Sequence[Example],
-) -> str:
-    """The model card, from what was measured."""
-    present = [s for s in SETS if any(example.set_name == s.name for example in examples)]
-    sets = "\n".join(
-        f"| `{s.name}` | {sum(e.set_name == s.name and e.part != 'report' for e in examples)} | {s.about} | {s.split} |"
-        for s in present
-    )
-    scores = "\n".join(
-        f"| {line.title} | {100 * line.correct / line.count:.1f} % | {line.count} | {100 / line.classes:.0f} % | "
-        f"{line.refused} | {line.refused_right} |"
-        for line in reported
-    )
-    refusals = "\n".join(
-        f"| {line.title} | {line.count} | {line.refused if not line.classes else ''} | "
-        f"{line.refused if line.classes else ''} | {line.correct - line.refused_right if line.classes else ''} |"
-        for line in judged
-    )
-    errors = ", ".join(f"{error:.3f} on {kind}" for kind, error in calibration.items())
-    if "cpu" in str(facts["device"]):
-        machine = f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)"
-    else:
-        machine = torch.cuda.get_device_name(facts["device"])
-    count = len(network.config.labels)
-    return f"""---
-license: mit
-library_name: avd-explorer
-tags: [image-classification, action-recognition]
----
-# Action classifier
-
-A residual network of {sum(p.numel() for p in network.parameters()):,} parameters that names the action in a distilled
-image of AVD, or in a frame. It is trained from scratch, and answers where ImageNet weights cannot be had. It is small,
-and knows only the {count} actions below. Where the likeliest has a probability below {network.config.threshold:.2f}, it
-answers "none of the {count} actions it knows".
-
-**For research and inspection; not for judging or watching people.**
-
-{", ".join(network.config.labels)}
-
-## Data
-
-{facts["clips"]} clips to train on, as they are (three frames of each) and distilled at {SIZE} px (the default window
-and the whole clip) by {facts["avd"]}, whose own cards say which of them they were trained on.
-
-| set | clips | what | held out |
-|---|---|---|---|
-{sets}
-
-An action that both sets hold is one class. No footage is in these files.
-
-## Training
-
-{facts["steps"]} steps of {recipe.batch_size} pictures ({recipe.epochs} epochs) on {machine}, {date.today():%Y-%m-%d}:
-{facts["seconds"]:.0f} s for two trainings, after {facts["prepared"]:.0f} s of distilling (or reading what was distilled
-before). No other network than these had a part in it.
-Recipe: {", ".join(f"{key} {value}" for key, value in asdict(recipe).items())}. Logits are divided by
-{facts["temperature"]:.2f}, fitted on the groups and films that chose.
-
-## Results
-
-One window a clip, the default one, named among all {count} classes; looked at once. "Refused" were not named at all,
-"though right" are those of them whose likeliest class was the true one.
-
-| set and picture | right | clips | guessing in the set | refused | though right |
-|---|---|---|---|---|---|
-{scores}
-
-Expected calibration error (10 bins, 0 is best): {errors}.
-
-## None of these
-
-Judged by a first network of {facts["known"]} classes, which saw no clip of {", ".join(LEFT_OUT["choose"])} (these
-settled the threshold, beside the clips that chose) nor of {", ".join(LEFT_OUT["report"])} (these judge it).
-To refuse those last is right, to refuse a clip of a class that it knows is wrong.
-
-| pictures | clips | right refusals | wrong refusals | named rightly |
-|---|---|---|---|---|
-{refusals}
-
-## Limits
-
-The clips are from a few hundred films and sports broadcasts; an action looks like its usual place, and is named by it.
-The figures are those of small parts of UCF101 and of JHMDB, not comparable with tables of UCF101 or HMDB51. A name that
-it gives is no ground for a decision about anybody.
-"""
