@@ -37,7 +37,7 @@ class VideoInfo:
     """Facts about a file, measured on its packets and one picture rather than believed from its header.
 
     Attributes:
-        path: where it lies.
+        path: of the file.
         container: FFmpeg's name of the container, such as "matroska,webm".
         codec: name of the codec, such as "h264".
         width, height: of the picture as displayed, in pixels: upright, pixels made square.
@@ -46,7 +46,7 @@ class VideoInfo:
         rotation: degrees clockwise that stand the coded picture upright: 0, 90, 180 or 270.
         has_audio: whether there is a sound track.
         frames: number of pictures.
-        notes: what is wrong with the file as a whole, for the person.
+        notes: what is wrong with the file as a whole, in sentences for the user.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class Clip:
         fps: T / seconds, the rate at which the T frames play in real time.
         start, seconds: the window.
         source: the file it came from.
-        notes: sentences for the person (cropped, damaged, ...).
+        notes: sentences for the user (cropped, damaged, ...).
     """
 
     frames: np.ndarray
@@ -87,7 +87,7 @@ class Clip:
 
 @contained(VideoError)
 def probe(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
-    """Reads the facts of a video, by demuxing it and decoding one picture.
+    """Return facts about a video, by demuxing it and decoding one picture.
 
     Raises:
         VideoError: if the file is no accepted video, is beyond `limits`, or no picture of it can be decoded.
@@ -111,7 +111,7 @@ def read_clip(
     whole: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Clip:
-    """Takes equally spaced frames from a window of a video.
+    """Read equally spaced frames from a window of a video.
 
     The window is the whole clip if `whole`, or if the clip is at most 2 s long; else `seconds` (2 by default) from
     `start`, or where most moves if `start` is not given. Each bin centre takes the picture on display at that time, so
@@ -120,12 +120,12 @@ def read_clip(
     Args:
         path: a regular local file.
         frames: T, 1 to 256.
-        size: short side in pixels, 8 to 1024, rounded to a multiple of 8; of several the largest that is not above the
-            file's own short side, or the smallest. The long side is the multiple of 8 nearest to
-            the source's aspect ratio; what is left over is cropped, and so is all beyond 2:1.
-        start, seconds: the window; one that reaches beyond the end is shortened, with a note.
+        size: short side in pixels, 8 to 1024, rounded to a multiple of 8. Of several sizes, the largest that is not
+            above the file's own short side is taken, or the smallest. The long side is the multiple of 8 nearest to
+            the source's aspect ratio; the rest is cropped, and so is all beyond 2:1.
+        start, seconds: the window in seconds; one that reaches beyond the end is shortened, with a note.
         whole: take the whole clip; not together with `start` or `seconds`.
-        limits: what is refused.
+        limits: largest file, picture and length that are read.
 
     Raises:
         VideoError: if the file is no accepted video, is beyond `limits` or damaged beyond use, or an argument is out of
@@ -140,20 +140,12 @@ def read_clip(
     size = sizes[0] if len(sizes) == 1 else largest_within(sizes, _short_side(index, limits))
     begin, length, notes = _bounds(index, wanted)
     fit = Fit(index, 8 * round(size / 8), limits)
-    movable = start is None and not whole  # nobody asked for just this window
+    movable = start is None and not whole  # this very window was not asked for
     window, damage = _take_what_plays(index, limits, begin, length, frames, fit, movable)
-    if (window.begin, window.length) == (begin, length):
-        damage = notes + damage
-    times = np.array([seen.time for seen in window.taken])
-    distinct = len(set(times.tolist()))
-    notes = [*index.notes, *damage, *fit.notes]
-    if index.frames == 1:
-        notes.append("The file holds a single picture, which is repeated.")
-    elif distinct < frames:
-        notes.append(f"The window holds {distinct} different pictures, so some of the {frames} frames repeat.")
-    pictures = np.stack([seen.picture for seen in window.taken])
-    if index.frames > 1 and np.ptp(pictures, axis=0).mean() < STILL:
-        notes.append("Hardly anything moves in this window: a single frame says nearly as much.")
+    if (window.begin, window.length) != (begin, length):
+        notes = []  # they describe the window that was not taken
+    times = np.array([taken.time for taken in window.taken])
+    pictures = np.stack([taken.picture for taken in window.taken])
     assert fit.shape is not None, "frames were decoded"
     return Clip(
         frames=pictures,
@@ -162,8 +154,20 @@ def read_clip(
         start=window.begin,
         seconds=window.length,
         source=_info(index, fit.shape),
-        notes=tuple(notes),
+        notes=(*index.notes, *notes, *damage, *fit.notes, *_repetitions(index, times, pictures)),
     )
+
+
+def _repetitions(index: Index, times: np.ndarray, pictures: np.ndarray) -> list[str]:
+    """Return notes about frames that repeat and pictures that hardly move."""
+    if index.frames == 1:
+        return ["The file holds a single picture, which is repeated."]
+    notes, distinct = [], len(set(times.tolist()))
+    if distinct < len(times):
+        notes.append(f"The window holds {distinct} different pictures, so some of the {len(times)} frames repeat.")
+    if np.ptp(pictures, axis=0).mean() < STILL:
+        notes.append("Hardly anything moves in this window: a single frame says nearly as much.")
+    return notes
 
 
 def largest_within(sizes: Sequence[int], short_side: float) -> int:
@@ -172,7 +176,7 @@ def largest_within(sizes: Sequence[int], short_side: float) -> int:
 
 
 def _short_side(index: Index, limits: Limits) -> int:
-    """Short side in pixels of the displayed picture; needs one picture decoded."""
+    """Return the displayed picture's short side in pixels; decodes one picture."""
     with decoding(index, limits, tolerant=True) as decoder:
         for _, frame in decoder:
             if frame is None:
@@ -183,7 +187,11 @@ def _short_side(index: Index, limits: Limits) -> int:
 
 
 def _bounds(index: Index, window: Window) -> tuple[float, float, list[str]]:
-    """A window in this video, as (start, seconds, notes)."""
+    """Return (start, seconds, notes) of a window in this video.
+
+    Raises:
+        VideoError: if it is too short or starts too late.
+    """
     start, seconds, end = window.start, window.seconds, index.seconds
     if window.whole:
         return 0.0, end, []
@@ -211,10 +219,13 @@ def _bounds(index: Index, window: Window) -> tuple[float, float, list[str]]:
 def _take_what_plays(
     index: Index, limits: Limits, begin: float, length: float, frames: int, fit: Fit, movable: bool
 ) -> tuple[DecodedWindow[np.ndarray], list[str]]:
-    """The best that a window of a possibly damaged file gives, and what to say about it.
+    """Return the best frames that a possibly damaged file gives for a window, and notes about the damage.
 
-    Best is what plays before a fault in the window; if that is next to nothing and the window may move, what plays
-    anywhere; if that is next to nothing too, what decodes with blemishes.
+    Taken are the frames before the first fault in the window; if they are too few and the window is `movable`, those of
+    a sound stretch elsewhere; if these are too few as well, what decodes with blemishes.
+
+    Raises:
+        VideoError: if nothing decodes.
     """
     sound = take_window(index, limits, begin, length, frames, fit)
     if sound is not None and sound.fault is None:
@@ -240,7 +251,7 @@ def _take_what_plays(
 
 
 def _said_of(index: Index, fault: float | None) -> str:
-    """What is wrong at the time of a fault: a recording may begin where nothing can be decoded yet."""
+    """Return a sentence, without its full stop, about a fault at a time in seconds; None if that is unknown."""
     if fault is None:
         return "The file is damaged"
     if fault < index.gap and not index.keys[0]:
