@@ -1,21 +1,17 @@
-"""Kills of what writes, and what is left of it: `python -m benchmarks.crashes`.
+"""Kill commands and the server while they write, and check what is left: `python -m benchmarks.crashes`.
 
-A training, a storyboard, an evidence run and the server are killed by SIGKILL again and again: half the time at a
-random moment, half the time just before a write that is drawn among all it makes. After each kill everything that was
-finished must be there and readable; then it is started again, and goes on. At the end it must come to the same as
-without kills.
+A training, a storyboard, an evidence run and the server are killed by SIGKILL again and again, half the time at a
+random moment, half the time just before a write drawn among all that they make. After each kill all that was finished
+must be there and readable, and the next start goes on from it. In the end the result must be that of a run without
+kills.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
-import io
-import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,23 +23,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.killed_commands import COMMANDS, Command, Lost
 from tests.kills import count_changes, die_at, fork
 
 KILLS = 50
 
 
-class Lost(Exception):
-    """Something that was finished is gone, cannot be read, or is another thing than without kills."""
-
-
 @dataclass
 class Tally:
-    """What came of the kills of a kind.
+    """Results for one command, or for the server.
 
     Attributes:
-        random, aimed: kills by kind; an attempt that ended before its kill counts as neither.
-        finished: attempts that ended by themselves.
-        found: what was lost, in words.
+        random, aimed: number of kills at a random moment, and before a write.
+        finished: number of attempts that ended before they were killed.
+        found: what was lost, one message each.
     """
 
     random: int = 0
@@ -52,180 +45,11 @@ class Tally:
     found: list[str] = field(default_factory=list)
 
 
-class Command:
-    """Something that a command line makes in a folder, in a fork of this process."""
-
-    name = ""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def arguments(self) -> list[str]:
-        raise NotImplementedError
-
-    def check(self) -> None:
-        """Raise `Lost` unless what is there after a kill can be used."""
-
-    def check_finished(self) -> None:
-        """Raise `Lost` unless all is there, as without kills; leave nothing, so that it begins anew."""
-
-    def run(self) -> None:
-        from avd_core.cli.main import main
-
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            status = main(self.arguments())
-        if status:
-            raise Lost(f"it does not go on: {said.getvalue()[-300:]}")
-
-
-class Training(Command):
-    """The smallest training, which saves after every step."""
-
-    name, steps = "training", 12
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        from tests.squares import write_pack
-
-        self.pack, self.out, self.saved, self.first = write_pack(folder / "squares.pack"), folder / "run", -1, None
-
-    def arguments(self) -> list[str]:
-        from avd_core.runs.run import Run
-        from tests.squares import MINI, QUICK
-
-        if not (self.out / "config.json").exists():
-            config = dataclasses.replace(QUICK, steps=self.steps, batch_size=1, save_every_seconds=1e-3)
-            described = {"model": MINI.to_dict(), "train": config.to_dict(), "clips": [{"path": str(self.pack)}]}
-            Run(self.out).create({**described, "held_out": []})
-        return ["train", "--run", str(self.out), "--quiet"]
-
-    def check(self) -> None:
-        from avd_core.networks.avd import AVD
-        from avd_core.runs.run import Run
-
-        run = Run(self.out)
-        if not (self.out / "config.json").exists():
-            if self.saved >= 0:
-                raise Lost(f"the run of step {self.saved} is gone")
-            return
-        run.state()
-        steps = [line["step"] for line in run.metrics()]
-        if steps != list(range(1, len(steps) + 1)):
-            raise Lost(f"steps {steps}")
-        if run.training_state.exists():
-            import torch
-
-            step = torch.load(run.training_state, weights_only=True)["step"]
-            if step < self.saved:
-                raise Lost(f"step {self.saved} was saved, step {step} is there")
-            if self.saved >= 0:
-                AVD.from_pretrained(self.out)  # of a step before at least
-            self.saved = step
-        elif self.saved >= 0:
-            raise Lost(f"training.pt of step {self.saved} is gone")
-
-    def check_finished(self) -> None:
-        from avd_core.networks.avd import AVD
-        from avd_core.runs.run import Run
-
-        run = Run(self.out)
-        steps = [line["step"] for line in run.metrics()]
-        if run.state()["status"] != "done" or steps != list(range(1, self.steps + 1)):
-            raise Lost(f"{run.state()['status']} with steps {steps}")
-        weights = AVD.from_pretrained(self.out).fingerprint
-        self.first = self.first or weights
-        if weights != self.first:
-            raise Lost(f"the weights are {weights}, without kills {self.first}")
-        if left := [path.name for path in self.out.iterdir() if path.name.endswith(".part")]:
-            raise Lost(f"{left} are left")
-        shutil.rmtree(self.out)  # made by this benchmark
-        self.saved = -1
-
-
-class Storyboard(Command):
-    """A storyboard of a clip of four seconds."""
-
-    name = "storyboard"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        from benchmarks.soak import make_clip
-
-        self.clip, self.out, self.first = make_clip(folder / "clip.mp4", (160, 100, 60)), folder / "strip", None
-
-    def arguments(self) -> list[str]:
-        return ["storyboard", str(self.clip), "--out", str(self.out), "--checkpoint", "tiny", "--size", "64"]
-
-    def check(self) -> None:
-        from avd_core.explore.storyboard.files import ZIP
-        from avd_core.explore.storyboard.reader import read_strip
-
-        if self.out.exists():
-            list(read_strip(self.out / ZIP).images())
-
-    def check_finished(self) -> None:
-        from avd_core.explore.storyboard.files import ZIP
-
-        content = (self.out / ZIP).read_bytes()
-        self.first = self.first or content
-        if content != self.first:
-            raise Lost("the strip is another one than without kills")
-        left = [path for path in self.folder.glob(".strip.*") if any(path.iterdir())]
-        if left:
-            raise Lost(f"{[path.name for path in left]} are left")
-        shutil.rmtree(self.out)  # made by this benchmark
-
-
-class Evidence(Command):
-    """Restoration measured on four clips of two classes."""
-
-    name = "evidence"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        from benchmarks.soak import LEVELS, make_clip
-
-        self.clips, self.out, self.first = folder / "clips", folder / "report", None
-        for number, group in enumerate("aabb"):
-            (self.clips / group).mkdir(parents=True, exist_ok=True)
-            make_clip(self.clips / group / f"{number}.mp4", LEVELS[7 * number])
-        self.kept = 0
-
-    def arguments(self) -> list[str]:
-        measured = ["--checkpoints", "tiny", "--protocols", "restoration", "--workers", "0"]
-        return ["evidence", str(self.clips), "--out", str(self.out), *measured]
-
-    def check(self) -> None:
-        from safetensors import safe_open
-
-        kept = 0
-        for path in self.out.glob("work/*/*.safetensors"):
-            with safe_open(path, "np") as file:
-                kept += len(list(file.keys()))
-        if (self.out / "evidence.json").exists():
-            json.loads((self.out / "evidence.json").read_text())
-        elif kept < self.kept:
-            raise Lost(f"{self.kept} arrays were kept, {kept} are there")
-        self.kept = kept
-
-    def check_finished(self) -> None:
-        protocols = json.loads((self.out / "evidence.json").read_text())["protocols"]
-        self.first = self.first or protocols
-        if protocols != self.first:
-            raise Lost("the figures are others than without kills")
-        if (self.out / "work").exists() or [path for path in self.folder.glob(".report.*") if any(path.iterdir())]:
-            raise Lost("work is left")
-        shutil.rmtree(self.out)  # made by this benchmark
-        self.kept = 0
-
-
-COMMANDS = {kind.name: kind for kind in (Training, Storyboard, Evidence)}
 KINDS = (*COMMANDS, "server")
 
 
 def crash(kind: str, kills: int, seed: int) -> Tally:
-    """Kill a command so often, checking what is left each time, and let it come to its end."""
+    """Kill a command `kills` times and check what is left each time; then run it to its end and check the result."""
     dice, tally = random.Random(f"{kind} {seed}"), Tally()
     with tempfile.TemporaryDirectory() as temporary:
         command = COMMANDS[kind](Path(temporary))
@@ -263,10 +87,18 @@ def _checked(tally: Tally, when: str, *checks: Callable[[], object]) -> None:
 
 
 def _killed(command: Command, aim: int | None, after: float) -> bool:
-    """Run a command in a fork that is killed at a write, or after a time; return False where it ended before.
+    """Run a command in a fork and kill it.
+
+    Args:
+        command: what to run.
+        aim: number of the write to kill it before; None kills it after a time.
+        after: that time in seconds.
+
+    Returns:
+        Whether it was killed; False if it ended before.
 
     Raises:
-        Lost: it failed.
+        Lost: the command failed.
     """
     child = fork()
     if not child:
@@ -304,6 +136,7 @@ def _killed(command: Command, aim: int | None, after: float) -> bool:
 SERVE = """
 import runpy, sys
 from pathlib import Path
+from benchmarks.killed_commands import COMMANDS, Command, Lost
 from tests.kills import die_at
 if sys.argv[1] != "-": die_at(int(sys.argv[1]), Path(sys.argv[2]))
 runpy.run_path("app.py", run_name="__main__")
@@ -311,7 +144,7 @@ runpy.run_path("app.py", run_name="__main__")
 
 
 def crash_server(kills: int, seed: int) -> Tally:
-    """Kill a server at work so often: the next one starts, has nothing of the dead one, and all finished runs."""
+    """Kill a server at work `kills` times; the next must start, remove the dead one's folder and keep all runs."""
     from app.services.workspace import MARKER, PASSING, PREFIX
     from avd_core.runs.registry import RunRegistry, new_secret, owner_of
     from benchmarks.soak import Visitor
@@ -390,7 +223,7 @@ def _content(folder: Path) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Kill and print the figures; 1 where anything was lost."""
+    """Run the kills and print a table; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crashes", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND")
     parser.add_argument("--kills", type=int, default=KILLS, help="of each kind (default: %(default)s)")

@@ -1,15 +1,14 @@
-"""What strangers' files do to the readers: `python -m benchmarks.fuzz` (or `make fuzz`).
+"""Read damaged files: `python -m benchmarks.fuzz` (or `make fuzz`).
 
-Small valid files are made in code, then damaged: bits flipped, cut, spliced, repeated, length fields overwritten, and
-in JSON values replaced by others. Each goes through the readers that would read it. Nothing but the project's own
-errors, which are `ValueError`s with a sentence, may come out, within the time a case has. A case runs in a fork, so
-that a crash and a hang are counted, and the next case goes on. The same seed makes the same cases.
+Small valid files are made in code, then damaged (`benchmarks.damage`) and given to their readers. A reader may succeed
+or raise one of the project's own errors, which are `ValueError`s with a sentence for the user, within `DEADLINE`;
+anything else is a finding. Each case runs in a fork, so that a crash or a hang ends that case alone. The same seed
+makes the same cases.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import select
@@ -21,7 +20,6 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,22 +28,21 @@ import av
 import numpy as np
 from PIL import Image
 
+from benchmarks.damage import damaged
 from tests.kills import fork
 
 DEADLINE = 30.0  # seconds of one case
 WIDTHS = (7, 7, 9, 9, 7, 6, 9, 11)  # of the table's columns
 CODECS = {"mp4": "libx264", "mov": "mpeg4", "avi": "mjpeg", "mkv": "ffv1", "webm": "libvpx", "gif": "gif"}
-NASTY = (None, True, [], {}, "", -1, 0, 2**63, 1e308, float("nan"), "x" * 5000, "../../etc/passwd", "\0", [[]] * 50)
-BOUNDARIES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\1", b"\1\0\0\0")
 
 
 @dataclass
 class Kind:
-    """One kind of file.
+    """A kind of file.
 
     Attributes:
-        make: write valid files into a folder; those that are read as a whole lie in a folder of their own.
-        read: feed a file, or such a folder, to its readers.
+        make: writes valid files into a folder; files that are read together lie in a folder of their own.
+        read: gives a file, or such a folder, to its readers.
     """
 
     make: Callable[[Path], object]
@@ -54,13 +51,13 @@ class Kind:
 
 @dataclass
 class Tally:
-    """What came of the cases of a kind.
+    """Results for a kind of file.
 
     Attributes:
-        outcomes: how many were read, refused, ...
-        found: what should not have happened, in words that repeat the case.
-        slowest: seconds of one case.
-        peak: the most bytes that were resident in one case's process.
+        outcomes: number of cases by outcome: read, refused, foreign (an error of a library), crash, hang.
+        found: the last three, one message each, with the arguments that repeat the case.
+        slowest: seconds of the slowest case.
+        peak: largest resident memory of a case's process in bytes.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -73,7 +70,7 @@ class Tally:
 
 
 def make_videos(folder: Path) -> None:
-    """Half a second in each container, of a bright square that wanders."""
+    """Write half a second of a moving square in each container."""
     for suffix, codec in CODECS.items():
         with av.open(str(folder / f"clip.{suffix}"), "w") as container:
             stream = container.add_stream(codec, rate=16)
@@ -87,7 +84,7 @@ def make_videos(folder: Path) -> None:
 
 
 def make_pictures(folder: Path) -> None:
-    """Distilled PNGs of both kinds of text, and what else a visitor may drop in."""
+    """Write a distilled PNG, and other pictures that a user may open."""
     from avd_core.media.distilled_png import DistilledInfo, save_distilled
 
     picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
@@ -102,7 +99,7 @@ def make_pictures(folder: Path) -> None:
 
 
 def make_zips(folder: Path) -> None:
-    """Zips of clips, and a storyboard's."""
+    """Write zips of clips, and a storyboard's zip."""
     from avd_core.explore.explorer import Explorer
     from avd_core.explore.storyboard.files import ZIP, save
     from avd_core.explore.storyboard.panels import StoryboardMaker, StoryboardRequest
@@ -120,7 +117,7 @@ def make_zips(folder: Path) -> None:
 
 
 def make_checkpoints(folder: Path) -> None:
-    """`tiny`, untrained, with a calibration."""
+    """Write an untrained checkpoint `tiny` with a calibration."""
     from avd_core.config import PRESETS
     from avd_core.networks.avd import AVD
     from avd_core.networks.calibration import Calibration
@@ -130,7 +127,7 @@ def make_checkpoints(folder: Path) -> None:
 
 
 def make_runs(folder: Path) -> None:
-    """A home of runs with one that is over."""
+    """Write a run registry with one finished run."""
     from avd_core.config import PRESETS, TrainConfig
     from avd_core.runs.registry import RunRegistry, owner_of
     from avd_core.training.run_config import RunConfig
@@ -146,7 +143,7 @@ def make_runs(folder: Path) -> None:
 
 
 def make_reports(folder: Path) -> None:
-    """The smallest of the bundled reports of evidence."""
+    """Copy the two smallest of the bundled evidence reports."""
     from avd_core.evidence.published import published
 
     for path in sorted(published().values(), key=lambda path: path.stat().st_size)[:2]:
@@ -223,7 +220,7 @@ def read_report(path: Path) -> None:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Yield every string in a JSON value: any of them may stand for a clip's name."""
+    """Yield every string in a JSON value; any of them may be used as a clip's name."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -241,71 +238,11 @@ KINDS = {
 }
 
 
-# Damage -----------------------------------------------------------------------------------------------------------
-
-
-def damaged(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """Return the content after one to three changes."""
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        if content[:1] in (b"{", b"[") and rng.random() < 0.7:
-            with suppress(ValueError, RecursionError):
-                content = json.dumps(_altered(json.loads(content), rng)).encode()
-                continue
-        content = rng.choice((_flip, _cut, _splice, _repeat, _overwrite, _overwrite))(content, others, rng)
-    return content
-
-
-def _flip(content: bytes, _: list[bytes], rng: random.Random) -> bytes:
-    changed = bytearray(content)
-    # Half of them near the beginning: that is where headers are.
-    most = len(changed) if rng.random() < 0.5 else min(len(changed), 512)
-    for _turn in range(rng.choice((1, 2, 8, 64)) if changed else 0):
-        changed[rng.randrange(most)] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def _cut(content: bytes, _: list[bytes], rng: random.Random) -> bytes:
-    place = rng.randrange(len(content) + 1)
-    return content[:place] if rng.random() < 0.7 else content[:place] + content[place + rng.randrange(1, 200) :]
-
-
-def _splice(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    other, place = rng.choice(others), rng.randrange(len(content) + 1)
-    begin = rng.randrange(len(other) + 1)
-    piece = other[begin : begin + rng.choice((4, 64, 1024, len(other)))]
-    return content[:place] + piece + content[place + (len(piece) if rng.random() < 0.5 else 0) :]
-
-
-def _repeat(content: bytes, _: list[bytes], rng: random.Random) -> bytes:
-    place = rng.randrange(len(content) + 1)
-    piece = content[place : place + rng.choice((4, 64, 512))]
-    return content[:place] + piece * rng.choice((2, 10, 100)) + content[place:]
-
-
-def _overwrite(content: bytes, _: list[bytes], rng: random.Random) -> bytes:
-    """Overwrite what may be a length, a count or a size."""
-    place = rng.randrange(max(1, len(content) - 4)) & (~3 if rng.random() < 0.5 else ~0)
-    return content[:place] + rng.choice((*BOUNDARIES, rng.randbytes(4))) + content[place + 4 :]
-
-
-def _altered(value: Any, rng: random.Random) -> Any:
-    """Return a JSON value with something in it replaced, left out or added."""
-    if isinstance(value, dict) and value and rng.random() < 0.9:
-        key = rng.choice(list(value))
-        if rng.random() < 0.15:
-            return {name: one for name, one in value.items() if name != key}
-        return value | {key: _altered(value[key], rng)}
-    if isinstance(value, list) and value and rng.random() < 0.9:
-        place = rng.randrange(len(value))
-        return [*value[:place], _altered(value[place], rng), *value[place + 1 :]]
-    return rng.choice(NASTY)
-
-
 # One case after the other -----------------------------------------------------------------------------------------
 
 
 def fuzz(kind: str, count: int, seed: int, deadline: float = DEADLINE, keep: Path | None = None) -> Tally:
-    """Run cases of a kind; copy those that should not have happened into `keep`."""
+    """Run `count` cases of a kind, each at most `deadline` seconds; copy the files of findings into `keep`."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as temporary:
         valid, at = Path(temporary) / "valid", Path(temporary) / "case"
@@ -325,7 +262,7 @@ def fuzz(kind: str, count: int, seed: int, deadline: float = DEADLINE, keep: Pat
 
 
 def _write_case(valid: Path, at: Path, rng: random.Random) -> str:
-    """Put a valid file, or a folder of several, into `at` with one file damaged; return that file's name."""
+    """Copy a valid file, or a folder of several, into `at`, damage one file of it, and return that file's name."""
     shutil.rmtree(at, ignore_errors=True)  # of the case before
     chosen = rng.choice(sorted(valid.iterdir()))
     if chosen.is_dir():
@@ -342,7 +279,7 @@ def _write_case(valid: Path, at: Path, rng: random.Random) -> str:
 
 
 def _in_a_fork(read: Callable[[], object], deadline: float) -> tuple[str, float, int]:
-    """Return what came of a reading: read, refused, or what else; its seconds; and the peak memory in bytes."""
+    """Return the outcome of a reading, with a message after a colon; its seconds; its peak memory in bytes."""
     begun = time.monotonic()
     ours, theirs = os.pipe()
     child = fork()
@@ -390,7 +327,7 @@ def row(kind: str, tally: Tally) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the cases and print the figures; 1 where anything was found."""
+    """Run the cases and print a table; return 1 if there are findings."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="KIND")
     parser.add_argument("--count", type=int, default=1000, help="cases of each kind (default: %(default)s)")

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from benchmarks import fuzz
+from benchmarks.damage import damaged
 from benchmarks.fuzz import KINDS, Kind
 
 
@@ -48,6 +49,6 @@ def test_what_should_not_happen_is_found(
 
 def test_a_seed_makes_the_same_cases():
     def cases() -> list[bytes]:
-        return [fuzz.damaged(b"abcdefgh" * 20, [b"1234" * 9], random.Random(seed)) for seed in range(20)]
+        return [damaged(b"abcdefgh" * 20, [b"1234" * 9], random.Random(seed)) for seed in range(20)]
 
     assert cases() == cases() and len(set(cases())) > 10
