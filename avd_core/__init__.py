@@ -1,7 +1,7 @@
 """AVD: one realistic image that carries a video clip, and the clip restored from it.
 
-Everything that is true without a browser. Importing the package loads nothing: each name of its public face is loaded
-when it is first asked for, so that a training needs no video library and a figure no networks.
+All that works without the page. Importing the package loads nothing: each public name is loaded on first use, so that
+training needs no video library and metrics need no networks.
 """
 
 from __future__ import annotations

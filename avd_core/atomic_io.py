@@ -1,7 +1,8 @@
 """Write files and folders so that they appear whole or not at all, and JSON that every reader accepts.
 
-`atomic_file`, `atomic_folder` and `write_atomically` let errors through as they are. `staged_file` and `staged_folder`
-write what a person named on a command line or a page: they make its parent folders, and say in a sentence what failed.
+`atomic_file`, `atomic_folder` and `write_atomically` do not catch the system's errors. `staged_file` and
+`staged_folder` write to a place that a user named: they make its parent folders, and raise `OutputError` with a
+sentence for the user.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def atomic_file(path: Path, suffix: str = ".part") -> Iterator[Path]:
 
     Args:
         path: the file to write; readers find the old one or the new one, whole. Its folder must exist.
-        suffix: how the passing name ends, for writers that choose a format by it.
+        suffix: ending of the temporary name, for writers that choose the format by it.
     """
     staging = _passing_name(path, suffix)
     try:
@@ -61,13 +62,13 @@ def write_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a copy of `folder` to change; on success it takes the place of `folder`, after any exception it is deleted.
+    """Yield a copy of `folder` to change; on success it replaces `folder`, after any exception it is deleted.
 
-    Its files are on the disk before it does, so that a loss of power leaves the old folder or the new one. Where
-    folders or links are among the old files, nothing is copied, and the new files take their places one by one.
+    The copy is flushed to the disk first, so that a loss of power leaves the old folder or the new one. If `folder`
+    contains folders or links, an empty folder is yielded instead, whose files replace those in `folder` one by one.
 
     Args:
-        folder: where it belongs; its parents are made.
+        folder: the folder to replace; its parents are made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     recover_folder(folder)
@@ -89,7 +90,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """Yield a marked folder beside `path`, and delete it; those that kills left of the same `path` go first."""
+    """Yield a marked folder beside `path`, and delete it at the end; first delete those that killed writers left."""
     for leftover in _leftovers(path):
         if not _is_in_use(leftover) and not (leftover / _OLD).exists():
             remove(leftover)
@@ -106,11 +107,11 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _held(scratch: Path) -> Iterator[None]:
-    """Mark a new folder and hold the lock of its marker, which a kill, too, releases."""
+    """Mark a new folder and hold the lock of its marker; the system releases it if this process is killed."""
     with (scratch / _UNNAMED).open("wb") as marker:
         with suppress(OSError):  # a file system without locks: only `remove_leftovers` deletes what a kill leaves there
             fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (scratch / _UNNAMED).rename(scratch / MARKER)  # nobody sees it marked and not held
+        (scratch / _UNNAMED).rename(scratch / MARKER)  # no other process sees it marked but not locked
         yield
 
 
@@ -125,9 +126,10 @@ def _is_in_use(scratch: Path) -> bool:
 
 
 def swap(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`, whose content stays in the scratch folder of `new`.
+    """Move the folder `new` to `target`; the old content of `target` stays in the scratch folder of `new`.
 
-    In one step where the system can; else a kill can come in between: see `standing_folder` and `recover_folder`.
+    One atomic step on Linux. Elsewhere it takes two renames, and a kill between them leaves no `target`: see
+    `standing_folder` and `recover_folder`.
     """
     if target.is_dir() and not exchange(new, target):
         os.replace(target, new.with_name(_OLD))
@@ -142,7 +144,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def standing_folder(target: Path) -> Path:
-    """Return `target`, or where its content stands after a kill that came between the two renames of a swap."""
+    """Return `target`, or the folder that holds its content after a kill between the two renames of `swap`."""
     if not target.exists():
         for scratch in _leftovers(target):
             if is_marked(scratch) and (scratch / _OLD).is_dir():
@@ -151,14 +153,17 @@ def standing_folder(target: Path) -> Path:
 
 
 def recover_folder(target: Path) -> None:
-    """Put back the folder that a kill in the middle of a swap left aside."""
+    """Move the folder back that a kill between the two renames of `swap` left in a scratch folder."""
     standing = standing_folder(target)
     if standing != target:
         os.replace(standing, target)
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete what kills of its writer left beside `path`; call `recover_folder` first, and only as its one writer."""
+    """Delete what killed writers of `path` left beside it.
+
+    Only for the one writer of `path`, which calls `recover_folder` first.
+    """
     for leftover in _leftovers(path):
         if not remove(leftover):
             with suppress(OSError):  # killed before it was marked, or not ours
@@ -186,12 +191,12 @@ def sync(path: Path) -> None:
 
 
 def _passing_name(path: Path, suffix: str = ".part") -> Path:
-    # Hidden, and by default of no suffix that anybody looks for.
+    # Hidden, and by default without a suffix that readers look for.
     return path.with_name(f".{path.name[:_SHORT]}.{secrets.token_hex(6)}{suffix}")
 
 
 def check_folder(folder: Path) -> None:
-    """Raise OutputError where no folder can be made: better before the work than after it."""
+    """Raise OutputError if the folder cannot be made; for a check before long work."""
     for place in (folder, *folder.absolute().parents):
         if place.exists():
             if not place.is_dir():
@@ -203,8 +208,8 @@ def check_folder(folder: Path) -> None:
 def staged_folder(folder: str | Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder` to fill; on success move its files into `folder`.
 
-    A `folder` that exists keeps its other files: those of the same name are replaced, one by one. After any
-    exception nothing of this is left, nor any parent folder that was made for it.
+    An existing `folder` keeps its other files; those of the same name are replaced, one by one. After any exception
+    the new files and the parent folders made for them are deleted.
 
     Raises:
         OutputError: the place is a file, or the disk refuses (read-only, full).
@@ -238,7 +243,7 @@ def staged_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _parents_of(path: Path) -> Iterator[None]:
-    """Make the folders that `path` lies in; remove those it made when the work in them fails."""
+    """Make the parent folders of `path`; if the block fails, remove those that this call made."""
     missing = [parent for parent in path.parents if not parent.exists()]  # the deepest first
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +251,7 @@ def _parents_of(path: Path) -> Iterator[None]:
     except BaseException as error:
         for parent in missing:
             try:
-                parent.rmdir()  # refuses where somebody else put a file meanwhile
+                parent.rmdir()  # fails if another process put a file there meanwhile
             except OSError:
                 break
         if isinstance(error, OSError):
@@ -280,9 +285,9 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def plain_json(value: Any) -> Any:
-    """Return the value as JSON has it: arrays and tuples as lists, NaN and infinity (JSON has neither) as None.
+    """Return a value in JSON's types: arrays and tuples become lists, NaN and infinity (JSON has neither) None.
 
-    A byte of a file's name that is no UTF-8, which Python keeps as half a character, becomes a question mark.
+    Bytes of a file name that are no UTF-8, which Python keeps as lone surrogates, become question marks.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,7 @@
 """Frozen, validated configurations: what a network is (`ModelConfig`) and how it is trained (`TrainConfig`).
 
-Every choice that the AVD paper (arXiv 1907.05640) leaves unsaid is a field here, so that it can be read, changed and
-compared. `PRESETS` holds the three shapes of the house; sizes live nowhere else.
+Every choice that the AVD paper (arXiv 1907.05640) does not state is a field here, so that it can be read, changed and
+compared. `PRESETS` holds the shapes of the bundled networks; no other file states sizes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Self
 
 MIN_SIZE, MAX_SIZE = 64, 224
 SIDE_MULTIPLE = 8
-MIN_FPS, MAX_FPS = 0.001, 1_000_000.0  # frames per second: what is written is what is read
-# What the distilled image may be drawn to; the pictures of the movement are made in `analysis/motion_pictures.py`.
+MIN_FPS, MAX_FPS = 0.001, 1_000_000.0  # frames per second that can be written and read
+# Guide targets of the distilled image; `analysis/motion_pictures.py` makes the pictures of the movement.
 GUIDE_TARGETS = (
     "middle",
     "multiple-exposure",
@@ -30,7 +30,7 @@ GUIDE_TARGETS = (
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used, with a sentence saying which field and why."""
+    """A configuration cannot be used; the message names the field and the reason."""
 
 
 def _check(condition: bool, sentence: str) -> None:
@@ -39,13 +39,13 @@ def _check(condition: bool, sentence: str) -> None:
 
 
 def _field(default: Any, about: str) -> Any:
-    """Make a field with its one description: for forms, for `avd train --help`, for whoever reads this file."""
+    """Make a field with its description, which forms, `avd train --help` and this file share."""
     return dataclasses.field(default=default, metadata={"help": about})
 
 
 @dataclass(frozen=True)
 class _Config:
-    """What both configurations share: JSON in, JSON out, unknown fields refused."""
+    """Base of both configurations: conversion from and to JSON values; unknown fields are errors."""
 
     @classmethod
     def descriptions(cls) -> dict[str, str]:
@@ -81,7 +81,7 @@ class _Config:
         return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, in field order."""
+        """Return plain JSON values, in field order."""
         return {
             name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
         }
@@ -182,7 +182,7 @@ PRESETS: dict[str, ModelConfig] = {
 
 @dataclass(frozen=True)
 class TrainConfig(_Config):
-    """How a network is trained. Losses are means over pixels of values in [-1, 1]."""
+    """Settings of a training. Losses are means over pixels with values in [-1, 1]."""
 
     steps: int = _field(2400, "full updates of generator and discriminator")
     batch_size: int = _field(8, "clips a step")

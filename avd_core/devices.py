@@ -1,7 +1,7 @@
-"""Which device to compute on: the one place that decides.
+"""Choose the device to compute on.
 
-On a ZeroGPU Space the `spaces` package makes `torch.cuda.is_available()` true in the whole process, while only a
-function under `@spaces.GPU` has a GPU, and loses it when it returns. There a model belongs on the CPU.
+On a ZeroGPU Space the `spaces` package makes `torch.cuda.is_available()` true in the whole process, but only a function
+under `@spaces.GPU` has a GPU, until it returns. Models that outlive such a call belong on the CPU there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def default_device(*, lent: bool = False) -> str:
     """Return "cuda" where this process has a GPU to itself, otherwise "cpu".
 
     Args:
-        lent: the caller is a function under `@spaces.GPU`; where there is no ZeroGPU this changes nothing.
+        lent: whether the caller is a function under `@spaces.GPU`; no effect outside of ZeroGPU.
     """
     if on_zerogpu() and not lent:
         return "cpu"

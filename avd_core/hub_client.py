@@ -1,9 +1,9 @@
-"""Requests to the Hugging Face Hub: each has a deadline, and whatever goes wrong becomes a sentence.
+"""Requests to the Hugging Face Hub with a deadline; every failure becomes one sentence.
 
-The Hub's client waits for an answer for ever and raises the errors of its HTTP library. Here a request runs in a
-daemon thread; its caller says how long to wait.
+The Hub's client waits without limit and raises the errors of its HTTP library. Here a request runs in a daemon thread,
+and the caller sets the time to wait.
 
-A token is handed on in memory and nowhere else: never in a file, a log, a command line or a message.
+Tokens are passed in memory only, never in a file, a log, a command line or a message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}")
 
 
 class HubError(ValueError):
-    """Something that the Hub did not do, with a sentence saying why."""
+    """A request to the Hub failed; the message says why, in one sentence."""
 
 
 class _Late(Exception):
@@ -35,7 +35,7 @@ def is_repo_id(text: str) -> bool:
 
 
 def check_repo(repo_id: str, revision: str | None = None, *, error: type[ValueError] = HubError) -> None:
-    """Raise `error` for what cannot be the name of a repository, or of a branch, tag or commit in it."""
+    """Raise `error` if a text cannot be the name of a repository, or of a branch, tag or commit in it."""
     if not is_repo_id(repo_id):
         raise error(f"{repo_id!r} is no name for a repository: write owner/name, of letters, digits, '-', '_' and '.'.")
     if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
@@ -48,10 +48,10 @@ def ask(
     """Return what `work` returns, waiting at most `deadline` seconds.
 
     Args:
-        failing: how the sentence begins when it fails, such as "The checkpoint could not be pushed".
-        work: calls the Hub; may raise `error` or `HubError` itself, which are handed on as they are.
-        deadline: seconds; work that is late goes on in the background, and nobody sees what comes of it.
-        error: what to raise.
+        failing: start of the message if it fails, such as "The checkpoint could not be pushed".
+        work: calls the Hub. `error` and `HubError` that it raises are passed on unchanged.
+        deadline: seconds. Work that takes longer continues in the background, and its result is lost.
+        error: class of the exception to raise.
     """
     try:
         return _within(deadline, work)
@@ -59,7 +59,7 @@ def ask(
         raise
     except _Late:
         raise error(f"{failing}: the Hub had not finished after {deadline:.0f} seconds.") from None
-    except Exception as failure:  # the Hub's client lets errors of its HTTP library through, whichever that is
+    except Exception as failure:  # the Hub's client raises errors of its HTTP library, which differs between versions
         raise error(f"{failing}: {reason(failure)}.") from failure
 
 
@@ -109,7 +109,7 @@ _NO_TOKEN = "there is no token, or the Hub does not take it; sign in, or set HF_
 
 
 def _is_of_the_network(failure: BaseException) -> bool:
-    """By module and name: which HTTP library the client uses differs between its versions."""
+    """Return whether an exception is a network error, by module and name: the HTTP library differs between versions."""
     network = ("Connect", "Timeout", "Network", "Proxy", "RemoteProtocol", "ReadError", "WriteError")
     return isinstance(failure, ConnectionError | TimeoutError) or (
         type(failure).__module__.startswith("http")

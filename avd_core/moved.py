@@ -1,4 +1,4 @@
-"""Import paths of version 0.1 that the README showed: they work through 0.2, with a DeprecationWarning."""
+"""Import paths of version 0.1 that its README named: they still work in 0.2, with a DeprecationWarning."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Deleting: the one place where this program deletes what an earlier process left, and what proves it is its own.
+"""Delete what an earlier process of this program left, and nothing else.
 
-A folder is proven by a marker, a file that this program put into it when it made it; what lies in a marked folder is
-proven by that marker. A file beside other people's is proven by the pattern of names that only this program draws.
-Links are never followed: one that lies in a marked folder is removed itself, one in the way to it ends the deletion.
-What a process deletes of what it made a moment ago, within one function, does not need this.
+Ownership must be proven first. A folder is proven by a marker, a file that this program put into it on creation, and so
+is all that lies in it. A file among other people's is proven by a name of a pattern that only this program uses. Links
+are never followed: a link in a marked folder is deleted itself, a link on the path to it stops the deletion. Files that
+a function made itself and deletes at its end do not need this.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def mark(folder: Path, marker: str = MARKER) -> None:
 
 
 def claim_folder(folder: Path) -> None:
-    """Make `folder`, and mark it if it is new or empty; another one may be used, but is not deleted later."""
+    """Make `folder`, and mark it if it is new or empty; a folder with content may be used but never deleted."""
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.iterdir()):
         mark(folder)
 
 
 def is_marked(folder: Path, marker: str = MARKER) -> bool:
-    """Return whether a folder is this program's: no link, with a marker that is no link, both of this user."""
+    """Return whether a folder is this program's: it and its marker belong to this user, and neither is a link."""
     return _is_own(folder, stat.S_ISDIR) and _is_own(folder / marker, stat.S_ISREG)
 
 
@@ -44,10 +44,10 @@ def remove(path: Path, *, owner: Path | None = None, marker: str = MARKER) -> bo
     Args:
         path: `owner` itself or something in it, at any depth.
         owner: the marked folder; by default `path`.
-        marker: the name of its marker, which is deleted last: what an error leaves can still be proven.
+        marker: name of the marker; deleted last, so that what an error leaves can still be proven.
 
     Returns:
-        Whether it is gone; False where nothing proves it, or where the disk refuses.
+        Whether it is deleted; False if ownership is not proven or the disk refuses.
     """
     owner = path if owner is None else owner
     if ".." in path.parts or not path.is_relative_to(owner) or not is_marked(owner, marker):
@@ -69,7 +69,7 @@ def remove(path: Path, *, owner: Path | None = None, marker: str = MARKER) -> bo
 
 
 def remove_files(folder: Path, names: re.Pattern[str], *, older_than: float = 0.0) -> None:
-    """Delete the plain files of this user directly in `folder` whose whole name is of a pattern that is ours alone.
+    """Delete this user's plain files directly in `folder` whose whole name matches a pattern of this program.
 
     Args:
         folder: no link.
@@ -86,7 +86,7 @@ def remove_files(folder: Path, names: re.Pattern[str], *, older_than: float = 0.
 
 
 def is_report(path: Path, *keys: str) -> bool:
-    """Return whether a file is a JSON report of this program, by its keys: what it wrote beside it may be replaced."""
+    """Return whether a file is a JSON report of this program, by its keys; files beside it may then be replaced."""
     with suppress(OSError, ValueError, RecursionError):
         value = json.loads(path.read_text(encoding="utf-8"))
         return isinstance(value, dict) and set(keys) <= set(value)

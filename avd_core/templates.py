@@ -1,7 +1,6 @@
-"""HTML by Jinja2: the markup lies in `.html` files beside the code, Python hands in what it shows.
+"""HTML by Jinja2: the markup lies in `.html` files beside the code, Python passes the values.
 
-Every value is escaped, unless it is `Markup` (what a template or one of its macros gave). A name that a template
-uses and nobody handed in is an error.
+Values are escaped, unless they are `Markup` (the output of a template or macro). An undefined name is an error.
 """
 
 from __future__ import annotations

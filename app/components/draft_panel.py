@@ -96,7 +96,7 @@ class DraftPanel:
             found = find(folder)
             if len(found.sources) + len(draft.clips) > most:
                 raise LimitError(f"At most {most} clips are trained on here.")
-            draft = replace(draft, skipped=(*draft.skipped, *found.told))
+            draft = replace(draft, skipped=(*draft.skipped, *found.sentences))
             shown = time.monotonic()
             for number, one in enumerate(take(found.sources, folder / "taken"), 1):
                 draft = draft.with_clip(one)

@@ -154,7 +154,7 @@ class BatchTab:
             found = find(folder)
             window = Window(whole=values[self.whole])
             batch_request = BatchRequest(found.sources, values[self.checkpoint], values[self.classifier], window)
-            for batch in run_batch(self.explorer, batch_request, found.told, folder):
+            for batch in run_batch(self.explorer, batch_request, found.sentences, folder):
                 running = self.turns.get(request.session_hash) is turn
                 yield self._shown(batch, order, running)
                 if not running:

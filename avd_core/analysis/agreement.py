@@ -1,4 +1,4 @@
-"""Agreement: is the class that a classifier puts first for one picture among its first for another?"""
+"""Agreement: is a classifier's first class for one picture among its top classes for another?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ TOP = 5
 
 
 def hit(logits: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Return whether the `TOP` best of each of (N, classes) hold the class `first` (N,): 0 or 1, (N,)."""
+    """Return 1 where the class `first` (N,) is among the `TOP` largest of logits (N, classes), else 0: (N,)."""
     best = np.argpartition(-logits, TOP - 1, axis=1)[:, :TOP]
     return (best == first[:, None]).any(axis=1).astype(float)

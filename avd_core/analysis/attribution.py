@@ -1,8 +1,7 @@
-"""What depends on what: pixels of a distilled image on frames of its clip, and a restored clip on its image.
+"""Attribution of a distilled image's pixels to frames of its clip, and of changes in a restored clip to its image.
 
-For the first, one frame after the other is taken away (the mean of the others takes its place); where the image
-changes, and by how much, is what that frame had contributed. Unlike the weights of an encoder's blend this also counts
-what the network adds to it, and it needs no blend.
+For the first, each frame in turn is replaced by the mean of the others; the change of the image is that frame's
+contribution. Unlike the weights of an encoder's blend this includes what the network adds, and needs no blend.
 
 Axes: T frames, H, W; the last axis is RGB.
 """

@@ -1,7 +1,7 @@
-"""One image for a whole clip without a network: what a distilled image must be compared with.
+"""Baselines for the distilled image: other ways to make one image of a clip, without a network.
 
-One interface: a clip as uint8 (T, H, W, 3) in, one image as uint8 (H, W, 3) out. A number quoted for a distilled image
-means something only beside that of a single frame and of the mean frame.
+All take a clip, uint8 (T, H, W, 3), and return an image, uint8 (H, W, 3). Figures of a distilled image should always be
+reported beside those of a single frame and of the mean frame.
 
 Sources: dynamic image by approximate rank pooling, Bilen et al. 2016 (CVPR, "Dynamic Image Networks for Action
 Recognition"); motion history image, Bobick and Davis 2001 (PAMI 23:3); super image, Fan et al. 2022 (SIFAR, arXiv

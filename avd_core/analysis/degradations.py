@@ -23,11 +23,11 @@ from PIL import Image, ImageFilter
 from avd_core.analysis.metrics import psnr
 
 Operation = Callable[[np.ndarray], np.ndarray]
-STRONGEST = {"blur": 16.0, "noise": 128.0}  # pixels, levels of 255: beyond, nothing is left to look at
+STRONGEST = {"blur": 16.0, "noise": 128.0}  # pixels, levels of 255: beyond these nothing can be recognised
 
 
 class DegradationError(ValueError):
-    """Say which strengths of a degradation there are, when another one was asked for."""
+    """A strength of a degradation is out of range; the message says what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Degradation:
 
 
 def through_png(image: np.ndarray) -> np.ndarray:
-    """Pass an image through the bytes of an 8-bit PNG file: nothing is lost."""
+    """Write an image to an 8-bit PNG and read it back, which is lossless."""
     return _through_file(image, format="PNG")
 
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Pass an image through a JPEG file of that quality, colours at half resolution (4:2:0)."""
+    """Write an image to a JPEG of a quality 1 to 100 and read it back; colours at half resolution (4:2:0)."""
     return _through_file(image, format="JPEG", quality=quality, subsampling=2)
 
 
@@ -76,7 +76,7 @@ def blur(image: np.ndarray, radius: float = 1.0) -> np.ndarray:
 
 
 def noise(image: np.ndarray, deviation: float = 4.0) -> np.ndarray:
-    """Add independent Gaussian noise of that standard deviation in levels of 255; the same image gets the same."""
+    """Add Gaussian noise of a standard deviation in levels of 255; the same image gets the same noise."""
     rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(image).data))
     return np.rint(image + rng.normal(0, deviation, image.shape)).clip(0, 255).astype(np.uint8)
 
@@ -131,12 +131,12 @@ SWEEPS: dict[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class DegradedQuality:
-    """How much of a clip came back from a degraded image.
+    """Quality of a clip restored from a degraded image.
 
     Attributes:
-        degradation: what the image went through.
-        psnr_undamaged: in dB, against what the undamaged image gives back; `metrics.PSNR_CAP` where nothing changed.
-        psnr_original: in dB, against the clip itself; None where the clip is not known.
+        degradation: what was done to the image.
+        psnr_undamaged: in dB, against the clip restored from the undamaged image; `metrics.PSNR_CAP` if they are equal.
+        psnr_original: in dB, against the original clip; None without one.
     """
 
     degradation: Degradation
@@ -147,7 +147,7 @@ class DegradedQuality:
 def degraded_quality(
     degradation: Degradation, restored: np.ndarray, undamaged: np.ndarray, original: np.ndarray | None = None
 ) -> DegradedQuality:
-    """Measure what came back; clips are uint8 (T, H, W, 3)."""
+    """Measure a restored clip; clips are uint8 (T, H, W, 3)."""
     return DegradedQuality(
         degradation, psnr(undamaged, restored), None if original is None else psnr(original, restored)
     )
@@ -164,13 +164,13 @@ def degradation_sweep(
 
     Args:
         image: uint8 (H, W, 3), the undamaged image.
-        undamaged: what it plays as.
-        decode: the decoder.
-        original: the clip, where it is known.
-        sweeps: the strengths of each damage.
+        undamaged: the clip restored from it.
+        decode: restores a clip from an image.
+        original: the original clip; None if unknown.
+        sweeps: strengths by kind of degradation.
 
     Yields:
-        The kind of damage, its strength, and what came back.
+        The kind of degradation, its strength, and the quality.
     """
     for strengths in zip_longest(*sweeps.values()):
         for kind, strength in zip(sweeps, strengths, strict=True):

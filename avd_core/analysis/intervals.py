@@ -1,8 +1,8 @@
-"""Intervals, and what they allow to be said.
+"""Bootstrap intervals, and the verdicts that follow from them.
 
-A verdict follows from the interval of the *paired* difference, clip by clip, corrected for the number of
-comparisons (Bonferroni). Intervals are bootstrap percentiles over clips; over groups (people, source videos), whose
-clips are no independent witnesses, where there are at least five of them.
+A verdict follows from the interval of the *paired* difference, clip by clip, corrected for the number of comparisons
+(Bonferroni). Intervals are bootstrap percentiles over groups (people, source videos), whose clips are not independent,
+or over clips where there are fewer than five groups.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def intervals(
 
 
 def verdict(difference: Interval) -> str:
-    """Return what the interval of a paired difference allows to be said of the first against the second."""
+    """Return the verdict on the first against the second that the interval of their paired difference allows."""
     if difference.units < FEWEST:
         return f"has too few {difference.over} to be judged against"
     if difference.low > 0:
@@ -92,7 +92,7 @@ def scoreboard(
     among: int = 1,
     unseen: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Compute every representation's mean, and what may be said of each contender against every other one.
+    """Compute every representation's mean, and a verdict on each contender against every other representation.
 
     Args:
         columns: ways of measuring -> representations -> (N,) one figure a clip, the clips in the same order.
@@ -213,14 +213,14 @@ def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: in
         lines.append(f"  {column}: {one} {sentence}.")
     lines += [resolution(board, scale=scale, digits=digits)] if board["differences"] else []
     lines += unseen_lines(board, scale=scale, digits=digits)
-    if 1 < len(board["groups"]) < FEWEST:  # too few to be resampled, so each is told
+    if 1 < len(board["groups"]) < FEWEST:  # too few to resample, so each is listed
         lines[-1] += "\n"
         lines.append(group_table(board["groups"], next(iter(board["figures"])), scale=scale, digits=digits))
     return "\n".join(lines)
 
 
 def figures_table(figures: Mapping[str, Any], *, scale: float, digits: int) -> list[str]:
-    """Figures as aligned lines, one for each representation."""
+    """Format figures as aligned lines, one for each representation."""
     names = dict.fromkeys(name for rows in figures.values() for name in rows)
     body = [["", *figures]]
     for name in names:
@@ -230,7 +230,7 @@ def figures_table(figures: Mapping[str, Any], *, scale: float, digits: int) -> l
 
 
 def unseen_lines(board: Mapping[str, Any], *, scale: float, digits: int) -> list[str]:
-    """The figures of the clips of unseen groups as aligned lines under a heading; nothing where all groups are."""
+    """Format the figures of unseen groups' clips as aligned lines under a heading; [] if all groups are unseen."""
     if not board.get("unseen"):
         return []
     heading = UNSEEN.format(clips=board["unseen"]["clips"])
@@ -238,9 +238,9 @@ def unseen_lines(board: Mapping[str, Any], *, scale: float, digits: int) -> list
 
 
 def resolution(board: Mapping[str, Any], *, scale: float, digits: int) -> str:
-    """One sentence: the smallest differences that could have been told from nothing, by column.
+    """Return a sentence with the smallest differences that could have given a verdict, by column.
 
-    Half the width of the corrected interval of each difference: a mean nearer to 0 than that allows no verdict.
+    They are half the width of each difference's corrected interval: a mean nearer to 0 gives no verdict.
     """
     halves: dict[str, list[float]] = {}
     for one in board["differences"]:

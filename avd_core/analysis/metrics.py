@@ -1,8 +1,8 @@
-"""How much of a clip came back: PSNR and SSIM, never without the still images that cost nothing.
+"""PSNR and SSIM of a restored clip, always beside those of still images.
 
-On a near-static clip copying one frame scores 27 dB, so a restoration is always quoted beside two copies:
-the middle frame repeated T times and the (constant) mean frame repeated T times. Everything is measured on
-8-bit RGB frames at the model's size, before any video encoding.
+On a nearly static clip a copied frame scores 27 dB, so a restoration is always reported beside two copies: the middle
+frame and the mean frame, each repeated T times. All is measured on 8-bit RGB frames at the model's size, before any
+video encoding.
 
 Axes: T frames, H, W; the last axis is RGB.
 """
@@ -16,19 +16,17 @@ import numpy as np
 
 from avd_core.analysis.baselines import mean_frame, middle_frame
 
-PSNR_CAP = 60.0  # dB; identical clips would be infinitely good, and one such clip would own every average
+PSNR_CAP = 60.0  # dB; the PSNR of identical clips is infinite, and a single one would make every mean infinite
 
 
 def psnr(original: np.ndarray, restored: np.ndarray) -> float:
     """Return the peak signal-to-noise ratio in dB, ``10 log10(255^2 / MSE)``, at most 60.
 
-    The squared error is pooled over everything given, so for two clips it is the clip's PSNR, not a mean of
-    frames'.
+    The squared error is averaged over the whole arrays: for clips that is the clip's PSNR, not the mean of its frames'.
 
     Args:
         original: uint8, any shape.
-        restored: uint8, a shape that broadcasts to the original's (one frame against a clip is a copied
-        frame).
+        restored: uint8, of a shape that broadcasts to the original's (a single frame counts as copied T times).
     """
     mse = _squared_error(original, restored).mean()
     return min(PSNR_CAP, 10 * math.log10(255**2 / mse)) if mse > 0 else PSNR_CAP
@@ -61,11 +59,10 @@ def ssim_per_frame(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Quality:
-    """A restoration's figures beside those of the two copies.
+    """Figures of a restored clip beside those of the two copies.
 
-    ``per_frame`` holds a tuple of T values under each of the six figures' names; None where the two frames
-    are identical (there PSNR is infinite and SSIM says nothing). ``ssim`` is the mean over all frames,
-    these included as 1.
+    ``per_frame`` holds T values by the name of each figure; None where two frames are identical (PSNR is infinite
+    there). ``ssim`` is the mean over all frames, identical ones counted as 1.
     """
 
     psnr: float
@@ -85,7 +82,7 @@ def quality(original: np.ndarray, restored: np.ndarray) -> Quality:
         restored: uint8 (T, H, W, 3), from the 8-bit distilled image.
 
     Raises:
-        ValueError: The two differ in shape, or are not 8-bit: then no figure would mean what it says.
+        ValueError: The two differ in shape, or are not uint8.
     """
     if original.shape != restored.shape or original.dtype != np.uint8 or restored.dtype != np.uint8:
         raise ValueError(

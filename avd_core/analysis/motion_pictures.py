@@ -1,8 +1,8 @@
-"""Pictures of the movement: one still image of a clip in which one sees what moved, made without a network.
+"""Pictures of the movement: one still image that shows what moved in a clip, made without a network.
 
-Each takes uint8 (T, H, W, 3) and a `strength`, and gives uint8 (H, W, 3); equal frames give the same picture always.
-Where nothing moves all of them show the scene as it is. They rest on one measure, the `departure`: how far a frame
-is from the clip's median at each place, so a camera that moves should be held still first
+Each takes uint8 (T, H, W, 3) and a `strength`, and returns uint8 (H, W, 3), deterministically. Where nothing moves all
+of them show the scene as it is. All use one measure, the `departure`: the difference of a frame to the clip's median at
+each place. So a moving camera should be held still first
 (`avd_core.analysis.camera_motion`).
 
 Sources: motion history, Bobick and Davis 2001 (PAMI 23:3); the strobe and the multiple exposure after Marey's plates
@@ -97,16 +97,16 @@ def strobe_moments(count: int, strength: float) -> tuple[list[int], list[float]]
 
 
 def steadiness(apart: np.ndarray) -> float:
-    """Return how surely the camera stands still, 0 to 1, from the `departure` (T, H, W) of a clip's frames.
+    """Return how likely the camera stands still, 0 to 1, from the `departure` (T, H, W) of a clip's frames.
 
-    Behind whatever moves a still camera shows a part that does not; a moving one shows none, and is 0.
+    With a still camera some part of the picture never changes (1); with a moving one every part does (0).
     """
     still = float(np.quantile(apart.max(axis=0), STILL_SHARE))
     return min(1.0, max(0.0, (UNSTEADY_FROM - still) / (UNSTEADY_FROM - STEADY_TO)))
 
 
 def where_steady(make: MotionPicture) -> MotionPicture:
-    """Make a picture that is the other's where the camera stands still, the middle frame where it moves."""
+    """Wrap a picture of the movement so that it becomes the middle frame where the camera moves."""
 
     def picture(frames: np.ndarray, strength: float) -> np.ndarray:
         return _mixed(middle_frame(frames), make(frames, strength), steadiness(departure(frames)[0]))
@@ -126,7 +126,7 @@ MOTION_PICTURES: dict[str, MotionPicture] = {
 
 
 def guide_picture(frames: np.ndarray, name: str, strength: float) -> np.ndarray:
-    """Return what a checkpoint's images are drawn to, of one clip.
+    """Return a clip's guide target, the picture that a checkpoint's images are trained to resemble.
 
     Args:
         frames: uint8 (T, H, W, 3).

@@ -1,8 +1,7 @@
-"""What a distilled image hides: its difference to the picture it looks like, and the spectra of both.
+"""The code in a distilled image: its difference to a reference, and the spectra of both.
 
-A picture that carries a clip must keep it somewhere. The amplified difference to its reference shows where, the two
-spectra side by side show at which scale. The reference is the nearest frame; for a checkpoint whose images show the
-movement, it is the picture of the movement that they are trained towards.
+The amplified difference shows at which places the image stores the clip, the two spectra at which scales. The reference
+is the nearest frame; for a checkpoint whose guide target is a picture of the movement, it is that picture.
 
 Axes: T frames, H, W; pictures are uint8, RGB last.
 """

@@ -1,7 +1,7 @@
-"""The labelled clips that the bundled action classifier learns from: their distilled images, and plain frames.
+"""The labelled clips that train the bundled action classifier: their distilled images, and plain frames.
 
-Parts go by group and film, as the official lists of UCF101 and HMDB51 have them, never at random: `train`, `choose`
-(what settles the recipe, the temperature and the threshold) and `report` (looked at once).
+Clips are split by group and film, as in the official lists of UCF101 and HMDB51, never at random, into the parts
+`train`, `choose` (for the recipe, the temperature and the threshold) and `report` (used once).
 
 Axes: N clips, V views (windows) of each, F frames of each, S side.
 """
@@ -24,7 +24,7 @@ from avd_core.networks.avd import AVD, to_tensor
 
 PARTS = ("train", "choose", "report")
 SIZE = 112
-FRAMES = (8, 2, 13)  # of 16: the middle one, which the page shows the classifier too, and two for training
+FRAMES = (8, 2, 13)  # of 16: the middle one, which the page classifies too, and two for training
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class ActionSet:
     """One folder of labelled clips below `$AVD_DATA`.
 
     Attributes:
-        name: what it is called.
-        folder: of its classes, below the data folder; the split file bears the last part of its name.
-        labels: class folder -> what people read. An action that two sets share has one label.
-        about: where the clips come from and under which licence, for the model card.
-        split: how the parts are cut, for the model card.
-        shared: a text file below the data folder, of films with clips on both official sides; these neither train nor
-            choose, and their reporting clips are also told apart.
+        name: of the set.
+        folder: of its classes, below the data folder; the split file is called like the last part of it.
+        labels: class folder -> label. An action that two sets share has one label.
+        about: source and licence of the clips, for the model card.
+        split: how the parts are made, for the model card.
+        shared: text file below the data folder that lists films with clips on both official sides. Their clips are in
+            no part but `report`, and marked there (`Example.seen`).
     """
 
     name: str
@@ -109,12 +109,12 @@ LEFT_OUT = {
     "choose": ("a baby crawling", "brushing hair", "playing golf"),
     "report": ("clapping", "doing pull-ups", "horse racing", "tossing pizza dough"),
 }
-"""Classes that a first network never sees: its answers to some settle the threshold, those to the others judge it."""
+"""Classes that the first network is not trained on: `choose` fits the threshold, `report` evaluates it."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled clip; `seen` when its film has clips on the official training side, too."""
+    """A labelled clip; `seen` if the official training list has clips of the same film."""
 
     path: Path
     set_name: str
@@ -165,10 +165,10 @@ def _lines(path: Path) -> frozenset[str]:
 
 
 class Pictures(NamedTuple):
-    """What is seen of N clips, 8 bit, squashed to squares; all zero for a clip that cannot be read.
+    """Pictures of N clips, uint8, resized to squares; zeros for a clip that cannot be read.
 
     Attributes:
-        images: (N,V,S,S,3) distilled: of the default window of `video.read_clip`, and of the whole clip.
+        images: (N,V,S,S,3) distilled images of the default window of `video.read_clip`, and of the whole clip.
         frames: (N,F,S,S,3) frames of the default window, the middle one first.
     """
 
@@ -176,15 +176,15 @@ class Pictures(NamedTuple):
     frames: np.ndarray
 
     def of(self, picks: Sequence[int] | np.ndarray) -> Pictures:
-        """Return those of some clips."""
+        """Return the pictures of the clips with the numbers `picks`."""
         return Pictures(self.images[picks], self.frames[picks])
 
 
 def distill(examples: Sequence[Example], model: AVD, cache: Path | None) -> Pictures:
     """Read each clip and distil its windows at 112 px.
 
-    With a `cache` folder, what was made before by the same weights is read from there, class by class; so a run that
-    is stopped goes on where it was.
+    With a `cache` folder, pictures that the same weights made before are read from there, class by class, so that a
+    stopped run can continue.
     """
     made: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
     groups: dict[Path, list[Path]] = {}

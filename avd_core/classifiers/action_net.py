@@ -23,13 +23,13 @@ from avd_core.atomic_io import atomic_folder
 from avd_core.networks import checkpoint
 
 ACTION = "action"
-"""The name it is asked for by, and that of its folder among the bundled checkpoints."""
+"""Its name for `load_classifier`, and that of its folder among the bundled checkpoints."""
 _KIND = "action-classifier"
-_COUNTERS = ".num_batches_tracked"  # batch norm's; integers that evaluation never reads, so they are not stored
+_COUNTERS = ".num_batches_tracked"  # of batch norm: integers that evaluation does not use, so they are not stored
 
 
 class ClassifierError(ValueError):
-    """An image classifier that cannot be had or used, with a sentence saying why."""
+    """An image classifier cannot be loaded or used; the message says why, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class ActionClassifier(nn.Module):
             if not isinstance(values, dict) or values.pop("kind", None) != _KIND:
                 raise ValueError("its config is not that of an action classifier")
             config = ActionConfig(**values)
-            with torch.device("meta"):  # a hostile config costs no memory before its weights are seen to fit
+            with torch.device("meta"):  # no memory is allocated before the weights are known to fit the config
                 expected = _stored(cls(config))
             weights = checkpoint.read_weights(folder / checkpoint.WEIGHTS, expected)
         except ClassifierError:
@@ -153,7 +153,7 @@ def _stored(network: nn.Module) -> dict[str, Tensor]:
 def for_classes(labels: Sequence[str]) -> ActionClassifier:
     """Return the bundled network with a new last layer for `labels`, or a new network where none is bundled.
 
-    It has seen many images of moving people, and learns other classes from fewer clips than one from nothing.
+    Trained on many images of moving people, it learns other classes from fewer clips than a new network.
     """
     folder = bundled_action_folder()
     if folder is None:

@@ -1,7 +1,7 @@
 """Train the small action classifier on pictures of clips: distilled images and frames.
 
-There are few clips of each class, so the regularisation is soft but broad: every picture is moved, turned, mirrored and
-recoloured, labels are smoothed, weights averaged. No other network has a part in it.
+There are few clips of each class, so pictures are moved, turned, mirrored and recoloured at random, labels smoothed and
+weights averaged. No other network is involved.
 
 Axes: N clips, V pictures of each, B batch, S side, K classes.
 """
@@ -25,7 +25,7 @@ from avd_core.networks.avd import to_tensor
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the classifier is trained; chosen on the `choose` parts."""
+    """Settings of the training; the defaults were chosen on the `choose` parts."""
 
     epochs: int = 120
     batch_size: int = 16
@@ -89,7 +89,7 @@ def epochs(network: ActionClassifier, images: np.ndarray, targets: np.ndarray, r
             schedule.step()
             total += loss.item()
             steps += 1
-            keep = min(recipe.ema_decay, steps / (steps + 10))  # the beginning is soon forgotten
+            keep = min(recipe.ema_decay, steps / (steps + 10))  # the first weights lose their influence quickly
             with torch.no_grad():
                 for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
                     kept.lerp_(new, 1 - keep) if kept.is_floating_point() else kept.copy_(new)
@@ -139,7 +139,7 @@ def class_logits(network: ActionClassifier, images: np.ndarray, batch_size: int 
 
 
 def fit_temperature(logits: Tensor, targets: np.ndarray) -> float:
-    """Return what to divide logits by for honest probabilities of people not trained on (arXiv 1706.04599)."""
+    """Return the temperature, the divisor of logits (N,K) that minimises the loss of `targets` (arXiv 1706.04599)."""
     candidates = np.geomspace(0.25, 4, 81)
     losses = [F.cross_entropy(logits / float(t), torch.from_numpy(targets)).item() for t in candidates]
     return float(candidates[int(np.argmin(losses))])
@@ -155,10 +155,10 @@ def calibration_error(logits: Tensor, targets: np.ndarray, bins: int = 10) -> fl
 
 
 def fit_threshold(known: Tensor, targets: np.ndarray, unknown: Tensor) -> float:
-    """Return the probability below which nothing is named.
+    """Return the threshold: the probability below which the likeliest class is not named (arXiv 1610.02136).
 
-    It maximises the mean of two shares: of pictures of known classes that are named, and rightly so, and of pictures
-    of other classes that are not named. What the likeliest class has tells the two apart to a degree (1610.02136).
+    It maximises the mean of two shares: that of pictures of known classes that are named correctly, and that of
+    pictures of other classes that are not named.
 
     Args:
         known: logits (N,K) of pictures of the K classes.
@@ -175,14 +175,15 @@ def fit_threshold(known: Tensor, targets: np.ndarray, unknown: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Score:
-    """How many of `count` pictures were named rightly among all classes, whether or not sure enough to be said.
+    """Counts over `count` pictures.
 
     Attributes:
         title: of the clips and of the kind of picture.
-        correct: named rightly.
-        refused: not named, the likeliest class being below the threshold; `refused_right` of them wrongly so, since it
-            was the right one.
-        classes: how many the set has itself; 0 where none of them is known, so that every refusal is right.
+        correct: pictures whose likeliest class is the true one, above the threshold or not.
+        refused: pictures whose likeliest class is below the threshold.
+        refused_right: those of `refused` whose likeliest class is the true one.
+        count: all pictures.
+        classes: number of classes in the set; 0 if the network knows none of them, so that every refusal is right.
     """
 
     title: str
@@ -204,7 +205,7 @@ class Score:
 
 
 def score(title: str, logits: Tensor, targets: np.ndarray, threshold: float, classes: int) -> Score:
-    """Judge the names of pictures by their logits (N,K) and class numbers (N,), -1 for a class that is not known."""
+    """Count correct and refused pictures by their logits (N,K) and class numbers (N,), -1 for an unknown class."""
     confidence, named = (part.numpy() for part in logits.softmax(dim=1).max(dim=1))
     right, refused = named == targets, confidence < threshold
     return Score(title, int(right.sum()), int(refused.sum()), int((right & refused).sum()), len(targets), classes)

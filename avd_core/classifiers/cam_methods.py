@@ -1,6 +1,6 @@
 """The class activation methods of the `grad-cam` package, made safe for any image and for maps that are compared.
 
-Importing this imports the package, which takes three seconds: `saliency` does so for its first map.
+Importing this module imports the package, which takes three seconds; `saliency` imports it for its first map.
 
 Score-CAM and Ablation-CAM are rewritten on the package's frame. There Score-CAM keeps a masked image per channel in
 memory (1.3 GB for MobileNetV2) and scores all of them (89 s on one core); here those that vary most. Ablation-CAM runs
@@ -48,7 +48,7 @@ class _Finite(pytorch_grad_cam.base_cam.BaseCAM):
 
 
 class _EigenCAM(pytorch_grad_cam.EigenCAM):
-    """First principal component of the features, with a thin SVD, and signed so that strong features are hot."""
+    """Eigen-CAM: the first principal component of the features, by a thin SVD; strong features are positive."""
 
     def get_cam_image(
         self, input_tensor: Tensor, layer: Any, targets: list[Any], activations: np.ndarray, *_: Any
@@ -95,7 +95,7 @@ class _ScoreCAM(pytorch_grad_cam.ScoreCAM):
 
 
 class _AblationCAM(pytorch_grad_cam.AblationCAM):
-    """Ablation-CAM (WACV 2020): what the score loses without a channel."""
+    """Ablation-CAM (WACV 2020): a channel's weight is the loss of score without it."""
 
     def get_cam_weights(
         self, input_tensor: Tensor, layer: Any, targets: list[Any], activations: np.ndarray, grads: np.ndarray

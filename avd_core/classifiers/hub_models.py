@@ -4,7 +4,7 @@
 loader takes) and without any code of the model's own. Of CLIP a text becomes the class "a photo of ..." and its logit
 the scaled cosine of the two embeddings (Radford et al., ICML 2021, arXiv 2103.00020, section 3.1.2).
 
-The loaders hand back plain parts, of which `classifiers` makes a `Classifier`.
+The loaders return plain parts, of which `avd_core.classifiers.loading` makes a `Classifier`.
 
 Axes: B batch, K classes, D features, S side.
 """
@@ -32,8 +32,8 @@ class Parts(NamedTuple):
         labels: K class names.
         size: S.
         mean: per channel, of values in [0, 1].
-        std: likewise.
-        mode: how images are brought to that size, "bilinear" or "bicubic".
+        std: per channel, of values in [0, 1].
+        mode: interpolation of the resize, "bilinear" or "bicubic".
     """
 
     network: nn.Module
@@ -48,7 +48,7 @@ def load(name: str, device: str | torch.device) -> Parts:
     """Load the parts of a classifier by its name.
 
     Raises:
-        ClassifierError: its library is not installed, there is no such model, or it cannot be had now.
+        ClassifierError: its library is not installed, there is no such model, or it cannot be downloaded now.
     """
     kind, model, labels = parsed(name)
     library = LIBRARIES[kind]
@@ -60,7 +60,7 @@ def load(name: str, device: str | torch.device) -> Parts:
         if kind == "timm":
             return _timm(model, device)
         return _clip(model, labels, device) if takes_labels(name) else _transformers(model, device)
-    except Exception as error:  # no network, no such model, another layout: it all means the same to a person
+    except Exception as error:  # no network, no such model, another layout: one message serves all
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ClassifierError(f"{without_labels(name)} cannot be had now: {reason}") from error
 
@@ -101,7 +101,7 @@ def _clip(name: str, labels: Sequence[str], device: str | torch.device) -> Parts
 
 @functools.lru_cache(maxsize=1)
 def clip_backbone(name: str, device: str) -> tuple[Any, Any]:
-    """Load the networks, which all sets of labels share."""
+    """Load CLIP's networks and its processor, which all sets of labels share."""
     from transformers import CLIPModel, CLIPProcessor
 
     model = CLIPModel.from_pretrained(name, use_safetensors=True).to(device).eval().requires_grad_(False)

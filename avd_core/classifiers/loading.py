@@ -54,8 +54,7 @@ class Prediction:
     """One class and its probability, 0 to 1.
 
     Attributes:
-        none_of: how many classes there are, where the likeliest is too unlikely to be named as what the picture shows;
-            else 0.
+        none_of: number of classes if the likeliest one is below the classifier's threshold; else 0.
     """
 
     label: str
@@ -64,7 +63,7 @@ class Prediction:
 
     @property
     def refusal(self) -> str | None:
-        """Say that the picture shows none of the classes, where that is so."""
+        """Return a phrase that says the picture shows none of the classes; None if `none_of` is 0."""
         return f"none of the {self.none_of} actions it knows" if self.none_of else None
 
     def __str__(self) -> str:
@@ -105,12 +104,12 @@ class Classifier:
     """A frozen image classifier that takes distilled images as they are.
 
     Attributes:
-        name: what it is asked for by.
+        name: as `load_classifier` takes it.
         labels: K class names.
         network: takes what `prepare` returns; eval mode, weights frozen. Not to be changed afterwards.
         target_layer: the module of `network` whose output is its last map of features (for class activation maps).
         threshold: probability below which the likeliest class is no answer; 0 where it always is one.
-        notice: a sentence when this is not the classifier that was asked for, saying which it is and why.
+        notice: a sentence if this classifier replaces the requested one, saying which it is and why; else empty.
     """
 
     def __init__(
@@ -136,7 +135,7 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Return where the network is; images are moved there."""
+        """Return the network's device; images are moved there."""
         return next(self.network.parameters()).device
 
     def prepare(self, image: Tensor) -> Tensor:
@@ -212,16 +211,15 @@ def load_classifier(
 ) -> Classifier:
     """Load a classifier by name: any torchvision classifier with ImageNet weights, or "action", the bundled one.
 
-    Other names are those of `classifier_names`; what of them cannot be had is an error, and nothing stands in.
-
-    Weights are taken from torch's hub folder (below `TORCH_HOME`), as they are, else downloaded in the background; see
-    `weight_files` for how long that may take. Where they cannot be had now, the bundled action classifier comes back
-    with a `notice`; a later call gets the one asked for once its download is through.
+    torchvision's weights are read from torch's hub folder (below `TORCH_HOME`), or downloaded in the background; see
+    `avd_core.classifiers.weights` for how long a call waits. If they are not there in time, the bundled action
+    classifier is returned with a `notice`; a later call returns the requested one once its download is finished. For
+    all other names, what cannot be loaded is an error.
 
     Args:
         name: one of `known_names` or `classifier_names`, or a name as `classifiers.names` describes them.
-        device: where its network is to be.
-        head_folder: finds the folder of a fine-tuning run's head ("own:..."); without it such names are refused.
+        device: where to put its network.
+        head_folder: returns the folder of a fine-tuning run's head ("own:..."); without it such names are refused.
 
     Raises:
         ClassifierError: for an unknown name, or when not even the bundled classifier is there.
@@ -248,7 +246,7 @@ def load_classifier(
 def classifier_names() -> list[str]:
     """List the default, every other classifier whose weights are here, the bundled one, and those the operator lists.
 
-    The default is always in it: asking for it always helps, if only to start its download.
+    The default is always included, since requesting it at least starts its download.
     """
     here = [
         name for name in _torchvision_names() if name != DEFAULT and _weights_path(imagenet_weights(name)).is_file()
@@ -260,9 +258,9 @@ def check_offered(name: str) -> None:
     """Check a name that comes from a visitor.
 
     Raises:
-        ClassifierError: the operator has not said that they may have this one.
+        ClassifierError: the operator does not offer it.
     """
-    # Who knows the key of a run has been told it.
+    # The keys of runs cannot be guessed: whoever knows one may use the run.
     if without_labels(name) in classifier_names() or is_own(name):
         return
     if not any_allowed():
@@ -309,7 +307,7 @@ def _torchvision(name: str, weights: WeightsEnum, device: str | torch.device) ->
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         # torchvision's own builder knows each family's options and old key names; it only must not load the file
-        # itself (without a deadline, and unpickling anything). It is handed the tensors instead, and loads strictly.
+        # itself (without a deadline, and unpickling anything). It gets the tensors instead, and loads strictly.
         with _build_lock:
             weights.get_state_dict = lambda *_args, **_kwargs: state
             try:
@@ -317,7 +315,7 @@ def _torchvision(name: str, weights: WeightsEnum, device: str | torch.device) ->
             finally:
                 del weights.get_state_dict
         classifier = Classifier(name, network, weights.meta["categories"], preprocessing)
-    except Exception as error:  # a damaged file fails in many ways; all of them mean the same to a person
+    except Exception as error:  # a damaged file fails in many ways; one message serves all
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise WeightsUnavailable(
             f"its file {path.name} is here but does not load ({reason}); delete it to have it downloaded anew"

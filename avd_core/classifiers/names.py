@@ -1,12 +1,13 @@
-"""Classifiers of other libraries, by name, and who may ask for which; knows no network, so a page starts without torch.
+"""Names of other libraries' classifiers, and who may use which; needs no torch, so that the page starts without it.
 
 `timm:NAME`, `hf:OWNER/NAME` (transformers, made for image classification), and `clip:OWNER/NAME` (transformers, CLIP),
 which chooses among labels of one's own: `clip:OWNER/NAME=juggling|yoga`.
 
-`own:KEY/NAME/STEP` is the head that a fine-tuning run trained on its labelled clips; nobody can guess its key.
+`own:KEY/NAME/STEP` is the head that a fine-tuning run trained on its labelled clips; the key cannot be guessed.
 
-Who has a shell may ask for any of them. Visitors of a page choose from what its operator lists in `AVD_MODELS` (names
-with spaces between) or, with `AVD_ALLOW_MODELS=1`, by any name: then they decide what the server downloads.
+The command line takes any of these names. Visitors of the page choose from those that its operator lists in
+`AVD_MODELS` (separated by spaces) or, with `AVD_ALLOW_MODELS=1`, may give any name: then they decide what the server
+downloads.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no path, no a
 
 
 class ClassifierNameError(ValueError):
-    """A name or labels that cannot be used, with a sentence saying why."""
+    """A name or its labels cannot be used; the message says why, in one sentence."""
 
 
 def is_foreign(name: str) -> bool:
@@ -32,23 +33,23 @@ def is_foreign(name: str) -> bool:
 
 
 def is_own(name: str) -> bool:
-    """Return whether a name is that of a head that a fine-tuning run trained."""
+    """Return whether a name is that of a fine-tuning run's head."""
     return bool(_OWN.fullmatch(name))
 
 
 def listed() -> list[str]:
-    """List what the operator offers to visitors and has the library for."""
+    """List the names that the operator offers to visitors and whose library is installed."""
     names = os.environ.get("AVD_MODELS", "").split()
     return [name for name in names if is_foreign(name) and find_spec(LIBRARIES[name.partition(":")[0]])]
 
 
 def any_allowed() -> bool:
-    """Return whether the operator lets visitors ask for any name."""
+    """Return whether the operator lets visitors give any name."""
     return os.environ.get("AVD_ALLOW_MODELS") == "1"
 
 
 def takes_labels(name: str) -> bool:
-    """Return whether a classifier takes labels of one's own."""
+    """Return whether a classifier chooses among labels that the user gives."""
     return name.startswith("clip:")
 
 
@@ -75,7 +76,7 @@ def with_labels(name: str, labels: Sequence[str]) -> str:
 
 
 def parsed(name: str) -> tuple[str, str, tuple[str, ...]]:
-    """Split a name into its library, the model, and the labels it is to choose among.
+    """Split a name into its library, the model, and the labels to choose among.
 
     Raises:
         ClassifierNameError: the model's name looks like a path or an address.
@@ -90,7 +91,7 @@ def parsed(name: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 def titled(name: str) -> str:
-    """Return the name for people: 'clip-vit-base-patch32: juggling, yoga'."""
+    """Return the name as shown to users: 'clip-vit-base-patch32: juggling, yoga'."""
     if is_own(name):
         return f"{name.split('/')[1]}, your own classes"
     if not is_foreign(name):

@@ -1,19 +1,19 @@
-"""Where an image classifier looks: class activation maps through the `grad-cam` package, and their overlay.
+"""Class activation maps of image classifiers, by the `grad-cam` package, and their overlay on the image.
 
-The package is made for scripts; a page with many users needs more care, and gets it here:
+The package is made for scripts. For a page with many users this module adds:
 
-- Every classifier has private copies of its network, each behind a lock (the package is not thread-safe, leaves modes,
-  gradients and, after a failure, replaced layers behind): one for the fast methods, one for the slow ones, so that
-  nobody's first picture waits for another's Score-CAM. They share the frozen weights. A copy whose run failed is thrown
-  away.
-- The copy's weights are frozen and its input asks for gradients, so that it works under `no_grad` too.
-- What follows the target layer may work in place (`F.relu(..., inplace=True)` in DenseNet, for one) and would spoil
-  the stored activations: it is given a clone.
-- The class number is checked first, because the package's `with` block swallows an IndexError; it is not used.
-- A map comes at the resolution of the features and is enlarged once, smoothly, to the image. The classifiers see the
-  whole image squashed to a square, so stretching the map back over the image puts every place where it belongs.
-- The package scales every map by itself. Its values before that are kept, so that maps of several frames can be scaled
-  together and show how much, too.
+- Each classifier has two private copies of its network, each with a lock: one for the fast methods, one for the slow
+  ones, so that a Grad-CAM never waits for a Score-CAM. (The package is not thread-safe, and leaves changed modes,
+  gradients and, after a failure, replaced layers behind.) The copies share the frozen weights. A copy whose run failed
+  is discarded.
+- The copy's weights are frozen and its input requires gradients, so that it works under `no_grad` too.
+- The layers after the target layer may work in place (such as `F.relu(..., inplace=True)` in DenseNet), which would
+  change the stored activations; they get a clone.
+- The class number is checked first, because the package's `with` block swallows an IndexError; that block is not used.
+- A map has the resolution of the features and is enlarged once, smoothly, to the image. Classifiers get the whole image
+  resized to a square, so stretching the map back over the image puts every value in its place.
+- The package scales each map by itself. Its unscaled values are kept, so that maps of several frames can be scaled
+  together.
 
 Axes: B batch, C channels, K classes, H, W; h, w are the sides of a feature map.
 """
@@ -48,7 +48,7 @@ COSTS: dict[str, float] = {
 """Time of a map relative to Grad-CAM's, measured with MobileNetV2 on one core (Grad-CAM: 65 ms)."""
 
 SLOW = 3
-"""From this cost on a method is slow: it reports its progress, and the page asks before it runs one."""
+"""From this cost on a method is slow: it reports its progress, and the page runs it on request only."""
 
 METHODS: dict[str, str] = {
     "gradcam": "Grad-CAM",
@@ -60,11 +60,11 @@ METHODS: dict[str, str] = {
     "ablationcam": "Ablation-CAM",
     "scorecam": "Score-CAM",
 }
-"""Names that `saliency` takes, and what to call them."""
+"""Names that `saliency` takes, and their titles."""
 
 
 class SaliencyError(ValueError):
-    """A map that cannot be made, with a sentence saying why."""
+    """A map cannot be made; the message says why, in one sentence."""
 
 
 Progress = Callable[[float], None]
@@ -80,16 +80,16 @@ def saliency(
 ) -> np.ndarray:
     """Map where the classifier finds evidence for a class.
 
-    The map is scaled by itself, so two of them tell where, not how much; `saliencies` scales several together. A map
-    without any evidence (or with the same everywhere, as of a blank image) is zero. Safe to call from many threads;
-    maps of one classifier wait their turn.
+    The map is scaled to its own maximum, so values of two maps do not compare; `saliencies` scales several together. A
+    map without evidence, or with equal evidence everywhere, as of a blank image, is zero. Thread-safe; calls for one
+    classifier wait for each other.
 
     Args:
-        classifier: whose network is asked; it is left untouched.
+        classifier: the classifier to explain; it is not changed.
         image: (1,3,H,W) in [-1, 1].
-        target: class number; the likeliest class if None.
+        target: class number; None is the likeliest class.
         method: a key of `METHODS`.
-        progress: told the share that is done, 0 to 1; what it raises stops the work.
+        progress: called with the share done, 0 to 1; an exception that it raises stops the work.
 
     Returns:
         (H,W) float32 in [0, 1], with a maximum of 1 unless it is zero everywhere.
@@ -110,17 +110,16 @@ def saliencies(
 ) -> np.ndarray:
     """Map where the classifier finds evidence for one class in each of several images, on one scale.
 
-    The package's values are evidence in the class's own unit (of Grad-CAM, the logit's), so they compare from image to
-    image: hot is the hottest place of all of them, and an image with little evidence stays cold. The lock is held for
-    one image at a time.
+    The package's values have a unit (Grad-CAM's, the logit's), so they compare between images: 1 is the maximum over
+    all images, and an image with little evidence has low values. The lock is held for one image at a time.
 
     Args:
-        classifier: whose network is asked.
+        classifier: the classifier to explain.
         images: (N,3,H,W) in [-1, 1].
         target: class number.
-        method: a key of `METHODS`. Eigen-CAM and Score-CAM weigh an image's channels against each other, so of theirs
-            only the places compare.
-        progress: told the share that is done, 0 to 1; what it raises stops the work.
+        method: a key of `METHODS`. Values of Eigen-CAM and Score-CAM do not compare between images, because they
+            weigh an image's channels against each other.
+        progress: called with the share done, 0 to 1; an exception that it raises stops the work.
 
     Returns:
         (N,H,W) float32 in [0, 1], with a maximum of 1 over all, unless there is no evidence anywhere.
@@ -142,9 +141,9 @@ def saliencies(
 
 
 def estimate(classifier: Classifier, method: str) -> float | None:
-    """Estimate the seconds of a map on this machine by the last one, else by the last one of another method.
+    """Estimate the seconds that a map takes here, from the classifier's last one, if need be of another method.
 
-    None before the classifier's first map.
+    None before its first map.
     """
     seconds = {
         name: taken
@@ -164,7 +163,7 @@ def _nothing(_share: float) -> None:
 def _evidence(
     classifier: Classifier, image: Tensor, target: int | None, method: str, progress: Progress | None
 ) -> Tensor:
-    """Return a map (h,w) as the method's formula makes it, at least 0; raise as `saliency` does."""
+    """Return the unscaled map (h,w) of a method, at least 0; raise as `saliency` does."""
     if method not in METHODS:
         raise SaliencyError(f"There is no saliency method {method!r}; there are {', '.join(METHODS)}.")
     if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
@@ -193,12 +192,12 @@ def _scaled(maps: Sequence[Tensor], size: Sequence[int]) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """Paint a map over an image: the hotter, the more; where it is cold the image stays as it is.
+    """Paint a map over an image, the more opaque the higher its value; where it is 0 the image is unchanged.
 
     Args:
         image: (H,W,3) uint8.
         heat: (H,W) in [0, 1].
-        strength: opacity of the hottest place, 0 to 1.
+        strength: opacity at value 1, from 0 to 1.
 
     Returns:
         (H,W,3) uint8.
@@ -219,10 +218,10 @@ def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.5) -> np.nd
 
 
 class Explainer:
-    """A private copy of a classifier's network, a lock for its use, and the seconds that maps took with it.
+    """A private copy of a classifier's network, with a lock.
 
     Attributes:
-        network: the copy; None before the first map, while a map is computed, and after one that failed.
+        network: the copy; None before the first map, while one is computed, and after a failure.
         seconds: of the last map, by method.
     """
 
@@ -237,14 +236,14 @@ class Explainer:
 
     def explain(self, prepared: Tensor, target: int | None, method: str, progress: Progress) -> Tensor:
         """Return a map (h,w), at least 0, on the CPU."""
-        from avd_core.classifiers import cam_methods  # takes seconds, which are no part of a map's
+        from avd_core.classifiers import cam_methods  # imported before the clock starts: it takes seconds
 
         with self._lock:
             network, self.network = self.network or self._private_copy(), None
             begun = time.perf_counter()
             heat = self._run(cam_methods.METHODS[method], network, prepared, target, progress)
             self.seconds[method] = time.perf_counter() - begun
-            self.network = network  # only now: what failed half-way is not used again
+            self.network = network  # only after success: a copy that failed is not used again
         return heat
 
     def _private_copy(self) -> nn.Module:

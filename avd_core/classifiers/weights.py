@@ -1,11 +1,11 @@
-"""Weight files from the network, without anybody ever waiting long for it.
+"""Download weight files without long waits.
 
-A download runs in a daemon thread with real timeouts, into a temporary file that takes its place only whole and with
-the right checksum. Callers wait at most `PATIENCE` seconds in total for a host that does not answer; a host that
-failed is left alone for `RETRY_AFTER` seconds, and after that is asked in the background only. So a dead network, a
-hanging one, or a name server that never replies costs a start five seconds at the very most.
+A download runs in a daemon thread with timeouts, into a temporary file that is renamed only if it is whole and its
+checksum is right. Callers wait at most `PATIENCE` seconds in total for a host that does not answer; a host that failed
+is not contacted again for `RETRY_AFTER` seconds, and then in the background only. So a network that is down or hangs
+delays a start by five seconds at most.
 
-torch.hub's own loader opens URLs without a timeout and unpickles what it gets; neither is done here.
+torch.hub's loader opens URLs without a timeout and unpickles the answer; this module does neither.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SOCKET_TIMEOUT = 10.0
 DEADLINE = 1800.0
 """Seconds that one whole download may take."""
 RETRY_AFTER = 300.0
-"""Seconds for which a host that failed is not asked again."""
+"""Seconds for which a host that failed is not contacted again."""
 
 _CHECKSUM = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")  # torchvision's convention: name-<start of its SHA-256>.pth
 
 
 class WeightsUnavailable(ValueError):
-    """A weight file that is not to be had now; the message is the reason, fit to follow a colon."""
+    """A weight file is not available now; the message is the reason, fit to follow a colon."""
 
 
 @dataclass
@@ -62,17 +62,17 @@ downloads: dict[Path, _Download] = {}
 
 
 def fetch(url: str, path: Path) -> Path:
-    """Return `path`, downloading it from `url` first if it is not there and that takes no longer than `PATIENCE`.
+    """Return `path`; if it does not exist, download it from `url` first, waiting at most `PATIENCE` seconds.
 
-    A file that is there is taken as it is: its checksum is not looked at. A download that takes longer goes on in the
-    background, and a later call finds the file.
+    The checksum of an existing file is not checked. A download that takes longer continues in the background, and a
+    later call finds the file.
 
     Args:
         url: http(s) address whose file name ends in the start of its SHA-256, as torchvision's do.
         path: where the file belongs.
 
     Raises:
-        WeightsUnavailable: when the file is not there now, with the reason.
+        WeightsUnavailable: if the file is not there in time, with the reason.
     """
     if path.is_file():
         return path
@@ -93,7 +93,7 @@ def fetch(url: str, path: Path) -> Path:
 
 
 def _start(url: str, path: Path) -> _Download:
-    """Join the download of `path` that is running, or start one; raise where that makes no sense."""
+    """Return the running download of `path`, or start one; raise if its host failed lately or `url` has no checksum."""
     address = urlparse(url)
     checksum = _CHECKSUM.search(address.path)
     if checksum is None:
@@ -132,7 +132,7 @@ def _run(download: _Download, url: str, handle: int, partial: Path, path: Path, 
         with _lock:
             download.host.failed_at = None
     except Exception as error:
-        reason = getattr(error, "reason", None) or error  # urllib wraps the telling error into `reason`
+        reason = getattr(error, "reason", None) or error  # urllib wraps the cause into `reason`
         with _lock:
             download.host.failed_at = time.monotonic()
             download.host.reason = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
@@ -149,7 +149,7 @@ def receive(download: _Download, url: str, file: BinaryIO) -> str:
             download.host.silent_since = None
         length = response.headers.get("Content-Length", "")
         download.total = int(length) if length.isdigit() else None
-        while block := response.read1(2**18):  # read1: a trickle must come back to look at the deadline
+        while block := response.read1(2**18):  # read1 returns what is there, so that the deadline is checked often
             file.write(block)
             digest.update(block)
             download.received += len(block)
@@ -159,6 +159,6 @@ def receive(download: _Download, url: str, file: BinaryIO) -> str:
 
 
 def sweep(path: Path) -> None:
-    """Delete what downloads of this file left behind that died with their process."""
+    """Delete temporary files of this file's downloads that are older than `DEADLINE`: their process has ended."""
     names = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}\.partial")  # as `tempfile` draws them
     remove_files(path.parent, names, older_than=DEADLINE)

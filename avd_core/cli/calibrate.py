@@ -1,4 +1,4 @@
-"""avd calibrate: a trained checkpoint made ready to ship, with reference scores for each size it is used at."""
+"""avd calibrate: add reference scores to a trained checkpoint, for each size at which it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verbs share: arguments, names of outputs, complaints that do not stop the work."""
+"""Shared by the subcommands: arguments, names of outputs, messages on standard error."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class CommandError(ValueError):
-    """Arguments that contradict each other, with a sentence saying how."""
+    """Arguments are wrong together; the message says how, in one sentence."""
 
 
 def complain(command: str, sentence: str) -> int:
-    """One line on standard error; returns the exit status that goes with it."""
+    """Print one line to standard error; return the exit status 2."""
     print(f"avd {command}:", " ".join(sentence.split()), file=sys.stderr)
     return 2
 
 
 def path(text: str) -> Path:
-    """A path that was really given: an empty one would be the current folder."""
+    """Parse a path argument; an empty one is an error, since it would mean the current folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError("an empty path was given")
     return Path(text)
@@ -60,14 +60,18 @@ def add_size(parser: argparse.ArgumentParser) -> None:
 
 
 def window_of(args: argparse.Namespace) -> Window:
-    """The window that was chosen; raises VideoError where there is none like it."""
+    """Return the window that the arguments choose; raise VideoError if they do not fit together."""
     from avd_core.media.window import Window
 
     return Window(args.start, args.seconds, args.whole)
 
 
 def each(args: argparse.Namespace, work: Callable[..., None], *inputs: Sequence[Any]) -> int:
-    """Works through the clips, past those that fail; each failure is told in a line."""
+    """Call `work` for each clip with its values of `inputs`; print a line for each that fails, and go on.
+
+    Returns:
+        The exit status: 2 if a clip failed, else 0.
+    """
     status = 0
     for clip, *values in zip(args.clips, *inputs, strict=True):
         try:
@@ -83,9 +87,9 @@ def check_suffix(path: Path, suffix: str) -> None:
 
 
 def output_names(clips: Sequence[Path], suffix: str = "") -> list[str]:
-    """One name for each clip's output: its stem; stems that collide keep their extension; then a number.
+    """Return a different name for each clip's output: its stem; if stems collide, with its extension, then a number.
 
-    Names that differ only in case count as equal: on some file systems they are.
+    Names that differ only in case collide, as on some file systems.
     """
     stems = [path.stem.strip(".") or "clip" for path in clips]  # a file "...mp4" has the stem ".."
     count = Counter(stem.casefold() for stem in stems)

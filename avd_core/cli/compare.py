@@ -1,4 +1,4 @@
-"""avd compare: a clip as one image in every way there is, side by side."""
+"""avd compare: all ways to make one image of a clip, side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out)
     explorer = Explorer()
     checkpoints = args.checkpoints or explorer.checkpoints()
-    for checkpoint in checkpoints:  # one that was named and cannot be had is an error, before any work
+    for checkpoint in checkpoints:  # one that was named but cannot be loaded is an error, before any work
         explorer.warm_up(checkpoint)
     request = CompareRequest(args.clip, tuple(checkpoints), window_of(args), args.classifier, size=args.size)
     *_, comparison = compare(explorer, request)

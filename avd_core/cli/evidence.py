@@ -1,4 +1,4 @@
-"""`avd evidence`: what one image of a clip is worth, on a folder of classes or on UCF101, HMDB51 or Kinetics."""
+"""avd evidence: run the evaluation protocols on a folder of classes or on UCF101, HMDB51 or Kinetics."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from avd_core.removal import claim_folder, remove
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-WORK = "work"  # in the output folder: what was made of the clips, so that a stopped run goes on
+WORK = "work"  # in the output folder: arrays computed of the clips, so that a stopped run can continue
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `avd evidence`."""
+    """Add the arguments of `avd evidence`."""
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of clips, pooled")
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="for report.html, evidence.json, CSV, plots"
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `avd evidence`. A stopped command continues when it is called again."""
+    """Carry out `avd evidence`; a stopped command continues when it is called again."""
     for name, least in (("limit", 1), ("windows", 1), ("workers", 0)):
         value = getattr(args, name)
         if value is not None and value < least:
@@ -111,9 +111,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         outcome = runner.collect(plan, work, watch.progress, watch.skipped, show)
     except EvidenceError:
-        if not any(work.rglob("*.safetensors")):  # nothing in it that would be worth keeping
+        if not any(work.rglob("*.safetensors")):  # it holds no results
             remove(work)
-            with suppress(OSError):  # somebody put a file there meanwhile
+            with suppress(OSError):  # another process put a file there meanwhile
                 for folder in made:
                     folder.rmdir()
         raise

@@ -1,4 +1,4 @@
-"""avd explore: an image of each clip, the clip back from it, and everything there is to say about both."""
+"""avd explore: distil clips, restore them, and report all figures."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _summary(exploration: Exploration, saved: SavedExploration) -> str:
     clip, figures, realism = exploration.clip, exploration.quality, exploration.realism
-    seen, told = exploration.recognition.topk, exploration.saliency
+    topk, saliency = exploration.recognition.topk, exploration.saliency
     frame, rank = exploration.recognition.frame[0], exploration.recognition.rank_of_frame
     count, height, width, _ = clip.frames.shape
     standing = (
@@ -91,12 +91,12 @@ def _summary(exploration: Exploration, saved: SavedExploration) -> str:
         *([f"  refined   {_refinement(exploration.refined)}"] if exploration.refined else []),
         f"  realism   {standing}",
         "  seen      "
-        + (seen[0].refusal + "; nearest: " if seen[0].refusal else "")
-        + ", ".join(f"{p.label} {p.probability:.0%}" for p in seen)
+        + (topk[0].refusal + "; nearest: " if topk[0].refusal else "")
+        + ", ".join(f"{p.label} {p.probability:.0%}" for p in topk)
         + f" ({exploration.recognition.classifier})",
         f"  frame     {frame} in the middle frame by itself, "
         + (f"number {rank} in the image" if rank else "not among the image's five"),
-        *([f"  faithful  {_faithfulness(told.faithfulness, told.label)}"] if told.faithfulness else []),
+        *([f"  faithful  {_faithfulness(saliency.faithfulness, saliency.label)}"] if saliency.faithfulness else []),
         *(f"  note      {note}" for note in exploration.notes),
     ]
     return "\n".join(lines)
@@ -110,9 +110,9 @@ def _refinement(refined: Refined) -> str:
     )
 
 
-def _faithfulness(told: Faithfulness, label: str) -> str:
+def _faithfulness(road: Faithfulness, label: str) -> str:
     return (
-        f"ROAD {told.score:+.3f} (copies of the map moved elsewhere {min(told.moved):+.3f} to {max(told.moved):+.3f}): "
-        f"of {told.untouched:.0%} {label} keeps {told.most_first:.0%} with the hottest pixels taken away first, "
-        f"{told.least_first:.0%} with the coldest"
+        f"ROAD {road.score:+.3f} (copies of the map moved elsewhere {min(road.moved):+.3f} to {max(road.moved):+.3f}): "
+        f"of {road.untouched:.0%} {label} keeps {road.most_first:.0%} with the hottest pixels taken away first, "
+        f"{road.least_first:.0%} with the coldest"
     )

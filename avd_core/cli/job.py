@@ -1,4 +1,4 @@
-"""avd job: a run on Hugging Face Jobs, followed from here; the job goes on when nobody follows it."""
+"""avd job: launch a run on Hugging Face Jobs and follow it; the job continues if this command ends."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""The `avd` command, also `python -m avd_core`: everything the page does, from a shell.
+"""The `avd` command, also `python -m avd_core`: all functions of the page, from a shell.
 
 Each subcommand is a module with two functions, `add_arguments(parser)` and `run(args) -> exit status`.
 
-Exit status: 0 all done; 2 something given was bad, told in one line on standard error; 130 interrupted;
-141 nobody reads what is printed any more.
+Exit status: 0 success; 2 an error, with one line on standard error; 130 interrupted; 141 standard output was closed.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ class Command(NamedTuple):
     module: str
 
     def load(self) -> ModuleType:
-        """Only when it is asked for: help is quick, and training needs no video decoder."""
+        """Import the module; only on use, so that help is fast and training needs no video decoder."""
         return importlib.import_module(self.module)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line (`sys.argv` by default); returns the exit status."""
+    """Run a command line (by default that of this process); return the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    for stream in (sys.stdout, sys.stderr):  # which may have to show a name that is no UTF-8
+    for stream in (sys.stdout, sys.stderr):  # names of files may not be UTF-8
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     parser = _Parser(prog="avd", description="One realistic image that carries a video clip, and back.")
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 subparser.set_defaults(run=module.run)
         try:
             args = parser.parse_args(argv)
-        except SystemExit as leaving:  # help, version, or arguments that make no sense
+        except SystemExit as leaving:  # help, version, or wrong arguments
             return int(leaving.code or 0)
         start_as_set(0, at_once=False)
         status = args.run(args)
@@ -60,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except ValueError as error:
         return complain(verb, str(error))
-    except BrokenPipeError:  # whoever read what we print has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it leaves
+    except BrokenPipeError:  # the reader of standard output has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python prints an error at exit
         return 141
     except OSError as error:  # a full disk, a folder that may not be read
         return complain(verb, f"{error.filename or 'system'}: {error.strerror or error}")
@@ -71,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Complains in one line, where argparse would print the usage before it."""
+    """Print errors in one line, without the usage that argparse prints before."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")

@@ -1,4 +1,4 @@
-"""avd probe: what does the image know of time?"""
+"""avd probe: distil a clip with its frames in other orders and tempos."""
 
 from __future__ import annotations
 

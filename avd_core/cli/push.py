@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     from avd_core.hub import push
     from avd_core.networks.avd import AVD
 
-    AVD.from_pretrained(args.source)  # what does not load here would load nowhere
+    AVD.from_pretrained(args.source)  # raises if the checkpoint does not load
     options = {"private": args.private, "revision": args.revision, "about": args.about}
     print(f"{args.source} -> {push.push(args.source, args.repo, **options)}")
     return 0

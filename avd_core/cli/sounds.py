@@ -1,4 +1,4 @@
-"""`avd sounds`: an experiment beyond video: sounds, as slices of their spectrograms, through the same encoder."""
+"""avd sounds: distil sounds, as slices of their spectrograms, by the same encoder; an experiment beyond video."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRACKS = "sound tracks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `avd sounds`."""
+    """Add the arguments of `avd sounds`."""
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for report.html and all else")
     parser.add_argument("--clips", type=Path, metavar="FOLDER", help="videos whose sound tracks are restored too")
     parser.add_argument("--count", type=int, default=30, metavar="N", help="synthesised sounds of each class")
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carries out `avd sounds`."""
+    """Carry out `avd sounds`."""
     if args.count < 5:
         raise EvidenceError("--count must be at least 5: fewer sounds allow no verdict.")
     check_folder(args.out)
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def cache_of_sounds(models: Mapping[str, AVD], count: int, seed: int, tracks: Mapping[str, np.ndarray]) -> FeatureCache:
-    """Synthesised sounds, each by itself; sound tracks besides, a part of their own that nothing is fitted on."""
+    """Return a cache of `count` synthesised sounds of each class, and of sound tracks, on which nothing is fitted."""
     wanted = samplings(models)
     numbers = range(count)
     sounds = {f"{name}/{k:03d}": synthesise(name, seed * 100_003 + k) for name in SOUNDS for k in numbers}
@@ -97,7 +97,7 @@ def cache_of_sounds(models: Mapping[str, AVD], count: int, seed: int, tracks: Ma
 
 
 def _tracks(folder: Path) -> tuple[dict[str, np.ndarray], list[Skipped]]:
-    """The sound tracks of the videos in a folder, and which have none."""
+    """Return the sound tracks of the videos in a folder, and the reasons why others have none."""
     found: dict[str, np.ndarray] = {}
     skipped: list[Skipped] = []
     for path in find_clips(folder):

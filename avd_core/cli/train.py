@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _fields() -> str:
-    """Return a line or more for each field that --set takes."""
+    """Return the help of --set: a line or more for each field."""
     lines = ["fields of --set, with their defaults (a preset may have its own):"]
     for field in dataclasses.fields(TrainConfig):
         about = f"{field.name}={field.default}: {field.metadata['help'].replace('`', '')}"
@@ -73,11 +73,11 @@ def _fields() -> str:
 
 
 def _create(args: argparse.Namespace) -> None:
-    """Make the run that the arguments describe, unless they go on with one; its inputs are checked before its folder.
+    """Create the run that the arguments describe, unless they resume one; check its inputs before its folder is made.
 
     Raises:
-        RunError: when there is a run and another is described, or none and it should go on.
-        ValueError: there are no such clips or photographs.
+        RunError: there is a run but the arguments describe another, or there is none to resume.
+        ValueError: the clips or photographs do not exist.
     """
     run = Run(args.folder)
     exists = (run.folder / "config.json").exists()
@@ -106,7 +106,7 @@ def _create(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out `avd train`; Ctrl-C and SIGTERM stop it cleanly, saved."""
+    """Carry out `avd train`; Ctrl-C and SIGTERM stop it after the current step, saved."""
     with distributed.joined(args.device) as device:
         distributed.on_first_rank(lambda: _create(args))
         if args.prepare:
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
             try:
                 running = RunningTrainer(Run(args.folder), device=device)
                 running.resume()
-            except Exception as error:  # nobody may be there to read standard error
+            except Exception as error:  # standard error may be closed
                 if leads:
                     before = Run(args.folder).state()["step"]
                     Run(args.folder).write_state("failed", step=before, error=in_plain_words(error))
@@ -131,7 +131,7 @@ def _train(running: RunningTrainer, seconds: float | None, *, quiet: bool) -> in
         print(f"resumed at step {running.trainer.step}", file=sys.stderr)
 
     def ask_to_stop(*_: object) -> None:
-        running.stop_asked = True
+        running.stop_requested = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask_to_stop)

@@ -38,7 +38,7 @@ from avd_core.classifiers.action_training import (
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
 
-CHECKPOINTS = ("base", "exposure")  # the bundled ones whose images the page shows by default
+CHECKPOINTS = ("base", "exposure")  # the bundled ones whose images are made to be looked at
 FRAMES = "middle frames"
 
 

@@ -1,4 +1,4 @@
-"""Clips as people hand them in: files, folders of them, and zips.
+"""Find clips among the files, folders and zips that a user gives.
 
 Which files are clips and which class a folder names: `media.clip_names`.
 """
@@ -15,17 +15,17 @@ from avd_core.media.container import shown_name
 
 
 class ClipFilesError(ValueError):
-    """No clip was given, or more than are taken, with a sentence saying so."""
+    """There is no clip, or there are too many; the message says which, in one sentence."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A clip that was handed in.
+    """A clip that a user gave.
 
     Attributes:
         clip: the file.
-        title: its name for people.
-        label: its class, by the folders it came in; empty where they name none.
+        title: its name as shown to users.
+        label: its class, by the names of its folders; empty if they name none.
     """
 
     clip: Path
@@ -35,12 +35,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What was found.
+    """The clips that were found.
 
     Attributes:
         sources: the clips.
         skipped: a sentence for each clip that was left out.
-        passed_over: a sentence for each folder and zip about its other files, counted.
+        passed_over: a sentence for each folder and zip that has other files, with their number.
     """
 
     sources: tuple[Source, ...]
@@ -48,13 +48,13 @@ class Gathered:
     passed_over: tuple[str, ...] = ()
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """Every sentence for the person."""
+    def sentences(self) -> tuple[str, ...]:
+        """All sentences for the user."""
         return (*self.skipped, *self.passed_over)
 
 
 def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> Gathered:
-    """Find the clips among files, folders (searched to the bottom) and zips, which are unpacked into `folder`.
+    """Find the clips among files, folders (with all subfolders) and zips, which are unpacked into `folder`.
 
     Raises:
         ClipFilesError: there is no clip, or there are more than `limits.max_files`.
@@ -62,8 +62,8 @@ def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimit
     sources: list[Source] = []
     skipped: list[str] = []
     passed_over: list[str] = []
-    handed_in = ClipFilter()  # of files by themselves only what systems leave behind is passed over
-    left = limits  # of which all zips together may use up the bytes
+    single = ClipFilter()  # of files that are named singly, only what systems leave behind is passed over
+    left = limits  # `max_bytes` is for all zips together
     for number, path in enumerate(map(Path, paths)):
         if path.is_dir():
             taken = ClipFilter()
@@ -89,10 +89,10 @@ def gather(paths: Iterable[str | Path], folder: str | Path, limits: ArchiveLimit
             skipped += [f"{member.title} {member.reason}." for member in unpacked.skipped]
             passed_over.append(unpacked.passed_over)
         elif is_leftover([path.name]) and path.is_file():
-            handed_in.takes([path.name])
+            single.takes([path.name])
         else:
             sources.append(Source(path, shown_name(path)))
-    passed_over = [one for one in (*passed_over, handed_in.sentence("what was given")) if one]
+    passed_over = [one for one in (*passed_over, single.sentence("what was given")) if one]
     if not sources:
         raise ClipFilesError(" ".join([*skipped, *passed_over]) or "There is no clip in what was given.")
     if len(sources) > limits.max_files:

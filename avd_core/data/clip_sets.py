@@ -1,4 +1,4 @@
-"""Which clips the evidence is about: the parts of a split, their classes, and what must stay together.
+"""Select the clips of an evaluation: the parts of a split, their classes and their groups.
 
 A folder of classes is split by a JSON file of globs; UCF101, HMDB51 and Kinetics by their official lists. The *group*
 of a clip is the person or the source video it comes from: all clips of one group lie on one side of every comparison.
@@ -34,7 +34,7 @@ _KINETICS_CLIP = re.compile(r"^(.+)_\d{6}_\d{6}\.\w+$")
 
 
 class EvidenceError(ValueError):
-    """Evidence that cannot be had, with a sentence saying why."""
+    """An evaluation cannot run; the message says why, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Clips:
     """The clips of one part of a split.
 
     Attributes:
-        folder: where they lie.
-        part: which part they are.
+        folder: of the set.
+        part: name of the part.
         paths: the files, in a fixed order.
-        groups: the group of each, or None where the split names none.
-        labels: the class of each, or None where it is the first folder of its path.
-        missing: how many more the lists name that are not in the folder.
-        names: of each for people, or None where it is the path relative to the folder.
+        groups: the group of each; None if the split names none.
+        labels: the class of each; None if it is the first folder of the path.
+        missing: number of clips that the lists name but the folder lacks.
+        names: of each, as shown to users; None if it is the path relative to the folder.
     """
 
     folder: Path
@@ -60,15 +60,15 @@ class Clips:
     names: tuple[str, ...] | None = None
 
     def name(self, index: int) -> str:
-        """What a clip is called: by default its path relative to the folder."""
+        """Return a clip's name, by default its path relative to the folder."""
         return self.names[index] if self.names else self.paths[index].relative_to(self.folder).as_posix()
 
     def label(self, index: int) -> str:
-        """The class of a clip."""
+        """Return a clip's class."""
         return self.labels[index] if self.labels else self.name(index).rpartition("/")[0].partition("/")[0]
 
     def limited(self, count: int) -> Clips:
-        """At most `count` clips of each class, evenly spaced among them."""
+        """Return at most `count` clips of each class, evenly spaced among them."""
         classes: dict[str, list[int]] = {}
         for index in range(len(self.paths)):
             classes.setdefault(self.label(index), []).append(index)
@@ -92,12 +92,12 @@ class Clips:
 
 @dataclass(frozen=True)
 class SharedGroups:
-    """People or source videos that stand on both sides of a split, as HMDB51's official lists have them.
+    """Groups (people or source videos) with clips on both sides of a split, as in HMDB51's official lists.
 
     Attributes:
-        groups: how many.
-        clips: how many of the reported clips are theirs.
-        clips_to_fit_on: how many of the others are.
+        groups: their number.
+        clips: number of reported clips of such groups.
+        clips_to_fit_on: number of other clips of such groups.
     """
 
     groups: int
@@ -106,11 +106,11 @@ class SharedGroups:
 
 
 def shared_groups(sets: Sequence[Clips], part: str) -> SharedGroups | None:
-    """Count the groups of the reported part that have clips in another part too; None where none has, or none is known.
+    """Count the groups of the reported part that have clips in another part too; None if none has or none is known.
 
     Args:
         sets: parts of one or more folders.
-        part: the one that is reported.
+        part: the reported part.
     """
     sides: tuple[list[tuple[Path, str]], list[tuple[Path, str]]] = ([], [])
     for clips in sets:
@@ -125,10 +125,10 @@ def shared_groups(sets: Sequence[Clips], part: str) -> SharedGroups | None:
 def select_sets(
     folders: Sequence[Path], splits: Sequence[Path] | None, part: str, *, fitting: bool, group: str | None = None
 ) -> list[Clips]:
-    """The reported part of every folder of classes, and where `fitting` the parts before it that are not empty.
+    """Return the reported part of every folder of classes; if `fitting`, also the parts before it that are not empty.
 
     Raises:
-        ValueError: as `select_clips`; not one split a folder.
+        ValueError: as `select_clips`, or if there is not one split for each folder.
     """
     if splits is not None and len(splits) != len(folders):
         raise EvidenceError(f"There are {len(folders)} folders and {len(splits)} splits; each folder needs its own.")
@@ -139,18 +139,18 @@ def select_sets(
         for earlier in PARTS[: PARTS.index(part)] if fitting and split is not None else ():
             try:
                 sets.append(select_clips(folder, split, earlier, group))
-            except EvidenceError:  # the split keeps nothing for that
+            except EvidenceError:  # the split has no such clips
                 continue
     return sets
 
 
 def select_clips(folder: str | Path, split: str | Path | None, part: str, group: str | None = None) -> Clips:
-    """Takes one part of a split of a folder of classes; all clips without one.
+    """Return one part of a split of a folder of classes; without a split, all clips.
 
     A split is a JSON file with lists of globs `train`, `choose` and `test` and, optionally, `group`: a regular
-    expression whose first group (or whole match) in a clip's relative path is the clip's group; or a list of lists of
-    relative paths that belong together, a clip in none of them being a group by itself. `group` counts before the
-    split's own.
+    expression whose first group (or whole match) in a clip's relative path is the clip's group, or a list of lists of
+    relative paths that belong together; a clip in none of these is a group by itself. The argument `group` overrides
+    the split's.
 
     Raises:
         ValueError: no such clips or split; a clip in two parts; a clip without a group.
@@ -177,10 +177,10 @@ def select_clips(folder: str | Path, split: str | Path | None, part: str, group:
 
 
 def grouped(clips: Clips, regex: str | None, of: str = "--group") -> Clips:
-    """The clips with the groups that a regular expression finds in their relative paths.
+    """Return the clips with the groups that a regular expression finds in their relative paths.
 
     Raises:
-        EvidenceError: it is none, or finds nothing in a clip's path.
+        EvidenceError: the expression is invalid, or does not match a clip's path.
     """
     if regex is None:
         return clips
@@ -209,22 +209,22 @@ def select_official(
     group: str | None = None,
     lists: str | Path | None = None,
 ) -> list[Clips]:
-    """The reported part of UCF101, HMDB51 or Kinetics and, where `fitting`, the part that trains.
+    """Return the reported part of UCF101, HMDB51 or Kinetics; if `fitting`, also the training part.
 
-    Of UCF101 and HMDB51 `test` reports. Of Kinetics, whose test labels are not public, it is everything in the tables
-    that is not `train`. No part is kept to choose by: probes choose inside the training videos.
+    The reported part of UCF101 and HMDB51 is `test`. Of Kinetics, whose test labels are not public, it is all of the
+    tables but `train`. There is no part for model selection: probes choose among the training videos.
 
     Args:
         dataset: a key of `DATASETS`, but "folder".
         folder: the videos.
-        splits: the number of the split (UCF101, HMDB51); the CSV files, of which each holds one part or all (Kinetics).
-        fitting: whether the training part is needed.
-        group: a regular expression in place of the set's own key: class and group of UCF101, source video of HMDB51 and
-            Kinetics.
-        lists: the folder of the lists, where it lies neither in nor beside the videos' folder.
+        splits: number of the split (UCF101, HMDB51), or the CSV files, each with one part or all (Kinetics).
+        fitting: whether to return the training part too.
+        group: regular expression that replaces the set's groups: class and group of UCF101, source video of HMDB51
+            and Kinetics.
+        lists: folder of the lists, if it lies neither in nor beside the videos' folder.
 
     Raises:
-        ValueError: lists that are not there or not as published; none of their clips.
+        ValueError: the lists are missing or not as published, or none of their clips is there.
     """
     found = official_videos(dataset, folder, splits, ["test", "train"] if fitting else ["test"], lists=lists)
     return [
@@ -241,7 +241,7 @@ def official_videos(
     *,
     lists: str | Path | None = None,
 ) -> dict[str, ClipDataset]:
-    """The videos of the parts `train` and `test` of UCF101, HMDB51 or Kinetics; of the latter `train` may be missing.
+    """Return the videos of `parts` (`train`, `test`) of UCF101, HMDB51 or Kinetics, which may lack `train`.
 
     Raises:
         ValueError: as `select_official`.
@@ -258,12 +258,12 @@ def official_videos(
 def _official(dataset: str, folder: str | Path, lists: Path, split: int, part: str) -> ClipDataset:
     from avd_core.data import official_splits
 
-    with warnings.catch_warnings(action="ignore"):  # how many are missing is told by the count
+    with warnings.catch_warnings(action="ignore"):  # `missing` counts them
         return getattr(official_splits, dataset)(folder, lists, split=split, part=part)
 
 
 def _lists(dataset: str, folder: Path) -> Path:
-    """The folder of a set's lists: inside the videos' folder, beside it, or one of the two itself."""
+    """Find the folder of a set's lists: inside the videos' folder, beside it, or one of the two itself."""
     roots = (folder, folder.resolve().parent)
     places = [root / name for root in roots for name in LISTS[dataset]] + list(roots)
     for place in places:
@@ -311,15 +311,15 @@ def _clips(dataset: str, videos: ClipDataset, part: str) -> Clips:
 
 
 def source_of(dataset: str, file: str, folder: str = "") -> str:
-    """The group of an official clip, by its file name: what was cut from one recording. Else the file by itself.
+    """Return the group of an official clip by its file name: the recording it was cut from, else the file itself.
 
     Args:
         dataset: a key of `DATASETS`.
-        file: its name.
-        folder: the folder it lies in, which names its class.
+        file: name of the file.
+        folder: name of its folder, which is its class.
     """
     if dataset == "ucf101" and (found := _UCF_GROUP.search(file)):
-        return found[1].casefold()  # the same group of two spellings
+        return found[1].casefold()  # the same group in two spellings
     if dataset == "hmdb51" and (found := _HMDB_TAIL.search(file)):
         return file[: found.start()].removesuffix(f"_{folder}")
     if dataset == "kinetics" and (found := _KINETICS_CLIP.search(file)):

@@ -1,4 +1,4 @@
-"""Where the clips of a run lie, as its `config.json` names them."""
+"""Sources of a run's clips, as entries of its `config.json`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ClipSpec:
 
     Attributes:
         path: a pack, or a folder of videos.
-        patterns: globs of the files to take of a folder; None is all.
-        dataset: "ucf101", "hmdb51" or "kinetics" where its official lists pick the training videos of the folder.
+        patterns: globs that select files of a folder; None selects all.
+        dataset: "ucf101", "hmdb51" or "kinetics" if official lists select the training videos of the folder.
         splits: of that set, as `official_videos` takes them.
-        lists: the folder of its lists, where it lies neither in nor beside the videos' folder.
+        lists: folder of its lists, if it lies neither in nor beside the videos' folder.
     """
 
     path: str
@@ -33,10 +33,10 @@ class ClipSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClipSpec:
-        """Read what `to_dict` made; all but the path may be missing.
+        """Build it from the values of `to_dict`; all but `path` may be missing.
 
         Raises:
-            ConfigError: something is missing, or of another type.
+            ConfigError: `path` is missing, or a value has another type.
         """
         texts: dict[str, Any] = {"path": str, "dataset": str | None, "lists": str | None}
         lists: dict[str, Any] = {"patterns": list | tuple | None, "splits": list | tuple | None}
@@ -62,10 +62,10 @@ class ClipSpec:
         return {"path": self.path, "patterns": None if self.patterns is None else list(self.patterns)}
 
     def open(self, stored_size: int = STORED_SIZE) -> UnlabelledClips | PackedClips:
-        """Return the clips; those of a folder have a short side of `stored_size` pixels, those of a pack their own.
+        """Return the clips. Frames of a folder have a short side of `stored_size` pixels, those of a pack their own.
 
         Raises:
-            ValueError: there are none, or a pack comes with patterns.
+            ValueError: there are none, or `patterns` are given for a pack.
         """
         path = Path(self.path)
         if self.dataset:

@@ -31,7 +31,7 @@ UNLABELLED = -1
 
 
 class DataError(ValueError):
-    """Clips that cannot be had, with a sentence saying why."""
+    """Clips cannot be read; the message says why, in one sentence."""
 
 
 class ClipSource(Protocol):
@@ -46,13 +46,13 @@ class ClipSource(Protocol):
 
 
 def class_of(name: str) -> str:
-    """The class of a clip by its name, `set/class/...`; "" where that says none."""
+    """Return the class of a clip by its name, `set/class/...`; "" if the name holds none."""
     parts = str(name).split("/")
     return parts[1] if len(parts) > 2 and parts[1] != "-" else ""
 
 
 class ReadableClips(Protocol):
-    """Clips that can be read one by one, a broken one raising ValueError."""
+    """Clips that are read one by one; `read` raises ValueError for a broken one."""
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -116,10 +116,10 @@ class ClipItem(NamedTuple):
 
 
 class ClipDataset(Dataset[ClipItem]):
-    """Labelled video files, each decoded when asked for; only the frames that are wanted are ever held.
+    """Labelled video files, decoded on access; only the sampled frames are held in memory.
 
-    A file that cannot be read is skipped with a warning and counted, and the next one takes its place. Worker processes
-    of a `DataLoader`, spawned ones too, count together.
+    A file that cannot be read is skipped with a warning and counted, and the next one is returned instead. Worker
+    processes of a `DataLoader`, spawned ones too, share the count.
 
     Args:
         folder: of the set.
@@ -127,9 +127,9 @@ class ClipDataset(Dataset[ClipItem]):
         classes: what the labels mean.
         frames: T, spread evenly over the whole clip.
         size: short side in pixels, a multiple of 8.
-        as_clip: give the centre square as float32 in [-1, 1], which a `DataLoader` can stack, instead of all of the
-            picture in 8 bits.
-        missing: how many more files a list names that are not there.
+        as_clip: return the centre square as float32 in [-1, 1], which a `DataLoader` can stack, instead of the whole
+            picture as uint8.
+        missing: number of files that a list names but the folder lacks.
 
     Attributes:
         files: their paths relative to `folder`; `labels` and `names` are in the same order.

@@ -67,10 +67,10 @@ class PackedClips:
         return len(self.names)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Frames (T,H,W,3) of clip `index`.
+        """Return the frames (T,H,W,3) of clip `index`, uint8.
 
         Raises:
-            DataError: when its image is damaged, or of a format that this Pillow cannot read.
+            DataError: its image is damaged, or of a format that this Pillow cannot read.
         """
         entry = self._index[index]
         try:
@@ -83,10 +83,10 @@ class PackedClips:
 
 
 def encode_frames(frames: np.ndarray, quality: int = QUALITY, *, speed: int = SPEED) -> bytes:
-    """Frames (T,H,W,3) as an animated AVIF, 4:2:0, of quality 0 to 100.
+    """Encode frames (T,H,W,3), uint8, as an animated AVIF, 4:2:0, of quality 0 to 100.
 
     Raises:
-        DataError: when this Pillow cannot write AVIF.
+        DataError: this Pillow cannot write AVIF.
     """
     if not features.check("avif"):
         raise DataError("Packing needs a Pillow that writes AVIF: version 11.3 or newer as published.")
@@ -98,11 +98,11 @@ def encode_frames(frames: np.ndarray, quality: int = QUALITY, *, speed: int = SP
 
 
 def decode_frames(encoded: bytes, count: int, height: int, width: int) -> np.ndarray:
-    """Frames (T,H,W,3) of an animated image, or of a sheet that holds them in rows.
+    """Decode the frames (T,H,W,3) of an animated image, or of a sheet that holds them in rows.
 
     Raises:
-        DataError: when it holds other frames than the index says.
-        OSError, SyntaxError, RuntimeError: when it is damaged, as Pillow's decoders have it.
+        DataError: it holds other frames than the index says.
+        OSError, SyntaxError, RuntimeError: it is damaged; Pillow's decoders raise any of these.
     """
     with Image.open(io.BytesIO(encoded)) as image:
         if getattr(image, "n_frames", 1) == 1:
@@ -123,11 +123,11 @@ def _cut_sheet(sheet: np.ndarray, count: int, height: int, width: int) -> np.nda
 
 
 class PackWriter:
-    """A pack that is being written, see `new_pack`.
+    """A pack that is being written; see `new_pack`.
 
     Attributes:
-        count: clips it holds so far.
-        skipped: clips that could not be read.
+        count: number of clips added.
+        skipped: number of clips that could not be read.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -177,7 +177,7 @@ class PackWriter:
             pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for every clip
 
     def write_index(self) -> None:
-        """Write the table of contents, which makes it a pack.
+        """Write the index, which completes the pack.
 
         Raises:
             DataError: it holds no clip.

@@ -1,7 +1,7 @@
 """Real images for the discriminator: frames of clips, photographs, or both.
 
-Frames go through the very augmentation that training clips go through, and photographs are brought to the scale of
-stored frames first: what the discriminator may learn is what a real picture looks like, not how it was cut.
+Frames are augmented like training clips, and photographs are scaled to the size of stored frames first, so that the
+discriminator cannot tell real images by their crop or scale.
 
 Axes: B batch, H, W.
 """
@@ -20,21 +20,21 @@ from torch import Tensor
 from avd_core.data.datasets import STORED_SIZE, ClipSource, DataError, find_photos
 from avd_core.data.sampling import ClipPool, augment
 
-_STREAM = 0x1A6E5  # keeps these draws apart from the training clips', which use the same seed, step and item
+_STREAM = 0x1A6E5  # for other random numbers than the training clips', which use the same seed, step and item
 
 
 class RealImages:
-    """Real images, drawn at random.
+    """Random real images.
 
-    A photograph that cannot be read is skipped with a warning and counted in `broken`; the next one takes its place.
+    A photograph that cannot be read is skipped with a warning and added to `broken`; the next one is used instead.
 
     Args:
-        clips: sources whose frames are used; see `ClipPool`.
+        clips: sources of the frames; see `ClipPool`.
         photos: folder of photographs.
-        photo_share: share of photographs among the images, where there are both.
+        photo_share: share of photographs among the images, if there are both.
 
     Raises:
-        DataError: when there is neither.
+        DataError: there is neither.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class RealImages:
         self.photo_share = (photo_share if len(self.clips) else 1.0) if self.photos else 0.0
 
     def batch(self, seed: int, step: int, count: int, crop: int, *, first: int = 0) -> Tensor:
-        """Images (count,3,crop,crop) in [-1, 1], on the 8-bit grid.
+        """Return images (count,3,crop,crop) in [-1, 1], at 8-bit levels.
 
-        Each depends on the seed, the step and its number in the global batch alone.
+        Each depends only on the seed, the step and its number in the global batch.
 
         Args:
             seed, step: of the training.
-            count: how many.
+            count: number of images.
             crop: side in pixels.
-            first: number of the first of them in the global batch, which several processes may share.
+            first: number of the first image in the global batch, which several processes may share.
         """
         return torch.stack([self._example(seed, step, item, crop) for item in range(first, first + count)])
 
@@ -70,7 +70,7 @@ class RealImages:
         return augment(stored, rng, frames=1, crop=crop).squeeze(1)
 
     def _photo(self, index: int, crop: int) -> np.ndarray:
-        """Photograph `index` (H,W,3), as much larger than the crop as frames are stored larger than 112 px."""
+        """Read photograph `index` (H,W,3); its short side is to the crop as that of stored frames is to 112 px."""
         for candidate in (*range(index, len(self.photos)), *range(index)):
             if candidate in self.broken:
                 continue
@@ -83,7 +83,7 @@ class RealImages:
 
 
 def _read_photo(path: Path, side: int) -> np.ndarray:
-    """A photograph (H,W,3), upright; one whose short side is longer than `side` is reduced to it."""
+    """Read a photograph (H,W,3), upright, reduced to a short side of `side` pixels if it is larger."""
     with Image.open(path) as file:
         file.draft("RGB", (2 * side, 2 * side))  # JPEG: decodes at a reduced size, many times faster
         photo = ImageOps.exif_transpose(file).convert("RGB")

@@ -1,7 +1,7 @@
-"""Cuts training batches from clips: which clip, which window, which square of it.
+"""Sample training batches: draw a clip, a window of it, and a square crop.
 
-A sample depends on the seed, the step and its number in the global batch alone. So a resumed run sees what an
-uninterrupted one would have seen, and so do several processes that share a batch.
+A sample depends only on the seed, the step and its number in the global batch. So a resumed run gets the same samples
+as an uninterrupted one, and several processes that share a batch get the same as one.
 
 Axes: B batch, C channels, T frames, H, W.
 """
@@ -23,10 +23,10 @@ from avd_core.data.datasets import ClipSource, DataError, SyntheticClips, class_
 
 
 class ClipPool:
-    """Clips of several sources, drawn at random.
+    """Random clips of several sources.
 
     Sets (the first part of a clip's name) are drawn in proportion to the square root of their size, so that a large
-    one does not drown the others.
+    set does not outweigh the others.
     """
 
     def __init__(self, sources: Iterable[ClipSource]) -> None:
@@ -42,38 +42,39 @@ class ClipPool:
 
     @property
     def classes(self) -> list[str]:
-        """The classes of all clips, sorted."""
+        """Return the classes of all clips, sorted."""
         found = {class_of(source.names[index]) for members in self.sets.values() for source, index in members}
         return sorted(found - {""})
 
     def pick(self, rng: np.random.Generator) -> tuple[ClipSource, int]:
-        """One clip: its source, and its number there."""
+        """Draw a clip: its source, and its number there."""
         members = list(self.sets.values())[rng.choice(len(self._shares), p=self._shares)]
         return members[rng.integers(len(members))]
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Stored frames (T',H,W,3) of one clip."""
+        """Draw a clip and return its stored frames (T',H,W,3), uint8."""
         source, index = self.pick(rng)
         return source[index]
 
 
 class ClipSampler:
-    """Cuts training batches from clip sources.
+    """Training batches from clip sources.
 
     Args:
-        sources: where real clips come from; see `ClipPool`.
+        sources: of real clips; see `ClipPool`.
         frames: T of a training clip.
         crop: side in pixels of its square frames.
         batch_size: clips in the global batch.
-        seed: of everything random.
-        synthetic_share: share of clips drawn from synthetic scenes (all of them when there are no sources).
+        seed: of all random numbers.
+        synthetic_share: share of clips that are synthetic scenes (all, if there are no sources).
         photos: folder of photographs that those scenes are made of; see `SyntheticClips`.
-        workers: processes that cut batches; without any, threads do, which is enough for packed clips but not for
-            many synthetic ones.
-        rank, world: of `world` processes this one, from 0, which cuts the samples `rank * batch_size / world` and on.
+        workers: processes that prepare batches; 0 uses threads, which suffice for packed clips but not for many
+            synthetic ones.
+        rank, world: number of this process, from 0, and of all processes. This one makes `batch_size / world` samples,
+            from number `rank * batch_size / world` on.
 
     Raises:
-        DataError: when the batch cannot be shared equally, as averaged gradients need it.
+        DataError: the batch cannot be shared equally, which averaging the gradients requires.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class ClipSampler:
         self.pool = ClipPool(sources)
         self.frames, self.crop, self.batch_size, self.seed = frames, crop, batch_size, seed
         self.synthetic_share = synthetic_share if len(self.pool) else 1.0
-        # Rendered as it is trained on: a scene without end needs no frames and no margin to choose from.
+        # Rendered at the training size: there is no need to crop scenes, since every one is new.
         self.synthetic = SyntheticClips(frames=frames, size=crop, photos=photos)
         self.workers = workers
         self.items = range(rank * batch_size // world, (rank + 1) * batch_size // world)
@@ -97,11 +98,11 @@ class ClipSampler:
         return len(self.pool)
 
     def batch(self, step: int) -> Tensor:
-        """Training clips (B/world,3,T,crop,crop) in [-1, 1] for one step."""
+        """Return the training clips (B/world,3,T,crop,crop) of one step, in [-1, 1]."""
         return torch.stack([self._example(step, item) for item in self.items])
 
     def batches(self, start: int, stop: int, *, ahead: int = 2) -> Iterator[Tensor]:
-        """Batches of steps `start` to `stop - 1`, prepared ahead of time by the workers or on `ahead` threads."""
+        """Yield the batches of steps `start` to `stop - 1`, prepared in advance by workers or on `ahead` threads."""
         if self.workers:
             yield from DataLoader(
                 _Steps(self), batch_size=None, sampler=range(start, stop), num_workers=self.workers, prefetch_factor=1,
@@ -125,7 +126,7 @@ class ClipSampler:
         return augment(stored, rng, frames=self.frames, crop=self.crop)
 
     def classes(self, step: int) -> list[str]:
-        """The class of each clip of `batch(step)`; "" of one that has none."""
+        """Return the class of each clip of `batch(step)`; "" for a clip without one."""
         found = []
         for item in self.items:
             rng = np.random.default_rng((self.seed, step, item))
@@ -138,7 +139,7 @@ class ClipSampler:
 
 
 class _Steps(Dataset[Tensor]):
-    """The batches of a sampler by step, for workers."""
+    """A sampler's batches by step, for the workers of a `DataLoader`."""
 
     def __init__(self, sampler: ClipSampler) -> None:
         self._sampler = sampler
@@ -148,16 +149,16 @@ class _Steps(Dataset[Tensor]):
 
 
 def _ignore_interrupts(_: int) -> None:
-    """Leaves Ctrl-C to the trainer, which still wants a batch or two before it has stopped cleanly."""
+    """Make a worker ignore Ctrl-C: the trainer needs a batch or two more until it has stopped."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def augment(stored: np.ndarray, rng: np.random.Generator, *, frames: int, crop: int) -> Tensor:
-    """One training clip (3,T,crop,crop) in [-1, 1] from stored frames (T',H,W,3).
+    """Return a training clip (3,T,crop,crop) in [-1, 1] from stored frames (T',H,W,3), uint8.
 
-    The window is the whole clip in half of the cases, else a random part of at least `frames` stored frames. The square
-    is cut at a random place and scale, never enlarged where the stored frames are large enough. Mirrored and played
-    backwards at times; brightness, contrast and colours change, further than one set of clips has them.
+    The window is the whole clip with probability 1/2, else a random part of at least `frames` stored frames. The square
+    has a random place and scale, and is enlarged only if the stored frames are too small. The clip is mirrored and
+    reversed at random, and its brightness, contrast and colours are changed.
     """
     count, height, width, _ = stored.shape
     length = count if rng.random() < 0.5 else int(rng.integers(min(frames, count), count + 1))

@@ -39,19 +39,19 @@ Actor = Callable[[Image.Image, np.ndarray, float], None]
 
 @dataclass(frozen=True)
 class _Sprite:
-    """An RGBA picture whose centre is the origin; `per_pixel` is its pixel's size in world units."""
+    """An RGBA picture with its origin at the centre; `per_pixel` is the size of a pixel in world units."""
 
     image: Image.Image
     per_pixel: float
 
     def __post_init__(self) -> None:
-        # Premultiplied once: Pillow would otherwise convert the whole sprite to and fro at every transform.
+        # Premultiplied once: otherwise Pillow converts the whole sprite twice for every transform.
         object.__setattr__(self, "image", self.image.convert("RGBa"))
 
     def paint(self, canvas: Image.Image, matrix: np.ndarray) -> None:
-        """Paint it, touching only the box it covers; `matrix`: world to canvas pixels.
+        """Paint it within the box that it covers; `matrix` maps the sprite's world coordinates to canvas pixels.
 
-        In plain numbers: painted a thousand times a clip, it would spend more time in numpy's calls than in pixels.
+        In plain numbers, which are faster here: called a thousand times a clip, numpy's calls took longer than pixels.
         """
         (w, h), ((a, b, x), (c, d, y), _) = self.image.size, matrix.tolist()
         a, b, c, d = a * self.per_pixel, b * self.per_pixel, c * self.per_pixel, d * self.per_pixel
@@ -67,7 +67,7 @@ class _Sprite:
 
 
 def _mask(rng: np.random.Generator, side: int, round_only: bool = False) -> Image.Image:
-    """A shape in a (side, side) grey picture with a free margin: disc, box, polygon or a lobed blob."""
+    """Return a random shape in a grey picture (side, side) with a margin: disc, box, polygon or a lobed blob."""
     radius, angles = side * 0.42, np.linspace(0, 2 * np.pi, 48, endpoint=False)
     kind = 0.0 if round_only else rng.uniform()
     if kind < 0.15:
@@ -96,7 +96,7 @@ def _cut_out(
     photos: Sequence[np.ndarray] | None,
     ball: bool = False,
 ) -> tuple[_Sprite, _Sprite]:
-    """A textured, shaded shape about `extent` world units wide, and its soft shadow."""
+    """Return a textured, shaded shape about `extent` world units wide, and its soft shadow."""
     side = int(np.clip(extent * pixels * 1.3, 10, 220))
     mask = _mask(rng, side, ball)
     soft = mask.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.2)))
@@ -116,7 +116,7 @@ def _cut_out(
 
 
 def wander(rng: np.random.Generator, travel: float) -> Callable[[float], np.ndarray]:
-    """A smooth path (x, y)(t) over t in 0..1 that covers about `travel` world units: a line, an arc, a swing."""
+    """Return a smooth path t -> (x, y), t in [0, 1], of about `travel` world units: a line, an arc or a swing."""
     heading = rng.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(heading), np.sin(heading) * 0.6])
     start = rng.uniform(-0.5, 0.5, 2) - direction * travel / 2
@@ -223,7 +223,7 @@ _GESTURES: dict[str, tuple[Sequence[float], Sequence[float]]] = {
 def _limb(
     rng: np.random.Generator, colour: np.ndarray, length: float, width: float, pixels: int, taper: float = 0.8
 ) -> _Sprite:
-    """A rounded, shaded, cloth-textured limb along +y whose upper joint is the sprite's centre."""
+    """Return a rounded, shaded, cloth-textured limb along +y with its upper joint at the sprite's centre."""
     reach = length + width
     h, w = max(int(2 * reach * pixels), 6), max(int(width * 2.2 * pixels), 4)
     y, x = np.mgrid[slice(-reach, reach, h * 1j), slice(-1.1 * width, 1.1 * width, w * 1j)]

@@ -21,7 +21,7 @@ def _noise(side: int, slope: float, variant: int) -> np.ndarray:
 
 
 def noise_patch(rng: np.random.Generator, height: int, width: int, slope: float | None = None) -> np.ndarray:
-    """A random (height, width) window of cached noise, rolled and turned so that no two look alike."""
+    """Return a random window (height, width) of cached noise, rolled and turned at random."""
     side = 256 if max(height, width) <= 256 else 512
     slope = rng.uniform(0.8, 2.2) if slope is None else slope
     field = _noise(side, round(slope * 5) / 5, int(rng.integers(3)))
@@ -31,7 +31,7 @@ def noise_patch(rng: np.random.Generator, height: int, width: int, slope: float 
 
 
 def palette(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Colours (count, 3) in 0..255 as photographs have them: one family of hues, mostly muted, lightness varied."""
+    """Return colours (count, 3) in 0..255 like those of photographs: related, mostly muted hues of varied lightness."""
     # Wood, skin, brick, grass and sky are common; magenta and cyan are not.
     family = rng.choice([0.07, 0.12, 0.28, 0.58, rng.uniform()], p=[0.32, 0.2, 0.15, 0.2, 0.13])
     hue = family + rng.normal(0, rng.choice([0.03, 0.06, 0.3], p=[0.45, 0.4, 0.15]), count)
@@ -42,7 +42,7 @@ def palette(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def textured(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A material, float (height, width, 3) in about 0..255: noise between two colours, sometimes woven or striped."""
+    """Return a material, float (height, width, 3) in about 0..255: noise between two colours, sometimes a pattern."""
     low, high = palette(rng, 2)
     blend = 0.5 + rng.uniform(0.08, 0.35) * noise_patch(rng, height, width)
     pattern = rng.uniform()
@@ -62,7 +62,7 @@ def as_image(pixels: np.ndarray) -> Image.Image:
 
 
 def _dead_leaves(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    """Opaque shapes dropped on one another, radii with a 1/r^3 density, each with its own colour and grain."""
+    """Return overlapping opaque shapes, radii with a 1/r^3 density, each with its own colour and grain."""
     ground = as_image(textured(rng, height, width))
     canvas = ground.resize((2 * width, 2 * height))  # leaves are cut at twice the size and halved: smooth edges
     draw = ImageDraw.Draw(canvas)
@@ -89,7 +89,7 @@ def _dead_leaves(rng: np.random.Generator, height: int, width: int) -> Image.Ima
 
 
 def _room(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    """Wall, floor and a few box-shaped things, lit from one side: what a fixed indoor camera sees."""
+    """Return a room as a fixed camera sees it: wall, floor and a few boxes, lit from one side."""
     horizon = int(height * rng.uniform(0.5, 0.8))
     pixels = textured(rng, height, width) * 0.25 + palette(rng, 1) * 0.75
     pixels[horizon:] = textured(rng, height - horizon, width)
@@ -105,7 +105,7 @@ def _room(rng: np.random.Generator, height: int, width: int) -> Image.Image:
 
 
 def _hills(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    """Sky and receding ridges: the open air."""
+    """Return a landscape of sky and receding ridges."""
     top, bottom, near = palette(rng, 3)
     sky = np.linspace(0, 1, height)[:, None, None]
     pixels = (
@@ -132,7 +132,7 @@ def _lit(rng: np.random.Generator, pixels: np.ndarray) -> Image.Image:
 
 
 def picture(rng: np.random.Generator, height: int, width: int, photos: Sequence[np.ndarray] | None) -> Image.Image:
-    """A (height, width) world or material: a crop of a random photograph if there are any, else a procedural one."""
+    """Return a world or material (height, width): a crop of a random photograph if there are any, else procedural."""
     if photos is not None and len(photos) and rng.uniform() < 0.85:
         photo = Image.fromarray(np.asarray(photos[int(rng.integers(len(photos)))], np.uint8)).convert("RGB")
         if rng.uniform() < 0.5:

@@ -71,7 +71,7 @@ def own_evidence(
         f"Measured on {outcome.evidence['clips']} clips of {name}. No people or source videos are known, so clips of "
         "one recording may stand on both sides. This is not a result on UCF101, HMDB51 or Kinetics."
     )
-    left_out: list[dict[str, Any]] = [{"clip": "", "reason": sentence} for sentence in found.told]
+    left_out: list[dict[str, Any]] = [{"clip": "", "reason": sentence} for sentence in found.sentences]
     places = {clips.name(number): path.relative_to(place).as_posix() for number, path in enumerate(clips.paths)}
     changed = {"folders": [name], "about": about, "skipped": [*outcome.evidence["skipped"], *left_out]}
     return Outcome({**outcome.evidence, **changed, "places": places}, outcome.reports)

@@ -1,7 +1,7 @@
 """Sync a run directory with its job: copy into it what the job has uploaded, until the job is over.
 
-What comes from the Hub is read as if a stranger had written it: known names alone, bounded sizes, numbers that are
-numbers, pictures that are pictures, and a checkpoint that loads.
+Files from the Hub are not trusted: only known names are downloaded, sizes are bounded, metrics must be numbers,
+previews must be pictures, and a checkpoint must load.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ STATUSES = {
     "SCHEDULING": "queued", "RUNNING": "running", "COMPLETED": "done", "CANCELED": "stopped", "DELETED": "stopped",
     "ERROR": "failed",
 }  # fmt: skip
+UPLOADED_STATE = ".uploaded-state.json"
+"""The job's own `state.json`, in the run directory."""
 DEADLINE = 300.0
 EVERY = 20.0
 """Seconds between two syncs."""
@@ -43,11 +45,11 @@ _PREVIEW = re.compile(rf"{RUN}/previews/\d{{6}}\.png")
 
 
 def sync(run: Run, *, token: str | None = None) -> dict[str, Any]:
-    """Ask once for a job's status, copy what is new, and return the run's state; as a rule within seconds.
+    """Get a job's status once, copy what is new, and return the run's state; takes seconds as a rule.
 
     Raises:
         RunError: the run is no job.
-        HubError: the Hub did not answer; nothing has changed, and the job goes on.
+        HubError: the Hub did not answer; nothing has changed, and the job continues.
     """
     job = job_of(run)
     if not job.over:
@@ -60,10 +62,10 @@ def sync(run: Run, *, token: str | None = None) -> dict[str, Any]:
 
 
 def follow(run: Run, *, token: str | None = None, every: float = EVERY) -> Iterator[dict[str, Any]]:
-    """Sync with a job until it is over, and meanwhile hold the run as a trainer does.
+    """Sync with a job until it is over, holding the run's lock as a trainer does.
 
-    So whoever watches the directory sees a run with a process, which stops when `requests/stop` appears. When this
-    process ends, the job does not: another one may follow it.
+    Other processes see a run with a live process, which stops when `requests/stop` appears. If this process ends, the
+    job continues, and another process may follow it.
 
     Yields:
         The run's state after each sync.
@@ -98,7 +100,7 @@ def _sync_held(run: Run, job: Job, token: str | None) -> None:
     api = HfApi(token=token)
     failing = f"The job of {run.folder.name} cannot be seen now"
     remove_leftovers(run.folder / "sync")
-    # The status first: all that the job uploaded before it ended is then surely there.
+    # The status first: if it says that the job has ended, all that it uploaded is there.
     remote = ask(failing, lambda: api.inspect_job(job_id=job.id, namespace=job.owner)).status
     with scratch_folder(run.folder / "sync") as aside:
         fetched = ask(failing, lambda: _fetch(api, run, job, aside), deadline=DEADLINE)
@@ -110,7 +112,7 @@ def _sync_held(run: Run, job: Job, token: str | None) -> None:
     step = metrics[-1]["step"] if metrics else run.state()["step"]
     status, error = STATUSES.get(str(getattr(remote.stage, "value", remote.stage)), "failed"), None
     if status == "done" and reported.get("status") in ("stopped", "failed"):
-        status = reported["status"]  # ended well, and yet before its last step
+        status = reported["status"]  # the job succeeded, but the training ended before its last step
     if status == "running" and job.stopping:
         status = "stopping"
     if status == "failed":
@@ -119,7 +121,7 @@ def _sync_held(run: Run, job: Job, token: str | None) -> None:
         if not own and console:
             error = f"{error.rstrip('.')}: {last_lines(console)}"
     run.write_state(status, step=step, error=error)
-    stopping = job_of(run).stopping  # perhaps since this sync began
+    stopping = job_of(run).stopping  # it may have changed since this sync began
     replace(job, over=remote.stage not in UNDER_WAY, stopping=stopping).keep(run)
 
 
@@ -153,10 +155,12 @@ def _store(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[d
     """Move what was downloaded into the run; return the state that the trainer wrote, and the updated job."""
     came = aside / RUN
     reported: dict[str, Any] = {}
-    if (came / "state.json").is_file():
-        os.replace(came / "state.json", run.folder / ".told.json")
-    if (run.folder / ".told.json").is_file():
-        reported = _json_object((run.folder / ".told.json").read_text(encoding="utf-8", errors="replace"))
+    uploaded = run.folder / UPLOADED_STATE
+    for new in (run.folder / ".told.json", came / "state.json"):  # the first is its former name
+        if new.is_file():
+            os.replace(new, uploaded)
+    if uploaded.is_file():
+        reported = _json_object(uploaded.read_text(encoding="utf-8", errors="replace"))
     if (came / "metrics.jsonl").is_file():
         text = (came / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
         lines = [line for line in map(metrics_line, text.splitlines()) if line]
@@ -168,8 +172,10 @@ def _store(run: Run, job: Job, aside: Path, fetched: tuple[str, str]) -> tuple[d
     if (came / run.checkpoint.name / checkpoint.WEIGHTS).is_file():
         try:
             AVD.from_pretrained(came / run.checkpoint.name)
-        except CheckpointError as error:  # the one that was there before stays
-            return {"status": "failed", "error": str(error)}, job  # and looked at again, should it get better
+        except (
+            CheckpointError
+        ) as error:  # keep the old checkpoint; `job` keeps its commit, so the next sync tries again
+            return {"status": "failed", "error": str(error)}, job
         else:
             with atomic_folder(run.checkpoint) as staging:
                 for file in (checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CALIBRATION):
@@ -197,7 +203,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def _console(api: Any, job: Job) -> list[str]:
-    """Return the last lines that the job printed; none where the Hub does not give them."""
+    """Return the last lines that the job printed; [] if the Hub does not return them."""
     try:
         lines = ask("", lambda: list(api.fetch_job_logs(job_id=job.id, namespace=job.owner, tail=CONSOLE_LINES)))
     except HubError:

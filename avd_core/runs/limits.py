@@ -1,4 +1,4 @@
-"""What fine-tuning may cost, as the operator of a server says it: frozen limits, read from the environment."""
+"""Limits of fine-tuning from the page, which the operator of a server sets in the environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 
 class LimitError(ValueError):
-    """A request beyond the limits, or limits that make no sense, with a sentence saying which."""
+    """A request exceeds the limits, or a limit is invalid; the message says which, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class TuneLimits:
 
     Attributes:
         on: 0 turns fine-tuning off.
-        clips: in one run.
-        steps: of one run.
-        seconds: of training in one run, its resumes included.
-        runs: that one person may have in all, finished ones too.
-        active: of those waiting or running at once.
-        waiting: runs in the queue of one device, everybody's together.
-        disk: gigabytes that everybody's runs may take together.
-        hours: after which a run that is over is deleted.
+        clips: in a run.
+        steps: of a run.
+        seconds: of training in a run, resumes included.
+        runs: of a person, finished ones included.
+        active: runs of a person that wait or train.
+        waiting: runs in the queue of a device, of all persons.
+        disk: gigabytes of all runs together.
+        hours: after which a finished run is deleted.
     """
 
     on: int = 1
@@ -47,10 +47,10 @@ class TuneLimits:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the limits that the environment sets; the others keep their defaults.
+        """Read the limits that the environment sets; the others have their defaults.
 
         Raises:
-            LimitError: for a value that is no whole number in range: better no server than one without its limits.
+            LimitError: a value is no whole number in range; the server must not start without its limits.
         """
         values = {}
         for field in dataclasses.fields(cls):

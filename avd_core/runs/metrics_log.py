@@ -1,4 +1,4 @@
-"""The metrics of a run as they grow: only what is new is read, so that a long run can be watched every second."""
+"""Read a run's metrics while they grow; only new lines are read, so that a long run can be polled every second."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from avd_core.runs.run import metrics_line
 
-MOST = 400  # points of a line that is drawn
+MOST = 400  # points of a plotted line
 
 
 class Curve:
-    """The lines of a `metrics.jsonl`, read on as it grows.
+    """The lines of a growing `metrics.jsonl`.
 
     Attributes:
-        lines: every whole one, by rising step.
+        lines: all complete lines, by rising step.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,7 +23,7 @@ class Curve:
         self._inode: int | None = None
 
     def read(self) -> list[dict[str, float]]:
-        """Return all lines, the new ones too; after a resume, which rewrites the file, read all of it again."""
+        """Read the new lines and return all; after a resume, which rewrites the file, read all of it again."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -39,14 +39,14 @@ class Curve:
         return self.lines
 
     def points(self, name: str) -> list[tuple[int, float]]:
-        """Return (step, value) of one term, thinned to what a plot can show: each point is a mean of neighbours."""
+        """Return (step, value) of one term, reduced to at most `MOST` means of neighbouring steps."""
         known = [(line["step"], line[name]) for line in self.lines if name in line]
         width = -(-len(known) // MOST) or 1
         groups = [known[i : i + width] for i in range(0, len(known), width)]
         return [(int(group[-1][0]), sum(value for _, value in group) / len(group)) for group in groups]
 
     def seconds_left(self, steps: int, most: float | None = None) -> float | None:
-        """Estimate the seconds until the last of `steps` by the recent ones; `most` bounds the training in all."""
+        """Estimate the seconds until the last of `steps`, from recent ones; `most` limits the whole training."""
         if not self.lines:
             return None
         recent = [line.get("seconds", 0.0) for line in self.lines[-20:]]

@@ -1,7 +1,7 @@
-"""A run in a process of its own, which outlives whoever started it: start, look, end.
+"""Start, inspect and end the training process of a run, which outlives the process that started it.
 
-Everything else goes through the run directory (`Run.request`). The process inherits a lock from its first moment on, so
-that whether it lives can be seen without its number: a zombie holds no lock, nor does a stranger who got the number.
+Other communication uses the run directory (`Run.request`). The process inherits a lock at its start. Whether it lives
+is read from the lock, not from its process id: a zombie holds no lock, nor does another process that got the same id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from avd_core.runs.run import Run, RunError
 
-NICE = 10  # whoever looks at the page goes first
+NICE = 10  # the page has priority
 AT_WORK = ("running", "stopping")
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -29,10 +29,10 @@ class Look:
 
     Attributes:
         status: one of `runs.STATUSES`; "failed" also where the process is gone and could not say so.
-        step: the last one known.
-        error: why it failed, in a sentence; None where it did not.
-        memory: the most bytes in use so far; None before the first word of the trainer.
-        best: which weights are kept, as `training.choosing.BestWeights.summary` tells it; None where none are chosen.
+        step: the last known step.
+        error: why it failed, in a sentence; None if it did not.
+        memory: the most bytes in use so far; None before the trainer's first state.
+        best: `training.choosing.BestWeights.summary`; None if weights are not selected.
     """
 
     status: str
@@ -46,9 +46,9 @@ def start(run: Run, *, device: str, seconds: float | None = None) -> None:
     """Start the training of a created run on this machine, or resume it.
 
     Args:
-        run: its `config.json` says what to train.
+        run: a created run.
         device: "cpu" or "cuda".
-        seconds: stop and save after so many.
+        seconds: stop and save after this time.
 
     Raises:
         RunError: it is being trained already, or no process can be started.
@@ -57,7 +57,7 @@ def start(run: Run, *, device: str, seconds: float | None = None) -> None:
     command = [sys.executable, "-m", "avd_core", "train", "--run", str(run.folder.resolve()), "--quiet"]
     command += ["--device", device] + (["--seconds", f"{seconds:g}"] if seconds is not None else [])
     with run.locked(".started") as lock, (run.folder / "log.txt").open("ab") as log:
-        run.pop_requests()  # those of an earlier life
+        run.pop_requests()  # requests to the previous process
         run.write_state("running", step=step, pid=None)
         try:
             child = subprocess.Popen(
@@ -74,7 +74,7 @@ def start(run: Run, *, device: str, seconds: float | None = None) -> None:
 
 
 def _set_priority(pid: int) -> None:
-    with suppress(OSError):  # gone already, or not for us to say
+    with suppress(OSError):  # gone already, or of another user
         os.setpriority(os.PRIO_PROCESS, pid, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
@@ -84,12 +84,12 @@ def reap() -> None:
 
 
 def look(run: Run) -> Look:
-    """Return how a run is doing; mark it failed, with the end of its log, where its process has vanished.
+    """Return the state of a run; if its process died without a word, mark it failed, with the end of its log.
 
     Raises:
         RunError: there is no run.
     """
-    alive = run.is_alive()  # before the state: a trainer that ends in between has had its last word
+    alive = run.is_alive()  # read before the state: a trainer that ends in between has written its last one
     state = run.state()
     seen = Look(str(state["status"]), int(state["step"]), state.get("error"), state.get("memory"), state.get("best"))
     if seen.status not in AT_WORK or alive:
@@ -101,14 +101,14 @@ def look(run: Run) -> Look:
     seen = Look(
         "failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), sentence, seen.memory, seen.best
     )
-    with suppress(OSError):  # a full disk, perhaps the very reason
+    with suppress(OSError):  # a full disk, which may be the cause
         run.pop_requests()
         run.write_state("failed", step=seen.step, error=sentence, memory=seen.memory, best=seen.best)
     return seen
 
 
 def end(run: Run, patience: float = 10.0) -> None:
-    """Kill a run's process, if there is one; nothing of the run is to be kept.
+    """Kill a run's process, if there is one, without saving.
 
     Raises:
         RunError: the process does not end.

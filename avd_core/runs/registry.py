@@ -1,11 +1,11 @@
-"""Registry of everybody's runs: where they lie, and whose each is.
+"""Registry of the runs of all persons: their directories and owners.
 
-`<home>/<key of the run>/<its name>/` is a run directory; `ticket.json` beside it says whose it is and when it was
-queued. A person is known by a secret that their browser keeps; records hold its digest, so that a copy of the folder
-opens nobody's runs.
+`<home>/<key of the run>/<its name>/` is a run directory; `ticket.json` beside it holds its owner and queue times. A
+person is identified by a secret that their browser stores; records hold its digest only, so that a copy of the home
+gives no access to runs.
 
-Both the home and each folder in it carry a marker of this program. Nothing without its marker is ever deleted, and a
-home that holds other people's files is refused before anything is written into it.
+The home and each folder in it carry a marker of this program. Nothing without a marker is ever deleted, and a home that
+holds other files is refused before anything is written into it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from avd_core.runs.run import Run, RunError
 
 RUNS = "AVD_RUNS"  # the variable that names the home
 HOME_MARKER, RUN_MARKER, RECORD = ".avd-runs", ".avd-run", "ticket.json"
-_OWN = {HOME_MARKER, ".lock", ".secret"}  # what this program puts into the home beside the runs
-_SYSTEM = {"lost+found", ".DS_Store"}  # what a file system or a desktop puts into any folder
+_OWN = {HOME_MARKER, ".lock", ".secret"}  # files of this program in the home, beside the runs
+_SYSTEM = {"lost+found", ".DS_Store"}  # files that file systems and desktops create in any folder
 _SECRET = re.compile(r"[0-9a-f]{32,64}")
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,40}")
 
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class RegistryError(ValueError):
-    """A folder that cannot hold runs, with a sentence saying why."""
+    """A folder cannot hold runs; the message says why, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class RunRecord:
     """Registry record of a run: owner, device queue, queue times.
 
     Attributes:
-        key: of the run; nobody can guess it.
+        key: of the run; random, so that it cannot be guessed.
         owner: digest of the person's secret.
-        name: for people, also that of the run directory and of its checkpoint.
-        device: whose queue it is in.
-        seconds: of training that were asked for in all; None is until the last step.
-        queued: when it got in line last.
-        started: when it was started last; 0 while it never was.
-        about: further plain values for whoever shows it.
+        name: as shown to users; also that of the run directory and of its checkpoint.
+        device: of its queue.
+        seconds: of training that were requested in all; None trains until the last step.
+        queued: time when it was last queued, in seconds since the epoch.
+        started: time when it was last started; 0 before the first start.
+        about: further plain values for the page.
     """
 
     key: str
@@ -71,14 +71,14 @@ class RunRecord:
 
 
 def owner_of(secret: object) -> str | None:
-    """Return the digest that stands for a person; None for what is no secret of ours."""
+    """Return the digest of a person's secret, which identifies them; None for an invalid secret."""
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         return None
     return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
 
 def new_secret() -> str:
-    """Make a secret for a person who has none yet."""
+    """Make a new secret for a person."""
     return secrets.token_hex(16)
 
 
@@ -92,8 +92,8 @@ class RunRegistry:
     """The runs of a server.
 
     Args:
-        folder: where they lie; made when the first one comes.
-        limits: what they may cost.
+        folder: the home; made with the first run.
+        limits: of runs.
     """
 
     def __init__(self, folder: str | Path | None = None, limits: TuneLimits | None = None) -> None:
@@ -102,10 +102,10 @@ class RunRegistry:
         self._reported: set[Path] = set()
 
     def claim(self) -> None:
-        """Make the home and mark it as this program's; do nothing where it is marked.
+        """Make the home and mark it as this program's; do nothing if it is marked.
 
         Raises:
-            RegistryError: it is a file, or holds something that this program did not make.
+            RegistryError: it is a file, or holds files of others.
             OSError: it cannot be written.
         """
         marker = self.folder / HOME_MARKER
@@ -125,25 +125,25 @@ class RunRegistry:
 
     @staticmethod
     def _is_own(path: Path) -> bool:
-        """Return whether an entry may stand in an unmarked home, as homes of 0.1 are; this allows no deletion."""
+        """Return whether an unmarked home, as of 0.1, may contain an entry; this allows no deletion."""
         if path.is_symlink():
             return False
         if path.is_dir():
             run = _is_key(path.name) and ((path / RECORD).exists() or not any(path.iterdir()))
             return run or path.name in _SYSTEM
-        # A write that was broken off leaves its staging file.
+        # An interrupted write leaves its temporary file.
         return path.name in _OWN | _SYSTEM or any(path.name.startswith(f".{name}.") for name in _OWN)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the queue: one change at a time, of whichever server."""
+        """Hold the lock of the queue, which serialises changes by all servers."""
         self.claim()
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def secret(self) -> str:
-        """Return the secret that browsers' stores are locked with, made once, so that they outlive a restart."""
+        """Return the key that encrypts the browsers' storage; made once, so that storage outlives a restart."""
         with self.locked():
             path = self.folder / ".secret"
             if not path.exists():
@@ -154,10 +154,10 @@ class RunRegistry:
     # Tickets --------------------------------------------------------------------------------------------------
 
     def reserve(self, owner: str, name: str, device: str, **values: Any) -> RunRecord:
-        """Make a record and its empty folder, not queued yet: `write` queues it once the run is created.
+        """Make a record and its empty folder; `write` queues it after the run is created.
 
         Raises:
-            LimitError: fine-tuning is off, the person has too many runs, or the disk is full of them.
+            LimitError: fine-tuning is off, the person has too many runs, or they fill the disk.
         """
         limits, mine = self.limits, self.of(owner)
         if not limits.on:
@@ -175,7 +175,7 @@ class RunRegistry:
         return RunRecord(key, owner, slug(name), device, queued=time.time(), **({"seconds": None} | values))
 
     def check_disk(self) -> None:
-        """Raise LimitError where everybody's runs, or all else, have filled the disk."""
+        """Raise LimitError if all runs together exceed the limit, or the disk is nearly full."""
         taken = 0
         for folder, _, names in os.walk(self.folder):
             for name in names:
@@ -191,7 +191,7 @@ class RunRegistry:
         write_atomically(self.folder / record.key / RECORD, json.dumps(asdict(record)) + "\n")
 
     def records(self) -> list[RunRecord]:
-        """List everybody's records, the oldest first; skip what is none."""
+        """List all records, the oldest first; skip invalid ones."""
         found = [record for path in self.folder.glob("*/") if (record := _read_record(path))]
         return sorted(found, key=lambda record: (record.queued, record.key))
 
@@ -203,7 +203,7 @@ class RunRegistry:
         """Return one of the person's own records.
 
         Raises:
-            RunError: it is another's, or there is none; the sentence does not say which.
+            RunError: it belongs to another person, or there is none; the message does not say which.
         """
         record = next((t for t in self.of(owner) if t.key == key), None) if _is_key(key) else None
         if record is None:
@@ -215,14 +215,14 @@ class RunRegistry:
         return Run(self.folder / record.key / record.name)
 
     def status(self, record: RunRecord) -> str:
-        """Return the status of its run; "failed" where its directory is damaged."""
+        """Return the status of a record's run; "failed" if its directory is damaged."""
         try:
             return look(self.run(record)).status
         except RunError:
             return "failed"
 
     def forget(self, record: RunRecord) -> None:
-        """Delete a record with all that lies beside it; end its training process before."""
+        """End a run's training process, and delete its record and directory."""
         folder = self.folder / record.key
         if _read_record(folder) == record and not folder.is_symlink() and not os.path.lexists(folder / RUN_MARKER):
             mark(folder, RUN_MARKER)  # a run of 0.1: its ticket proves it
@@ -236,9 +236,9 @@ class RunRegistry:
         remove(folder, marker=RUN_MARKER)
 
     def sweep(self) -> list[str]:
-        """Delete runs that have been over for too long, and folders that never became one; return their keys.
+        """Delete runs that ended longer ago than `limits.hours`, and unfinished folders; return their keys.
 
-        A folder without this program's marker stays, and so does a run whose record cannot be read: it is logged.
+        A folder without this program's marker and a run whose record cannot be read are kept, and logged.
         """
         if not self.folder.exists():
             return []
@@ -269,14 +269,14 @@ class RunRegistry:
         return gone
 
     def _report(self, folder: Path, why: str) -> None:
-        """Log once that a folder stays."""
+        """Log once that a folder is kept, and why."""
         if folder not in self._reported:
             self._reported.add(folder)
             log.warning("%s is kept: %s. Look into it, and delete it yourself.", folder, why)
 
 
 def _read_record(folder: Path) -> RunRecord | None:
-    """Read the record in a run's folder; return None where there is none of that very folder."""
+    """Read the record in a run's folder; return None if there is none, or it is of another folder."""
     with suppress(OSError, ValueError, TypeError, RecursionError):
         record = RunRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
         numbers = (record.queued, record.started, 0 if record.seconds is None else record.seconds)
@@ -285,7 +285,7 @@ def _read_record(folder: Path) -> RunRecord | None:
             return None
         if not isinstance(record.about, dict | None):
             return None
-        # A record that points elsewhere proves nothing about this folder.
+        # A record with another key proves nothing about this folder.
         if _is_key(record.key) and record.key == folder.name and slug(record.name) == record.name:
             return record
     return None
@@ -297,7 +297,7 @@ def in_line(record: RunRecord, **changes: Any) -> RunRecord:
 
 
 def slug(name: str) -> str:
-    """Return a name that any file system takes, as near to the given one as may be."""
+    """Return a similar name that is valid on any file system."""
     kept = re.sub(r"[^\w-]+", "-", name.strip().casefold()).strip("-_")
     return kept[:40].strip("-_") or "my-clips"
 
@@ -307,7 +307,7 @@ def _is_key(key: object) -> bool:
 
 
 def head_of(checkpoint: str | Path) -> str | None:
-    """Return the name of the recognition head in a run directory; None where there is none, or it is no run here."""
+    """Return the name of the latest recognition head in a run directory; None if it has none, or is no run here."""
     folder, home = Path(checkpoint), default_home().absolute()
     if not folder.is_relative_to(home):
         return None

@@ -1,8 +1,8 @@
-"""The run directory: the only interface between a trainer and whoever watches it.
+"""The run directory: the only interface between a trainer and the programs that watch it.
 
-`config.json` (what was asked), `state.json` (status, step, pid, error), `metrics.jsonl` (one line a step, each step
-once), `previews/`, `checkpoint/` (replaced whole), `training.pt` (optimisers; never unpickled), `log.txt`, `requests/`
-(what a watcher asks of the trainer, which looks there after every step).
+`config.json` (`RunConfig`), `state.json` (status, step, pid, error), `metrics.jsonl` (one line a step, each step once),
+`previews/`, `checkpoint/` (replaced whole), `training.pt` (weights and optimisers; read as tensors only), `log.txt`,
+`requests/` (files that ask the trainer to stop, save or preview; it checks them after every step).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from avd_core.atomic_io import write_atomically
 
 STATUSES = ("queued", "running", "stopping", "stopped", "paused", "done", "failed")
 REQUESTS = ("stop", "save", "preview")
-LOCKS = (".lock", ".started")  # held by the process that trains, and already by one that is on its way to it
-PATIENCE = 1.0  # seconds to wait for a lock: whoever only looks at it holds it for a moment
+LOCKS = (".lock", ".started")  # held by the process that trains, from its start on
+PATIENCE = 1.0  # seconds to wait for a lock, which `is_alive` holds for a moment
 
 
 class RunError(ValueError):
-    """A run directory that cannot be used, with a sentence saying why."""
+    """A run directory cannot be used; the message says why, in one sentence."""
 
 
 def metrics_line(text: str | bytes) -> dict[str, float | int] | None:
-    """Return the finite numbers of a line of `metrics.jsonl`; None for a line that is damaged, or of no step."""
+    """Return the finite numbers of a line of `metrics.jsonl`; None for a damaged line or one without a step."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -44,8 +44,8 @@ class Run:
     """One run directory.
 
     Attributes:
-        folder: where it lives.
-        previews, checkpoint, training_state, metrics_file: what it holds.
+        folder: its path.
+        previews, checkpoint, training_state, metrics_file: paths in it.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -56,10 +56,10 @@ class Run:
         self.metrics_file = self.folder / "metrics.jsonl"
 
     def create(self, config: Mapping[str, Any]) -> None:
-        """Make the folder and write `config.json`, in place of that of a run that `never_began`.
+        """Make the folder and write `config.json`; replace a run that `never_began`.
 
         Raises:
-            RunError: when a run is there already.
+            RunError: there is a run already.
         """
         if (self.folder / "config.json").exists() and not self.never_began():
             raise RunError(f"{self.folder.name} already holds a run: resume it, or choose another folder.")
@@ -78,20 +78,20 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep every other process from training in this directory, by a lock that a kill, too, releases.
+        """Hold the lock of training in this directory; the system releases it if this process is killed.
 
         Raises:
-            RunError: when one is training there.
+            RunError: another process trains there.
         """
         with self.locked(".lock"):
             yield
 
     @contextmanager
     def locked(self, name: str) -> Iterator[int]:
-        """Hold one of `LOCKS` and yield its descriptor: a child that inherits it goes on holding it.
+        """Hold one of `LOCKS` and yield its descriptor; a child that inherits it holds the lock too.
 
         Raises:
-            RunError: when another process does.
+            RunError: another process holds it.
         """
         with (self.folder / name).open("w") as file:
             end = time.monotonic() + PATIENCE
@@ -108,7 +108,7 @@ class Run:
             yield file.fileno()
 
     def is_alive(self) -> bool:
-        """Return whether a process trains here or is about to; a zombie, and a stranger of the same number, do not."""
+        """Return whether a process trains here or is starting to; read from the lock, not from a process id."""
         for name in LOCKS:
             try:
                 with (self.folder / name).open() as file:
@@ -120,7 +120,7 @@ class Run:
         return False
 
     def config(self) -> dict[str, Any]:
-        """Return `config.json`; raise `RunError` where there is none."""
+        """Return `config.json`; raise `RunError` if there is none."""
         try:
             config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -138,7 +138,7 @@ class Run:
         write_atomically(self.folder / "state.json", json.dumps(state) + "\n")
 
     def state(self) -> dict[str, Any]:
-        """Return the last state written; raise `RunError` where there is none."""
+        """Return the last state written; raise `RunError` if there is none."""
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
             kinds: dict[str, Any] = {"status": str, "step": int, "error": str | None, "memory": int | None}
@@ -156,14 +156,14 @@ class Run:
             file.write(json.dumps(metrics) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return every whole line of `metrics.jsonl`; a line cut short by a kill is left out."""
+        """Return every complete line of `metrics.jsonl`; a line that a kill cut short is left out."""
         if not self.metrics_file.exists():
             return []
         text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
         return [line for line in map(metrics_line, text.splitlines()) if line]
 
     def forget_metrics_after(self, step: int) -> None:
-        """Drop the lines of steps after the saved one, so that a resumed run holds each step once."""
+        """Delete the lines of steps after the saved one, so that a resumed run has each step once."""
         kept = [line for line in self.metrics() if line["step"] <= step]
         write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -173,7 +173,7 @@ class Run:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
 
     def log_tail(self, count: int = 12) -> list[str]:
-        """Return the last lines of `log.txt`, as far as there are any."""
+        """Return up to `count` last lines of `log.txt`."""
         try:
             with (self.folder / "log.txt").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 400 * count))
@@ -183,7 +183,7 @@ class Run:
         return [line for line in lines if line.strip()][-count:]
 
     def request(self, what: str) -> None:
-        """Ask the trainer for one of `REQUESTS`; by files, not signals, so that it may be on another machine."""
+        """Ask the trainer for one of `REQUESTS`, by a file, so that it may run on another machine."""
         assert what in REQUESTS
         (self.folder / "requests").mkdir(exist_ok=True)
         (self.folder / "requests" / what).touch()

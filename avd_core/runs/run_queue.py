@@ -1,8 +1,7 @@
-"""One line for each device: one run at a time, fair among people, and all of it in files.
+"""A queue for each device: one run at a time, fair among persons, stored in files.
 
-Nothing is remembered but records and run directories, so a server that is killed leaves the line as it stands, and the
-next one goes on with it. Of the people who wait, the one whose last start is longest ago comes first; each person's
-own runs come in the order in which they were queued.
+All state is in records and run directories, so the queue survives a server that is killed. Of the persons who wait, the
+one whose last start is longest ago is next; runs of one person start in the order in which they were queued.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from avd_core.runs.process import AT_WORK
 from avd_core.runs.registry import RunRecord, RunRegistry, in_line
 from avd_core.runs.run import Run, RunError
 
-# Starts a run, or goes on with it, at one place: start(run, device=..., seconds=...).
+# Starts or resumes a run at one place: start(run, device=..., seconds=...).
 Starter = Callable[..., None]
-# Places by the name of their queue; others than this machine are added here.
+# Starters by the name of the queue; services beyond this machine are added to it.
 HERE: dict[str, Starter] = {"cpu": process.start, "cuda": process.start}
 
 
@@ -27,8 +26,8 @@ class RunQueue:
     """The queues of a server, one for each device.
 
     Args:
-        home: where the runs lie.
-        starters: how a run is started, by the name of the queue.
+        home: the registry of the runs.
+        starters: start a run, by the name of the queue.
     """
 
     def __init__(self, home: RunRegistry, starters: Mapping[str, Starter] | None = None) -> None:
@@ -39,18 +38,18 @@ class RunQueue:
         """Put a created run at the end of its queue.
 
         Raises:
-            LimitError: the line is full.
+            LimitError: the queue is full.
         """
         with self.home.locked():
             self._check_room(record.device)
             self.home.write(record)
 
     def resume(self, record: RunRecord) -> None:
-        """Queue a run that is over again, to go on where it was saved.
+        """Queue a run that has ended again, to resume it.
 
         Raises:
-            RunError: there is nothing to go on with.
-            LimitError: the line is full, the person has too many in it, or the run's time is used up.
+            RunError: it is queued or training already, or all its steps are done.
+            LimitError: the queue is full, the person has too many runs in it, or the run's time is used up.
         """
         run = self.home.run(record)
         with self.home.locked():
@@ -70,7 +69,7 @@ class RunQueue:
             self.home.write(in_line(record))
 
     def stop(self, record: RunRecord) -> None:
-        """Stop a run, saved, or take it out of the queue."""
+        """Ask a run to stop and save, or remove it from the queue."""
         with self.home.locked():
             run = self.home.run(record)
             seen = process.look(run)
@@ -80,7 +79,7 @@ class RunQueue:
                 run.request("stop")
 
     def delete(self, record: RunRecord) -> None:
-        """Kill a run and delete all of it."""
+        """Kill a run's process and delete the run."""
         with self.home.locked():
             if self.home.run(record).folder.exists():
                 process.end(self.home.run(record))
@@ -96,11 +95,11 @@ class RunQueue:
             first = min(waiting, key=lambda record: (served[record.owner], record.queued))
             waiting.remove(first)
             order.append(first)
-            served[first.owner] = now = now + 1  # as if it had been started after all the others
+            served[first.owner] = now = now + 1  # counts as started last
         return order
 
     def position(self, record: RunRecord) -> int:
-        """Return how many runs come before it, the one at work too; 0 when it is next."""
+        """Return how many runs come before it, the running one included; 0 if it is next."""
         keys = [waiting.key for waiting in self.line(record.device)]
         return (keys.index(record.key) if record.key in keys else 0) + len(self.at_work(record.device))
 
@@ -110,7 +109,7 @@ class RunQueue:
         return [record for record in records if self.home.status(record) in AT_WORK]
 
     def advance(self) -> None:
-        """Start the next run of every device that is free; to be called again and again."""
+        """Start the next run of every free device; to be called periodically."""
         process.reap()
         if not self.home.folder.exists():
             return
@@ -118,7 +117,7 @@ class RunQueue:
             for device, starter in self.starters.items():
                 line = [] if self.at_work(device) else self.line(device)
                 for record in line[:1]:
-                    if not self.home.run(record).is_alive():  # its last process may still be on its way out
+                    if not self.home.run(record).is_alive():  # its last process may not have exited yet
                         self._start(record, starter)
 
     def _start(self, record: RunRecord, starter: Starter) -> None:
@@ -127,7 +126,7 @@ class RunQueue:
         seconds = min(self._left(run), record.seconds or float("inf"))
         try:
             starter(run, device=record.device, seconds=seconds)
-        except (RunError, OSError) as error:  # told, and the next one gets its turn
+        except (RunError, OSError) as error:  # recorded as failed; the next run is tried
             run.write_state("failed", step=int(run.state()["step"]), error=str(error))
 
     def _left(self, run: Run) -> float:

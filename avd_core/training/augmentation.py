@@ -1,8 +1,8 @@
 """Differentiable augmentation of what the discriminator sees (after DiffAugment, arXiv 2006.10738).
 
-With few clips a discriminator learns them by heart. Here it sees every pair of a real and a fake image changed in one
-and the same way, in its own step and in the generator's, and the gradient passes through. Each sample's change depends
-on its own seed alone, so that neither the size of a micro-batch nor the number of processes changes it.
+A discriminator memorises a small set of clips. Here each pair of a real and a fake image is changed in the same way, in
+the discriminator's step and in the generator's, and the gradient passes through. A sample's change depends only on its
+seed, not on the size of a micro-batch or the number of processes.
 
 Axes: B batch, H, W.
 """
@@ -20,7 +20,7 @@ SHIFT, CUTOUT = 1 / 8, 1 / 3  # at most this part of each side, as published; a 
 
 
 def augment(images: Tensor, kinds: Sequence[str], seeds: Sequence[tuple[int, ...]]) -> Tensor:
-    """Changes each image of (B,3,H,W) as its seed says; the same seeds make the same changes.
+    """Change each image of (B,3,H,W) at random; the same seeds make the same changes.
 
     Args:
         images: values in [-1, 1], which colour changes may leave.
@@ -59,19 +59,19 @@ def augment(images: Tensor, kinds: Sequence[str], seeds: Sequence[tuple[int, ...
 
 
 def _draws(seeds: Sequence[tuple[int, ...]], kind: int, like: Tensor) -> Tensor:
-    """Three numbers from [0, 1) per seed: (B,3)."""
+    """Draw three numbers from [0, 1) for each seed: (B,3)."""
     drawn = [np.random.default_rng((*seed, kind)).random(3) for seed in seeds]
     return torch.tensor(np.array(drawn), dtype=like.dtype, device=like.device)
 
 
 def _moved(length: int, by: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each place of a moved side comes from (B,length), and whether that is inside."""
+    """Return the source position of each position of a shifted side, (B,length), and whether it lies inside."""
     source = torch.arange(length, device=by.device) - by[:, None]
     return source.clamp(0, length - 1), (source >= 0) & (source < length)
 
 
 def _between(length: int, first: Tensor, size: int) -> Tensor:
-    """Which places of a side lie in the `size` pixels from `first` (B,) on: (B,length)."""
+    """Return which positions of a side lie in the `size` pixels from `first` (B,) on: bool (B,length)."""
     places = torch.arange(length, device=first.device)
     first = first.round()[:, None]
     return (places >= first) & (places < first + size)

@@ -1,6 +1,6 @@
-"""The best weights of a training, chosen by clips that it does not train on; the beginning's are among them.
+"""Select the best weights of a training, those before it included, by clips that it is not trained on.
 
-A choice by a clip favours it, so what the training has gained must be told by another one. Axes: T frames, H, W.
+Selection by a clip favours that clip, so the gain must be measured on others. Axes: T frames, H, W.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from torch import Tensor
 from avd_core.analysis.motion_pictures import guide_picture
 from avd_core.networks.avd import AVD, to_frames
 
-SETBACK = 0.15  # dB below the beginning, after the warm-up, that show the learning rate to be too high
-SLOWER = 1 / 3  # of that rate is then tried
-IMAGE_SLACK = 0.5  # dB that the image may move from its frame; all beyond counts against what is restored
+SETBACK = 0.15  # dB below the beginning, after the warm-up, from which the learning rate counts as too high
+SLOWER = 1 / 3  # factor of the learning rate then
+IMAGE_SLACK = 0.5  # dB that the image may lose; what it loses beyond is subtracted from the restoration's gain
 
 
 @dataclass(frozen=True)
 class Score:
-    """What the clips that choose tell of the weights after a step, means in dB.
+    """Score of the weights after a step on the selecting clips, means in dB.
 
     Attributes:
         step: of the training.
         restored: PSNR of the restored clips.
-        image: PSNR of the distilled images to what they are drawn to.
+        image: PSNR of the distilled images against their guide targets.
     """
 
     step: int
@@ -38,21 +38,21 @@ class Score:
     image: float
 
     def gain_over(self, start: Score) -> float:
-        """Return what more is restored than at the beginning, less what the image has moved beyond `IMAGE_SLACK`."""
+        """Return the gain of `restored` over the beginning, less what `image` has lost beyond `IMAGE_SLACK`."""
         return self.restored - start.restored + min(0.0, self.image - start.image + IMAGE_SLACK)
 
 
 class BestWeights:
-    """Keeps the weights that bring some clips back best, with an image that stays near its frame.
+    """Keeps the weights with the best score on some clips.
 
     Args:
-        model: the beginning; every later look is at the same network.
-        clips: (1,3,T,h,w) each.
+        model: the network before the training.
+        clips: the selecting clips, (1,3,T,h,w) each, in [-1, 1].
 
     Attributes:
-        looks: in order, the first at the beginning.
-        best: of those.
-        weights: after that step.
+        looks: all scores in order; the first is that of the beginning.
+        best: the best of them.
+        weights: of the network with the best score.
     """
 
     best: Score
@@ -65,14 +65,14 @@ class BestWeights:
 
     @classmethod
     def of(cls, state: Mapping[str, Any], clips: Sequence[Tensor]) -> Self:
-        """Go on where `state()` was taken, with the same clips."""
+        """Restore what `state()` returned, with the same clips."""
         best = cls.__new__(cls)
         best.clips, best.looks, best.weights = list(clips), [Score(*one) for one in state["looks"]], state["weights"]
         best.best = Score(*state["best"])
         return best
 
     def look(self, step: int, model: AVD) -> Score:
-        """Measure the weights after a step, keep them if they are the best so far, return what was measured."""
+        """Score the weights after a step, keep them if they are the best so far, and return the score."""
         if not self.looks or self.looks[-1].step != step:
             score = Score(step, *map(fmean, zip(*(fidelity(model, clip) for clip in self.clips), strict=True)))
             self.looks.append(score)
@@ -82,14 +82,14 @@ class BestWeights:
 
     @property
     def start(self) -> Score:
-        """Of the beginning."""
+        """Score of the beginning."""
         return self.looks[0]
 
     def summary(self) -> dict[str, Any]:
-        """Return plain values for whoever watches.
+        """Return plain values for `state.json`.
 
-        `step` of the best weights, 0 where nothing better was found; `gain` and `image`, what is restored and how near
-        the image is beside the beginning, in dB; `rising`, whether the last look was the best one.
+        `step` of the best weights, 0 if none is better than the beginning; `gain` and `image`, the changes of both PSNR
+        since the beginning, in dB; `rising`, whether the last score is the best.
         """
         return {
             "step": self.best.step,
@@ -105,7 +105,7 @@ class BestWeights:
 
 @torch.inference_mode()
 def fidelity(model: AVD, clip: Tensor) -> tuple[float, float]:
-    """PSNR in dB of a restored clip, and of its image to what it is drawn to."""
+    """Return the PSNR in dB of a restored clip, and of its image against the guide target."""
     image = model.encode(clip)
     frames = to_frames(clip).astype(np.float64)
     restored, still = to_frames(model.decode(image)), to_frames(image.unsqueeze(2))[0]

@@ -1,8 +1,7 @@
-"""What may happen to a distilled image between encoder and decoder: noise, and saving it as JPEG.
+"""Disturb distilled images between encoder and decoder in training: noise, and JPEG.
 
-Trained through these, a decoder reads, and an encoder writes, what survives them. JPEG (4:2:0) is computed with
-tensors, and its gradient passes straight through its roundings. Each sample's
-disturbance depends on its own seed alone.
+Trained through these, encoder and decoder learn a code that survives them. JPEG (4:2:0) is computed with tensors; the
+gradient passes straight through its roundings. A sample's disturbance depends only on its seed.
 
 Axes: B batch, H, W.
 """
@@ -31,12 +30,12 @@ def disturb(
     image: Tensor, seeds: Sequence[tuple[int, ...]], *, noise: float = 0.0, jpeg_share: float = 0.0,
     jpeg_quality: int = BEST_QUALITY,
 ) -> Tensor:  # fmt: skip
-    """Disturbs images (B,3,H,W) in [-1, 1], each as its seed says; they stay in [-1, 1].
+    """Disturb images (B,3,H,W) in [-1, 1] at random; they stay in [-1, 1].
 
     Args:
         image: distilled images.
         seeds: one per image.
-        noise: uniform noise of up to so many of the 255 levels on each value.
+        noise: largest magnitude of the uniform noise on each value, in levels of 255.
         jpeg_share: share of the images that go through JPEG.
         jpeg_quality: the lowest quality drawn; the highest is `BEST_QUALITY`.
     """
@@ -55,18 +54,18 @@ def disturb(
 
 
 def jpeg(image: Tensor, quality: Tensor) -> Tensor:
-    """Images (B,3,H,W) in [-1, 1] as they come back from a JPEG file (4:2:0), on the 8-bit grid.
+    """Return images (B,3,H,W) in [-1, 1] as read from a JPEG file (4:2:0), at 8-bit levels.
 
     Args:
-        image: what is saved.
-        quality: of each file (B,), 1 to 100, as libjpeg counts it.
+        image: the images to save.
+        quality: of each file (B,), 1 to 100, on libjpeg's scale.
     """
     height, width = image.shape[-2:]
     to_ycc, from_ycc = (torch.tensor(matrix, device=image.device) for matrix in (_TO_YCC, _FROM_YCC))
     ycc = torch.einsum("ij,bjhw->bihw", to_ycc, (image + 1) * 127.5)
-    # Whole blocks, of halved chroma too; edges are repeated, as encoders do.
+    # Whole blocks, also of the halved chroma; edges are repeated, as encoders do.
     ycc = F.pad(ycc, (0, -width % 16, 0, -height % 16), mode="replicate")
-    # libjpeg works with whole numbers in between, and a coefficient near the middle of two steps feels it.
+    # libjpeg rounds in between, which matters for coefficients near the middle of two steps.
     ycc = _rounded(ycc)
     luma = _rounded(_through_blocks(ycc[:, :1] - 128, _table(_LUMA, quality))) + 128
     chroma = _rounded(_through_blocks(_rounded(F.avg_pool2d(ycc[:, 1:], 2)), _table(_CHROMA, quality)))
@@ -81,14 +80,14 @@ def _rounded(values: Tensor) -> Tensor:
 
 
 def _table(base: str, quality: Tensor) -> Tensor:
-    """Quantisation steps (B,64,1,1) in the manner of libjpeg."""
+    """Return the quantisation steps (B,64,1,1), computed like libjpeg's."""
     steps = torch.tensor([float(step) for step in base.split()], device=quality.device)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).floor()
     return ((steps * scale[:, None] + 50) / 100).floor().clamp(1, 255)[:, :, None, None]
 
 
 def _through_blocks(planes: Tensor, table: Tensor) -> Tensor:
-    """Planes (B,C,H,W) with the DCT of their 8 x 8 blocks quantised by `table` (B,64,1,1)."""
+    """Return planes (B,C,H,W) with the DCT of their 8 x 8 blocks quantised by `table` (B,64,1,1)."""
     batch, channels, height, width = planes.shape
     steps = torch.arange(8, dtype=torch.float32, device=planes.device)
     dct = torch.cos(math.pi * (2 * steps + 1) * steps[:, None] / 16) / 2

@@ -1,9 +1,9 @@
-"""Training on several processes: who this one is, what all of them know, and what one does for all.
+"""Training on several processes: rank and number of processes, means over them, and work that one does for all.
 
 `torchrun --nproc-per-node N -m -- avd_core train --run DIR` starts N processes, called ranks; without the `--` torchrun
 may take `--run` for an option of its own. Each draws its share of every batch; gradients are averaged by
-`DistributedDataParallel`, losses by `mean`. In a process that torchrun did not start there is one rank, and nothing
-here costs anything.
+`DistributedDataParallel`, losses by `mean`. In a process that torchrun did not start there is one rank, and these
+functions do nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from avd_core.devices import default_device
 
 @contextmanager
 def joined(device: str | None = None) -> Iterator[str]:
-    """Joins the processes that torchrun started, if it did, and yields this one's device.
+    """Join the process group if torchrun started this process; yield its device.
 
     Args:
-        device: "cpu" or "cuda"; CUDA where there is one by default. Under torchrun each rank takes its own GPU.
+        device: "cpu" or "cuda"; by default CUDA if available. Under torchrun each rank uses its own GPU.
     """
     device = device or default_device()
     if not (dist.is_available() and dist.is_torchelastic_launched()):
@@ -46,28 +46,28 @@ def _alone() -> bool:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return 0 if _alone() else dist.get_rank()
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return the number of processes."""
     return 1 if _alone() else dist.get_world_size()
 
 
 def replicated(module: nn.Module) -> nn.Module:
-    """The module with its gradients averaged over the ranks, starting from the first rank's weights."""
+    """Wrap a module so that its gradients are averaged over the ranks; all start from the first rank's weights."""
     # No network here has buffers that training changes.
     return module if _alone() else DistributedDataParallel(module, broadcast_buffers=False)
 
 
 def exchanging(module: nn.Module, now: bool) -> AbstractContextManager[None]:
-    """Around forward and backward of a `replicated` module: whether this backward exchanges gradients, or a later."""
+    """Return a context for forward and backward of a `replicated` module; it exchanges gradients only if `now`."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) and not now else nullcontext()
 
 
 def mean(values: Tensor) -> Tensor:
-    """Mean over the ranks."""
+    """Return the mean over the ranks."""
     if _alone():
         return values
     total = values.clone()
@@ -76,12 +76,12 @@ def mean(values: Tensor) -> Tensor:
 
 
 def any_rank(flag: bool, device: str | torch.device) -> bool:
-    """Whether the flag is up on some rank: the same answer on each."""
+    """Return, on every rank, whether `flag` is true on any."""
     return bool(mean(torch.tensor(float(flag), device=device)) > 0)
 
 
 def on_first_rank(action: Callable[[], object]) -> None:
-    """Does `action` on the first rank while the others wait; what it raises is raised on every rank."""
+    """Run `action` on the first rank while the others wait; an exception of it is raised on every rank."""
     outcome: list[Exception | None] = [None]
     if rank() == 0:
         try:

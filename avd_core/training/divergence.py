@@ -1,7 +1,7 @@
-"""Has a training diverged? A loss that stays far above its usual value for many steps says so.
+"""Detect a diverged training: its loss stays far above its usual value for many steps.
 
-A single bad batch is none: the clips of one batch are harder than those of the next. What is usual is the median of
-the latest losses that were not far above it.
+A single high loss is no divergence, since some batches are harder than others. The usual value is the median of the
+latest losses, without those far above it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class DivergenceDetector:
     """Watches one loss, step by step.
 
     Args:
-        factor: a loss above `factor` times the median is far above it.
-        patience: how many in a row are a divergence; 0 never finds one.
+        factor: a loss above `factor` times the median counts as far above.
+        patience: number of such losses in a row that is a divergence; 0 switches the detector off.
     """
 
     def __init__(self, *, factor: float, patience: int) -> None:
@@ -28,7 +28,7 @@ class DivergenceDetector:
         self.streak = 0
 
     def watch(self, loss: float) -> bool:
-        """Takes one more loss; whether the training has diverged with it."""
+        """Add a step's loss; return whether the training has diverged."""
         if len(self.usual) >= FEWEST and loss > self.factor * median(self.usual):
             self.streak += 1
         else:
@@ -37,10 +37,10 @@ class DivergenceDetector:
         return 0 < self.patience <= self.streak
 
     def state(self) -> dict[str, Any]:
-        """What an exact resume needs."""
+        """Return what an exact resume needs, as plain values."""
         return {"usual": list(self.usual), "streak": self.streak}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state()` was taken."""
+        """Restore what `state()` returned."""
         self.usual = deque(state["usual"], maxlen=WINDOW)
         self.streak = int(state["streak"])

@@ -1,4 +1,4 @@
-"""What a run gave, as one zip: the checkpoint as it is, how it was made, and a card that says so."""
+"""Export the result of a run as one zip: its checkpoint, config, metrics and model card."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from avd_core.runs.run import Run, RunError
 
 
 def write_parcel(run: Run, path: str | Path, *, command: str = "", card: str | None = None) -> Path:
-    """Writes checkpoint, card, the run's config without any path of this machine, and its metrics.
+    """Write a zip of the checkpoint, the card, the metrics, and the config without paths of this machine.
 
     Args:
-        run: one that has saved a checkpoint.
+        run: a run that has saved a checkpoint.
         path: of the zip, which appears whole or not at all.
-        command: the command line that does the same.
+        command: the command line of the same training.
         card: the model card; by default a short one.
 
     Raises:

@@ -1,8 +1,8 @@
-"""A fine-tune on somebody's own clips: from their files to a run directory that needs nothing else.
+"""Fine-tune a checkpoint on a user's clips: from their files to a self-contained run directory.
 
-`prepare` writes parts of the clips as packs into the run directory, beside the files of those that judge, and the same
-config as the command line that is shown (`command`) would write. Which part trains, which chooses among the weights and
-which reports their gain: `finetune_clips.divide`.
+`prepare` writes the clips' parts as packs into the run directory, the files of the clips that evaluate, and the config
+that the command line of `command` would write. `finetune_clips.divide` decides which parts train, which select the
+weights and which report their gain.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from avd_core.training.finetune_clips import ClipPart, Division, TakenClip, divi
 from avd_core.training.run_config import RunConfig, resolved_init
 
 JOBS = "jobs"  # the device of a run that goes to Hugging Face Jobs
-SCRATCH = "preset:"  # before the name of a preset to train from nothing
-LOOKS = 10  # at the clips that choose, in a training
+SCRATCH = "preset:"  # prefix of a preset's name, to train from nothing
+LOOKS = 10  # scores of the weights in a training
 PACK, HELD_OUT_PACK, HELD_OUT = "train.pack", "held-out.pack", "held-out"
 
 
 class FineTuneError(ValueError):
-    """A fine-tune that cannot be, with a sentence saying why."""
+    """A fine-tune cannot run; the message says why, in one sentence."""
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long to train: a choice for people.
+    """A choice of the training time.
 
     Attributes:
-        title: what it is called.
+        title: as shown to users.
         seconds: of training.
     """
 
@@ -61,17 +61,17 @@ OF_BASE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class FineTune:
-    """What a person asks for.
+    """A request for a fine-tune.
 
     Attributes:
-        name: of the run, and of the checkpoint that comes of it.
-        init: the checkpoint to start from, or `preset:NAME` for nothing.
-        clips: to train and to judge on.
-        held_out: which of them, by number, are for judging alone.
+        name: of the run, and of its checkpoint.
+        init: the checkpoint to start from, or `preset:NAME` to start from nothing.
+        clips: for training and evaluation.
+        held_out: numbers of the clips that are only for evaluation.
         train: fields of `TrainConfig` that differ from the default.
-        device: where it is to run: "cpu", "cuda", or a place beyond this machine.
-        seconds: of training; None is until the last step.
-        size: short side in pixels that it is trained for and judged at; None is the checkpoint's own.
+        device: "cpu", "cuda", or a service such as `JOBS`.
+        seconds: of training; None trains until the last step.
+        size: short side in pixels for training and evaluation; None is the checkpoint's own.
     """
 
     name: str
@@ -85,36 +85,40 @@ class FineTune:
 
     @property
     def division(self) -> Division:
-        """What each part of the clips is for."""
+        """The parts that train, select and report."""
         return divide(self.clips, self.held_out)
 
 
 def size_for(seconds: float, device: str, init: str) -> int:
-    """Return the short side in pixels to train for: the checkpoint's own, but the smallest where seconds count.
+    """Return the short side in pixels to train at: the checkpoint's own, or the smallest for a short training.
 
     Raises:
-        ValueError: the checkpoint cannot be had.
+        ValueError: the checkpoint cannot be loaded.
     """
     own = _known_model(init).size
     return min(own, SIZES[0]) if device == "cpu" and seconds <= LENGTHS["quick"].seconds else own
 
 
 def recipe(steps: int, init: str = "") -> dict[str, Any]:
-    """Fields of `TrainConfig` that suit so many steps from a checkpoint (any), or from nothing: all that depend on it.
+    """Return the fields of `TrainConfig` that depend on the number of steps and the start.
+
+    Args:
+        steps: of the training.
+        init: a checkpoint, or `preset:NAME` for a start from nothing.
 
     Raises:
-        ValueError: the checkpoint cannot be had.
+        ValueError: the checkpoint cannot be loaded.
     """
     scratch, known = init.startswith(SCRATCH), _defaults()
     its_own = {name: known[name] for fields in (*PRESET_OVERRIDES.values(), OF_BASE) for name in fields}
     model = _known_model(init) if init else None
-    # `robust`, and what was fine-tuned from it, is made for the smallest size, and keeps its JPEG.
+    # `robust`, and checkpoints fine-tuned from it, are for the smallest size, and keep their JPEG.
     of_base = OF_BASE if model and not scratch and model.preset == "base" and model.size > SIZES[0] else {}
     shows = model.guide_fields() if model else {}
     return its_own | {
         "steps": steps,
         "batch_size": 4,
-        "learning_rate": 1.2e-3 if scratch else 4e-4,  # less than from nothing: what is known is to be kept
+        "learning_rate": 1.2e-3 if scratch else 4e-4,  # lower than from nothing, so that learned weights are kept
         "warmup": max(1, steps // 10),
         "adv_start": 0,
         "jpeg_start": steps // 2 if scratch else 0,
@@ -131,7 +135,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _model(init: str) -> ModelConfig:
-    """Return the shape of what a training starts from."""
+    """Return the model config of a training's start."""
     if not init.startswith(SCRATCH):
         return AVD.from_pretrained(init).config
     if (preset := init.removeprefix(SCRATCH)) not in PRESETS:
@@ -139,48 +143,48 @@ def _model(init: str) -> ModelConfig:
     return PRESETS[preset]
 
 
-_known_model = lru_cache(maxsize=64)(_model)  # for a form, which asks again with every change
+_known_model = lru_cache(maxsize=64)(_model)  # for a form, which calls it with every change
 
 
-def run_config(ask: FineTune, folder: Path, model: ModelConfig, init: str | None) -> RunConfig:
+def run_config(request: FineTune, folder: Path, model: ModelConfig, init: str | None) -> RunConfig:
     """Return the config of a run whose packs lie in `folder`.
 
     Args:
-        ask: the run.
-        folder: where it lies.
-        model: of its start.
-        init: what a start that is a checkpoint is called there.
+        request: the fine-tune.
+        folder: of the packs.
+        model: config of its start.
+        init: name of the start's checkpoint in the config.
 
     Raises:
         ConfigError: a field is out of range.
     """
-    classes = {clip.source.label for number, clip in enumerate(ask.clips) if number not in ask.held_out} - {""}
+    classes = {clip.source.label for number, clip in enumerate(request.clips) if number not in request.held_out} - {""}
     return RunConfig(
         model=model,
-        train=TrainConfig.from_dict(dict(ask.train)),
-        init=None if ask.init.startswith(SCRATCH) else init,
+        train=TrainConfig.from_dict(dict(request.train)),
+        init=None if request.init.startswith(SCRATCH) else init,
         clips=(ClipSpec(str(folder / PACK)),),
         held_out=(ClipSpec(str(folder / HELD_OUT_PACK)),),
         classifier=len(classes) > 1,
     )
 
 
-def command(ask: FineTune) -> str:
-    """Return the command line that does the same, for a shell in the folder that holds the run's own.
+def command(request: FineTune) -> str:
+    """Return the command line of the same training, for a shell in the parent of the run directory.
 
-    No path of a server is in it.
+    It holds no path of this machine.
 
     Raises:
-        ValueError: the checkpoint cannot be had, or a field is out of range.
+        ValueError: the checkpoint cannot be loaded, or a field is out of range.
     """
-    name = slug(ask.name)
-    words = run_config(ask, Path(name), _known_model(ask.init), _shown(ask.init)).to_argv(name)
-    if ask.device == JOBS:
+    name = slug(request.name)
+    words = run_config(request, Path(name), _known_model(request.init), _shown(request.init)).to_argv(name)
+    if request.device == JOBS:
         return shlex.join(["python", "-m", "avd_core", "train", *words, "--prepare"]) + (
             f" && python -m avd_core job {shlex.quote(name)}"
         )
-    words += ["--device", ask.device] if ask.device in ("cpu", "cuda") else []
-    words += ["--seconds", f"{ask.seconds:g}"] if ask.seconds is not None else []
+    words += ["--device", request.device] if request.device in ("cpu", "cuda") else []
+    words += ["--seconds", f"{request.seconds:g}"] if request.seconds is not None else []
     return shlex.join(["python", "-m", "avd_core", "train", *words])
 
 
@@ -189,58 +193,58 @@ def _shown(init: str) -> str:
     return init if init in bundled() or not folder.is_dir() else folder.name
 
 
-def check(ask: FineTune, home: RunRegistry) -> None:
-    """Raises FineTuneError where a request is beyond the limits or makes no sense."""
-    limits, config = home.limits, TrainConfig.from_dict(dict(ask.train))
-    if not ask.clips:
+def check(request: FineTune, home: RunRegistry) -> None:
+    """Raise FineTuneError if a request exceeds the limits or has no clips to train on."""
+    limits, config = home.limits, TrainConfig.from_dict(dict(request.train))
+    if not request.clips:
         raise FineTuneError("Add some clips first: files, a zip, or the examples.")
-    if len(ask.clips) > limits.clips:
-        raise FineTuneError(f"These are {len(ask.clips)} clips; at most {limits.clips} are trained on here.")
-    if not ask.division.training:
+    if len(request.clips) > limits.clips:
+        raise FineTuneError(f"These are {len(request.clips)} clips; at most {limits.clips} are trained on here.")
+    if not request.division.training:
         raise FineTuneError("Every clip is held out: leave some to train on.")
     if config.steps > limits.steps:
         raise FineTuneError(f"{config.steps} steps are too many; at most {limits.steps} are made here.")
-    if ask.seconds is not None and ask.seconds > limits.seconds:
-        raise FineTuneError(f"{ask.seconds:g} s are too long; at most {limits.seconds} s are trained here.")
+    if request.seconds is not None and request.seconds > limits.seconds:
+        raise FineTuneError(f"{request.seconds:g} s are too long; at most {limits.seconds} s are trained here.")
 
 
-def prepare(ask: FineTune, home: RunRegistry, owner: str) -> RunRecord:
-    """Makes the run directory, whole, and its ticket, which still has to be put in line.
+def prepare(request: FineTune, home: RunRegistry, owner: str) -> RunRecord:
+    """Make the complete run directory and its record, which is not queued yet.
 
     Raises:
-        FineTuneError, LimitError: it is not to be.
-        ValueError: its checkpoint or a field of its config is no good.
+        FineTuneError, LimitError: as `check`, or the registry refuses another run.
+        ValueError: its checkpoint cannot be loaded, or a field of its config is out of range.
     """
-    check(ask, home)
-    division = ask.division
+    check(request, home)
+    division = request.division
     about = {
-        "init": ask.init,
-        "clips": len(ask.clips),
-        "held_out": len(ask.held_out),
+        "init": request.init,
+        "clips": len(request.clips),
+        "held_out": len(request.held_out),
         "apart": division.apart,
-        "size": ask.size,
+        "size": request.size,
         "judged": [
             {
-                "file": _place(ask, number),
-                "title": ask.clips[number].source.title,
-                "label": ask.clips[number].source.label,
+                "file": _place(request, number),
+                "title": request.clips[number].source.title,
+                "label": request.clips[number].source.label,
                 "window": dataclasses.asdict(part.window),
             }
             for number, part in division.reporting
         ],
-        "command": command(ask),
+        "command": command(request),
     }
-    ticket = home.reserve(owner, ask.name, ask.device, seconds=ask.seconds, about=about)
+    ticket = home.reserve(owner, request.name, request.device, seconds=request.seconds, about=about)
     run = home.run(ticket)
     try:
         run.folder.mkdir()
-        _write_pack(run.folder / PACK, ask, division.training)
-        _write_pack(run.folder / HELD_OUT_PACK, ask, division.choosing)
-        for number, _ in division.reporting:  # for judging, and for Explore
-            place = run.folder / _place(ask, number)
+        _write_pack(run.folder / PACK, request, division.training)
+        _write_pack(run.folder / HELD_OUT_PACK, request, division.choosing)
+        for number, _ in division.reporting:  # for evaluation, and for Explore
+            place = run.folder / _place(request, number)
             place.parent.mkdir(parents=True)
-            shutil.copyfile(ask.clips[number].source.clip, place)
-        config = run_config(ask, run.folder.resolve(), _model(ask.init), resolved_init(ask.init))
+            shutil.copyfile(request.clips[number].source.clip, place)
+        config = run_config(request, run.folder.resolve(), _model(request.init), resolved_init(request.init))
         run.create(config.to_dict())
     except BaseException as error:
         home.forget(ticket)
@@ -250,25 +254,25 @@ def prepare(ask: FineTune, home: RunRegistry, owner: str) -> RunRecord:
     return ticket
 
 
-def _place(ask: FineTune, number: int) -> str:
-    """Where a judging clip's file lies in the run directory; its own name is not to be trusted."""
-    source = ask.clips[number].source
+def _place(request: FineTune, number: int) -> str:
+    """Return the path, in the run directory, of an evaluation clip's file; its own name is not used."""
+    source = request.clips[number].source
     return f"{HELD_OUT}/{number:04d}/clip{source.clip.suffix.lower()}"
 
 
-def _write_pack(path: Path, ask: FineTune, parts: Sequence[ClipPart]) -> None:
-    size = ask.size or _known_model(ask.init).size
+def _write_pack(path: Path, request: FineTune, parts: Sequence[ClipPart]) -> None:
+    size = request.size or _known_model(request.init).size
     with new_pack(path) as pack:
         for count, (number, part) in enumerate(parts):
-            source, (stored, shape) = ask.clips[number].source, part.stored_for(size)
+            source, (stored, shape) = request.clips[number].source, part.stored_for(size)
             pack.add(f"clips/{source.label or '-'}/{count:04d}-{source.title}", stored.read_bytes(), shape)
 
 
 def parse_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `TrainConfig` as a form or a file gives them: numbers come as they like, others must fit.
+    """Check fields of `TrainConfig` from a form or a file, and convert whole floats to int and int to float as needed.
 
     Raises:
-        ConfigError: for an unknown field or one out of range.
+        ConfigError: an unknown field, a value of another type, or one out of range.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
     plain = {}
@@ -284,5 +288,5 @@ def parse_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def presets() -> list[str]:
-    """What can be trained from nothing."""
+    """Return the starts from nothing, `preset:NAME`."""
     return [f"{SCRATCH}{name}" for name in sorted(PRESETS)]

@@ -1,7 +1,7 @@
-"""Somebody's clips as they are trained on: read once, when they arrive, in parts; the bad ones are named.
+"""A user's clips for fine-tuning: read once, on upload, in parts.
 
-A clip of some seconds is read as equal parts. Where there are few clips, two parts of each are held back: one chooses
-the weights that are kept, the other reports what they gain. Where there are more, whole clips are held out instead.
+A clip of several seconds is read as equal parts. With few clips, two parts of each are held out: one selects the
+weights, the other reports their gain. With more, whole clips are held out instead.
 
 Axes: T frames, H, W. Frames are uint8 (T,H,W,3).
 """
@@ -21,33 +21,33 @@ from avd_core.data.clip_files import Source
 from avd_core.media.window import Window
 
 THUMBNAIL = 120  # pixels of its short side
-STORED_SIZES = (128, 240)  # short sides in pixels; crops are cut and reduced, so each is for a little less
-PARTS, MOST_PARTS = 5, 9  # of a clip; of a long one as many as that, of the length of the default window
+STORED_SIZES = (128, 240)  # short sides in pixels; each is for trainings at a little less, since crops are reduced
+PARTS, MOST_PARTS = 5, 9  # of a clip; a long one has more, each as long as the default window
 SHORTEST_PART = 0.5  # seconds; a clip that does not have `PARTS` of them is one part
-FEW = 4  # so many clips, and whole ones are held out
+FEW = 4  # from so many clips on, whole ones are held out
 MOST_JUDGED = 8  # clips held out or held back from
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a clip, read.
+    """A part of a clip, decoded.
 
     Attributes:
-        window: where in the clip it lies.
-        stored: by short side in pixels, the file of its frames and their shape (T, H, W).
+        window: its place in the clip.
+        stored: file of its frames and their shape (T, H, W), by short side in pixels.
     """
 
     window: Window
     stored: Mapping[int, tuple[Path, tuple[int, int, int]]]
 
     def stored_for(self, size: int) -> tuple[Path, tuple[int, int, int]]:
-        """Return the file and shape for a training at `size`: the smallest that is not below it, or the largest."""
+        """Return file and shape for a training at `size`: the smallest stored size not below it, or the largest."""
         return self.stored[min((own for own in self.stored if own >= size), default=max(self.stored))]
 
 
 @dataclass(frozen=True)
 class TakenClip:
-    """A clip that can be read.
+    """A clip that was read.
 
     Attributes:
         source: its file, name and class.
@@ -61,7 +61,7 @@ class TakenClip:
 
 
 def take(sources: Sequence[Source], folder: Path) -> Iterator[TakenClip | str]:
-    """Read clips one after the other; of one that cannot be read comes a sentence instead."""
+    """Read clips one after the other; yield a sentence instead of a clip that cannot be read."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, source in enumerate(sources):
         try:
@@ -88,7 +88,7 @@ def _taken(source: Source, stem: Path) -> TakenClip:
 
 
 def part_windows(seconds: float) -> list[Window]:
-    """Return the parts of a clip of that length: spread evenly, each as long as the others, and no two overlap."""
+    """Return the windows of a clip's parts, by its length: of equal length, evenly spaced, without overlap."""
     from avd_core.media.video import DEFAULT_WINDOW
 
     length = min(DEFAULT_WINDOW, seconds / PARTS)
@@ -127,10 +127,10 @@ def _thumbnail(frame: np.ndarray) -> str:
 
 
 def hold_out(clips: Sequence[TakenClip]) -> frozenset[int]:
-    """Which clips are kept for judging: a tenth of each class and at least one in all, evenly spread, eight at most.
+    """Return the numbers of the clips to hold out: a tenth of each class, evenly spaced, one to eight in all.
 
-    Of fewer than `FEW` clips that have parts none: parts of them are held back, see `divide`. Nor of a single one that
-    has none: it is trained on and judged on, and that is told.
+    None if there are fewer than `FEW` clips and they have parts: then parts are held out, see `divide`. None of a
+    single clip without parts either, which then trains and evaluates (`Division.apart` is False).
     """
     if len(clips) < 2 or (len(clips) < FEW and all(len(clip.parts) > 1 for clip in clips)):
         return frozenset()
@@ -150,13 +150,13 @@ ClipPart = tuple[int, Part]  # the number of a clip, and a part of it
 
 @dataclass(frozen=True)
 class Division:
-    """What each part of somebody's clips is for.
+    """Use of each part of a user's clips.
 
     Attributes:
-        training: what is trained on.
-        choosing: what chooses among the weights of a training.
-        reporting: what tells their gain.
-        apart: whether none of the last two was trained on, or is in both.
+        training: parts to train on.
+        choosing: parts that select the weights.
+        reporting: parts that report the gain.
+        apart: whether the three are disjoint.
     """
 
     training: tuple[ClipPart, ...]
@@ -172,10 +172,10 @@ class Division:
 
 
 def divide(clips: Sequence[TakenClip], held_out: frozenset[int]) -> Division:
-    """Divide clips into parts that train, choose and report.
+    """Divide clips into parts that train, select and report.
 
-    Judged are the clips that are held out or, where none is, parts of the first `MOST_JUDGED`: the second part of each
-    chooses, the last but one reports. Of clips that are one part each, every other one reports.
+    Evaluation uses the held-out clips or, if there are none, parts of the first `MOST_JUDGED` clips: the second part of
+    each selects, the last but one reports. Of held-out clips of a single part, every other one reports.
     """
     judged = sorted(held_out) or list(range(min(len(clips), MOST_JUDGED)))
     long, short = [n for n in judged if len(clips[n].parts) > 1], [n for n in judged if len(clips[n].parts) == 1]

@@ -1,7 +1,7 @@
-"""What the distilled image is drawn to: the clip's middle frame, or a picture of its movement.
+"""Guide targets, which distilled images are trained to resemble: the middle frame, or a picture of the movement.
 
-The pictures are those of `avd_core.analysis.motion_pictures`, computed for a whole batch where the batch lies and not
-rounded to 8 bits. They are targets: no gradient passes through them.
+The pictures are those of `avd_core.analysis.motion_pictures`, computed for a whole batch on its device and not rounded
+to 8 bits. No gradient passes through them.
 
 Axes: B batch, T frames, H, W.
 """
@@ -20,7 +20,7 @@ from avd_core.analysis import motion_pictures as pictures
 
 @torch.no_grad()
 def guide_target(clip: Tensor, name: str, strength: float) -> Tensor:
-    """The image that the distilled image of each clip is drawn to.
+    """Return the guide target of each clip.
 
     Args:
         clip: (B,3,T,H,W) in [-1, 1].
@@ -31,9 +31,9 @@ def guide_target(clip: Tensor, name: str, strength: float) -> Tensor:
         (B,3,H,W) in [-1, 1].
     """
     if name == "middle":
-        return _middle(clip).detach()  # a view of a leaf has its gradient even here
+        return _middle(clip).detach()  # a view of a leaf keeps its gradient even under no_grad
     with torch.autocast(clip.device.type, enabled=False):
-        # Whole levels come out whole, so that ties are broken and thresholds passed as in the 8-bit pictures.
+        # Rounded, so that ties and thresholds are decided as in the 8-bit pictures.
         levels = ((clip.float() + 1) * 127.5).round(decimals=2)
         return (_PICTURES[name](levels, strength) / 127.5 - 1).clamp(-1, 1)
 
@@ -43,13 +43,13 @@ def _middle(clip: Tensor) -> Tensor:
 
 
 def _median(clip: Tensor) -> Tensor:
-    """Over time, the mean of the two in the middle where their number is even: (B,3,H,W)."""
+    """Return the median over time, of an even number of frames the mean of the two middle ones: (B,3,H,W)."""
     count, ordered = clip.shape[2], clip.sort(dim=2).values
     return (ordered[:, :, (count - 1) // 2] + ordered[:, :, count // 2]) / 2
 
 
 def _departure(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """As `motion_pictures.departure`: (B,1,T,H,W) and (B,3,H,W), in grey levels."""
+    """Return what `motion_pictures.departure` does, for a batch: (B,1,T,H,W) and (B,3,H,W), in grey levels."""
     median = _median(clip)
     apart = (clip - median.unsqueeze(2)).abs().mean(dim=1)
     return F.avg_pool2d(apart, 3, stride=1, padding=1, count_include_pad=False).unsqueeze(1), median

@@ -1,9 +1,9 @@
 """Muon: momentum whose matrix is made orthogonal before it moves a weight, and AdamW for every other weight.
 
 Keller Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), with its Newton-Schulz
-coefficients; the factor 0.2 * sqrt(longer side), which gives an update the usual size of one by Adam, so that one
-learning rate serves both, is from "Muon is Scalable for LLM Training" (arXiv 2502.16982). A convolution's weight
-(out, in, ...) counts as the matrix (out, in * kernel).
+coefficients. The factor 0.2 * sqrt(longer side) scales updates to Adam's usual size, so that both use one learning
+rate ("Muon is Scalable for LLM Training", arXiv 2502.16982). A convolution's weight (out, in, ...) is treated as the
+matrix (out, in * kernel).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ NEWTON_SCHULZ_STEPS = 5
 
 
 def matrices(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """The weights that Muon suits: convolutions with at least `MIN_CHANNELS` channels in and out."""
+    """Select the weights to train by Muon: convolutions with at least `MIN_CHANNELS` channels in and out."""
     return [weight for weight in parameters if weight.ndim >= 4 and min(weight.shape[:2]) >= MIN_CHANNELS]
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
     """Bring all singular values of a matrix (N,M) near 1 (0.7 to 1.2) by a quintic Newton-Schulz iteration.
 
-    A matrix of zeros stays one.
+    A zero matrix stays zero.
     """
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]

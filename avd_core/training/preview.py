@@ -1,4 +1,4 @@
-"""What a training shows of its network: previews of whole clips, and the calibration that ships with a checkpoint.
+"""Previews of a training's network on whole clips, and the calibration that ships with its checkpoint.
 
 Axes: T frames, H, W.
 """
@@ -25,10 +25,10 @@ def calibrate(
     model: AVD, clips: ClipSource, *, size: int | None = None, sizes: Sequence[int] = (),
     limit: int = CALIBRATION_CLIPS, device: str = "cpu",
 ) -> Calibration:  # fmt: skip
-    """Return reference scores from up to `limit` clips: of one frame of each, and of its distilled image.
+    """Return reference scores of up to `limit` clips: of one frame of each, and of its distilled image.
 
-    Clips are taken evenly from the source and sampled over their whole length, at the `size` of the short side in
-    pixels, by default the model's own; with `sizes`, at each of these as well.
+    Clips are taken at even distances from the source and sampled over their whole length, at a short side of `size`
+    pixels (by default the model's own), and also at each of `sizes`.
     """
 
     def at(size: int) -> Calibration:
@@ -45,10 +45,10 @@ def calibrate(
 
 
 def whole_clip(stored: np.ndarray, config: ModelConfig, size: int | None = None) -> Tensor:
-    """Turn stored frames (T',H,W,3) into the clip (1,3,T,h,w) that a checkpoint sees.
+    """Convert stored frames (T',H,W,3), uint8, to a checkpoint's input (1,3,T,h,w) in [-1, 1].
 
-    T frames in the middle of equal parts of the clip; the short side `size`, by default the checkpoint's own; sides are
-    multiples of 8.
+    Frames are taken at the middles of T equal parts of the clip. The short side is `size`, by default the checkpoint's
+    own; sides are multiples of 8.
     """
     picks = ((np.arange(config.frames) + 0.5) * len(stored) / config.frames).astype(int)
     height, width = stored.shape[1:3]

@@ -1,7 +1,7 @@
-"""A recognition head of one's own: the small action classifier, trained on the distilled images of a run's clips.
+"""A run's recognition head: the small action classifier, trained on the distilled images of the run's clips.
 
-A clip's class is the folder that it came in. The images are those that the run's checkpoint makes of the clips, so the
-head belongs to that checkpoint and lies in its run directory, `classifier-<step>/`.
+A clip's class is its folder. The images are made by the run's checkpoint, so the head belongs to that checkpoint; it
+lies in the run directory, `classifier-<step>/`.
 
 Axes: N clips, V views (windows) of each, S side.
 """
@@ -28,33 +28,33 @@ from avd_core.runs.run import Run
 from avd_core.training.preview import whole_clip
 
 SIZE = 112
-WINDOWS = ((0.0, 1.0), (0.0, 0.75), (0.25, 1.0))  # parts of each clip; the first is what it is judged by
-STEPS = 240  # of the head's training, about: some clips must not take longer than the run itself
+WINDOWS = ((0.0, 1.0), (0.0, 0.75), (0.25, 1.0))  # windows of each clip; accuracy is that on the first
+STEPS = 240  # of the head's training, roughly; a bound, so that it does not outlast the run
 
 
 _FILES = re.compile(f"{re.escape(CONFIG)}|{re.escape(WEIGHTS)}")  # of a head
 
 
 def train_head(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Iterable[ClipSource], step: int) -> str:
-    """Trains a head on the labelled clips and puts it into the run directory; older ones go.
+    """Train a head on the labelled clips and write it into the run directory; delete older ones.
 
     Args:
-        run: where it goes.
+        run: the run.
         model: makes the images.
-        train: clips whose names say `set/class/...`.
-        held_out: likewise; what it is judged on.
+        train: clips with names `set/class/...`.
+        held_out: clips with such names, for its accuracy.
         step: of the model.
 
     Returns:
-        A sentence about how many held-out clips it names rightly.
+        A sentence with its accuracy on the held-out clips.
 
     Raises:
-        ValueError: there are not two classes to tell apart, or their names are of no use.
+        ValueError: there are fewer than two classes, or their names are invalid.
     """
     images, names = _distilled(model, train, WINDOWS)
     labels = tuple(sorted(set(names)))
     targets = np.array([labels.index(name) for name in names])
-    # The generator of the training itself stays as it is: a resume must not depend on a head.
+    # The training's random state is kept: a resume must not depend on the head.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = for_classes(labels).to(next(model.parameters()).device)
@@ -68,11 +68,11 @@ def train_head(run: Run, model: AVD, train: Iterable[ClipSource], held_out: Iter
 
 
 def drop_older(folder: Path) -> None:
-    """Delete the other heads beside `folder`; what is no file of a head stays."""
+    """Delete the other heads beside `folder`, but no other files in their folders."""
     for older in folder.parent.glob("classifier-*"):
         if older != folder and re.fullmatch(r"classifier-\d+", older.name):
             remove_files(older, _FILES)
-            with suppress(OSError):  # somebody put a file of their own into it
+            with suppress(OSError):  # not empty: it holds another file
                 older.rmdir()
 
 
@@ -90,7 +90,7 @@ def _score(folder: Path, model: AVD, held_out: Iterable[ClipSource], labels: Seq
 def _distilled(
     model: AVD, sources: Iterable[ClipSource], windows: Sequence[tuple[float, float]]
 ) -> tuple[np.ndarray, list[str]]:
-    """Images (N,V,S,S,3), 8 bit, of the clips that have a class, and their classes."""
+    """Return the images (N,V,S,S,3), uint8, of the clips that have a class, and their classes."""
     device, images, names = next(model.parameters()).device, [], []
     for source in sources:
         for index, name in enumerate(source.names):

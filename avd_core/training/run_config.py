@@ -1,4 +1,4 @@
-"""What a run trains on what: `config.json` as a dataclass, and the command line that describes the same."""
+"""The configuration of a run: `config.json` as a dataclass, and as a command line."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from avd_core.runs.run import Run, RunError
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that decides how a run goes, but for its device and how long it may take.
+    """Configuration of a run, without its device and time limit.
 
     Attributes:
-        model: the networks.
-        train: how they are trained.
-        init: the checkpoint to start from; None is from nothing.
-        clips: what to train on; without any, on synthetic scenes.
-        held_out: clips to preview and calibrate on, and to choose by (`TrainConfig.choose_every`).
-        photos: a folder of photographs for the discriminator and for synthetic scenes.
-        classifier: whether a classifier of the clips' folders is trained on the distilled images at the end.
-        stored_size: short side in pixels that clips of folders are read at, before a crop is taken of them.
+        model: config of the networks.
+        train: config of the training.
+        init: the checkpoint to start from; None starts from nothing.
+        clips: sources of training clips; if empty, synthetic scenes.
+        held_out: clips for previews, calibration and the selection of weights (`TrainConfig.choose_every`).
+        photos: folder of photographs for the discriminator and for synthetic scenes.
+        classifier: whether to train a recognition head for the clips' classes at the end.
+        stored_size: short side in pixels at which clips of folders are read, before cropping.
     """
 
     model: ModelConfig
@@ -48,10 +48,10 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
-        """Read what `to_dict` made, of an older version too: all but `model` and `train` may be missing.
+        """Build it from the values of `to_dict`, of older versions too; all but `model` and `train` may be missing.
 
         Raises:
-            ConfigError: one of those is, or something is out of range.
+            ConfigError: one of these is missing, or a value is out of range.
         """
         missing = [name for name in ("model", "train") if name not in values]
         if missing:
@@ -76,7 +76,7 @@ class RunConfig:
         """Read the config of a run directory.
 
         Raises:
-            RunError: there is none, or it describes no training.
+            RunError: it is missing, or no valid config.
         """
         try:
             return cls.from_dict(run.config())
@@ -84,10 +84,10 @@ class RunConfig:
             raise RunError(f"config.json of {run.folder.name} cannot be used: {error}") from error
 
     def check_inputs(self) -> list[str]:
-        """Find the clips and photographs; return a sentence for each folder in which other files are passed over.
+        """Check that clips and photographs exist; return a sentence for each folder in which files are passed over.
 
         Raises:
-            ValueError: there are none.
+            ValueError: they do not.
         """
         passed_over = []
         for spec in (*self.clips, *self.held_out):
@@ -118,7 +118,7 @@ class RunConfig:
         """Build the config that the arguments of `avd train` (`avd_core.cli.train`) describe.
 
         Raises:
-            ValueError: a checkpoint or a split that cannot be had, an unknown field or one out of range.
+            ValueError: a checkpoint or a split cannot be loaded, or a field is unknown or out of range.
         """
         model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
         overrides = (
@@ -142,10 +142,10 @@ class RunConfig:
         )
 
     def to_argv(self, folder: str | Path) -> list[str]:
-        """Return arguments of `avd train` that make this run in `folder`.
+        """Return the arguments of `avd train` that make this run in `folder`.
 
         Raises:
-            ConfigError: no arguments do, since a split picked the clips, or the model from nothing is no preset.
+            ConfigError: there are none, because a split selected the clips, or the new model is no preset.
         """
         if self.init is None and PRESETS.get(self.model.preset) != self.model:
             raise ConfigError(
@@ -156,7 +156,7 @@ class RunConfig:
         words += ["--classifier"] if self.classifier else []
         words += ["--photos", self.photos] if self.photos else []
         words += ["--stored-size", str(self.stored_size)] if self.stored_size != STORED_SIZE else []
-        # What the command sets by itself need not be said; all else must be, be it a default of the dataclass.
+        # Leave out what the command sets by default; give all else, even where it is the dataclass's default.
         taken = TrainConfig.from_dict(preset_overrides(self.model.preset, from_nothing=self.init is None)).to_dict()
         fields = {name: value for name, value in self.train.to_dict().items() if value != taken[name]}
         fields.pop("steps", None)  # has an option of its own

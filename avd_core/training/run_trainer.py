@@ -1,6 +1,6 @@
-"""A training as a run: the trainer over a run directory.
+"""Train in a run directory: save, resume, preview, stop on request.
 
-Whatever watches a training (a page, a person with `tail`) reads the directory and nothing else: `avd_core.runs.run`.
+Programs that watch a training read its run directory and nothing else: `avd_core.runs.run`.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from avd_core.training.preview import calibrate, preview, whole_clip
 from avd_core.training.run_config import RunConfig
 from avd_core.training.trainer import StepEvent, Trainer, TrainingError
 
-SAY_EVERY = 2.0  # seconds between two looks that a watcher gets at the state
-MOST_CHOOSING = 4  # held-out clips that choose among the weights: each look costs as much as a step or two
+SAY_EVERY = 2.0  # seconds between two writes of the state
+MOST_CHOOSING = 4  # held-out clips that select the weights; one score takes as long as a step or two
 
 
 class RunningTrainer:
-    """A trainer over a run directory: saves, resumes, previews, stops when it is to.
+    """Runs a `Trainer` in a run directory.
 
-    Of several processes each trains, and the first one alone writes.
+    With several processes all train, and only the first writes.
 
     Args:
         run: a created run directory.
-        device: where to train; CUDA where there is one by default.
+        device: where to train; by default CUDA if available.
 
     Raises:
-        RunError: when its `config.json` describes no training.
+        RunError: its `config.json` is invalid, or describes another model than the start.
     """
 
     def __init__(self, run: Run, *, device: str | None = None) -> None:
@@ -60,10 +60,10 @@ class RunningTrainer:
         described = RunConfig.of(run)
         self.device = device or default_device()
         self.model_config, config = described.model, described.train
-        # Previews and reference scores are looked at while somebody waits: the smallest picture is enough.
+        # Previews and reference scores delay the training: the smallest size is enough.
         self.quick_size = min(self.model_config.size, SIZES[0])
         torch.manual_seed(config.seed)
-        # Where a run has been saved, its start is not needed any more, and may have gone.
+        # A saved run does not need its start, which may have been deleted.
         init = described.init if not run.training_state.exists() else None
         model = AVD.from_pretrained(init) if init else AVD(self.model_config)
         if model.config != self.model_config:
@@ -80,11 +80,11 @@ class RunningTrainer:
         real = RealImages(self.sources, described.photos, photo_share=config.photo_share) if described.photos else None
         self.trainer = Trainer(model, config, sampler, device=self.device, real=real)
         self.best: BestWeights | None = None
-        self.stop_asked = False
+        self.stop_requested = False
         self._said = 0.0
 
     def resume(self) -> int:
-        """Goes on from the saved state; returns its step (0 when nothing was saved yet)."""
+        """Load the saved state; return its step, 0 if nothing was saved."""
         saved = self.run.training_state.exists()
         if saved:
             state = torch.load(self.run.training_state, map_location=self.device, weights_only=True)
@@ -94,8 +94,8 @@ class RunningTrainer:
         if self.leads:
             recover_folder(self.run.checkpoint)
             for name in ("checkpoint", "training.pt", "state.json", "metrics.jsonl"):
-                remove_leftovers(self.run.folder / name)  # of a kill in the middle of a save
-            # A kill may have come between the two files of a save; `training.pt` is the one that counts.
+                remove_leftovers(self.run.folder / name)  # of a save that was killed
+            # After a kill between the two files of a save, `training.pt` counts.
             if saved and self._saved_fingerprint() != fingerprint(self._kept().state_dict()):
                 self._save_checkpoint()
             self.run.forget_metrics_after(self.trainer.step)
@@ -108,7 +108,7 @@ class RunningTrainer:
             return None
 
     def save(self) -> None:
-        """Replaces what a resume needs, then `checkpoint/` by the averaged model of the same step."""
+        """Write `training.pt`, then `checkpoint/` with the averaged model of the same step."""
         best = {"best": self.best.state()} if self.best else {}
         with atomic_file(self.run.training_state) as staging:
             torch.save(self.trainer.state() | best, staging)
@@ -116,7 +116,7 @@ class RunningTrainer:
         self._save_checkpoint()
 
     def _kept(self) -> AVD:
-        """The network to ship: the best by the held-out clips, or the average as it stands."""
+        """Return the network to ship: the best on the held-out clips, or the average."""
         if self.best is None:
             return self.trainer.average
         kept = copy.deepcopy(self.trainer.average)
@@ -130,14 +130,14 @@ class RunningTrainer:
         kept.save_pretrained(self.run.checkpoint)
 
     def go(self, *, seconds: float | None = None, pausing: bool = False) -> Iterator[StepEvent]:
-        """Trains to the config's last step, or `seconds` long, keeping the run directory true.
+        """Train to the config's last step and keep the run directory up to date; yield each step's event.
 
         Args:
-            seconds: when to stop before the last step.
-            pausing: stopping before the last step is a pause: what a resume needs is saved, and no more.
+            seconds: stop after this time even before the last step.
+            pausing: after such a stop only save what a resume needs, without calibration and recognition head.
 
         Raises:
-            TrainingError: when the training diverged; the last good state is saved, and `state.json` tells the reason.
+            TrainingError: the training diverged; the last good state is saved, and `state.json` holds the reason.
         """
         run, trainer, started = self.run, self.trainer, time.monotonic()
         config, saved = trainer.config, started
@@ -148,7 +148,7 @@ class RunningTrainer:
             run.log(f"training on {self.device}{gpu}{processes} from step {trainer.step} to {config.steps}")
         try:
             if self.leads and trainer.step == 0:
-                self._preview(0)  # what there was before
+                self._preview(0)  # of the start
             if config.choose_every and self.best is None:
                 self.best = BestWeights(trainer.average, self._judged())
             for event in trainer.steps():
@@ -159,12 +159,12 @@ class RunningTrainer:
                     due = event.step % config.preview_every == 0 or event.step == config.steps
                     if due or "preview" in requests:
                         self._preview(event.step)
-                    self.stop_asked |= "stop" in requests
+                    self.stop_requested |= "stop" in requests
                 if config.choose_every and event.step % config.choose_every == 0:
                     self._choose()
                 yield event
                 late = seconds is not None and time.monotonic() - started >= seconds
-                if distributed.any_rank(self.stop_asked or late, self.device):
+                if distributed.any_rank(self.stop_requested or late, self.device):
                     break
                 due = time.monotonic() - saved >= config.save_every_seconds
                 if self.leads and (due or "save" in requests) and not trainer.detector.streak:
@@ -183,12 +183,12 @@ class RunningTrainer:
 
     def _finish(self, pausing: bool) -> None:
         run, trainer = self.run, self.trainer
-        # First what cannot be had again, then the calibration, which takes a while.
+        # Save first; the calibration takes a while.
         self._say("stopping")
         if self.best:
             self.best.look(trainer.step, trainer.average)
         self.save()
-        if pausing and not self.stop_asked and trainer.step < trainer.config.steps:
+        if pausing and not self.stop_requested and trainer.step < trainer.config.steps:
             self._say("paused")
             run.log(f"paused at step {trainer.step}")
             return
@@ -205,8 +205,8 @@ class RunningTrainer:
         run.log(f"{status} at step {trainer.step}")
 
     def _train_classifier(self) -> None:
-        """A head that cannot be trained is only missed: the checkpoint is what was asked for first."""
-        from avd_core.training.recognition_head import train_head  # only who wants one pays for what it needs
+        """Train a recognition head; if that fails, log the reason, since the checkpoint is what counts."""
+        from avd_core.training.recognition_head import train_head  # imported only if it is used
 
         trainer = self.trainer
         try:
@@ -215,7 +215,7 @@ class RunningTrainer:
             self.run.log(f"no classifier: {error}")
 
     def _say(self, status: str, error: str | None = None) -> None:
-        """Tells whoever watches how far it is."""
+        """Write the status to `state.json`."""
         self._said = time.monotonic()
         facts = {"memory": _memory(self.device), "device": self.device}
         if self.best:
@@ -224,16 +224,16 @@ class RunningTrainer:
 
     def _fail(self, error: Exception) -> None:
         sentence = in_plain_words(error)
-        with suppress(OSError):  # on a full disk even this may fail, and the first reason is the one that counts
-            if isinstance(error, TrainingError) and self.trainer.step:  # rolled back: all of it is good
+        with suppress(OSError):  # on a full disk this may fail too; the first error counts
+            if isinstance(error, TrainingError) and self.trainer.step:  # rolled back to a good state
                 self.save()
             self._say("failed", sentence)
             self.run.log(f"failed: {sentence}")
 
     def _judged(self) -> list[Tensor]:
-        """The held-out clips (1,3,T,h,w) that choose, at most `MOST_CHOOSING`, evenly taken.
+        """Return at most `MOST_CHOOSING` held-out clips (1,3,T,h,w), which select the weights.
 
-        At the largest of `SIZES` that they are stored for, but not above the network's own.
+        Each has the largest of `SIZES` that its stored frames allow, but not above the network's own size.
         """
         if not self.held_out:
             raise RunError("choose_every wants held-out clips to choose by (--held-out).")
@@ -245,7 +245,7 @@ class RunningTrainer:
         ]
 
     def _choose(self) -> None:
-        """Look at the held-out clips; where the training only harms, go back and on at a lower learning rate."""
+        """Score the weights on the held-out clips; if the training only harms, go back to the best, at a lower rate."""
         best, trainer = self.best, self.trainer
         assert best is not None, "there are held-out clips to look at"
         seen = best.look(trainer.step, trainer.average)
@@ -259,7 +259,7 @@ class RunningTrainer:
             self.run.log(words)
 
     def _preview(self, step: int) -> None:
-        """Writes a picture of up to eight held-out clips, one a row, and logs their mean PSNR."""
+        """Write a picture of up to eight held-out clips, one a row, and log their mean PSNR."""
         sources = self.held_out or self.sources
         if not sources:
             return
@@ -272,24 +272,24 @@ class RunningTrainer:
         width = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
         notes = PngInfo()
-        notes.add_text("first", f"{rows[0].shape[0]}x{rows[0].shape[1]}")  # for who shows that clip alone
+        notes.add_text("first", f"{rows[0].shape[0]}x{rows[0].shape[1]}")  # for showing it alone
         path = self.run.previews / f"{step:06d}.png"
-        with atomic_file(path) as staging:  # a page that looks just now must not find half a picture
+        with atomic_file(path) as staging:  # a page must never read half a picture
             Image.fromarray(sheet).save(staging, "PNG", pnginfo=notes)
         self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Up to `most` of `count` numbers, evenly spread."""
+    """Return up to `most` of the numbers below `count`, evenly spaced."""
     return np.linspace(0, count - 1, min(most, count)).astype(int).tolist()
 
 
 def train_chunk(folder: str | Path, *, seconds: float, device: str | None = None) -> None:
-    """Goes on with a run for so many seconds, start included, and leaves it saved: `paused`, or `done`.
+    """Continue a run for some seconds, including the start, and save it with status `paused` or `done`.
 
     Raises:
-        RunError: when there is no run, or another process trains it.
-        TrainingError: when it diverged; `state.json` says `failed`.
+        RunError: there is no run, or another process trains it.
+        TrainingError: it diverged; the status is `failed`.
     """
     started, run = time.monotonic(), Run(folder)
     with run.held():
@@ -300,13 +300,13 @@ def train_chunk(folder: str | Path, *, seconds: float, device: str | None = None
 
 
 def in_plain_words(error: Exception) -> str:
-    """Why a training ended, with what a person can do about it."""
+    """Return a sentence about an error that ended a training, with what the user can do."""
     text = str(error)
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "The GPU has run out of memory: take a smaller batch_size or crop, or a larger accumulate."
     if isinstance(error, MemoryError):
         return "The machine has run out of memory: take a smaller batch_size or crop, or fewer clips."
-    # torch and safetensors tell of a full disk in errors of their own.
+    # torch and safetensors raise errors of their own on a full disk.
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
     if full or "No space left" in text or "PytorchStreamWriter" in text:
         return "The disk is full: free some space and resume. What had been saved before is still there."
@@ -321,7 +321,7 @@ def _chosen(best: BestWeights) -> str:
 
 
 def _memory(device: str) -> int:
-    """The most bytes in use so far: of the GPU where it trains on one, else of the machine."""
+    """Return the most bytes in use so far, of the GPU if it trains on one, else of this process."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_reserved(device)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

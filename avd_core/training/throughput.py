@@ -1,4 +1,4 @@
-"""How fast a training would be on this device: a few steps of it, made and forgotten."""
+"""Measure how fast a training is on this device, by a few steps whose result is discarded."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LEAST_STEPS = 10
 
 @dataclass(frozen=True)
 class StepTime:
-    """What a step costs here.
+    """Duration of a training step.
 
     Attributes:
         seconds: of one step.
-        device: where.
-        batch_size: clips in it.
+        device: where it ran.
+        batch_size: clips in a step.
     """
 
     seconds: float
@@ -34,20 +34,20 @@ class StepTime:
     batch_size: int
 
     def steps_in(self, seconds: float) -> int:
-        """How many steps fit."""
+        """Return the number of steps that fit into a time."""
         return max(LEAST_STEPS, int(seconds / self.seconds))
 
 
 def measure(init: str, config: TrainConfig, device: str | None = None) -> StepTime:
-    """Makes three steps as the training would, on synthetic clips that are made beforehand.
+    """Time three steps of a training, on synthetic clips that are made in advance.
 
     Args:
         init: the checkpoint to start from, or `preset:NAME`.
-        config: of the training; the discriminator plays from the start here, which is the dearer part of it.
-        device: "cpu" or "cuda"; by default where there is a GPU, there.
+        config: of the training; the discriminator, which costs most, takes part from the first step here.
+        device: "cpu" or "cuda"; by default CUDA if available.
 
     Raises:
-        CheckpointError: `init` cannot be had.
+        CheckpointError: `init` cannot be loaded.
     """
     device = device or default_device()
     preset = PRESETS.get(init.removeprefix("preset:")) if init.startswith("preset:") else None
@@ -64,5 +64,5 @@ def measure(init: str, config: TrainConfig, device: str | None = None) -> StepTi
         took.append(time.perf_counter() - begun)
         trainer.step += 1
     plain = statistics.mean(took[WARM:])
-    # The first step paid for the penalties too, which come every so many steps, and for warming up.
+    # The first step also has the penalties, which come every few steps, and the warm-up.
     return StepTime(plain + max(0.0, took[0] - plain) / 2 / config.penalty_every, device, config.batch_size)

@@ -39,11 +39,11 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True)
 class StepEvent:
-    """What one step did.
+    """Result of one step.
 
     Attributes:
         step: steps done so far, from 1.
-        losses: named, detached loss terms and what is watched beside them.
+        losses: loss terms by name, with gradient norms and `losses.watched_figures`.
         learning_rate: of the generator in this step.
         seconds: wall-clock time of the step.
     """

@@ -30,11 +30,11 @@ def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def actions(_few: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with the one set there is, `few`: thirteen rendered clips of four classes, one of them damaged."""
-    from avd_core.classifiers import action_data
+    from avd_core.classifiers import action_card, action_data
     from avd_core.cli import train_action
 
     labels = {"run": "running", "walk": "walking", "crawl": "a baby crawling", "ride": "horse racing"}
     few = action_data.ActionSet("few", "few", labels, "rendered; no licence stated", "by film", "shared.txt")
-    for module in (action_data, train_action):
+    for module in (action_card, action_data, train_action):
         monkeypatch.setattr(module, "SETS", (few,))
     return _few

@@ -109,7 +109,7 @@ def test_a_stick_of_a_mac_or_windows_gives_its_clips_and_says_what_else_is_there
     assert sorted(source.title for source in zipped.sources) == ["0.MP4", "1.MTS", "2.m4v", "3.3gp"]
     assert "5 files hidden" in zipped.passed_over[0]
     by_hand = gather([stick / "wave/._0.MP4", stick / "jump/noextension"], tmp_path)
-    assert [source.title for source in by_hand.sources] == ["noextension"] and "1 file hidden" in by_hand.told[0]
+    assert [source.title for source in by_hand.sources] == ["noextension"] and "1 file hidden" in by_hand.sentences[0]
 
 
 def test_a_folder_without_clips_says_what_is_in_it(tmp_path: Path):

@@ -259,7 +259,7 @@ def test_a_run_stopped_early_is_saved_and_goes_on(tmp_path, squares):
     running = RunningTrainer(Run(folder))
     assert running.resume() == state["step"]
     for event in running.go():  # noqa: B007
-        running.stop_asked = True
+        running.stop_requested = True
     assert event.step == state["step"] + 1
     assert json.loads((folder / "state.json").read_text())["step"] == event.step
 
