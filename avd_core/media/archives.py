@@ -1,9 +1,8 @@
-"""Clips out of a stranger's zip file, which may be built to fill the disk or to write where it should not.
+"""Unpack clips from an untrusted zip file, which may be made to fill the disk or to write outside its folder.
 
-No name in an archive is ever used as a path: each file gets a numbered folder of its own, and there a name that is
-reduced to what is safe. What an archive claims is checked before anything is unpacked, and the number of bytes that
-are written is counted, whatever it claims. One bad member is left out and named; an archive that is hostile or too
-large as a whole is refused.
+No name in an archive is used as a path: each file gets a numbered folder of its own, and a name with safe characters
+only. The sizes that an archive states are checked before anything is unpacked, and the bytes written are counted. A bad
+member is left out and reported; an archive that is hostile or too large as a whole is refused.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from avd_core.media.zip_names import ZIP_DAMAGE, zip_names
 _ENTRY_BYTES = 1024  # of the table of contents that one entry may take; a usual one takes 60 to 200
 _UNIX = 3  # made there, an entry carries the type of its file
 _ENCRYPTED = 0x1
-# The others that Python knows cost more memory to unpack than anybody needs for video.
+# Other methods need much memory to unpack, and are not used for video.
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class ArchiveError(ValueError):
-    """An archive that is not unpacked, told in one sentence that a person can act on."""
+    """An archive is not unpacked; the message says why, in one sentence that a user can act on."""
 
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What an archive may hold.
+    """Limits of an archive.
 
     Attributes:
-        suffixes: of the files that are wanted, lower case; all else is left in the archive.
-        max_entries: of every kind, unwanted ones and folders too.
-        max_files: that are wanted.
+        suffixes: of the files to unpack, lower case; others stay in the archive.
+        max_entries: of all kinds, folders included.
+        max_files: to unpack.
         max_file_bytes: of one of them, unpacked.
         max_bytes: of all of them together, unpacked.
-        max_ratio: unpacked size over packed size of one file; video hardly packs at all.
+        max_ratio: unpacked over packed size of a file; video hardly compresses.
     """
 
     suffixes: frozenset[str] = CLIP_SUFFIXES
@@ -58,9 +57,9 @@ class Member:
     """A file that was unpacked.
 
     Attributes:
-        path: where it lies now.
-        title: its name in the archive, without folders, for people.
-        label: its class, by the folders it lay in (`clip_names`); empty if they name none.
+        path: of the unpacked file.
+        title: its name in the archive, without folders, for users.
+        label: its class, by its folders in the archive (`clip_names`); empty if they name none.
     """
 
     path: Path
@@ -70,7 +69,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that was wanted and is not there, with the reason as the end of a sentence about it."""
+    """A file that was not unpacked, with the reason as the end of a sentence about it."""
 
     title: str
     reason: str
@@ -78,7 +77,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What came out of an archive, in its order; `passed_over` is a sentence about the other files, or empty."""
+    """The content of an archive, in its order; `passed_over` is a sentence about the other files, or empty."""
 
     members: tuple[Member, ...]
     skipped: tuple[Skipped, ...]
@@ -89,19 +88,19 @@ DEFAULT_LIMITS = ArchiveLimits()
 
 
 def unpack_clips(archive: str | Path, folder: str | Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> Unpacked:
-    """Unpacks the wanted files of a zip into `folder`, each into a numbered folder of its own.
+    """Unpack the clips of a zip into `folder`, each into a numbered folder of its own.
 
-    Links, encrypted and damaged files, too large ones and such as would land outside of the archive are skipped and
-    named. Files of other kinds and what systems leave behind are passed over and counted (`clip_names`).
+    Links, encrypted, damaged and too large files, and names that lead outside of the archive are skipped and reported.
+    Other kinds of files and files that systems create are passed over and counted (`clip_names`).
 
     Args:
         archive: the zip file.
-        folder: an existing folder, free for this.
-        limits: what is wanted, and how much of it.
+        folder: an existing empty folder.
+        limits: which files to unpack, and how much.
 
     Raises:
-        ArchiveError: no zip, beyond the limits as a whole, or without a single wanted file; nothing was unpacked then.
-            Or the disk is full.
+        ArchiveError: it is no zip, exceeds the limits as a whole, or holds no clip, and nothing was unpacked; or the
+            disk is full.
     """
     archive, folder = Path(archive), Path(folder)
     name = shown_name(archive)
@@ -121,9 +120,9 @@ def unpack_clips(archive: str | Path, folder: str | Path, limits: ArchiveLimits 
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which no single read gives more than so many bytes.
+    """A file whose single reads are limited to some bytes.
 
-    `ZipFile` reads the table of contents at once, and turns 46 bytes of it into an object of 500.
+    `ZipFile` reads the table of contents at once, and makes an object of 500 bytes of 46 bytes of it.
     """
 
     def __init__(self, raw: Any, most: int) -> None:
@@ -188,7 +187,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: ArchiveLimits, name:
 
 
 def _flaw(entry: zipfile.ZipInfo, name: str, limits: ArchiveLimits) -> str | None:
-    """Why an entry is not unpacked, or None."""
+    """Return why an entry is not unpacked, or None."""
     kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == _UNIX else 0
     if ".." in name.split("/") or name.startswith("/") or re.match(r"[A-Za-z]:", name):
         return "points outside of the archive"
@@ -208,7 +207,7 @@ def _flaw(entry: zipfile.ZipInfo, name: str, limits: ArchiveLimits) -> str | Non
 
 
 def _safe(name: str) -> str:
-    """A file name that any system takes, as near to the given one as may be."""
+    """Return a similar file name that is valid on any system."""
     path = Path("".join(c if c.isalnum() or c in " ._-+()" else "_" for c in name).strip(" ."))
     stem, suffix = path.stem.encode()[:100].decode("utf-8", "ignore"), path.suffix
     return f"{stem or 'clip'}{suffix}"

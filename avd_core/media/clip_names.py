@@ -1,14 +1,14 @@
-"""Which files are clips, what is passed over, and which class a folder names: one rule for page, commands and zips.
+"""Decide which files are clips and which class a folder names, alike for page, commands and zips.
 
-- A clip has one of `CLIP_SUFFIXES`, in any case, and nothing on its way is hidden or left behind by a system
-  (`._clip.mp4`, `.Trashes`, `__MACOSX`, `$RECYCLE.BIN`). A file that is named by itself is read whatever it is called.
-- Its class is the first folder on its way, not counting folders that hold the whole set: in both
+- A clip has one of `CLIP_SUFFIXES`, in any case, and no part of its path is hidden or created by a system
+  (`._clip.mp4`, `.Trashes`, `__MACOSX`, `$RECYCLE.BIN`). A file that is named singly is read whatever its name.
+- Its class is the first folder of its path, without folders that hold the whole set: in both
   `set/wave/session1/a.mp4` and `wave/a.mp4`, beside other classes, it is `wave`.
-- A folder that a camera makes, or that is called after a session or a date, names no class: `session1/wave/a.mp4` is
-  `wave`, `DCIM/100GOPRO/a.mp4` has none. Nor do the parts of a split where there is nothing else beside them:
+- A folder that a camera makes, or that is named after a session or a date, names no class: `session1/wave/a.mp4` is
+  `wave`, `DCIM/100GOPRO/a.mp4` has none. Nor do the parts of a split, if there is nothing else beside them:
   `train/wave/a.mp4` is `wave`; beside `bus/b.mp4`, `train/a.mp4` is `train`.
 
-Paths are tuples of parts, relative to the folder or zip that was handed in. PyAV is not needed.
+Paths are tuples of parts, relative to the given folder or zip. PyAV is not needed.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ Parts = tuple[str, ...]
 
 
 def is_leftover(parts: Iterable[str]) -> bool:
-    """Whether a path leads to something hidden, or to what a system leaves behind."""
+    """Return whether a path leads to a hidden file, or one that a system creates."""
     return any(part.casefold() in _LEFTOVERS or (part.startswith(".") and part not in (".", "..")) for part in parts)
 
 
 class ClipFilter:
-    """Tells clips from other files, and counts what it passes over.
+    """Selects clips, and counts other files.
 
     Args:
-        suffixes: of the files that are wanted, lower case.
+        suffixes: of the files to select, lower case.
     """
 
     def __init__(self, suffixes: frozenset[str] = CLIP_SUFFIXES) -> None:
@@ -71,7 +71,7 @@ class ClipFilter:
         self._leftovers = 0
 
     def takes(self, parts: Sequence[str]) -> bool:
-        """Whether the file is wanted; one that is not is counted."""
+        """Return whether to select a file; count it if not."""
         suffix = PurePath(parts[-1]).suffix.lower() if parts else ""
         if is_leftover(parts):
             self._leftovers += 1
@@ -82,7 +82,7 @@ class ClipFilter:
         return True
 
     def sentence(self, name: str) -> str:
-        """Say what was passed over in `name`; empty if nothing was."""
+        """Return a sentence with the numbers of other files in `name`; empty if there are none."""
         parts = []
         if self._others:
             most = sorted(self._others.items(), key=lambda kind: (-kind[1], kind[0]))
@@ -99,17 +99,17 @@ def _files(count: int) -> str:
 
 
 def names_class(folder: str) -> bool:
-    """Return whether a folder may name a class: it is not called after a camera, a session or a date."""
+    """Return whether a folder may name a class: its name is not that of a camera, a session or a date."""
     return not any(pattern.fullmatch(folder) for pattern in (_SESSION, _DATE, _CAMERA))
 
 
 def _classifying(path: Parts) -> Parts:
-    """The path without the folders that name no class."""
+    """Return the path without the folders that name no class."""
     return (*filter(names_class, path[:-1]), *path[-1:])
 
 
 def set_folder(paths: Sequence[Parts]) -> Parts:
-    """Return the folders that hold all of the clips before those that name classes; empty if there are none."""
+    """Return the folders that hold all clips, above those that name classes; empty if there are none."""
     depth = _set_depth([_classifying(path) for path in paths])
     inner = paths[0][:-1] if paths else ()
     while any(path[: len(inner)] != inner for path in paths) or sum(map(names_class, inner)) > depth:
@@ -138,7 +138,7 @@ def _set_depth(paths: Sequence[Parts]) -> int:
 
 
 def classes_of(paths: Sequence[Parts]) -> list[str]:
-    """Return the class of each clip; "" of one that lies in no folder of a class."""
+    """Return the class of each clip; "" for a clip in no folder that names a class."""
     paths = [_classifying(path) for path in paths]
     depth = _set_depth(paths)
     return [path[depth] if len(path) > depth + 1 else "" for path in paths]

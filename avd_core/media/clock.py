@@ -1,10 +1,10 @@
-"""Packets become a clock: when each picture of a video appears, whatever the container says of its times.
+"""Compute the display times of a video's pictures from its packets, whatever times the container states.
 
-| the packets | what is made of them |
+| the packets | their times |
 |---|---|
-| have times of their own | those, counted from the first picture on display |
-| jump back (recordings joined end to end, a counter that wraps) | what follows comes after what came before |
-| jump ahead in a transport stream, by over 10 s or to another count | likewise; elsewhere a long wait is meant |
+| have times of their own | these, counted from the first picture on display |
+| jump back (recordings joined end to end, a counter that wraps) | the rest follows what came before |
+| jump ahead in a transport stream, by over 10 s or to another count | the rest follows too; elsewhere the gap is kept |
 | know only an order (AVI, also with packed B-frames; durations all zero, or one tick) | the n-th takes the n-th time |
 | share a time with others | they are spread evenly up to the next time |
 | are a GIF's, with a delay of at most 10 ms | 100 ms, as in every browser |
@@ -32,11 +32,11 @@ _GIF_DELAY, _GIF_DELAY_SHOWN = 0.01, 0.1  # seconds
 
 
 class Stamp(NamedTuple):
-    """What is noted of a packet; `shown`, `decoded` and `length` are in ticks.
+    """Data of a packet; `shown`, `decoded` and `length` are in ticks.
 
     Attributes:
-        shown, decoded: when its picture is to be displayed and decoded, None where the file does not say.
-        length: how long its picture stays, 0 where the file does not say.
+        shown, decoded: when its picture is displayed and decoded; None if the file does not say.
+        length: how long its picture stays; 0 if the file does not say.
         size: bytes.
         key: whether decoding may start there.
         hidden: whether its picture is never shown: the run-up of an edit list.
@@ -53,7 +53,7 @@ class Stamp(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """When pictures appear.
+    """Display times of a picture track.
 
     Attributes:
         times: (N,) when the packet's picture appears, from the first one on display; if `by_rank`, that of decoding.
@@ -75,9 +75,9 @@ class Clock(NamedTuple):
 
 
 def fields_joined(stamps: list[Stamp], tick: Fraction, rate: Fraction) -> list[Stamp]:
-    """Give a second field that lies in a packet by itself, without times, those of its first, and hide it.
+    """Give second fields that lie in packets of their own, without times, the times of their first fields; hide them.
 
-    It is known by its length, half of a picture's; whole pictures without times are left to `read_clock`.
+    A second field is recognised by its length, half of a picture's; `read_clock` treats whole pictures without times.
     """
     joined = list(stamps)
     for i in range(1, len(joined)):
@@ -96,10 +96,10 @@ def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fracti
         stamps: of all its packets, at least one of them neither hidden nor torn.
         container: FFmpeg's name of the container.
         tick: seconds in a tick.
-        rate: pictures per second as the codec says, where neither times nor lengths tell.
-        announced: the length in seconds that the file claims, 0 if it does not; used where all times are equal.
+        rate: pictures per second as the codec states, used without times and lengths.
+        announced: the length in seconds that the file states, 0 if none; used if all times are equal.
     """
-    # As floats of whole ticks: exact, while a hostile file's sums may not fit into 64 bits.
+    # As floats of whole ticks, which are exact; sums of a hostile file may not fit into 64 bits.
     lengths = np.array([max(0, stamp.length) for stamp in stamps], dtype=float)
     decoded = np.array([np.nan if stamp.decoded is None else stamp.decoded for stamp in stamps], dtype=float)
     shown = np.array([np.nan if stamp.shown is None else stamp.shown for stamp in stamps], dtype=float)
@@ -143,7 +143,7 @@ def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fracti
 
 
 def in_seconds(ticks: Ticks, tick: Fraction) -> Ticks:
-    """A number or array of ticks as seconds, rounded once: 200 pictures at 20 a second last 10 s, not a trace more."""
+    """Convert ticks to seconds with one rounding, so that 200 pictures at 20 a second last exactly 10 s."""
     return ticks * tick.numerator / tick.denominator
 
 
@@ -152,7 +152,7 @@ def _typical(values: np.ndarray) -> float:
 
 
 def _filled(times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Times of which none is missing: a missing one follows the one before."""
+    """Fill missing times: each follows the one before by its length."""
     times = times.copy()
     for i in np.flatnonzero(np.isnan(times)):
         times[i] = times[i - 1] + max(1.0, lengths[i]) if i else 0.0
@@ -160,9 +160,9 @@ def _filled(times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def _recounted(keys: np.ndarray, torn: np.ndarray) -> np.ndarray:
-    """(N,) at which keyframes the count of the packets of a transport stream begins anew: recordings or pieces joined.
+    """Return at which keyframes a transport stream's count of packets restarts, bool (N,): recordings were joined there.
 
-    FFmpeg takes that for a loss, and calls the last picture but one before it torn, or the last.
+    FFmpeg takes a restart for a loss, and marks the last picture before it, or the last but one, as torn.
     """
     recounted = np.zeros(len(keys), bool)
     for packet in np.flatnonzero(torn):
@@ -172,9 +172,9 @@ def _recounted(keys: np.ndarray, torn: np.ndarray) -> np.ndarray:
 
 
 def _restarts(decoded: np.ndarray, keys: np.ndarray, recounted: np.ndarray, jumps_ahead: bool) -> list[int]:
-    """Numbers of the packets at which the clock starts again, by the times of decoding in seconds; NaN is unknown.
+    """Return the packets at which the clock restarts, by their times of decoding in seconds; NaN is unknown.
 
-    Where these are unknown nothing is told: times of display go back and forth with B-frames.
+    Unknown times give no restart; times of display cannot be used, since they are out of order with B-frames.
     """
     known = np.flatnonzero(~np.isnan(decoded))
     step = np.diff(decoded[known])
@@ -185,7 +185,7 @@ def _restarts(decoded: np.ndarray, keys: np.ndarray, recounted: np.ndarray, jump
 
 
 def _continued(times: np.ndarray, lengths: np.ndarray, visible: np.ndarray, starts: list[int]) -> np.ndarray:
-    """Times in which what begins at each of `starts` follows the end of what came before."""
+    """Return times in which the packets from each of `starts` on follow the end of those before."""
     times, end = times.copy(), -np.inf
     for start, stop in zip([0, *starts], [*starts, len(times)], strict=True):
         part = np.arange(start, stop)
@@ -198,7 +198,7 @@ def _continued(times: np.ndarray, lengths: np.ndarray, visible: np.ndarray, star
 
 
 def _spread(times: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Times in which visible packets that share one are spread evenly up to the next."""
+    """Return times in which visible packets of the same time are spread evenly up to the next time."""
     values, first, counts = np.unique(times[visible], return_index=True, return_counts=True)
     if not len(first) or counts.max() == 1:
         return times

@@ -1,14 +1,14 @@
-"""The honest rival: H.264 of a clip's frames in the lowest bits of its middle frame.
+"""The codec baseline: H.264 of a clip's frames in the lowest bits of its middle frame.
 
-What a network hides in a picture with training, a video codec and the lowest bits hide without: the image looks like a
-frame of the clip, and the clip comes back from its 8-bit PNG file alone. The stream is as large as fits, its quality
-found by search. It lies in the lowest bits of every colour value, each moved to the nearest level that ends in them: by
-1 level at most with 1 bit (51.1 dB when all are used), by 2 with 2 bits (46.4 dB), by 4 with 3 (40.7 dB), and by a
-little more beside black and white, where there are no levels on one side.
+It does without training what the networks learn: the image looks like a frame of the clip, and the clip can be restored
+from its 8-bit PNG file alone. The stream has the highest quality that fits, found by search. It is stored in the lowest
+bits of every colour value, each moved to the nearest level that ends in them: by 1 level at most with 1 bit (51.1 dB if
+all are used), by 2 with 2 bits (46.4 dB), by 4 with 3 (40.7 dB), and a little more near black and white, where there
+are levels on one side only.
 
-The rule for how many: the fewest that a stream fits into, so that the image is as near to the frame as can be. That is
-1 but for tiny or very restless clips. A length and a checksum stand before the stream: when a single bit is damaged,
-nothing but the image itself is left, which stands in for all frames.
+The number of bits is the smallest into which a stream fits, so that the image is as close to the frame as possible; it
+is 1 but for tiny or very restless clips. A length and a checksum precede the stream. If a single bit is damaged, only
+the image is left, and it is repeated for all frames.
 
 Axes: T frames, H, W; the last axis is RGB.
 """
@@ -23,7 +23,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-CODEC = "codec"  # what it is called among the representations
+CODEC = "codec"  # its name among the representations
 MOST_BITS = 3
 COARSEST = 51.0  # x264's constant rate factor, where it gives up all detail
 FIRST_GUESS, HALVES, CLOSE = 26.0, 6.0, 0.2  # rate factors: where the search begins, halve a stream, are near enough
@@ -59,7 +59,7 @@ def codec_image(frames: np.ndarray, bits: int | None = None) -> np.ndarray:
 
 
 def codec_frames(image: np.ndarray, count: int) -> np.ndarray:
-    """Bring a clip back from its image, or show the image itself for all frames where none is hidden or it is damaged.
+    """Restore a clip from its image; if it holds no stream or a damaged one, repeat the image for all frames.
 
     Args:
         image: uint8 (H, W, 3).
@@ -80,7 +80,7 @@ def codec_frames(image: np.ndarray, count: int) -> np.ndarray:
 
 
 def _hide(carrier: np.ndarray, content: bytes, bits: int) -> np.ndarray:
-    """The carrier, its first values moved to the nearest levels whose lowest bits are the content."""
+    """Return the carrier with its first values moved to the nearest levels whose lowest bits are the content."""
     step = 1 << bits
     digits = _digits(content, bits)
     values = carrier.reshape(-1).astype(np.int16)
@@ -92,20 +92,20 @@ def _hide(carrier: np.ndarray, content: bytes, bits: int) -> np.ndarray:
 
 
 def _digits(content: bytes, bits: int) -> np.ndarray:
-    """The content in pieces of so many bits, the first bits highest: int16 (N,)."""
+    """Split the content into numbers of `bits` bits, the first bits highest: int16 (N,)."""
     every = np.unpackbits(np.frombuffer(content, np.uint8))
     each = np.pad(every, (0, -len(every) % bits)).reshape(-1, bits)
     return (each @ (1 << np.arange(bits)[::-1])).astype(np.int16)
 
 
 def _content(values: np.ndarray, bits: int) -> bytes:
-    """The inverse of `_digits`, of the lowest bits of values (N,)."""
+    """Invert `_digits`, from the lowest bits of values (N,)."""
     each = values[:, None] >> np.arange(bits)[::-1] & 1
     return np.packbits(each.astype(np.uint8)).tobytes()
 
 
 def _find_stream(image: np.ndarray) -> bytes | None:
-    """The stream in an image's lowest bits, however many those are; None where there is no whole one."""
+    """Return the stream in an image's lowest bits, tried with 1 to 3 bits; None if there is no whole one."""
     values = image.reshape(-1)
     for bits in range(1, MOST_BITS + 1):
         head = _content(values[: math.ceil(8 * _HEADER.size / bits)], bits)
@@ -123,7 +123,7 @@ def _find_stream(image: np.ndarray) -> bytes | None:
 
 
 def _largest_stream(frames: np.ndarray, room: int) -> bytes | None:
-    """The best stream of at most `room` bytes; None where even the coarsest is larger."""
+    """Return the best stream of at most `room` bytes; None if even the coarsest is larger."""
     best, finest, coarsest, factor, tries = None, 0.0, COARSEST, FIRST_GUESS, 0
     while coarsest - finest > CLOSE:
         stream = _encode(frames, factor)
@@ -140,7 +140,7 @@ def _largest_stream(frames: np.ndarray, room: int) -> bytes | None:
 
 
 def _encode(frames: np.ndarray, factor: float) -> bytes:
-    """An H.264 stream without container at a constant rate factor, full colour resolution, tuned for PSNR."""
+    """Encode frames as H.264 without container, at a constant rate factor, full colour resolution, tuned for PSNR."""
     _, height, width, _ = frames.shape
     codec = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt = width, height, "yuv444p"
@@ -157,7 +157,7 @@ def _encode(frames: np.ndarray, factor: float) -> bytes:
 
 
 def _decode(stream: bytes, shape: tuple[int, int, int]) -> np.ndarray | None:
-    """The frames (T, H, W, 3) of a stream; None where it holds no pictures of that shape."""
+    """Decode the frames (T, H, W, 3) of a stream; None if it holds no pictures of that shape."""
     height, width, _ = shape
     codec = av.CodecContext.create("h264", "r")
     codec.thread_count, codec.options = 1, {"max_pixels": str((height + 16) * (width + 16))}  # in whole blocks

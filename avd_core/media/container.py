@@ -1,4 +1,4 @@
-"""Opening a video file from a stranger: what is accepted, and one sentence for everything that is not."""
+"""Open untrusted video files: which are accepted, and one sentence about each that is not."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from avd_core.media.refusal import ACCEPTED, is_piece, protected, refusal
 # A text file may tell FFmpeg to open other files (ffconcat, HLS, SDP). These demuxers stay inside the one file they
 # are given, and "file" as the only protocol keeps the network out whatever a demuxer wants.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts"
-# What cameras, phones, screens and editors write. FFmpeg's other video decoders, and all its audio decoders, would be
-# attack surface without a user.
+# Codecs of cameras, phones, screen recorders and editors. FFmpeg's other video decoders and all audio decoders would
+# only add attack surface.
 CODECS = frozenset(
     [
         *("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "gif"),
@@ -38,20 +38,20 @@ _GENERATE_TIMES = 0x0001  # AVFMT_FLAG_GENPTS
 
 
 class VideoError(ValueError):
-    """A video that cannot be read or written, told in one sentence that a person can act on."""
+    """A video cannot be read or written; the message says why, in one sentence that a user can act on."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may be before it is refused.
+    """Limits of a video file.
 
     Attributes:
         max_pixels: of one coded picture; 4096 x 4096 covers every 4K camera.
         max_frames: in the file, not in the clip taken from it.
         max_seconds: length of the file.
         max_aspect: long side of the displayed picture over its short side.
-        max_work: pixels of all pictures together that are decoded for one result: 12,000 pictures of 4K.
-        max_decoding: seconds of wall-clock time for that, conversion included.
+        max_work: pixels of all pictures that are decoded for one result; the default is 12,000 pictures of 4K.
+        max_decoding: seconds of wall-clock time for one result, conversion included.
     """
 
     max_pixels: int = 4096 * 4096
@@ -72,7 +72,7 @@ def check_count(name: str, value: int, low: int, high: int) -> None:
 
 
 def regular_file(path: str | os.PathLike[str]) -> Path:
-    """Checks that there is something to read: no folder, and no pipe or device, which could block for ever."""
+    """Check that a path is a regular file: no folder, and no pipe or device, which could block."""
     try:
         path = Path(path).absolute()
         status = path.stat()
@@ -99,15 +99,15 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
 def opened(
     path: Path, limits: Limits, *, edits: bool = True
 ) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open an accepted video, ready to demux and decode its picture track; close it whatever happens.
+    """Open an accepted video, ready to demux and decode its picture track; close it at the end.
 
     Args:
         path: the file.
-        limits: what is refused.
+        limits: largest pictures that are accepted.
         edits: follow an MP4's edit list.
 
     Raises:
-        VideoError: if it is none, or its pictures are beyond `limits`.
+        VideoError: it is no accepted video, or its pictures are beyond `limits`.
     """
     options = {
         "format_whitelist": FORMATS,
@@ -118,7 +118,7 @@ def opened(
     if not edits:
         options["ignore_editlist"] = "1"
     try:
-        # Tags of old files are often not UTF-8, which must not matter.
+        # Tags of old files are often not UTF-8.
         container = av.open(str(path), options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(refusal(path, shown_name(path))) from error
@@ -133,10 +133,10 @@ def opened(
 
 
 def packets(container: av.container.InputContainer, *tracks: av.VideoStream) -> Iterator[av.Packet[Any]]:
-    """Packets of the given tracks, or of all: those that hold something, since an empty one would end decoding.
+    """Yield the packets of the given tracks, or of all, without empty ones, which would end decoding.
 
     Raises:
-        av.FFmpegError: where the file breaks off.
+        av.FFmpegError: the file breaks off.
     """
     try:
         for packet in container.demux(*tracks):
@@ -147,7 +147,7 @@ def packets(container: av.container.InputContainer, *tracks: av.VideoStream) -> 
 
 
 def shown_name(path: str | os.PathLike[str]) -> str:
-    """A file's name for a message: no folders, which may be a server's own, and no control characters."""
+    """Return a file's name for a message: without folders, which may be a server's, and control characters."""
     name = "".join(letter if letter.isprintable() else "?" for letter in Path(path).name)
     return name if len(name) <= 80 else f"{name[:60]}…{name[-16:]}"
 
@@ -182,12 +182,12 @@ def _picture_track(container: av.container.InputContainer, path: Path, limits: L
 
 
 def copy_protected(path: Path) -> VideoError:
-    """The error to raise for a file whose pictures are encrypted."""
+    """Return the error to raise for a file whose pictures are encrypted."""
     return VideoError(protected(shown_name(path)))
 
 
 def _is_scrambled(container: av.container.InputContainer, track: av.VideoStream, path: Path) -> bool:
-    """Whether most of a track's packets in a transport stream say that they are scrambled."""
+    """Return whether most packets of a track in a transport stream are flagged as scrambled."""
     if container.format.name != "mpegts":
         return False
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""A bound on the time that one video may take: a small file can hold pictures for hours of decoding."""
+"""Limit the time for one video: a small file can hold pictures that take hours to decode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avd_core.media.container import VideoError
 
 
 class Deadline:
-    """Ends what takes too long; time that others spend meanwhile does not count.
+    """A time limit, without the time spent in `paused`.
 
     Args:
         name: of the video, for the message.
@@ -22,7 +22,7 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raise `VideoError` when the time is over."""
+        """Raise `VideoError` if the time is over."""
         if time.monotonic() > self._end:
             raise VideoError(
                 f"Decoding {self._name} takes longer than {self._seconds:g} s, the most that is spent on it; cut out "
@@ -31,7 +31,7 @@ class Deadline:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out the time that the block takes."""
+        """Do not count the time that the block takes."""
         begun = time.monotonic()
         try:
             yield

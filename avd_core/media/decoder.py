@@ -1,7 +1,7 @@
-"""Decoding the few pictures that are wanted, and no more: whatever lies between them is skipped.
+"""Decode the requested pictures of a video, and skip the groups of pictures between them.
 
-Skipping is done by demuxing past whole groups of pictures rather than by seeking. That is cheap, and unlike
-seeking it works alike in every container, with or without an index. Time is in seconds from the first picture.
+Groups are skipped by demuxing past them, not by seeking. That is cheap, and unlike seeking it works in every container,
+with or without an index. Time is in seconds from the first picture.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from avd_core.media.index import Index
 
 T = TypeVar("T")  # what is kept of a frame
 
-WORTHWHILE = 0.5  # seconds of a damaged window; what is shorter gives way to something longer
-# Where pictures fail to come, without a word from the decoder, the last one stands in for so many seconds.
+WORTHWHILE = 0.5  # seconds; a shorter sound part of a damaged window is replaced by a longer one elsewhere
+# If pictures are missing without an error of the decoder, the last one is shown for up to this many seconds.
 STALE = 0.25
 
 
 class _HardLanding(Exception):
-    """Decoding did not take up at the keyframe jumped to: it is damaged, or the container calls it one falsely."""
+    """Decoding failed at the keyframe jumped to: it is damaged, or no keyframe in spite of its flag."""
 
 
 @contextmanager
 def decoding(
     index: Index, limits: Limits, *, deadline: Deadline | None = None, tolerant: bool = False
 ) -> Iterator[Decoder]:
-    """Open a video that was indexed, and give its decoder.
+    """Open an indexed video and yield its decoder.
 
     Args:
         index: of the video.
-        limits: what is refused.
-        deadline: of what the pictures are for; `limits.max_decoding` from now on if it is not given.
+        limits: as for `container.opened`.
+        deadline: for all decoding; by default `limits.max_decoding` from now on.
         tolerant: see `Decoder`.
 
     Raises:
-        VideoError: as `container.opened`; while decoding, when the deadline is over.
+        VideoError: as `container.opened`; while decoding, if the deadline is over.
     """
     deadline = deadline or Deadline(shown_name(index.path), limits.max_decoding)
     with (
@@ -57,10 +57,10 @@ def decoding(
 
 
 class Decoder:
-    """Iterates over (time, frame) in display order; a frame of None says that a fault begins at that time.
+    """Iterates over (time, frame) in display order; a frame of None means that a fault begins at that time.
 
-    After a fault, pictures would be built on ruins: nothing more is yielded before the next keyframe. A `tolerant`
-    decoder yields those pictures too, blemished as they are, and tells of no fault.
+    Pictures after a fault depend on damaged ones, so nothing more is yielded before the next keyframe. A `tolerant`
+    decoder yields those blemished pictures too, and reports no fault.
     """
 
     def __init__(
@@ -82,13 +82,15 @@ class Decoder:
         self._target = 0.0  # the time that a jump is to reach
 
     def jump(self, time: float) -> bool:
-        """Skips what need not be decoded to reach the picture on display at `time`; False if that is nothing."""
+        """Skip what need not be decoded to reach the picture on display at `time`; return whether that is anything."""
         key = self._index.key_before(time)
         if key <= max(self._packet, 0):
             return False
         self._resume = self._landing = key
         self._target = time
-        self._filter = FrameFilter(self._index.crop, self._index.codec)  # what waits in the old one is not needed
+        self._filter = FrameFilter(
+            self._index.crop, self._index.codec
+        )  # frames waiting in the old decoder are not needed
         return True
 
     def __iter__(self) -> Iterator[tuple[float, av.VideoFrame | None]]:
@@ -113,7 +115,7 @@ class Decoder:
             self._packet = number
             self._deadline.check()
             if packet is not None:
-                packet.pts = packet.dts = number  # which frames carry on, so that the index's clock is the only one
+                packet.pts = packet.dts = number  # frames keep it, so that times come from the index alone
                 packet.is_corrupt = bool(index.torn[number]) if number < len(index.torn) else packet.is_corrupt
             if number < self._resume:
                 continue
@@ -127,7 +129,7 @@ class Decoder:
             frames, failed = self.decode(packet)
             for frame in frames:
                 time = self._time(frame, last)
-                # With threads, a failure is told several packets late: the gap it left shows where it was.
+                # With threads a failure is reported several packets late; the gap it leaves shows where it was.
                 missed = failed and last is not None and time > index.next_time(last) + EPSILON
                 if fresh and not frame.key_frame:
                     self._check_landing()
@@ -158,7 +160,7 @@ class Decoder:
         yield None
 
     def decode(self, packet: av.Packet[Any] | None) -> tuple[list[av.VideoFrame], bool]:
-        """The frames that are ready, and whether the packet failed."""
+        """Return the frames that are ready, and whether the packet failed."""
         codec = self._stream.codec_context
         if packet is None or self._tolerant or not packet.is_corrupt:
             try:
@@ -184,7 +186,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Seen(Generic[T]):
-    """What was kept of a picture, and when it appeared in the video."""
+    """A picture, reduced to what `keep` returned, with its time in the video."""
 
     time: float
     picture: T
@@ -199,22 +201,23 @@ def take(
     tolerant: bool = False,
     jumps: int = 4,
 ) -> tuple[list[Seen[T] | None], list[tuple[float, float]]]:
-    """Take `keep(frame)` of the frame on display at each of the ascending `targets`, holding one frame at a time.
+    """Collect `keep(frame)` of the frame on display at each of the ascending times `targets`.
 
-    After as many hard landings as `jumps`, nothing is skipped any more, which takes longer and always works.
+    One frame is in memory at a time. After `jumps` failures at a keyframe jumped to, nothing is skipped any more, which
+    is slower but always works.
 
     Returns:
-        One entry per target, None where a fault hides the picture; and the holes that faults make, as (from, to).
+        One entry per target, None if a fault hides the picture; and the gaps that faults leave, as (from, to).
 
     Raises:
-        VideoError: that is more work than `limits` allow, or takes longer.
+        VideoError: it takes more work or time than `limits` allow.
     """
     index.check_work(targets, limits)
     taken: list[Seen[T] | None] = []
     holes: list[tuple[float, float]] = []
-    frame: av.VideoFrame | None = None  # what is on display
-    seen: Seen[T] | None = None  # what was kept of it
-    since, fault = 0.0, False  # since when it is, or nothing is; and whether that is a fault
+    frame: av.VideoFrame | None = None  # the frame on display
+    seen: Seen[T] | None = None  # the result of `keep` for it
+    since, fault = 0.0, False  # since when it, or nothing, is on display; and whether that is a fault
     try:
         with decoding(index, limits, tolerant=tolerant) as decoder:
             end: list[tuple[float, av.VideoFrame | None]] = [(math.inf, None)]
@@ -263,12 +266,12 @@ def take_window(
     *,
     tolerant: bool = False,
 ) -> DecodedWindow[T] | None:
-    """Takes `count` frames at the bin centres of a window, shortened to what comes before a fault in it.
+    """Take `count` frames at the bin centres of a window, which is shortened to the part before a fault in it.
 
-    If next to nothing comes before the fault, what comes after it is taken; None if nothing can be decoded.
+    If that part is too short, the part after the fault is taken; None if nothing can be decoded.
     """
     faults: list[float] = []
-    for _ in range(8):  # what is left after one fault may hold another
+    for _ in range(8):  # the part after a fault may hold another one
         centres = [begin + (i + 0.5) * length / count for i in range(count)]
         taken, holes = take(index, limits, centres, keep, tolerant=tolerant)
         faults += [since for since, _ in holes]
@@ -287,7 +290,7 @@ def take_window(
 
 
 class Display(NamedTuple):
-    """A picture and when it is seen: from `since` until `until`."""
+    """A picture that is on display from `since` until `until`."""
 
     since: float
     until: float
@@ -295,23 +298,23 @@ class Display(NamedTuple):
 
 
 def displays(index: Index, limits: Limits, deadline: Deadline | None = None) -> Iterator[Display]:
-    """Decode a whole file once; `deadline` is as for `decoding`.
+    """Decode a whole file once, yielding its pictures in order; `deadline` is as for `decoding`.
 
-    Where a fault hides pictures there is a hole: the next one's `since` lies behind the last one's `until`. What
-    follows a fault before the next keyframe would be blemished, and is part of the hole.
+    A fault leaves a gap: the next picture's `since` lies after the last one's `until`. Pictures between a fault and the
+    next keyframe would be blemished, and are part of the gap.
     """
     with decoding(index, limits, deadline=deadline) as decoder:
         since, frame = 0.0, None
         for time, following in chain(decoder, [(math.inf, None)]):
             if frame is not None:
                 until = index.next_time(since)
-                # What stays for long was meant to, unless a picture was due and failed to come.
+                # A long display is intended, unless a picture was due and is missing.
                 yield Display(since, min(time, index.seconds) if time <= until + STALE else until, frame)
             since, frame = time, following
 
 
 def nothing_decodes(index: Index) -> VideoError:
-    """The error to raise for a file of which not one picture can be decoded."""
+    """Return the error to raise for a file of which no picture can be decoded."""
     return VideoError(
         f"{shown_name(index.path)} is damaged: not one picture of it can be decoded; export or copy it again."
     )

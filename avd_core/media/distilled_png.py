@@ -1,12 +1,11 @@
-"""The distilled image as a file: an 8-bit RGB PNG that says in its text metadata how to play it.
+"""The distilled image as a file: an 8-bit RGB PNG whose text metadata says how to play it.
 
-The text chunks (keys under ``avd:``) name the checkpoint, a fingerprint of its weights, the number of frames, the rate
-and the size; since version 2 of the text also how many refinement steps were made and a checksum of the pixels, which
-tells every later change (a palette, a crop, JPEG inside a PNG) and vouches for an exact copy.
+The text chunks (keys under ``avd:``) hold the checkpoint's name, a fingerprint of its weights, the number of frames,
+the rate and the size; since version 2 also the number of refinement steps and a checksum of the pixels, which reveals
+every later change (a palette, a crop, JPEG inside a PNG).
 
-An image comes from strangers, so reading trusts nothing: formats, pixels and text are bounded, the metadata is parsed
-into numbers and a plain name or ignored whole, and no part of it is ever opened as a path or an address. Images are
-uint8 (H, W, 3), RGB.
+Files are not trusted: formats, pixels and text are bounded, the metadata is parsed into numbers and a plain name or
+ignored as a whole, and none of it is used as a path or an address. Images are uint8 (H, W, 3), RGB.
 """
 
 from __future__ import annotations
@@ -42,27 +41,27 @@ _NAME = re.compile(r"(?=.{1,80}\Z)\w[\w .+@()-]*(/\w[\w .+@()-]*)?")
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
                MemoryError, struct.error, zlib.error, Image.DecompressionBombError)  # fmt: skip
 
-# Ours is the lower limit, and its refusal is a sentence; Pillow's warning before it would only be noise.
+# Our limit is lower and gives a sentence, so Pillow's warning is not needed.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class ImageError(ValueError):
-    """A file that cannot be used as an image, with a sentence a person can act on."""
+    """A file cannot be used as an image; the message says why, in one sentence that a user can act on."""
 
 
 @dataclass(frozen=True)
 class DistilledInfo:
-    """What a distilled image says of itself.
+    """Metadata of a distilled image.
 
     Attributes:
-        checkpoint: the name its checkpoint went by.
+        checkpoint: name of its checkpoint.
         fingerprint: of that checkpoint's weights, lower-case hex.
-        frames: T, how many frames it carries.
+        frames: T, the number of frames to restore.
         fps: the rate at which they play in real time.
         size: (height, width) in pixels.
-        refined: gradient steps that were made on the image after encoding it.
+        refined: gradient steps that refined the image.
         checksum: of the pixels when the file was written, see `checksum`; "" in files of version 1.
-        intact: whether the pixels that were read are those that were written; None where that cannot be told.
+        intact: whether the pixels read are those that were written; None if unknown.
     """
 
     checkpoint: str
@@ -75,7 +74,7 @@ class DistilledInfo:
     intact: bool | None = field(default=None, compare=False)
 
     def to_text(self) -> dict[str, str]:
-        """The PNG text chunks, key to value."""
+        """Return the PNG text chunks, key to value."""
         return {
             "avd:checkpoint": _plain_name(self.checkpoint),
             "avd:fingerprint": self.fingerprint,
@@ -90,7 +89,7 @@ class DistilledInfo:
 
     @classmethod
     def from_text(cls, text: dict[str, str]) -> DistilledInfo | None:
-        """Reads the text chunks of a stranger's file; None when they are missing or not wholly believable."""
+        """Parse the text chunks of an untrusted file; None if any is missing or invalid."""
         try:
             values = {key: text[f"avd:{key}"] for key in _KEYS}
             if any(not isinstance(value, str) or len(value) > MAX_TEXT for value in values.values()):
@@ -120,7 +119,7 @@ class DistilledInfo:
 
 
 def save_distilled(path: str | Path, image: np.ndarray, info: DistilledInfo) -> Path:
-    """Writes the image as an 8-bit RGB PNG with its metadata; all of it or nothing.
+    """Write an image as an 8-bit RGB PNG with its metadata, atomically.
 
     Raises:
         ImageError: `path` does not end in .png, or its folder cannot be written.
@@ -141,18 +140,18 @@ def checksum(image: np.ndarray) -> str:
 
 
 def save_image(path: str | Path, image: np.ndarray) -> Path:
-    """Writes a plain picture (an overlay, a frame) without loss; all of it or nothing."""
+    """Write a plain picture (an overlay, a frame) as PNG, atomically."""
     return _save(image, Path(path))
 
 
 @contained(ImageError)
 def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
-    """Reads any PNG, JPEG or WebP picture as uint8 (H, W, 3) RGB, upright, with its AVD metadata.
+    """Read a PNG, JPEG or WebP picture as uint8 (H, W, 3) RGB, upright, with its AVD metadata or None.
 
-    Transparency is laid over white; of an animation the first picture is taken.
+    Transparency is put on white; of an animation the first picture is taken.
 
     Raises:
-        ImageError: Not such a file, damaged, or larger than 25 megapixels.
+        ImageError: it is no such file, damaged, or larger than 25 megapixels.
     """
     path = Path(path)
     if not path.is_file():
@@ -162,7 +161,7 @@ def read_distilled(path: str | Path) -> tuple[np.ndarray, DistilledInfo | None]:
 
 @contained(ImageError)
 def decode_distilled(content: bytes, name: str, max_pixels: int) -> tuple[np.ndarray, DistilledInfo | None]:
-    """As `read_distilled`, for the bytes of a file; `name` is what a message calls it."""
+    """Read the bytes of a file like `read_distilled`; messages call it `name`."""
     return _read(io.BytesIO(content), name, max_pixels)
 
 
@@ -192,15 +191,14 @@ def _read(file: Path | io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarr
 
 
 def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Brings a picture to sides that a decoder takes, changing no pixel where none must change.
+    """Fit a picture to sides that decoders take; it is unchanged if they fit already.
 
-    A distilled image that was scaled since is scaled back to the size its metadata names. Otherwise the
-    long side is cropped to twice the short one, the short side is scaled into 64 to 224 pixels, and what
-    exceeds a multiple of 8 is cut off at the right and the bottom (there, so that the grid of pixel blocks
-    stays where the encoder laid it).
+    A distilled image that was scaled is scaled back to the size in its metadata. Otherwise the long side is cropped to
+    twice the short one, the short side is scaled into 64 to 224 pixels, and the rest beyond a multiple of 8 is cropped
+    at the right and the bottom, so that the grid of pixel blocks keeps its place.
 
     Returns:
-        The image, and a sentence for the person for each change.
+        The image, and a sentence for the user about each change.
     """
     height, width = image.shape[:2]
     if info is not None and _is_scaled(info.size, (height, width)):
@@ -223,7 +221,7 @@ def fit_to_model(image: np.ndarray, info: DistilledInfo | None = None) -> tuple[
         )
     short, long = sorted((height, width))
     if long > 2 * short:
-        # Whole blocks are cut on the left and at the top, for the same grid.
+        # Whole blocks are cropped at the left and the top, so that the grid keeps its place.
         excess = (long - 2 * short) // 2 // SIDE_MULTIPLE * SIDE_MULTIPLE
         top, left = (excess, 0) if height > width else (0, excess)
         image = image[top : top + 2 * short, left : left + 2 * short]
@@ -275,7 +273,7 @@ def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _plain_name(name: str) -> str:
-    # A folder may be called anything; what we write must be something that we would read.
+    # A folder may have any name; what is written must be valid for `from_text`.
     if _NAME.fullmatch(name):
         return name
     return re.sub(r"[^\w.-]+", "-", name).lstrip("-.")[:80] or "unnamed"

@@ -1,4 +1,4 @@
-"""From a decoded frame to an upright RGB image of the right size; its colours are made right in `colour`.
+"""Convert decoded frames to upright RGB images of a given size; `frames.colour` converts their colours.
 
 Axis legend: `H` height, `W` width.
 """
@@ -34,7 +34,7 @@ class Shape:
 
     @property
     def rotation(self) -> int:
-        """Degrees clockwise from coded to upright: 0, 90, 180 or 270."""
+        """Rotation from coded to upright, in degrees clockwise: 0, 90, 180 or 270."""
         a, b, _, _ = self.axes
         return round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360
 
@@ -43,11 +43,11 @@ class Shape:
         return max(self.width, self.height) / min(self.width, self.height)
 
     def coded(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) to scale the coded picture to, for an upright one of `width` x `height`."""
+        """Return the (width, height) to scale the coded picture to, for an upright one of `width` x `height`."""
         return (height, width) if self.rotation in (90, 270) else (width, height)
 
     def upright(self, image: np.ndarray) -> np.ndarray:
-        """Turns and mirrors a coded (H, W, 3) image as it is displayed."""
+        """Rotate and mirror a coded image (H, W, 3) for display."""
         a, b, c, d = self.axes
         right, down = a, d
         if self.rotation in (90, 270):
@@ -55,16 +55,16 @@ class Shape:
         return image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
 
     def within(self, size: int) -> tuple[int, int]:
-        """Even (width, height) of this shape, its short side at most `size`."""
+        """Return even (width, height) of this shape with a short side of at most `size`."""
         scale = min(1.0, size / min(self.width, self.height))
         return max(2, 2 * round(self.width * scale / 2)), max(2, 2 * round(self.height * scale / 2))
 
 
 class Shapes:
-    """Gives the shapes of one video's frames.
+    """Determines the shapes of one video's frames.
 
-    The display matrix is read once, and again where the rotation changes: `frame.side_data` makes a reference cycle in
-    PyAV, which keeps its frame in memory until the cyclic collector runs. So it is read on a copy of 16 x 16 pixels.
+    The display matrix is read once, and again if the rotation changes: in PyAV, `frame.side_data` makes a reference
+    cycle that keeps the frame in memory until the cyclic collector runs. So it is read on a copy of 16 x 16 pixels.
     """
 
     def __init__(self, index: Index, limits: Limits) -> None:
@@ -102,7 +102,7 @@ def _axes(frame: av.VideoFrame) -> tuple[float, float, float, float]:
 
 
 def upright_yuv(reformat: Reformatter, frame: av.VideoFrame, shape: Shape, width: int, height: int) -> av.VideoFrame:
-    """Convert a frame as `Reformatter.to_yuv` does, and stand it upright; `width` and `height` are the result's."""
+    """Convert a frame like `Reformatter.to_yuv`, and rotate it upright to `width` x `height`."""
     if shape.axes != (1.0, 0.0, 0.0, 1.0):
         image = shape.upright(reformat.to_rgb(frame, *shape.coded(width, height)))
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
@@ -110,7 +110,7 @@ def upright_yuv(reformat: Reformatter, frame: av.VideoFrame, shape: Shape, width
 
 
 class Fit:
-    """Makes the frames of one clip upright RGB images of one size: scaled to cover it, then cropped at the centre.
+    """Converts the frames of one clip to upright RGB images of one size: scaled to cover it, then centre-cropped.
 
     The size is that of the first frame: the short side is `side`, the long one the multiple of 8 nearest to its
     aspect ratio, at most twice `side`.

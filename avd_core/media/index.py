@@ -1,7 +1,7 @@
-"""What a demux-only pass over a video tells: true length, where decoding may start, where most moves.
+"""Index a video by demuxing alone: its true length, where decoding may start, where most moves.
 
-Headers lie about all of this, and decoding a long file to find out is dear. Demuxing costs about as much as
-reading the file. Time is in seconds from the first picture on display.
+Headers are often wrong about these, and decoding a long file is expensive. Demuxing costs about as much as reading the
+file. Time is in seconds from the first picture on display.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Index:
         seconds: from the first picture's appearance to the last one's end; at least 1 for a single picture.
         gap: median time between pictures.
         joints: when recordings begin that were joined to the first.
-        notes: what is wrong with the file as a whole, for the person.
+        notes: what is wrong with the file as a whole, in sentences for the user.
     """
 
     path: Path
@@ -70,12 +70,12 @@ class Index:
 
     @cached_property
     def shown(self) -> np.ndarray:
-        """When a new picture appears, ascending."""
+        """Times at which a new picture appears, ascending."""
         return np.unique(self.times[self.visible])
 
     @cached_property
     def ranks(self) -> np.ndarray:
-        """(N,) how many visible packets come before each."""
+        """Number of visible packets before each, (N,)."""
         return np.cumsum(self.visible) - self.visible
 
     @property
@@ -83,22 +83,22 @@ class Index:
         return len(self.shown)
 
     def next_time(self, time: float) -> float:
-        """When the picture that appears at `time` gives way to the next one, or ends."""
+        """Return when the picture that appears at `time` is replaced by the next one, or ends."""
         i = int(np.searchsorted(self.shown, time + EPSILON, side="right"))
         return float(self.shown[i]) if i < self.frames else self.seconds
 
     def key_before(self, time: float) -> int:
-        """Number of the last packet from which decoding reaches the picture on display at `time`."""
+        """Return the number of the last packet from which decoding reaches the picture on display at `time`."""
         before = np.flatnonzero(self.keys & (self.times <= time - self.delay * self.gap + EPSILON))
         return int(before[-1]) if len(before) else 0
 
     def key_after(self, packet: int) -> int:
-        """Number of the next packet at which decoding may start; beyond the end if there is none."""
+        """Return the number of the next packet at which decoding may start, or one beyond the end."""
         after = np.flatnonzero(self.keys[packet + 1 :])
         return packet + 1 + int(after[0]) if len(after) else len(self.keys) + 1
 
     def work(self, targets: Sequence[float]) -> int:
-        """How many pixels of pictures are decoded to reach those on display at the ascending `targets`."""
+        """Return how many pixels must be decoded for the pictures on display at the ascending `targets`."""
         latest = np.maximum.accumulate(self.times)
         done = count = 0
         for target in targets:
@@ -118,15 +118,15 @@ class Index:
             )
 
     def distrust(self, packet: int) -> None:
-        """Remembers that decoding cannot start at a packet after all."""
+        """Record that decoding cannot start at a packet."""
         self.keys[packet] = False
 
     def liveliest(self, seconds: float) -> float:
-        """Start of the `seconds` in which most moves, on a grid of tenths of a second.
+        """Return the start of the `seconds` with the most motion, on a grid of tenths of a second.
 
-        An encoder spends bytes on what changes, except in keyframes, which are large where nothing moves too:
-        those count as much as the pictures around them. Where all are keyframes, changes of their size tell. The
-        square root keeps one scene cut from outweighing a second of motion.
+        Motion is estimated by the sizes of packets. Keyframes are large without motion too, so they count as much as
+        the pictures around them; if all are keyframes, changes of their size count. The square root keeps one scene cut
+        from outweighing a second of motion.
         """
         order = np.flatnonzero(self.visible)
         order = order[np.argsort(self.times[order], kind="stable")]
@@ -155,7 +155,7 @@ def read_index(path: str | os.PathLike[str], limits: Limits) -> Index:
 
 
 def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
-    """As `read_index`; None if FFmpeg hides pictures that the edits do not."""
+    """Do the work of `read_index`; return None if FFmpeg hides pictures that the edit list does not."""
     with opened(path, limits, edits=edits) as (container, stream):
         stamps, furthest, torn = _read_stamps(container, stream, path, limits)
         name = shown_name(path)
@@ -211,7 +211,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
 
 
 def _edits_are_misread(stamps: list[Stamp], stream: av.VideoStream, path: Path, limits: Limits) -> bool:
-    """Whether FFmpeg hides the wrong pictures: of a file without true times, or at the end of an edit that shows all.
+    """Return whether FFmpeg hides wrong pictures: of a file without true times, or at the end of an edit that shows all.
 
     It drops what is stored behind the second keyframe that would last beyond the edit, were it displayed for as long as
     its decoding takes. With B-frames and uneven times pictures that are to be seen are stored there.
@@ -233,7 +233,7 @@ def _edits_are_misread(stamps: list[Stamp], stream: av.VideoStream, path: Path, 
 def _read_stamps(
     container: av.container.InputContainer, stream: av.VideoStream, path: Path, limits: Limits
 ) -> tuple[list[Stamp], float, bool]:
-    """The picture track's packets; when the last packet of any track ends; whether the file breaks off."""
+    """Return the picture track's packets, when the last packet of any track ends, and whether the file breaks off."""
     stamps: list[Stamp] = []
     furthest, torn = -math.inf, False
     try:
@@ -275,9 +275,9 @@ def _cut_short(
 
 
 def _of_the_first(stamps: list[Stamp]) -> list[Stamp]:
-    """The packets of two MP4s joined end to end, those of the second called torn.
+    """Mark the packets of the second of two MP4s joined end to end as torn.
 
-    FFmpeg goes on to a second one in fragments, but takes edits, places and decoder settings from the first.
+    FFmpeg reads a second one in fragments, but with edits, places and decoder settings of the first.
     """
     jumps = (i for i in range(1, len(stamps)) if (stamps[i].decoded or 0) < (stamps[i - 1].decoded or 0))
     end = next(jumps, len(stamps))
@@ -285,7 +285,7 @@ def _of_the_first(stamps: list[Stamp]) -> list[Stamp]:
 
 
 def _unread(seconds: float) -> tuple[str, ...]:
-    """What to say of a second MP4 behind the first."""
+    """Return a note about a second MP4 after the first in the file."""
     return (
         f"Another recording was joined to the file's end, which is not read: only the first {seconds:.1f} s are. "
         "Join recordings with a video editor.",
@@ -293,7 +293,7 @@ def _unread(seconds: float) -> tuple[str, ...]:
 
 
 def _gif_is_whole(path: Path) -> bool:
-    """Walks the blocks of a GIF: it announces no length, and FFmpeg takes all that follows a fault for one picture."""
+    """Return whether all blocks of a GIF are there; FFmpeg reads all data after a fault as one picture."""
     with path.open("rb") as file:
 
         def skip_colours(flags: int) -> None:

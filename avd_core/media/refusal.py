@@ -1,4 +1,4 @@
-"""Why a file is no video that is read here, as its first bytes tell it: one sentence that says what to do next."""
+"""Explain by its first bytes why a file is no accepted video, in one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ _OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 
 
 def refusal(path: Path, name: str) -> str:
-    """Return the sentence about a file that does not open; `name` is what it is called there."""
+    """Return the sentence about a file that does not open, in which it is called `name`."""
     with path.open("rb") as file:
         head = file.read(_HEAD).removeprefix(b"\xef\xbb\xbf")
         sentence, what = _looked_into(file, head) or _recognised(head)
@@ -130,7 +130,7 @@ def refusal(path: Path, name: str) -> str:
 
 
 def is_piece(path: Path) -> bool:
-    """Whether a file is a fragment of a stream without its beginning."""
+    """Return whether a file is a fragment of a stream without its beginning."""
     with path.open("rb") as file:
         return _recognised(file.read(_HEAD))[0] is _PIECE
 
@@ -141,7 +141,7 @@ def protected(name: str) -> str:
 
 
 def beginning(name: str) -> str:
-    """Return the sentence about a file that announces pictures in pieces, and holds none of them."""
+    """Return the sentence about a file that is only the beginning of a fragmented stream."""
     return _BEGINNING.format(name=name)
 
 
@@ -214,7 +214,7 @@ def _recognised(head: bytes) -> tuple[str, str]:
 
 
 def _begins_as_fragment(head: bytes) -> bool:
-    """Whether the boxes of an MP4 come to a fragment before they come to the index that it needs."""
+    """Return whether a fragment comes before the index in an MP4."""
     at = 0
     while at + 8 <= len(head):
         size, kind = int.from_bytes(head[at : at + 4]), head[at + 4 : at + 8]

@@ -1,14 +1,13 @@
-"""Where one shot of a video gives way to the next: colour histograms of blocks, against a threshold that adapts.
+"""Detect cuts between the shots of a video by colour histograms of blocks, with an adaptive threshold.
 
-Each picture is described by the colours of 4 x 4 blocks, without regard to where in its block a colour is (local
-histograms: Nagasaka and Tanaka 1992, "Automatic video indexing and full-video search for object appearances"). Two
-pictures differ by the distance in grey levels between the blocks' histograms (the 1-D Wasserstein distance of each
-channel, that is of the sorted values: it grows evenly with brightness, where a count in bins leaps).
+A picture is described by the colour histograms of 4 x 4 blocks (local histograms: Nagasaka and Tanaka 1992, "Automatic
+video indexing and full-video search for object appearances"). The difference of two pictures is the mean distance of
+their blocks' histograms in grey levels, by the 1-D Wasserstein distance of each channel, computed on the sorted values;
+it grows evenly with brightness, unlike counts in bins.
 
-Between two shots, each of the `REACH` pictures before differs from each of those after by at least `FLOOR` levels, and
-by `RATIO` times what they differ among themselves on the livelier side: so a shaking camera, a pan or a fade raises the
-threshold by itself, and a flash, after which all is as before, is no cut. Fades and dissolves have no such
-place either: they are no cuts, and lie within a window.
+At a cut, each of the `REACH` pictures before differs from each of those after by at least `FLOOR` levels, and by
+`RATIO` times the mean difference among the pictures of the livelier side. So a shaking camera, a pan or a fade raises
+the threshold, and a flash, after which the scene is the same, is no cut. Fades and dissolves are no cuts either.
 
 Axes: H, W; the last axis is RGB.
 """
@@ -20,21 +19,21 @@ from itertools import combinations
 
 import numpy as np
 
-# In grey levels. The last picture of a real clip and the first of another were 26 apart at the least (130 pairs).
+# In grey levels. The last picture of a real clip and the first of another differed by 26 or more (130 pairs).
 FLOOR = 12.0
 RATIO = 1.75
-REACH = 5  # pictures to either side; shorter flashes are seen through
+REACH = 5  # pictures on either side; shorter flashes are no cuts
 _BLOCKS = 4  # along each side
 
 
 class CutDetector:
-    """Takes pictures one by one; what it says of one it says `REACH` pictures later."""
+    """Takes pictures one by one, and reports a cut `REACH` pictures later."""
 
     def __init__(self) -> None:
         self._seen: deque[np.ndarray] = deque(maxlen=2 * REACH + 1)
 
     def feed(self, picture: np.ndarray) -> bool:
-        """Whether a new shot began with the picture given `REACH` pictures ago.
+        """Add a picture; return whether a new shot began with the one `REACH` pictures before.
 
         Args:
             picture: uint8 (H, W, 3), all of one size.
@@ -50,13 +49,13 @@ class CutDetector:
 
 
 def _spread(pictures: list[np.ndarray]) -> float:
-    """How much pictures of one shot differ, in the mean."""
+    """Return the mean difference of the pictures of one shot."""
     pairs = [change(a, b) for a, b in combinations(pictures, 2)]
     return sum(pairs) / max(1, len(pairs))
 
 
 def colours(picture: np.ndarray) -> np.ndarray:
-    """The sorted values of each block and channel: int16 (blocks * 3, values)."""
+    """Return the sorted values of each block and channel: int16 (blocks * 3, values)."""
     half = picture[::2, ::2]
     height, width = (side // _BLOCKS for side in half.shape[:2])
     blocks = half[: height * _BLOCKS, : width * _BLOCKS].reshape(_BLOCKS, height, _BLOCKS, width, 3)
@@ -64,5 +63,5 @@ def colours(picture: np.ndarray) -> np.ndarray:
 
 
 def change(before: np.ndarray, after: np.ndarray) -> float:
-    """How far two pictures' colours are apart, in grey levels."""
+    """Return the difference of two pictures' `colours`, in grey levels."""
     return float(np.abs(before - after).mean())

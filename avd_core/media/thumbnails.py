@@ -1,4 +1,4 @@
-"""A filmstrip: a few small pictures over the whole length of a video, to choose a window by."""
+"""Filmstrips: a few small pictures over the whole length of a video, for choosing a window."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ COUNT, SIDE = 12, 64  # pictures, and pixels of their short side
 
 @dataclass(frozen=True)
 class Filmstrip:
-    """Pictures that stand for equal parts of a video.
+    """Pictures of equal parts of a video.
 
     Attributes:
-        frames: uint8 RGB (H, W, 3) each; None where nothing can be decoded.
+        frames: uint8 RGB (H, W, 3) each; None for a part that cannot be decoded.
         seconds: the video's length.
-        liveliest: where the `DEFAULT_WINDOW` with the most motion starts, in seconds; 0 in a shorter video.
+        liveliest: start of the `DEFAULT_WINDOW` with the most motion, in seconds; 0 in a shorter video.
     """
 
     frames: tuple[np.ndarray | None, ...]
@@ -34,13 +34,13 @@ class Filmstrip:
 
 @contained(VideoError)
 def filmstrip(path: str | os.PathLike[str], count: int = COUNT, limits: Limits = DEFAULT_LIMITS) -> Filmstrip:
-    """Reads a filmstrip.
+    """Read the filmstrip of a video.
 
-    A part is shown by its first keyframe, which is decoded at once; where it holds none, by what is on display in its
-    middle. So an hour costs hardly more than a minute.
+    A part's picture is its first keyframe, which is fast to decode, or without one the picture in its middle. So a long
+    video takes hardly longer than a short one.
 
     Raises:
-        VideoError: if the file is no accepted video, or is beyond `limits`.
+        VideoError: the file is no accepted video, or is beyond `limits`.
     """
     index = read_index(path, limits)
     length = index.seconds / count

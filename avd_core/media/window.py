@@ -1,4 +1,4 @@
-"""The part of a clip that somebody asks for, before anybody has looked into the file."""
+"""The requested part of a clip, validated before the file is read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Window:
     """A part of a clip, in seconds from its first picture.
 
     Attributes:
-        start: where it begins; None is where most moves.
+        start: its start; None is the start of the part with the most motion.
         seconds: its length; None is 2 s, or less in a shorter clip.
         whole: the whole clip; not together with `start` or `seconds`.
 
     Raises:
-        VideoError: the three contradict each other, or one is no such number.
+        VideoError: the three contradict each other, or one is out of range.
     """
 
     start: float | None = None
@@ -40,4 +40,4 @@ class Window:
 
 
 MOST_MOTION = Window()
-"""What is taken when nobody chooses: of a clip longer than 2 s, the part in which most moves."""
+"""The default window: of a clip longer than 2 s, the part with the most motion."""

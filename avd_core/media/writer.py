@@ -1,7 +1,6 @@
-"""Video out: frames as an mp4 that browsers play, previews of any accepted video, several joined into one.
+"""Write videos: frames as an mp4 that browsers play, previews of accepted videos, several videos joined into one.
 
-Everything is written as H.264, 4:2:0, colours tagged, the index in front. A file appears under its name only when it
-is complete.
+All are H.264, 4:2:0, with tagged colours and the index in front. A file appears under its name when it is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from avd_core.media.index import read_index
 
 
 def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> Path:
-    """Writes frames as an mp4 that browsers play: H.264, 4:2:0, colours tagged, the index in front.
+    """Write frames as an mp4 that browsers play: H.264, 4:2:0, colours tagged, the index in front.
 
     The file appears under its name only when it is complete.
 
@@ -68,18 +67,19 @@ def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> P
 def write_mp4_in_parts(
     path: str | os.PathLike[str], height: int, width: int
 ) -> Iterator[Callable[[np.ndarray, float, float], None]]:
-    """Writes an mp4 as `write_mp4` does, window by window, so that a long one needs no memory.
+    """Write an mp4 like `write_mp4`, window by window, so that memory does not grow with its length.
 
-    Gives ``add(frames, start, seconds)``: frames (T, height, width, 3) that share the window evenly. Between windows
-    the last frame stays on display, and before the first one its first. Each window can be jumped to.
+    Yields ``add(frames, start, seconds)``, which writes frames (T, height, width, 3), evenly spaced in the window.
+    Between windows the last frame stays on display, before the first window its first frame. Players can seek to the
+    start of each window.
 
     Args:
-        path: as for `write_mp4`; the file appears when the context ends well.
+        path: as for `write_mp4`; the file appears when the context ends without an exception.
         height, width: of all frames, even.
     """
     reformat, tick = Reformatter(), Fraction(1, 90_000)
     last = -1
-    x264 = {"crf": "16", "preset": "medium", "forced-idr": "1"}  # a forced I-picture alone could not be jumped to
+    x264 = {"crf": "16", "preset": "medium", "forced-idr": "1"}  # a keyframe; players cannot seek to a mere I-picture
     with _mp4(Path(path), width, height, Fraction(30), tick, **x264) as encode:
 
         def add(frames: np.ndarray, start: float, seconds: float) -> None:
@@ -103,17 +103,17 @@ def transcode(
     limits: Limits = DEFAULT_LIMITS,
     max_seconds: float = 60.0,
 ) -> Path:
-    """Writes a silent mp4 preview, of any accepted video, that browsers play.
+    """Write a silent mp4 preview of an accepted video, which browsers play.
 
-    Streams, so that memory does not grow with the length. Pictures keep their own times, at most 30 of them a second;
-    of a damaged file it shows what players show.
+    Memory does not grow with the length. Pictures keep their times, at most 30 of them a second; of a damaged file the
+    preview shows what players show.
 
     Args:
         path: the video.
         out: in an existing folder; replaced if it exists.
         size: most pixels of the short side, 16 to 4096; a smaller video keeps its size.
-        limits: what is refused.
-        max_seconds: where the preview ends.
+        limits: largest file, picture and length that are read.
+        max_seconds: longest preview.
 
     Returns:
         `out`.
@@ -123,7 +123,7 @@ def transcode(
             cannot be written.
     """
     check_count("size", size, 16, 4096)
-    with _staged(Path(out)) as staging:  # here, so that nothing is left of it when the worker dies
+    with _staged(Path(out)) as staging:  # in this process, which deletes the file if the worker dies
         _transcode(path, Path(out), staging, size, limits, max_seconds)
     return Path(out)
 
@@ -132,7 +132,7 @@ def transcode(
 def _transcode(
     path: str | os.PathLike[str], out: Path, staging: Path, size: int, limits: Limits, max_seconds: float
 ) -> None:
-    """As `transcode`, into the passing file `staging`."""
+    """Do the work of `transcode`, into the temporary file `staging`."""
     index = read_index(path, limits)
     shapes, reformat, tick = Shapes(index, limits), Reformatter(), Fraction(1, 90_000)
     encode, last = None, -math.inf
@@ -141,7 +141,7 @@ def _transcode(
         for time, frame in decoder:
             if time >= max_seconds:
                 break
-            if frame is None or time < last + 0.029:  # a thirtieth, less what whole milliseconds may round away
+            if frame is None or time < last + 0.029:  # a thirtieth, less the rounding to milliseconds
                 continue
             shape = shapes(frame)
             if encode is None:
@@ -163,7 +163,7 @@ def join(
     size: int = 240,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Path:
-    """Writes videos one after the other as one silent mp4; each is cropped to the shape of the first.
+    """Write videos one after the other as one silent mp4; each is cropped to the shape of the first.
 
     Args:
         paths: the videos.
@@ -197,7 +197,7 @@ def join(
 def _mp4(
     path: Path, width: int, height: int, rate: Fraction, tick: Fraction, **x264: str
 ) -> Iterator[Callable[[av.VideoFrame, int, int], None]]:
-    """Gives encode(frame, time, duration), in ticks; the file appears under its name when all went well."""
+    """Yield encode(frame, time, duration), in ticks; the file appears when the context ends without an exception."""
     with _staged(path) as staging, _encoder(path, staging, width, height, rate, tick, **x264) as encode:
         yield encode
 
@@ -213,7 +213,7 @@ def _staged(path: Path) -> Iterator[Path]:
 def _encoder(
     path: Path, staging: Path, width: int, height: int, rate: Fraction, tick: Fraction, **x264: str
 ) -> Iterator[Callable[[av.VideoFrame, int, int], None]]:
-    """Gives encode(frame, time, duration), in ticks, into `staging`, which is to become `path`."""
+    """Yield encode(frame, time, duration), in ticks, which writes into `staging`; messages name `path`."""
     options = {"movflags": "+faststart", "movie_timescale": "90000"}
     with _writing(path), av.open(str(staging), "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=rate, options=x264)
@@ -222,7 +222,7 @@ def _encoder(
         codec.time_base = tick
         codec.colorspace, codec.color_primaries, codec.color_trc = written_matrix(height), BT709, BT709
         codec.color_range = ColorRange.MPEG
-        codec.flags |= Flags.frame_duration  # or the last picture's time on display is lost
+        codec.flags |= Flags.frame_duration  # else the last picture's duration is lost
 
         def encode(frame: av.VideoFrame, time: int, duration: int) -> None:
             frame.pts, frame.duration, frame.time_base = time, duration, tick

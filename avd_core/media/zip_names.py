@@ -1,8 +1,8 @@
-"""Names in a zip as they were meant: few programs say in which character set they wrote them.
+"""Decode the names in a zip, whose character set few programs state.
 
-Names without the mark of UTF-8 are in the character set of 1981 (cp437), as the format has it; or in UTF-8 all the
-same (macOS); or in that of the system they were made on, such as Windows in Japanese (cp932). All of one zip are taken
-to be alike. Info-ZIP's own field of a name in UTF-8 goes before all that.
+Names without the flag for UTF-8 are in cp437, as the format says, or still in UTF-8 (macOS), or in the character set of
+the system they were made on, such as cp932 (Windows in Japanese). All names of a zip are assumed to have one character
+set. Info-ZIP's extra field with the name in UTF-8 has precedence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LEVEL_1 = range(0x88, 0x98)  # lead bytes of the usual kanji in cp932; kana hav
 
 
 def zip_names(entries: Sequence[zipfile.ZipInfo]) -> tuple[list[str], bool]:
-    """Return the entries' names, "/" between their parts, and whether they are sure to be what was meant."""
+    """Return the entries' names, with "/" between their parts, and whether their character set is certain."""
     plain = [_raw(entry) for entry in entries if not entry.flag_bits & _UTF8 and not _unicode_path(entry)]
     special = [raw for raw in plain if not raw.isascii()]
     japanese = [_japanese(raw) for raw in special]
@@ -43,12 +43,12 @@ def zip_names(entries: Sequence[zipfile.ZipInfo]) -> tuple[list[str], bool]:
 
 
 def _raw(entry: zipfile.ZipInfo) -> bytes:
-    """The bytes that stand in the archive, which `zipfile` reads as cp437."""
+    """Return a name's bytes in the archive, which `zipfile` decodes as cp437."""
     return entry.filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437", "replace")
 
 
 def _unicode_path(entry: zipfile.ZipInfo) -> str:
-    """The name in the field that Info-ZIP adds, if it is there and belongs to the entry's name."""
+    """Return the name in Info-ZIP's extra field; None if there is none, or its checksum is of another name."""
     extra = entry.extra
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
@@ -68,7 +68,7 @@ def _all_in(names: Sequence[bytes], charset: str) -> bool:
 
 
 def _japanese(name: bytes) -> int:
-    """How surely a name in cp932 is Japanese: 2 with two usual letters side by side, 1 with one and none of ASCII."""
+    """Rate how likely a cp932 name is Japanese: 2 with two common letters in a row, 1 with one and no ASCII one."""
     surely = 0
     for part in name.rpartition(b".")[0].split(b"/"):
         longest = run = at = 0
@@ -85,5 +85,5 @@ def _japanese(name: bytes) -> int:
 
 
 def _is_western(name: bytes) -> bool:
-    """Whether what is not ASCII are letters of Western languages, as cp437 has them."""
+    """Return whether all characters beyond ASCII are cp437's letters of Western languages."""
     return all(letter.isascii() or unicodedata.name(letter, "").startswith("LATIN") for letter in name.decode("cp437"))

@@ -1,7 +1,7 @@
 """AVD: encoder, decoder and discriminator as one model (Adversarial Video Distillation, arXiv 1907.05640).
 
-`encode` makes one image of a clip, `decode` gets the clip back from it, `realism` says how much it looks like a real
-frame. The functions below move between these tensors and the 8-bit arrays that files hold.
+`encode` makes one image of a clip, `decode` restores the clip from it, `realism` rates how much it looks like a real
+frame. The functions below convert between these tensors and 8-bit arrays.
 
 Axes: B batch, T frames, H, W. Clips are (B,3,T,H,W) and images (B,3,H,W), float in [-1, 1].
 """
@@ -35,8 +35,8 @@ class AVD(nn.Module):
 
     Attributes:
         config: their shape.
-        name: what people call the checkpoint.
-        calibration: reference scores for the realism percentile; None until a trainer has measured them.
+        name: of the checkpoint, as shown to users.
+        calibration: reference scores for the realism percentile; None if not measured.
     """
 
     def __init__(self, config: ModelConfig, *, name: str | None = None, calibration: Calibration | None = None) -> None:
@@ -51,14 +51,14 @@ class AVD(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Return twelve hex digits that name these very weights; computed once for a model that was loaded."""
+        """Return twelve hex digits that identify the weights; computed once for a loaded model."""
         return self._fingerprint or checkpoint.fingerprint(self.state_dict())
 
     def encode(self, clip: Tensor) -> Tensor:
         """Distill clips (B,3,T,H,W) into images (B,3,H,W) in [-1, 1], on the 8-bit grid if `config.rounding`.
 
         Raises:
-            ValueError: when the clip has another number of frames or sides that are no multiples of 8.
+            ValueError: the clip has another number of frames, or sides that are no multiples of 8.
         """
         if clip.ndim != 5 or clip.shape[1:3] != (3, self.config.frames):
             raise ValueError(f"Expected a clip (B, 3, {self.config.frames}, H, W); got {tuple(clip.shape)}.")
@@ -70,7 +70,7 @@ class AVD(nn.Module):
         """Restore clips (B,3,T,H,W) in [-1, 1] from images (B,3,H,W).
 
         Raises:
-            ValueError: when the image is no (B,3,H,W) with sides that are multiples of 8.
+            ValueError: the image is not (B,3,H,W), or its sides are no multiples of 8.
         """
         _check_image(image)
         return self.decoder(image).clamp(-1, 1)
@@ -81,7 +81,7 @@ class AVD(nn.Module):
         return self.discriminator(image)
 
     def realism(self, image: Tensor) -> Tensor:
-        """Return logits (B,), the mean of `realism_map`; people are shown `calibration.percentile_among_real`."""
+        """Return logits (B,), the mean of `realism_map`; users are shown `calibration.percentile_among_real`."""
         return self.realism_map(image).flatten(1).mean(dim=1)
 
     @classmethod
@@ -92,13 +92,13 @@ class AVD(nn.Module):
         """Load a bundled checkpoint, a folder, or a Hub repo `owner/name`, in eval mode.
 
         Args:
-            name: what to look for, in that order.
+            name: its name; the three are tried in that order.
             revision: branch, tag or commit of a Hub repo.
-            device: where the networks shall live.
-            token: whose Hub repos may be read beside public ones: this machine's own by default, False for nobody's.
+            device: where to put the networks.
+            token: Hub token for private repos; None uses this machine's own, False none.
 
         Raises:
-            CheckpointError: when it cannot be found, or is refused; the sentence says why.
+            CheckpointError: it cannot be found, or is refused.
         """
         folder = checkpoint.locate(name, revision=revision, token=token)
         for file in (checkpoint.CONFIG, checkpoint.CALIBRATION):
@@ -110,7 +110,7 @@ class AVD(nn.Module):
             calibration = Calibration.from_json(folder / checkpoint.CALIBRATION) if has_calibration else None
         except ValueError as error:
             raise CheckpointError(f"The checkpoint {folder.name!r} is refused: {error}") from error
-        # On the meta device a hostile config costs no memory before its weights have been seen to fit.
+        # On the meta device no memory is allocated before the weights are known to fit the config.
         with torch.device("meta"):
             expected = cls(config).state_dict()
         weights = checkpoint.read_weights(folder / checkpoint.WEIGHTS, expected)

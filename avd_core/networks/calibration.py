@@ -1,8 +1,8 @@
-"""Calibrated realism: where a discriminator's score stands among reference scores.
+"""Calibrated realism: the percentile of a discriminator's score among reference scores.
 
-A relativistic critic's logits have no absolute zero, so a raw number says nothing to a person. A checkpoint therefore
-carries the scores of real frames and of distilled images that it never trained on, and a score is shown as a
-percentile. Scores depend on the size of the image, so the references do too.
+A relativistic critic's logits have no absolute zero, so a raw score means nothing to users. A checkpoint therefore
+holds the scores of real frames and of distilled images that it was not trained on, and a score is shown as a
+percentile. Scores depend on the size of the image, and so do the references.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Calibration:
             object.__setattr__(self, name, tuple(sorted(scores)))
 
     def at(self, size: int) -> Calibration:
-        """Return the reference scores of the measured short side nearest to `size` by ratio, or these without any."""
+        """Return the reference scores of the short side in `sizes` nearest to `size` by ratio; without any, `self`."""
         if not self.sizes:
             return self
         return self.sizes[min(self.sizes, key=lambda measured: abs(math.log(measured / size)))]
@@ -56,12 +56,12 @@ class Calibration:
 
     @classmethod
     def from_scores(cls, real: Iterable[float], distilled: Iterable[float]) -> Self:
-        """Build from logits, kept to four decimals: enough for a percentile, small on disk."""
+        """Build it from logits, rounded to four decimals, which suffices for percentiles."""
         return cls(tuple(round(float(x), 4) for x in real), tuple(round(float(x), 4) for x in distilled))
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
-        """Read `calibration.json`; raise ValueError when it is not one."""
+        """Read a `calibration.json`; raise ValueError if it is not valid."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             sizes = {int(size): cls._parse(scores) for size, scores in values.get("sizes", {}).items()}

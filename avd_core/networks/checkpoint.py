@@ -1,7 +1,7 @@
-"""Checkpoint folders: `config.json`, `model.safetensors` (fp16), `calibration.json`; read as if a stranger wrote them.
+"""Read and write checkpoint folders: `config.json`, `model.safetensors` (fp16), `calibration.json`.
 
-Nothing is unpickled. The configuration is validated, sizes are bounded before anything is read, names and shapes must
-match exactly, and values must be finite.
+Files are not trusted. Nothing is unpickled, the configuration is validated, sizes are bounded before anything is read,
+names and shapes must match exactly, and values must be finite.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ MAX_WEIGHTS_BYTES = 512 * 2**20
 MAX_JSON_BYTES = 2**20
 BUNDLED_FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
 DOWNLOAD_DEADLINE = 600.0
-"""Seconds that a checkpoint from the Hub may take, however it trickles."""
+"""Most seconds for the download of a checkpoint from the Hub."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is missing, broken or refused, with a sentence saying why."""
+    """A checkpoint is missing, broken or refused; the message says why, in one sentence."""
 
 
 def bundled() -> tuple[str, ...]:
@@ -39,9 +39,9 @@ def bundled() -> tuple[str, ...]:
 
 
 def guide_target(name: str | Path) -> str | None:
-    """Return what the images of a checkpoint are drawn to (`ModelConfig.guide_target`), without loading it.
+    """Return a checkpoint's `ModelConfig.guide_target` without loading its weights.
 
-    None for one that is neither bundled nor a folder, or that cannot be read.
+    None if it is neither bundled nor a folder, or cannot be read.
     """
     if str(name) not in bundled() and not Path(name).is_dir():
         return None
@@ -68,14 +68,14 @@ def locate(
     """Turn a bundled name, a folder, or a Hub repo id `owner/name` into a local checkpoint folder.
 
     Args:
-        name: what to look for, in that order; `owner/name@revision` says the revision, too.
+        name: its name; the three are tried in that order. `owner/name@revision` includes the revision.
         revision: branch, tag or commit of a Hub repo.
-        timeout: seconds that the Hub may take to say what is in it.
-        deadline: seconds that all of the download may take.
-        token: whose repos may be read beside public ones: by default this machine's own token, False for nobody's.
+        timeout: most seconds for the list of a repo's files.
+        deadline: most seconds for the whole download.
+        token: Hub token for private repos; None uses this machine's own, False none.
 
     Raises:
-        CheckpointError: when nothing of that name can be had.
+        CheckpointError: there is none of that name, or it cannot be downloaded.
     """
     text = str(name)
     if text in bundled():
@@ -94,7 +94,7 @@ def locate(
 
 
 def shown_name(source: str | Path, folder: Path) -> str:
-    """Return what people call a checkpoint: the Hub repo, the run, or the folder it came from."""
+    """Return a checkpoint's name as shown to users: that of its Hub repo, its run or its folder."""
     if not Path(source).is_dir() and is_repo_id(str(source).partition("@")[0]):
         return str(source)
     folder = folder.resolve()
@@ -120,14 +120,14 @@ def download_files(
         if CONFIG not in sizes or WEIGHTS not in sizes:
             raise CheckpointError(f"{repo_id} is no AVD checkpoint: it needs {CONFIG} and {WEIGHTS}.")
         for file in (file for file in limits if file in sizes):  # the configuration first
-            # The commit that was looked at is the one that is fetched: a repo may change in between.
+            # Download the commit that was inspected: a repo may change in between.
             path = Path(api.hf_hub_download(repo_id, file, revision=info.sha, etag_timeout=timeout))
             if path.stat().st_size > limits[file]:
                 raise CheckpointError(f"{repo_id} is refused: {file} is larger than the Hub said.")
             if file == CONFIG:
                 try:
                     ModelConfig.from_json(path)
-                except ConfigError as error:  # before half a gigabyte is fetched for nothing
+                except ConfigError as error:  # before half a gigabyte is downloaded in vain
                     raise CheckpointError(f"{repo_id} is refused: {error}") from error
         return path.parent
 
@@ -139,7 +139,7 @@ def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     """Read a safetensors file whose names and shapes are exactly those of `expected`; floats come back as fp32.
 
     Raises:
-        CheckpointError: for a file that is too large, not safetensors, of other names, shapes or types, or not finite.
+        CheckpointError: it is too large, not safetensors, has other names, shapes or types, or values are not finite.
     """
     try:
         size = path.stat().st_size

@@ -1,7 +1,7 @@
-"""The decoder: the clip comes back from the image alone (AVD, arXiv 1907.05640).
+"""The decoder, which restores a clip from its image alone (AVD, arXiv 1907.05640).
 
-The mirror of the encoder: a 2D trunk reads the image, its channels unfold into a short time axis, and 3D convolutions
-double that axis stage by stage. With `ModelConfig.residual` the frames are the image plus residuals.
+It mirrors the encoder: a 2D trunk reads the image, its channels are reshaped into a short time axis, and 3D
+convolutions double that axis stage by stage. With `ModelConfig.residual` the frames are the image plus residuals.
 
 Axes: B batch, C channels, T frames, H, W.
 """

@@ -1,8 +1,8 @@
-"""The discriminator: how much an image looks like a real frame, place by place.
+"""The discriminator, which rates how much an image looks like a real frame at each place.
 
-Convolutions only and no normalisation, as zero-centred gradient penalties want (R3GAN, arXiv 2501.05441). What gives a
-distilled image away is fine and faint, so beside the image it sees, amplified, what a small blur takes from it. Its
-answer is a map of logits: shown to people as "where it looks real", averaged into one score.
+Convolutions only and no normalisation, as zero-centred gradient penalties require (R3GAN, arXiv 2501.05441). Traces of
+the code are fine and faint, so its input is the image and, amplified, the difference of the image to a slightly blurred
+copy. Its output is a map of logits, shown on the page as "where it looks real" and averaged into one score.
 """
 
 from __future__ import annotations

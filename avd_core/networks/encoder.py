@@ -1,8 +1,8 @@
-"""The encoder: a clip becomes one image (AVD, arXiv 1907.05640).
+"""The encoder, which makes one image of a clip (AVD, arXiv 1907.05640).
 
-3D convolutions over the frames, time halved from stage to stage until what is left is folded into channels; then a 2D
-trunk looks at the whole. With `ModelConfig.residual` the image is a learned temporal blend of the frames (weights that
-sum to one at every place) plus a residual; without it the image is made from nothing, as published.
+3D convolutions halve the time axis stage by stage; the rest of it is reshaped into channels for a 2D trunk. With
+`ModelConfig.residual` the image is a learned temporal blend of the frames (weights that sum to one at every place) plus
+a residual; without it the network computes the image directly, as published.
 
 Axes: B batch, C channels, T frames, H, W.
 """
@@ -63,7 +63,7 @@ class Encoder(nn.Module):
         return F.interpolate(weights, size=size, mode="bilinear", align_corners=False)
 
     def blend_weights(self, clip: Tensor) -> Tensor | None:
-        """Return each frame's weight at each pixel, (B,T,H,W), summing to 1 over T; None where there is no blend."""
+        """Return each frame's weight at each pixel, (B,T,H,W), summing to 1 over T; None without a blend."""
         return (
             self._blend_weights(self._image_features(clip), (clip.shape[-2], clip.shape[-1]))
             if self.to_blend is not None

@@ -1,6 +1,6 @@
-"""Use a checkpoint on the 8-bit arrays that files hold: a clip to its distilled image, and back.
+"""Distil and restore clips as 8-bit arrays.
 
-torch is imported by the first call: pages and commands that only name these functions start without it.
+torch is imported by the first call, so that pages and commands start without it.
 
 Axes: T frames, H, W; the last axis is RGB.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def distiller(model: AVD) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a checkpoint as a function from a clip to its image, as `analysis.baselines` has the others."""
+    """Return a checkpoint as a function from a clip to its image, with the interface of `analysis.baselines`."""
     return partial(distill, model)
 
 
@@ -40,7 +40,7 @@ def distill(model: AVD, frames: np.ndarray) -> np.ndarray:
 
 
 def restore(model: AVD, image: np.ndarray) -> np.ndarray:
-    """Return the frames, uint8 (T, H, W, 3), that an image (H, W, 3) plays as."""
+    """Return the frames, uint8 (T, H, W, 3), that are restored from an image, uint8 (H, W, 3)."""
     import torch
 
     from avd_core.networks.avd import image_to_tensor, to_frames

@@ -1,8 +1,8 @@
-"""The blocks that encoder, decoder and discriminator are made of.
+"""Building blocks of encoder, decoder and discriminator.
 
-No normalisation layers: a distilled image carries the clip in small differences of its pixels, and statistics shared
-over a batch or an image would blur them. Instead every convolution starts out keeping the size of its signal
-(`preserve_variance`), and what enters and leaves has about unit size (`Bands`).
+There are no normalisation layers: a distilled image stores the clip in small differences of its pixels, which
+statistics over a batch or an image would disturb. Instead convolutions are initialised to preserve the variance of
+their input (`preserve_variance`), and the networks' inputs and outputs have about unit variance (`Bands`).
 
 Axes: B batch, C channels, T frames, H, W.
 """
@@ -25,9 +25,9 @@ RESIDUAL_GAIN = 0.3
 class Bands(nn.Module):
     """Images as bands and back: each `patch` x `patch` block becomes 3 * patch^2 channels of about unit variance.
 
-    A fixed orthonormal transform (opponent colours times a DCT of the block), each channel divided by its usual size in
-    frames of video. In pixels, brightness is a thousand times larger than the finest colour detail, and a network is
-    long blind to what hides there; in bands it sees all scales at once. Nothing is lost: `inverse(forward(x)) == x`.
+    A fixed orthonormal transform (opponent colours times a DCT of the block), each channel divided by its standard
+    deviation in frames of video. In pixels, brightness is a thousand times larger than the finest colour detail, which
+    networks learn very late; in bands all scales are equally large. It is invertible: `inverse(forward(x)) == x`.
     """
 
     analysis: Tensor
@@ -42,8 +42,8 @@ class Bands(nn.Module):
         colours = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
         colours /= colours.norm(dim=1, keepdim=True)
         filters = torch.einsum("ac,ux,vy->auvcxy", colours, dct, dct)
-        # Standard deviations to a factor of two, read off frames of the training clips: a constant part, a power law
-        # of the squared frequency, little colour, and the noise of 8-bit rounding at the bottom.
+        # Standard deviations, to a factor of two, measured on frames of the training clips: a constant part, a power
+        # law of the squared frequency, little colour, and at least the noise of 8-bit rounding.
         frequency = (steps[:, None].square() + steps.square()).clamp(min=1) ** -0.9 * 0.43
         frequency[0, 0] = 3.2
         usual = torch.tensor([1.0, 0.15, 0.06], dtype=torch.float64)[:, None, None] * frequency + 0.01
@@ -53,12 +53,12 @@ class Bands(nn.Module):
         self.register_buffer("synthesis", filters * usual, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Turn (B,3,H,W) into (B,3*patch^2,H/patch,W/patch), in fp32 whatever the precision around it."""
+        """Transform (B,3,H,W) to (B,3*patch^2,H/patch,W/patch), in fp32 also under autocast."""
         with torch.autocast(image.device.type, enabled=False):
             return F.conv2d(image.float(), self.analysis, stride=self.patch)
 
     def inverse(self, bands: Tensor) -> Tensor:
-        """Turn (B,3*patch^2,h,w) into (B,3,h*patch,w*patch), in fp32."""
+        """Transform (B,3*patch^2,h,w) to (B,3,h*patch,w*patch), in fp32."""
         with torch.autocast(bands.device.type, enabled=False):
             return F.conv_transpose2d(bands.float(), self.synthesis, stride=self.patch)
 
@@ -66,7 +66,7 @@ class Bands(nn.Module):
 def round_to_8_bits(image: Tensor) -> Tensor:
     """Round values in [-1, 1] to the 256 levels of an 8-bit file; the gradient passes straight through.
 
-    Values outside the range are clamped. Their gradient passes too, so that a saturated pixel can come back.
+    Values outside the range are clamped. Their gradient passes too, so that training can leave saturation.
     """
     levels = ((image.detach().clamp(-1, 1) + 1) * 127.5).round()
     return image + (levels / 127.5 - 1 - image.detach())
@@ -75,8 +75,8 @@ def round_to_8_bits(image: Tensor) -> Tensor:
 def preserve_variance(conv: Conv, gain: float = 1.0) -> Conv:
     """Initialise a convolution so that its output is `gain` times as large as its input, without a bias.
 
-    torch's default makes each layer's output 0.58 times its input: through the dozen layers between the two ends of
-    this model nothing is left, and the encoder finds out late that the decoder could read a code.
+    torch's default makes each layer's output 0.58 times its input, so that the signal vanishes in the dozen layers
+    between encoder and decoder, and training is slow to start.
     """
     # Transposed ones are used with kernel = stride: each output sees one place, so the fan-in is the channels.
     transposed = isinstance(conv, nn.ConvTranspose2d | nn.ConvTranspose3d)

@@ -1,10 +1,10 @@
 """Refine a distilled image: gradient steps on its pixels with the decoder frozen.
 
-The encoder guesses an image in one pass; some steps of the real optimisation, as learned codecs take them (arXiv
-1906.01223), bring more of this very clip back. What the image may pay for that is bounded: it stays within
-`ALLOWED_DB` of its distance to the picture that it was drawn to, by default the middle frame, and within its largest
-change, by projection after every step, and it is not to score lower with the model's own critic. Because the image was
-optimised against that critic, the critic's score says little of a refined image.
+The encoder computes an image in one pass; some steps of optimisation for this clip, as for learned codecs (arXiv
+1906.01223), restore it better. The image's change is bounded: by projection after every step, its PSNR against the
+guide target (by default the middle frame) falls by at most `ALLOWED_DB` and its largest difference to it does not grow;
+a loss term keeps the score of the model's own critic from falling. Because the image is optimised against that critic,
+the score of a refined image means little.
 
 Axes: T frames, H, W. Values are in [-1, 1] inside, uint8 outside.
 """
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 DEFAULT_STEPS = 40
 MAX_STEPS = 400
-RATE = 0.25  # of a step, in units of the root mean square that the image is away from that picture
-ALLOWED_DB = 0.4  # that the image may move away from it
-LEAST_PEAK = 12 / 127.5  # a change that every pixel may have, whatever the encoder's largest one
+RATE = 0.25  # size of a step, as a share of the root mean square difference between image and target
+ALLOWED_DB = 0.4  # dB of PSNR that the image may lose
+LEAST_PEAK = 12 / 127.5  # difference to the target that is always allowed
 CRITIC_WEIGHT = 0.05
 MOMENTUM = 0.9
 _TINY = 1e-12
-_FLOOR = 1e-7  # of a mean squared error: where frames are restored exactly
+_FLOOR = 1e-7  # of a mean squared error, for frames that are restored exactly
 
 
 class RefinementError(ValueError):
-    """A number of steps that cannot be made, with a sentence saying why."""
+    """The number of steps is out of range; the message says so."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Refinement:
     """The best image so far.
 
     Attributes:
-        step: gradient steps made, from 0 (the image as it was encoded).
+        step: gradient steps done, from 0 (the encoder's image).
         steps: of how many.
         image: (H, W, 3) uint8, the best one.
-        psnr: of the clip restored from it, dB.
-        image_psnr: of it to the target, dB.
+        psnr: of the clip restored from it, in dB.
+        image_psnr: of it against the target, in dB.
         start: both figures at step 0.
     """
 
@@ -62,24 +62,23 @@ class Refinement:
 
     @property
     def gain(self) -> float:
-        """Return what refining has gained so far, dB."""
+        """Return the gain in `psnr` so far, in dB."""
         return self.psnr - self.start[0]
 
 
 def refine(
     model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAULT_STEPS, target: np.ndarray | None = None
 ) -> Iterator[Refinement]:
-    """Refine a clip's distilled image; yield the best one before the first step and after each.
+    """Refine a clip's distilled image; yield the best one so far, before the first step and after each.
 
-    Whoever stops early keeps the last one that was yielded. The model is in eval mode and its weights need no gradient;
-    neither changes.
+    The model must be in eval mode with weights that need no gradient; it is not changed.
 
     Args:
-        model: whose encoder made the image; its decoder stays as it is.
+        model: the checkpoint that made the image.
         frames: the clip, uint8 (T, H, W, 3).
         image: its distilled image, uint8 (H, W, 3).
         steps: gradient steps, 1 to `MAX_STEPS`.
-        target: what the image stays near, uint8 (H, W, 3); by default the middle frame.
+        target: the guide target, uint8 (H, W, 3); by default the middle frame.
 
     Raises:
         RefinementError: `steps` is out of range.
@@ -116,7 +115,7 @@ def refine(
             return
         momentum = MOMENTUM * momentum + (1 - MOMENTUM) * gradient
         power = MOMENTUM * power + (1 - MOMENTUM) * float(gradient.square().mean())
-        # One scale for the whole image: Adam's own, pixel by pixel, stirs up the places that are right already.
+        # One scale for the whole image: Adam's, of each pixel by itself, changes pixels that are right already.
         pace = rate * 0.5 * (1.1 + 0.9 * math.cos(math.pi * step / steps)) / (power**0.5 + _TINY)
         with torch.no_grad():
             pixels.copy_(_project(pixels - pace * momentum, anchor, allowed, peak))
@@ -132,7 +131,7 @@ def _project(pixels: Tensor, anchor: Tensor, allowed: float, peak: float) -> Ten
 
 
 def _psnr(error: float) -> float:
-    """PSNR in dB of a mean squared error of values in [-1, 1]."""
+    """Return the PSNR in dB of a mean squared error of values in [-1, 1]."""
     return min(60.0, 10 * math.log10(4 / max(error, _FLOOR)))
 
 
