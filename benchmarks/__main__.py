@@ -1,14 +1,14 @@
-"""What AVD costs beside what one would use instead, in one run: `python -m benchmarks` (or `make bench`).
+"""Time AVD against its alternatives: `python -m benchmarks` (or `make bench`).
 
-Two tables. *Networks*: one clip of 16 frames through AVD's encoder, through encoder and decoder, through
-encoder and image classifier; beside it torchvision's small video networks on the same clip and its image
-networks on all 16 frames. *Reading*: `read_clip` beside a full PyAV decode of the same file.
+Two tables. *Networks*: one clip of 16 frames through AVD's encoder, through encoder and decoder, and through encoder
+and image classifier, against torchvision's small video networks on the same clip and its image networks on all 16
+frames. *Reading*: `read_clip` against a full PyAV decode of the same file.
 
-Everybody takes a turn in every round, in a new order, so that a machine that slows down slows all of them.
-Milliseconds are the best of the rounds. A ratio is the median over rounds of the ratio within a round; above
-1 the peer takes longer. Weights are random but for AVD's own: they do not change the time.
+All contenders run once a round, in a new order, so that a slow phase of the machine affects all. Milliseconds are the
+best of the rounds. A ratio is the median over rounds of the ratio within a round; above 1 the alternative takes longer.
+Weights are random but for AVD's; they do not change the time.
 
-`python -m benchmarks page` measures how long people wait at the page.
+`python -m benchmarks page` measures waiting times at the page.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import CheckpointError
 
 Contender = Callable[[], object]
-IMAGE_SIDE = 224  # what torchvision's image classifiers are trained and measured at
+IMAGE_SIDE = 224  # size at which torchvision's image classifiers are trained and measured
 
 
 def take_turns(contenders: dict[str, Contender], rounds: int) -> dict[str, list[float]]:
@@ -78,7 +78,7 @@ def giga_macs(contender: Contender) -> float:
 
 
 def load(checkpoint: str) -> AVD:
-    """Return the checkpoint, or where it is absent the untrained preset of that name: as fast, and blind."""
+    """Return the checkpoint; if it is missing the untrained preset of that name, which is as fast."""
     try:
         return AVD.from_pretrained(checkpoint)
     except CheckpointError as error:
@@ -89,7 +89,7 @@ def load(checkpoint: str) -> AVD:
 
 
 def networks(model: AVD) -> dict[str, Contender]:
-    """AVD's ways of using one clip, then torchvision's, on clips and frames of the size each was made for."""
+    """Return AVD's uses of a clip, then torchvision's networks, on clips and frames of the size each is made for."""
     frames, size = model.config.frames, model.config.size
     clip = torch.rand(1, 3, frames, size, size) * 2 - 1
     images = torch.randn(frames, 3, IMAGE_SIDE, IMAGE_SIDE)
@@ -115,7 +115,7 @@ def networks(model: AVD) -> dict[str, Contender]:
 
 
 def compare_networks(model: AVD, rounds: int) -> str:
-    """The first table: ratios to AVD's encoder, and to AVD's encoder and decoder together."""
+    """Return the first table: ratios to AVD's encoder, and to AVD's encoder and decoder together."""
     contenders = networks(model)
     with torch.inference_mode():
         work = {name: giga_macs(contender) for name, contender in contenders.items()}
@@ -137,14 +137,14 @@ def compare_networks(model: AVD, rounds: int) -> str:
 
 
 def decode_all(path: Path) -> list[np.ndarray]:
-    """What a plain loader does: every frame of the file, as RGB at its own size, in memory."""
+    """Decode every frame of a file as RGB at its own size, like a plain loader."""
     with av.open(str(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def clips_to_read(folder: Path) -> list[Path]:
-    """The clips of `$AVD_DATA/clips`; where it is unset a short and a long one, rendered into `folder`."""
+    """Return the clips of `$AVD_DATA/clips`; if it is unset, render a short and a long one into `folder`."""
     if given := os.environ.get("AVD_DATA"):
         return sorted(path for path in Path(given, "clips").iterdir() if path.suffix.lower() in CLIP_SUFFIXES)
     there = scenes.render(next(iter(scenes.SCENES)), frames=48, size=(240, 320), fps=24)
@@ -156,7 +156,7 @@ def clips_to_read(folder: Path) -> list[Path]:
 
 
 def compare_reading(rounds: int) -> str:
-    """The second table: a line a file."""
+    """Return the second table: a line for each file."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for path in clips_to_read(Path(folder)):
@@ -176,7 +176,7 @@ def compare_reading(rounds: int) -> str:
 def main() -> int:
     """Run both benchmarks and print their tables; with `page`, those of the page."""
     if sys.argv[1:2] == ["page"]:
-        from benchmarks import page  # it needs a browser, and nothing else here does
+        from benchmarks import page  # imported here, since it needs a browser
 
         return page.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n")[0])

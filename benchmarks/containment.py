@@ -1,8 +1,8 @@
-"""What containing costs: `python -m benchmarks.containment [FILE ...]`.
+"""Time reading in a worker against reading in the same process: `python -m benchmarks.containment [FILE ...]`.
 
-Each file is read by a process alone, and by one that has a worker read it (`avd_core/media/containment`); they take
-turns, in a shuffled order. Times are milliseconds: the median of the wall clock, and the mean of the CPU, all threads
-and the worker together, which says more on a machine that is busy. Without files, four seconds of H.264 are made.
+Each file is read by a process itself, and by one that has a worker read it (`avd_core/media/containment`), in turns and
+shuffled order. Times are in milliseconds: the median of wall-clock time, and the mean of CPU time, of all threads and
+the worker together, which is more reliable on a busy machine. Without files, four seconds of H.264 are made.
 """
 
 from __future__ import annotations

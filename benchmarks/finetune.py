@@ -1,10 +1,10 @@
-"""What a fine-tune gains: `python -m benchmarks.finetune`, ten minutes of training on people who do not judge.
+"""Measure the gain of ten minutes of fine-tuning on other people: `python -m benchmarks.finetune`.
 
 With `--quick` instead one minute on each of ten clips alone: `benchmarks.finetune_quick`.
 
-The bundled checkpoint goes on training on six people of the Weizmann actions, which it never saw, by the command line
-that anybody would use; then the clips of the three others are judged before and after, whole, by the judge that the
-Fine-tune tab has (`avd_core.explore.before_after`).
+The bundled checkpoint is fine-tuned by `avd train` on six people of the Weizmann actions, on which it was not trained;
+then whole clips of the three others are measured before and after, as in the Fine-tune tab
+(`avd_core.explore.before_after`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPLIT = Path(__file__).parent / "splits" / "weizmann-people.json"
 
 
 def main() -> int:
-    """Trains, unless the run is there already, and prints the table."""
+    """Train, unless the run exists already, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.finetune", description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, metavar="DIR", help="default: runs/weizmann, or runs/quick")
     parser.add_argument("--init", default="base", metavar="CHECKPOINT", help="default: %(default)s")
@@ -53,7 +53,7 @@ def main() -> int:
     if not (args.run / "checkpoint").exists():
         words = [sys.executable, "-m", "avd_core", "train", "--run", str(args.run), "--init", args.init]
         steps = args.steps or 1600
-        train = recipe(steps, args.init) | {"choose_every": 0}  # nobody is held out to choose by
+        train = recipe(steps, args.init) | {"choose_every": 0}  # no person is held out for selecting weights
         words += ["--data", str(folder), "--split", str(SPLIT), "--steps", str(steps)]
         words += ["--seconds", f"{args.seconds:g}", *(f"--set={name}={value}" for name, value in train.items())]
         print(shlex.join(["python", *words[1:]]), flush=True)

@@ -1,8 +1,7 @@
-"""What a quick look gains: one minute of fine-tuning on each of ten clips alone, through what the Fine-tune tab does.
+"""Measure the gain of one minute of fine-tuning on each of ten clips alone, by the Fine-tune tab's functions.
 
-Of each clip two moments are held back: one chooses the weights, the other reports. Where nothing better is found the
-weights of the beginning are kept, and the gain counts as 0. A row is written as soon as it is known, so that a stopped
-benchmark goes on where it was.
+Two moments of each clip are held out: one selects the weights, the other reports. If no weights are better than the
+first ones, these are kept, and the gain is 0. Each row is written at once, so that a stopped benchmark can continue.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from avd_core.training.finetune import LENGTHS, FineTune, prepare, recipe, size_
 from avd_core.training.finetune_clips import take
 from avd_core.training.throughput import measure
 
-EXAMPLES = ("balloons",)  # rendered; the other scenes repeat, so no moment of theirs can be held back
+EXAMPLES = ("balloons",)  # rendered; the other scenes repeat, so that none of their moments can be held out
 CLIPS = (
     "basketball.mp4", "flipping_a_pancake.mkv", "kinetics_arm_wrestling.mp4", "kinetics_forest.mp4",
     "kinetics_motorcycle_repair.mp4", "kinetics_skateboarding.mp4", "kinetics_tai_chi.mp4", "kitchen_peppers.mp4",
@@ -43,15 +42,15 @@ GOAL, SHARE = 0.4, 0.8  # dB of median gain, and the share of clips that gain
 
 
 def run_quick(folder: Path, data: Path, init: str, seconds: float, steps: int | None, names: Sequence[str]) -> int:
-    """Train and judge on each clip that has no row yet; print the table.
+    """Train and evaluate on each clip that has no row yet; print the table.
 
     Args:
-        folder: where runs, rendered examples and `rows.json` lie.
+        folder: of runs, rendered examples and `rows.json`.
         data: the folder of `CLIPS`.
         init: the checkpoint to start from.
         seconds: of training on each clip.
-        steps: of training, however long they take; None is as many as are measured to fit.
-        names: of the clips, without their endings; all by default.
+        steps: of training, however long they take; None measures how many fit into `seconds`.
+        names: of the clips, without suffixes; all by default.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = write_examples(folder / "examples", EXAMPLES) + [data / name for name in CLIPS]
@@ -75,7 +74,7 @@ def run_quick(folder: Path, data: Path, init: str, seconds: float, steps: int | 
 
 
 def one_clip(folder: Path, clip: Path, init: str, steps: int, seconds: float | None) -> dict[str, Any]:
-    """Fine-tune on one clip alone, as the tab does; return what it gained and what that took."""
+    """Fine-tune on one clip alone, as the tab does; return its row: gain, steps and seconds."""
     (taken,) = take([Source(clip, clip.name)], folder / "taken" / clip.stem)
     assert not isinstance(taken, str), taken
     length = LENGTHS["quick"].seconds
@@ -97,7 +96,7 @@ def one_clip(folder: Path, clip: Path, init: str, steps: int, seconds: float | N
 
 
 def judged(run: Run, about: Mapping[str, Any], init: str) -> dict[str, Any]:
-    """Return what a run gained by the moments that report, before and after, in dB."""
+    """Return a run's gains on the moments that report, before and after, in dB."""
     seen = look(run)
     moments = [
         Moment(Source(run.folder / one["file"], one["title"]), Window(**one["window"]), about["size"])
@@ -119,7 +118,7 @@ def judged(run: Run, about: Mapping[str, Any], init: str) -> dict[str, Any]:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the rows as a Markdown table, with the median and how many gain."""
+    """Return the rows as a Markdown table, with the median and the number of clips that gain."""
     lines = [
         "| clip | steps | kept | over the mean frame | after | gain | by the moment that chose | image | CPU s |",
         "|---|---|---|---|---|---|---|---|---|",

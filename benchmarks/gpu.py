@@ -1,11 +1,10 @@
-"""What only a GPU can tell, in under nine minutes: `python -m benchmarks.gpu`, for whoever has a CUDA device.
+"""Check a CUDA device in under nine minutes: `python -m benchmarks.gpu`.
 
-Four parts: CPU and GPU make the same image and the same clip within one level of 255; a fine-tune of two minutes
-through what the page runs (its queue, its trainer process, its judge); the memory that a clip and a training step take,
-by size; and a GPU that runs out of memory in the middle of a training, which is told and loses nothing that was saved.
+Four parts: CPU and GPU make the same image and the same clip within one level of 255; a fine-tune of two minutes with
+the page's queue, trainer process and evaluation; the memory of a clip and of a training step, by size; and a GPU that
+runs out of memory during a training, which must be reported and lose nothing that was saved.
 
-Without a CUDA device the same script runs dry on the CPU, in less time, and says so: that shows that it works, and
-nothing about a GPU.
+Without a CUDA device the same script runs on the CPU, in less time, and says so: that tests the script only.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ BATCHES = (2, 8)  # clips a step, for the memory of a training
 
 
 class Failed(Exception):
-    """A check that did not hold, with a sentence saying which."""
+    """A check failed; the message says which, in one sentence."""
 
 
 def main() -> int:
-    """Run the parts one after the other; print what they tell, and whether all held."""
+    """Run the parts one after the other; print their results, and whether all checks passed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.split("\n")[0])
     parser.add_argument("--init", default="base", metavar="CHECKPOINT", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=120, help="of fine-tuning on a GPU (default: %(default)s)")
@@ -102,7 +101,7 @@ def main() -> int:
 
 
 def agreement(init: str, clip: Path, device: str) -> list[dict[str, Any]]:
-    """Compare images and clips of both devices at each size, the clip restored from one and the same image.
+    """Compare images and clips of both devices at each size; both restore the clip from the same image.
 
     Raises:
         Failed: a value differs by more than one level.
@@ -129,7 +128,7 @@ def agreement(init: str, clip: Path, device: str) -> list[dict[str, Any]]:
 
 
 def fine_tune(args: argparse.Namespace, clip: Path, place: Path, device: str) -> dict[str, Any]:
-    """Train on a clip in a process of its own, started by the page's queue, and judge it as the page does.
+    """Train on a clip in a process of its own, started by the page's queue, and evaluate it as the page does.
 
     Raises:
         Failed: the run did not end well.
@@ -160,7 +159,7 @@ def fine_tune(args: argparse.Namespace, clip: Path, place: Path, device: str) ->
 
 
 def memory(init: str, clip: Path, device: str) -> list[dict[str, Any]]:
-    """Measure the most GPU memory that a clip (there and back) and a training step take, by size."""
+    """Measure the peak GPU memory of distilling and restoring a clip, and of a training step, by size."""
     model, rows = AVD.from_pretrained(init, device=device), []
     config = dataclasses.replace(TrainConfig.from_dict(recipe(1, init)), warmup=0)
     for size in SIZES:
@@ -183,7 +182,7 @@ def _step(init: str, config: TrainConfig, batch: int, size: int, device: str) ->
 
 
 def _peak(device: str, work: Callable[[], object]) -> int | None:
-    """Return the most bytes of GPU memory in use during some work; None without a GPU."""
+    """Return the peak GPU memory in bytes during some work; None without a GPU."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -196,10 +195,10 @@ def _mebibytes(value: int | None) -> str:
 
 
 def out_of_memory(init: str, clip: Path, place: Path, device: str) -> dict[str, Any]:
-    """Take a training's memory away in the middle; then give it back and resume.
+    """Use up the memory during a training; then free it and resume.
 
     Raises:
-        Failed: it was not told in words that help, or what had been saved was lost.
+        Failed: the error was not reported as lack of memory, or saved work was lost.
     """
     (taken,) = take([Source(clip, clip.name)], place / "taken-again")
     assert not isinstance(taken, str), taken
@@ -240,7 +239,7 @@ def _running(run: Run, device: str) -> RunningTrainer:
 
 
 def _lose_memory_after(steps: int, running: RunningTrainer, device: str) -> None:
-    """Train so many steps, then leave the device no memory to take; without a GPU the error is raised by hand."""
+    """Train some steps, then use up the device's memory; without a GPU raise the error instead."""
     events = running.go()
     for _ in itertools.islice(events, steps):
         pass

@@ -1,10 +1,10 @@
-"""Is the action read from a checkpoint's image? `python -m benchmarks.images_read --checkpoints base exposure`.
+"""Recognise actions in checkpoints' images: `python -m benchmarks.images_read --checkpoints base exposure`.
 
-Beside the middle frame, the picture of the movement that the images of `exposure` are drawn to, and four frames in
-order. A linear probe on the features of a frozen classifier is fitted on training clips and names clips that no
-checkpoint and no probe has seen: JHMDB-21 (HMDB51's split 1; films on both of its sides are not fitted on), gestures of
-people 09 and 10 by those of 01 to 08, and Weizmann's, each person left out once. The clips are whole, 16 frames of
-112 px. Beside what is read stands how much of the clip comes back. It goes on where it was stopped.
+Images are compared with the middle frame, the guide target of `exposure` (a picture of the movement), and four frames
+in order. A linear probe on the features of a frozen classifier is fitted on training clips and tested on clips that
+neither checkpoints nor probe were trained on: JHMDB-21 (HMDB51's split 1; films on both sides are not fitted on),
+gestures of people 09 and 10 by those of 01 to 08, and Weizmann's, each person left out once. Clips are whole, 16 frames
+of 112 px. A second table has the restoration gain. A stopped run continues when called again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PICTURE, STRENGTH = "steady-exposure", 0.5
 
 @dataclass(frozen=True)
 class ReadSet:
-    """Clips to name, and those that a probe is fitted on; without any, each group of the first is left out once."""
+    """Test clips, and clips to fit a probe on; without these, each group of the test clips is left out once."""
 
     name: str
     test: Clips
@@ -56,7 +56,7 @@ class ReadSet:
 
 
 def read_sets(root: Path) -> list[ReadSet]:
-    """The clips that report of the three sets."""
+    """Return the test clips of the three sets, and those to fit on."""
     jhmdb, gestures = (chosen.clips for chosen in clip_sets(root))
     test, _ = select_official("hmdb51", root / "jhmdb" / "hmdb51", ["1"], fitting=True)
     return [
@@ -67,7 +67,7 @@ def read_sets(root: Path) -> list[ReadSet]:
 
 
 def variants(models: Sequence[AVD]) -> list[Variant]:
-    """What is read, the middle frame first."""
+    """Return the pictures to test, the middle frame first."""
     return [
         MIDDLE,
         Variant(f"{PICTURE} {STRENGTH:g}", lambda frames: MOTION_PICTURES[PICTURE](frames, STRENGTH)),
@@ -81,7 +81,7 @@ def _name(model: AVD) -> str:
 
 
 def hits(chosen: ReadSet, scorer: Classifier, variant: Variant, store: Disk) -> np.ndarray:
-    """Whether each clip is named rightly: 0 or 1, (N,)."""
+    """Return 1 for each clip that is classified correctly, else 0: (N,)."""
     seen, labels = features_of(chosen.test, scorer, variant, store), _labels(chosen.test)
     if chosen.fit is not None:
         fitted = features_of(chosen.fit, scorer, variant, store)
@@ -99,7 +99,7 @@ def _labels(clips: Clips) -> np.ndarray:
 
 
 def gains(clips: Clips, model: AVD, store: Disk) -> np.ndarray:
-    """What comes back of each clip from the 8-bit image, beyond its mean frame, dB: (N,)."""
+    """Return each clip's restoration gain over its mean frame, from the 8-bit image, in dB: (N,)."""
     inside = [(path.relative_to(clips.folder).as_posix(), 0) for path in clips.paths]
     files = ClipDataset(clips.folder, inside, ["-"], frames=FRAMES, size=SIZE)
     key, found = f"gain|{model.fingerprint}|{FRAMES}x{SIZE}", np.zeros(len(clips.paths))
@@ -116,7 +116,7 @@ def gains(clips: Clips, model: AVD, store: Disk) -> np.ndarray:
 
 
 def table(sets: Sequence[ReadSet], scorers: Sequence[Classifier], models: Sequence[AVD], store: Disk) -> Iterator[str]:
-    """A line for each picture: how many clips are named rightly, and what that is over the middle frame."""
+    """Return a line for each picture: its accuracy, and the difference to that of the middle frame."""
     columns = [(chosen, scorer) for chosen in sets for scorer in scorers]
     shown = variants(models)
     found = {
@@ -149,7 +149,7 @@ def table(sets: Sequence[ReadSet], scorers: Sequence[Classifier], models: Sequen
 
 
 def main() -> int:
-    """Look at every clip, fit, name, and print both tables."""
+    """Compute all features, fit and test the probes, and print both tables."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.images_read", description=(__doc__ or "").split("\n")[0]
     )

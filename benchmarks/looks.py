@@ -1,8 +1,8 @@
-"""Do distilled images show dots? `python -m benchmarks.looks`: a sheet of fifty at their worst, and figures.
+"""Check distilled images for visible dots: `python -m benchmarks.looks` makes a sheet of fifty, and figures.
 
-Each tile is a square of the distilled image, four times its size, where it differs most from the middle frame: whoever
-finds no dots there finds none anywhere. The clips are drawn scenes that no checkpoint trained on; with `--clips` they
-are files, whose sheet is for looking at and belongs into no repository.
+Each tile is the square of a distilled image, enlarged four times, where it differs most from the middle frame: if it
+has no dots, the rest has none. The clips are synthetic scenes that no checkpoint was trained on; with `--clips` they
+are files, whose sheet must not be committed.
 """
 
 from __future__ import annotations

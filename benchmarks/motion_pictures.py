@@ -1,13 +1,13 @@
 """Which picture of the movement is read better than the middle frame? `python -m benchmarks.motion_pictures`.
 
-Pictures made by hand (`avd_core.analysis.motion_pictures`), each at three strengths, as the camera took the clip and
-with the camera held still, beside the middle frame and what else makes one image of a clip. Two frozen classifiers look
-at each; a linear probe on their features names the class, fitted on other films or people. Only training clips are
-read: those of JHMDB-21 (HMDB51's split 1) whose films have no clip on the other side, films held out in five folds,
-and people 01-08 of the gestures, each held out in turn.
+Pictures made without a network (`avd_core.analysis.motion_pictures`), each at three strengths, of the clip as taken and
+with the camera held still, are compared with the middle frame and the other baselines. A linear probe on the features
+of each of two frozen classifiers predicts the class, fitted on other films or people. Only training clips are used:
+those of JHMDB-21 (HMDB51's split 1) whose films have no clip on the other side, films held out in five folds, and
+people 01-08 of the gestures, each held out in turn.
 
-The looking takes long, and what was seen is kept under `runs/`: stopped, or ended by `--seconds`, it goes on when
-called again. It prints Markdown.
+Computing the features takes long; they are stored under `runs/`, so that a run that was stopped, or ended by
+`--seconds`, continues when called again. It prints Markdown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from avd_core.evidence.runner import SCORERS, load_scorers
 from avd_core.networks.avd import image_to_tensor
 
 FRAMES, SIZE = 16, 112
-ORDERED = [2, 6, 9, 13]  # frames that the ceiling sees
+ORDERED = [2, 6, 9, 13]  # frames of the ceiling
 STRENGTHS = (0.25, 0.5, 1.0)
 FOLDS = 5  # of films; of the people each is left out once
 REPETITIONS = ("R01", "R03", "R05", "R07")  # of the ten of each gesture and person
@@ -48,11 +48,11 @@ SPLITS = Path(__file__).parent / "splits"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to make a picture.
+    """A way to make a picture.
 
     Attributes:
         name: in the table.
-        make: uint8 (T, H, W, 3) -> (H, W, 3), or (K, H, W, 3) where several pictures are seen in order.
+        make: uint8 (T, H, W, 3) -> (H, W, 3), or (K, H, W, 3) for several pictures in order.
         held: whether the camera is held still first.
     """
 
@@ -69,7 +69,7 @@ MIDDLE = Variant("middle frame", baselines.middle_frame)
 
 
 def variants(*, moving_camera: bool) -> list[Variant]:
-    """Everything that is looked at; the middle frame first."""
+    """Return all pictures to test, the middle frame first."""
     pictures = [
         Variant(f"{name} {strength:g}", partial(make, strength=strength), held)
         for held in ((False, True) if moving_camera else (False,))
@@ -85,7 +85,7 @@ def variants(*, moving_camera: bool) -> list[Variant]:
 
 
 def both_ways() -> list[Variant]:
-    """The picture that shows time, of the clip forwards and backwards; of 15 frames, whose middle is the same."""
+    """Return the picture that shows time, of the clip forwards and backwards; of 15 frames, which have one middle."""
     return [
         Variant(
             f"fading-strobe {strength:g}, {way}",
@@ -98,7 +98,7 @@ def both_ways() -> list[Variant]:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips to read from, with how many groups are held out at a time and whether the camera moves."""
+    """Clips to test on, with the number of groups that are held out at a time and whether the camera moves."""
 
     name: str
     clips: Clips
@@ -107,7 +107,7 @@ class ClipSet:
 
 
 def clip_sets(root: Path, limit: int | None = None) -> list[ClipSet]:
-    """The training clips of both sets; of JHMDB at most `limit` of each class, evenly taken."""
+    """Return the training clips of both sets; of JHMDB at most `limit` of each class, evenly spaced."""
     test, train = select_official("hmdb51", root / "jhmdb" / "hmdb51", ["1"], fitting=True)
     unseen = [index for index, film in enumerate(train.groups) if film not in set(test.groups)]
     jhmdb = _subset(train, unseen).limited(limit or len(unseen))
@@ -134,7 +134,7 @@ def _subset(clips: Clips, kept: Sequence[int]) -> Clips:
 
 
 def look(clips: Clips, asked: Sequence[Variant], scorers: Sequence[Classifier], store: Disk) -> Iterator[int]:
-    """Keeps the features of every variant of every clip; yields the number of each clip that took work."""
+    """Compute and store the features of every variant of every clip; yield the number of each clip that took work."""
     inside = [(path.relative_to(clips.folder).as_posix(), 0) for path in clips.paths]
     files = ClipDataset(clips.folder, inside, ["-"], frames=FRAMES, size=SIZE)
     for number, path in enumerate(clips.paths):
@@ -159,7 +159,7 @@ def look(clips: Clips, asked: Sequence[Variant], scorers: Sequence[Classifier], 
 
 
 def features_of(clips: Clips, scorer: Classifier, variant: Variant, store: Disk) -> np.ndarray:
-    """Return what `look` kept of a variant: (N, D)."""
+    """Return the stored features of a variant: (N, D)."""
     folder = clips.folder.absolute().name
     names = [clip_key(path, f"{folder}/{path.relative_to(clips.folder).as_posix()}") for path in clips.paths]
     return np.stack([store.get(name, _key(scorer, variant)) for name in names])
@@ -170,7 +170,7 @@ def _key(scorer: Classifier, variant: Variant) -> str:
 
 
 def _features(scorer: Classifier, pictures: np.ndarray) -> np.ndarray:
-    """(K, H, W, 3) -> (K, D)."""
+    """Return features (K, D) of pictures (K, H, W, 3)."""
     in_bf16 = scorer.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     parts = [pictures[begin : begin + BATCH] for begin in range(0, len(pictures), BATCH)]
     with torch.inference_mode(), torch.autocast(scorer.device.type, torch.bfloat16, enabled=in_bf16):
@@ -182,10 +182,10 @@ def _features(scorer: Classifier, pictures: np.ndarray) -> np.ndarray:
 
 
 def hits(chosen: ClipSet, scorer: Classifier, seen: Sequence[Variant], labels: np.ndarray, store: Disk) -> np.ndarray:
-    """Whether a probe that never saw a clip's film or person names it rightly: 0 or 1, (N,).
+    """Return 1 for each clip that a probe, fitted on other films or people, classifies correctly, else 0: (N,).
 
-    Of several variants, each is a sample of every clip and `labels` (variants, N) what it is to be called; then the
-    result is the share of a clip's samples that are.
+    With several variants each gives a sample of every clip, with `labels` (variants, N), and the result is the share of
+    a clip's samples that are classified correctly.
     """
     clips = chosen.clips
     key = f"hits|{scorer.name}|{'|'.join(variant.key for variant in seen)}|{FRAMES}x{SIZE}"
@@ -208,7 +208,7 @@ def hits(chosen: ClipSet, scorer: Classifier, seen: Sequence[Variant], labels: n
 
 
 def table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: Disk) -> Iterator[str]:
-    """A line for each picture: its accuracy with each scorer on each set, and what it has over the middle frame."""
+    """Return a line for each picture: its accuracy with each scorer on each set, and the gain over the middle frame."""
     columns = [(chosen, scorer) for chosen in sets for scorer in scorers]
     rows: dict[str, dict[int, np.ndarray]] = {}
     for number, (chosen, scorer) in enumerate(columns):
@@ -232,7 +232,7 @@ def table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: Disk) -
 
 
 def cell(found: np.ndarray, middle: np.ndarray | None, groups: Sequence[str] | None, comparisons: int) -> str:
-    """Write how many clips are named rightly, 0 or 1 each (N,), and what that is over the `middle` frame's (N,)."""
+    """Format the accuracy of `found` (N,), 0 or 1 each, and its difference to that of the `middle` frame (N,)."""
     text = f"{100 * found.mean():.1f}"
     if middle is None:
         return text
@@ -242,7 +242,7 @@ def cell(found: np.ndarray, middle: np.ndarray | None, groups: Sequence[str] | N
 
 
 def footnote(comparisons: int) -> str:
-    """Say what the cells of a table hold."""
+    """Return a sentence that explains a table's cells."""
     return (
         f"Per cent of clips; in brackets the paired difference to the middle frame with its {LEVEL:.0%} interval over "
         f"films or people. Bold: above the middle frame, italic: below it, by the interval corrected for {comparisons} "
@@ -251,7 +251,7 @@ def footnote(comparisons: int) -> str:
 
 
 def order_table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: Disk) -> Iterator[str]:
-    """A line for each strength of the picture that shows time: how often forwards and backwards are told apart."""
+    """Return a line for each strength of the picture that shows time: the accuracy for the direction of time."""
     columns = [(chosen, scorer) for chosen in sets for scorer in scorers]
     yield "| forwards or backwards |" + "".join(f" {chosen.name}, {scorer.name} |" for chosen, scorer in columns)
     yield "|---|" + "---|" * len(columns)
@@ -266,7 +266,7 @@ def order_table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: D
 
 
 def main() -> int:
-    """Looks as long as it may; prints the tables once everything has been seen."""
+    """Compute features within the time limit; print the tables once all are there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.motion_pictures", description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, default=Path("runs/motion-pictures"), metavar="DIR", help="%(default)s")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N clips of each class of JHMDB (default: all)")

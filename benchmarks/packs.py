@@ -1,4 +1,4 @@
-"""What a pack keeps of its clips, and at what size: `python -m benchmarks.packs [FOLDER ...]`.
+"""Measure size and fidelity of packs: `python -m benchmarks.packs [FOLDER ...]`.
 
 Clips taken evenly from each folder (by default 40 of `$AVD_DATA/gestures` and 20 of `$AVD_DATA/surveillance`) are
 decoded at the stored size, encoded as a pack would and in other ways, and decoded again. Fidelity is PSNR against what
@@ -26,17 +26,17 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes, np.ndarray], np.nd
 
 
 def read_back(encoded: bytes, frames: np.ndarray) -> np.ndarray:
-    """Frames of a pack's entry, as many and as large as `frames`."""
+    """Decode a pack's entry of the shape of `frames`."""
     return decode_frames(encoded, *frames.shape[:3])
 
 
 def avif(quality: int, speed: int) -> Codec:
-    """Animated AVIF, as packs hold it."""
+    """Return an encoder to animated AVIF, the format of packs."""
     return lambda frames: encode_frames(frames, quality, speed=speed), read_back
 
 
 def webp_sheet(quality: int) -> Codec:
-    """One WebP picture of all frames in rows, as packs held it before."""
+    """Return an encoder to one WebP picture of all frames in rows, the old format of packs."""
 
     def encode(frames: np.ndarray) -> bytes:
         count, height, width, _ = frames.shape
@@ -62,13 +62,13 @@ CODECS: dict[str, Codec] = {
 
 
 def some_clips(folder: Path, count: int, frames: int, size: int) -> list[np.ndarray]:
-    """Frames of `count` clips taken evenly from a folder."""
+    """Return the frames of `count` clips, taken at even distances from a folder."""
     clips = FolderClips(folder, frames=frames, size=size)
     return [clips[int(index)] for index in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
 
 
 def row(codec: Codec, clips: list[np.ndarray]) -> str:
-    """kB a clip, mean and worst PSNR in dB, milliseconds to encode and to decode."""
+    """Return kB a clip, mean and worst PSNR in dB, and milliseconds to encode and to decode."""
     encode, decode = codec
     begun = time.process_time()
     encoded = [encode(frames) for frames in clips]
@@ -81,7 +81,7 @@ def row(codec: Codec, clips: list[np.ndarray]) -> str:
 
 
 def main() -> None:
-    """Prints the table of each folder."""
+    """Print the table of each folder."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.packs", description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="folders of clips")
     parser.add_argument("--clips", type=int, default=40, help="clips taken of each FOLDER")

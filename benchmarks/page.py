@@ -1,9 +1,9 @@
-"""How long people wait at the page, in a real Chromium in front of a server of its own: `python -m benchmarks page`.
+"""Measure waiting times at the page, with a local server and Chromium: `python -m benchmarks page`.
 
-*Opening*: from the request of the page to the finished example in it, once a first visitor was there. *A clip*: from
-dropping a 10-second 720p clip to its distilled image, to every panel that does not wait to be asked, and to the
-preview in which the whole clip plays. *Five at once*: five browser contexts drop five different clips in the same
-moment. Server, browser and encoders share the machine's cores, so its load is printed too.
+*Opening*: from the request of the page to the finished example in it, for all but the first visitor. *A clip*: from
+dropping a 10-second 720p clip to its distilled image, to all panels that open by themselves, and to the preview of the
+whole clip. *Five at once*: five browser contexts drop five different clips at the same moment. Server, browser and
+encoders share the machine's cores, so its load is printed too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests import chromium
 SECONDS, FPS, SIZE = 10, 30, (1280, 720)
 CROWD = 5
 PATIENCE = 300_000  # ms
-# In the page, so that no message between browser and benchmark counts: milliseconds since the clip was dropped.
+# Measured in the page, without messages between browser and benchmark: milliseconds since the clip was dropped.
 WATCH = """(name) => {
   const image = () => document.querySelector("#distilled");
   const before = image()?.src, waits = window.waits = {};
@@ -50,7 +50,7 @@ WATCH = """(name) => {
 
 
 def clip_like_a_phones(film: Path, out: Path) -> Path:
-    """A film played to and fro for 10 s, enlarged to 720p with grain, and one keyframe in 250 as encoders like it."""
+    """Write a film, played to and fro for 10 s, enlarged to 720p with grain, one keyframe in 250 like most encoders."""
     with av.open(str(film)) as container:
         frames = [frame.reformat(*SIZE, "rgb24").to_ndarray().astype(np.int16) for frame in container.decode(video=0)]
     frames += frames[-2:0:-1]
@@ -70,7 +70,7 @@ def clip_like_a_phones(film: Path, out: Path) -> Path:
 
 @contextmanager
 def visitors(browser: Any, url: str, count: int) -> Iterator[list[Any]]:
-    """Pages in contexts of their own, each with the finished example in it."""
+    """Open pages in contexts of their own, and wait for the finished example in each."""
     contexts = [browser.new_context(viewport={"width": 1280, "height": 800}) for _ in range(count)]
     pages = [context.new_page() for context in contexts]
     for page in pages:
@@ -82,7 +82,7 @@ def visitors(browser: Any, url: str, count: int) -> Iterator[list[Any]]:
 
 
 def open_page(page: Any, url: str) -> float:
-    """Seconds from the request to the finished example."""
+    """Return the seconds from the request to the finished example."""
     page.goto(url)
     page.wait_for_selector("#links a")
     page.wait_for_function("() => document.querySelector('#distilled')?.complete")
@@ -90,7 +90,7 @@ def open_page(page: Any, url: str) -> float:
 
 
 def drop(pages: list[Any], clips: list[Path]) -> list[dict[str, float]]:
-    """Drops a clip into each page at once; the seconds until its first picture, its panels and its preview."""
+    """Drop a clip into each page at once; return the seconds to its first picture, its panels and its preview."""
     for page, clip in zip(pages, clips, strict=True):
         page.evaluate(WATCH, clip.name)
     for page, clip in zip(pages, clips, strict=True):
@@ -104,24 +104,24 @@ def drop(pages: list[Any], clips: list[Path]) -> list[dict[str, float]]:
 
 
 def p95(values: list[float]) -> float:
-    """The wait that one visitor in twenty exceeds."""
+    """Return the 95th percentile."""
     return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
-def tell(words: str, seconds: list[float]) -> None:
-    """A line of the table; the load is the machine's over the last minute, of others' work too."""
+def print_row(words: str, seconds: list[float]) -> None:
+    """Print a line of the table; the load is the machine's over the last minute, other work included."""
     last = f"{p95(seconds):.2f}" if len(seconds) > 1 else ""
     print(f"{words:<34}{statistics.median(seconds):>8.2f}{last:>8}{os.getloadavg()[0]:>8.1f}", flush=True)
 
 
 def tell_waits(who: str, waits: list[dict[str, float]]) -> None:
-    """A line for each of the waits of `drop`."""
+    """Print a line for each of the waits of `drop`."""
     for what, words in (("picture", "first picture"), ("panels", "every panel"), ("preview", "preview")):
-        tell(f"{who}: {words}", [wait[what] for wait in waits])
+        print_row(f"{who}: {words}", [wait[what] for wait in waits])
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the server, the browser and the visitors, and prints what they waited."""
+    """Run the server, the browser and the visitors, and print the table."""
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks page", description=(__doc__ or "").split("\n")[0])
@@ -142,8 +142,8 @@ def main(arguments: list[str]) -> int:
         with served(os.environ | own, folder / "log.txt") as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium.find(), args=FLAGS)
             with visitors(browser, url, 1) as (page,):
-                drop([page], clips[:1])  # loads what is loaded once
-                tell("a finished example", [open_page(page, url) for _ in range(options.rounds)])
+                drop([page], clips[:1])  # a first visit, which loads the models
+                print_row("a finished example", [open_page(page, url) for _ in range(options.rounds)])
                 alone = [drop([page], [clips[turn % CROWD]])[0] for turn in range(1, options.rounds + 1)]
                 tell_waits("a clip", alone)
             crowd = []

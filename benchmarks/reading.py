@@ -1,8 +1,8 @@
-"""What reading costs on progressive files: `python -m benchmarks.reading [--before REVISION] [FILE ...]`.
+"""Time reading progressive files: `python -m benchmarks.reading [--before REVISION] [FILE ...]`.
 
-Beside `read_clip` stands a plain loop of PyAV, which decodes every picture of the file and scales the wanted ones, and
-with `--before` the `read_clip` of another revision of this repository. Each works in a process of its own; they take
-turns, in a shuffled order. Times are CPU time in milliseconds, all threads together, the least of all rounds.
+`read_clip` is compared with a plain PyAV loop, which decodes every picture of the file and scales the sampled ones, and
+with `--before` also with the `read_clip` of another revision of this repository. Each runs in a process of its own, in
+turns and shuffled order. Times are CPU milliseconds of all threads, the least of all rounds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ for line in sys.stdin:
 
 
 class Reader:
-    """A process that reads files with one way's code, from the tree below `root`."""
+    """A process that reads files with the code of one way, from the tree below `root`."""
 
     def __init__(self, code: str, root: Path) -> None:
         code = code.format(frames=FRAMES, size=SIZE) + _LOOP
@@ -68,7 +68,7 @@ class Reader:
         )
 
     def read(self, path: Path) -> float:
-        """CPU seconds that one reading takes."""
+        """Return the CPU seconds of one reading."""
         self._process.stdin.write(f"{path}\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
@@ -80,7 +80,7 @@ class Reader:
 
 
 def progressive(path: Path, kind: str, count: int = 100) -> Path:
-    """Writes four seconds of a scene that pans, with a block that moves through it."""
+    """Write four seconds of a panning scene with a moving block."""
     container, codec, (height, width), options = KINDS[kind]
     rng = np.random.default_rng(0)
     scene = rng.integers(40, 220, (height // 8, width // 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
@@ -98,7 +98,7 @@ def progressive(path: Path, kind: str, count: int = 100) -> Path:
 
 
 def checked_out(revision: str, folder: Path) -> Path:
-    """The library of another revision, unpacked into `folder`."""
+    """Unpack the library of another revision into `folder`, and return its path."""
     here = Path(__file__).resolve().parents[1]
     archive = subprocess.run(["git", "archive", revision, "avd_core"], cwd=here, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)

@@ -1,12 +1,12 @@
-"""What decides whether a checkpoint ships: `python -m benchmarks.report`, or `make report`, one table.
+"""Measure checkpoints before they ship, in one table: `python -m benchmarks.report`, or `make report`.
 
-Whole clips, 16 frames at the bin centres, from the bytes of an 8-bit PNG, on what no shipped checkpoint trained on:
-how much comes back beyond the mean frame, how near the image stays to its middle frame, and what classifiers make of
-it, for checkpoints, the codec that is their honest rival, and the two still pictures that cost nothing. The figures
-are those of `avd_core.evidence`'s protocols, with an image's distance to its frame beside them.
+On clips that no shipped checkpoint was trained on, whole, 16 frames at the bin centres, from an 8-bit PNG: the
+restoration gain over the mean frame, the image's distance to the middle frame, and classifiers' results, for
+checkpoints, the codec, and two still pictures. The figures are those of `avd_core.evidence`'s protocols, and the
+image's distance to its frame.
 
-Sets come from `$AVD_DATA`; one that is not there is left out, and the table says so. Each set and size is finished by
-itself and kept in `rows.json`: stopped and called again, the report goes on where it was.
+Sets are below `$AVD_DATA`; a missing one is left out, and the table says so. Each set and size is stored in `rows.json`
+when it is finished, so that a stopped report continues when called again.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ TODAY = "today"
 
 @dataclass(frozen=True)
 class ReportSet:
-    """A set that is reported on.
+    """A set to report on.
 
     Attributes:
-        title: what it is, as it may be called.
-        sizes: short sides in pixels it is measured at.
-        clips: the data folder, and one for what is rendered -> its clips; raises ValueError where there are none.
-        unseen: whether the clips of groups that have no clip on the training side are told once more by themselves.
+        title: as printed.
+        sizes: short sides in pixels to measure at.
+        clips: (data folder, folder for rendered clips) -> its clips; raises ValueError if there are none.
+        unseen: whether to report clips of groups without clips on the training side once more, separately.
     """
 
     title: str
@@ -89,7 +89,7 @@ SETS = {
 
 @dataclass(frozen=True)
 class Part:
-    """One set at one size: its clips that report, and where they are told apart by that, those that train."""
+    """A set at one size: the clips to report on, and those of the training side if `ReportSet.unseen`."""
 
     key: str
     title: str
@@ -98,14 +98,14 @@ class Part:
 
 
 def sized(model: AVD, size: int) -> AVD:
-    """The same networks, said to work at another short side: they are convolutional."""
+    """Return the model with another short side in its config; the networks are convolutional."""
     other = copy.copy(model)
     other.config = replace(model.config, size=size)
     return other
 
 
 def report_on(part: Part, models: Mapping[str, AVD], request: runner.Request, args: argparse.Namespace) -> list[dict]:
-    """Measures one set at one size; of JHMDB also the clips of films that do not train."""
+    """Measure one set at one size, and if `ReportSet.unseen` its unseen groups separately."""
     work = args.out / "work" / f"{part.key}-{part.size}"
     claim_folder(work)
     test = next(clips for clips in part.sets if clips.part == "test")
@@ -143,7 +143,7 @@ def _cache_of(entries: Sequence, models: Mapping[str, AVD], size: int, bits: Seq
 
 
 def parts(args: argparse.Namespace, data: Path | None) -> Iterator[Part | str]:
-    """What is measured, set by set; a sentence for each set that is not there."""
+    """Return the parts to measure, and a sentence for each missing set."""
     for key, one in SETS.items():
         if args.sets and key not in args.sets:
             continue
@@ -162,7 +162,7 @@ def parts(args: argparse.Namespace, data: Path | None) -> Iterator[Part | str]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as Markdown; a figure that a few clips or a missing network do not allow is left empty."""
+    """Format the rows as Markdown; figures that need more clips or a missing network are empty."""
     kids, agreements = ([*dict.fromkeys(name for row in rows for name in row[key])] for key in ("kid", "agreement"))
     today = {(row["set"], row["size"]): row["restored"] for row in rows if row["name"] == TODAY}
     head = [
@@ -199,7 +199,7 @@ def _beside(figure: Mapping[str, Any] | None, other: str, scale: float, digits: 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measures what is asked for and not finished yet; prints the table and writes `rows.json` and `report.md`."""
+    """Measure the requested parts that are not finished; print the table, and write `rows.json` and `report.md`."""
     args = _arguments(argv)
     from avd_core.networks.avd import AVD
 

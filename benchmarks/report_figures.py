@@ -1,7 +1,7 @@
-"""The figures of the report: one row a representation, out of the evidence's protocols and an image's own distance.
+"""Compute the figures of the report, one row a representation.
 
-How much comes back, how near the image stays to its middle frame, how far it lies from real frames in a classifier's
-features (KID), and whether a classifier sees in it what it sees in the middle frame.
+They are the restoration gain, the image's distance to its middle frame, its distance from real frames in a classifier's
+features (KID), and a classifier's agreement between image and middle frame.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from avd_core.evidence.requirements import ClassifierOutput, Requirement
 
 PROTOCOLS = ("restoration", "kernel-distance", "agreement")
 STILL = {"mean": "mean frame", "middle": "middle frame"}
-NEAR = 8  # pixels around what moves
+NEAR = 8  # pixels around moving places
 
 
 def requirements(cache: FeatureCache, request: runner.Request) -> list[ClassifierOutput | Requirement]:
-    """What is made of every clip."""
+    """Return what to compute of every clip."""
     found = [requirement for name in PROTOCOLS for requirement in runner.PROTOCOLS[name].requirements(cache, request)]
     return [*found, *(Nearness(name) for name in (*cache.contenders, *cache.baselines))]
 
@@ -47,7 +47,7 @@ class Nearness:
 
 
 def nearness(frames: np.ndarray, image: np.ndarray) -> tuple[float, float, float]:
-    """How far an image is from the middle frame of its clip.
+    """Measure the distance of an image to the middle frame of its clip.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -65,7 +65,7 @@ def nearness(frames: np.ndarray, image: np.ndarray) -> tuple[float, float, float
 
 
 def measure(cache: FeatureCache, request: runner.Request) -> list[dict[str, Any]]:
-    """The rows of the reported clips of a cache, one a representation, plain JSON values."""
+    """Return a row for each representation of the reported clips, as plain JSON values."""
     reports = runner.measure_protocols(cache, request, PROTOCOLS)
     found = {name: report.summary for name, report in reports.items() if isinstance(report, Report)}
     restored = found["restoration"]["checkpoints"]
@@ -99,13 +99,13 @@ def measure(cache: FeatureCache, request: runner.Request) -> list[dict[str, Any]
 
 
 def _kid(summary: Mapping[str, Any] | None, name: str) -> dict[str, dict[str, float]]:
-    """By classifier the kernel distance, and its floor: real frames against others of the same clips."""
+    """Return by classifier the kernel distance, and its floor: real frames against others of the same clips."""
     figures = summary["figures"] if summary else {}
     return {scorer: {"value": one[name]["mean"], "floor": one["other real"]["mean"]} for scorer, one in figures.items()}
 
 
 def _agreement(summary: Mapping[str, Any] | None, name: str) -> dict[str, dict[str, Any]]:
-    """By classifier the share of clips, that of the next frame, and what may be said of the two."""
+    """Return by classifier the share of clips that agree, that of the next frame, and the verdict on the two."""
     if not summary:
         return {}
     said = {

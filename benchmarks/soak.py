@@ -1,9 +1,9 @@
-"""Many visitors at once for a while: `python -m benchmarks.soak` (or `make soak`).
+"""Test the page under load: `python -m benchmarks.soak` (or `make soak`).
 
-Starts the page as a user does and sends it mixed work from 12, then from 32 clients. Each has a clip of a colour and a
-window of its own, so that every answer shows whose it is. Found is: an error other than a full queue, an answer of
-somebody else's clip, resident memory that has grown by more than 10 % between the end of the warm-up (the first
-quarter) and the end, temporary files that outlast their time, and anything that is left when the server has ended.
+The page is started as a user does and gets mixed requests from 12, then from 32 clients. Each client has a clip of its
+own colour and window, so that every answer shows its origin. Findings are: an error other than a full queue, an answer
+for another client's clip, growth of resident memory by more than 10 % between the end of the warm-up (the first
+quarter) and the end, temporary files that outlast their time, and files left after the server has ended.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from benchmarks.page import p95
 from scripts.screenshot import free_port, served
 
 CLIENTS = (12, 32)
-MIX = {"distill": 10, "restore": 8, "explore": 3, "compare": 1}  # how often each is asked for
+MIX = {"distill": 10, "restore": 8, "explore": 3, "compare": 1}  # relative frequency of each request
 GROWTH = 1.10  # of resident memory, at most
 SAMPLE_SECONDS = 0.5
 PATIENCE = 600.0  # seconds that one answer may take
@@ -45,19 +45,19 @@ LEVELS = [(red, green, blue) for blue in (60, 190) for red in (40, 100, 160, 220
 
 
 class MixedUp(Exception):
-    """An answer that is not of the clip that was sent."""
+    """An answer belongs to another clip than was sent."""
 
 
 @dataclass
 class Findings:
-    """What a soak measured.
+    """Results of a test.
 
     Attributes:
-        seconds: of every request that was answered, by kind.
-        full: requests that were refused because the queue was full.
-        found: what should not have happened.
+        seconds: of every answered request, by kind.
+        full: number of requests that were refused because the queue was full.
+        found: findings, one message each.
         memory: (seconds since the start, resident bytes of the server).
-        files: files in the server's temporary folder at most, their bytes at most, and those that were left at the end.
+        files: most files in the server's temporary folder, their most bytes, and the number left at the end.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -73,7 +73,7 @@ class Findings:
 
 
 def make_clip(path: Path, colour: tuple[int, int, int]) -> Path:
-    """Two seconds of one colour, with a darker square that wanders across it."""
+    """Write two seconds of one colour with a moving darker square; return the path."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=16)
         stream.width, stream.height, stream.pix_fmt = 128, 112, "yuv420p"
@@ -88,10 +88,10 @@ def make_clip(path: Path, colour: tuple[int, int, int]) -> Path:
 
 
 class Visitor:
-    """A client with a clip of its own, that checks what it is answered."""
+    """A client with a clip of its own, which checks the answers."""
 
     def __init__(self, url: str, number: int, folder: Path, checkpoint: str) -> None:
-        # Patient: on a busy machine the last of a full queue waits for minutes, and that is no fault.
+        # A long timeout: on a busy machine the last of a full queue waits for minutes.
         patience = {"timeout": PATIENCE}
         self.client = Client(url, verbose=False, download_files=False, analytics_enabled=False, httpx_kwargs=patience)
         self.colour, self.folder, self.checkpoint = LEVELS[number % len(LEVELS)], folder / f"{number}", checkpoint
@@ -106,7 +106,7 @@ class Visitor:
         """Send one request and check its answer.
 
         Raises:
-            MixedUp: it is of another clip.
+            MixedUp: the answer is for another clip.
         """
         getattr(self, "_" + ("distill" if kind == "restore" and not self.image.exists() else kind))()
 
@@ -169,7 +169,7 @@ class Visitor:
 
 
 def soak(seconds: float, clients: Sequence[int] = CLIENTS, checkpoint: str = "robust", seed: int = 0) -> Findings:
-    """Start a server and let visitors work for so many seconds, shared evenly among the numbers of clients."""
+    """Start a server and send requests for `seconds`, divided evenly among the numbers of clients."""
     findings = Findings()
     with tempfile.TemporaryDirectory() as temporary:
         base, folder = Path(temporary) / "server", Path(temporary) / "clients"
@@ -228,7 +228,7 @@ def _work(visitors: list[Visitor], seconds: float, seed: int, findings: Findings
 
 
 def _watch(pid: int, base: Path, findings: Findings, over: threading.Event, seconds: float) -> None:
-    """Sample the server's memory and files; once half the time is over, make its results old, and see them go."""
+    """Sample the server's memory and files; after half the time age its results, which must then be deleted."""
     begun, aged, old = time.monotonic(), None, []
     while not over.wait(SAMPLE_SECONDS):
         passed = time.monotonic() - begun
@@ -249,7 +249,7 @@ def _watch(pid: int, base: Path, findings: Findings, over: threading.Event, seco
 
 
 def _make_old(base: Path) -> list[Path]:
-    """Make the finished results look as old as they are kept, but for those of the last minute."""
+    """Date finished results back by the time for which they are kept, but for those of the last minute."""
     long_ago, old = time.time() - KEEP_HOURS * 3600 - 60, []
     for path in base.glob(f"*/{RESULTS}/*"):
         with suppress(FileNotFoundError):
@@ -284,7 +284,7 @@ def lines(findings: Findings) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Soak a server and print the figures; 1 where anything was found."""
+    """Test a server and print the figures; return 1 if there are findings."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=1200, help="of work in all (default: %(default)s)")
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS), help="at once (default: 12, then 32)")

@@ -1,8 +1,9 @@
-"""How long a Space takes to start, as one on CPU basic and as one with ZeroGPU: `python -m benchmarks.space`.
+"""Time the start of a Space, on CPU basic and with ZeroGPU: `python -m benchmarks.space`.
 
-From the start of the process to the served page, and to the finished example in a real Chromium that opens it at once;
-then from dropping a 10-second 720p clip to its first picture. Each start finds an empty temporary folder, as on a
-Space: its first example has to be rendered. ZeroGPU is the real `spaces` package with a local server for its host.
+Measured are the seconds from the start of the process to the served page, and to the finished example in a Chromium
+that opens it at once; then from dropping a 10-second 720p clip to its first picture. Each start has an empty temporary
+folder, as on a Space, so that its first example must be rendered. ZeroGPU is the real `spaces` package with a local
+server as its host.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ WAITS = ("served page", "finished example", "a clip: first picture")
 
 
 def start(browser: Any, clip: Path, more: Mapping[str, str]) -> list[float]:
-    """Seconds of the three waits for one start.
+    """Return the seconds of the three waits of one start.
 
     Args:
         browser: opens the page as soon as it is served.
-        clip: dropped in once the example is finished.
+        clip: the clip to drop when the example is finished.
         more: environment of the server.
     """
     with tempfile.TemporaryDirectory() as temporary:
@@ -48,7 +49,7 @@ def start(browser: Any, clip: Path, more: Mapping[str, str]) -> list[float]:
 
 
 def main() -> int:
-    """Start both kinds so many times in turn, and print the medians."""
+    """Start both kinds in turn, several times, and print the medians."""
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.space", description=(__doc__ or "").split("\n")[0])

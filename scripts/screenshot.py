@@ -1,7 +1,7 @@
-"""The README's picture, made from the page itself: `python -m scripts.screenshot`.
+"""Take the README's screenshot: `python -m scripts.screenshot`.
 
-Starts the page as a user does, waits in a real Chromium until the example is finished and every film is rendered, and
-writes `docs/screenshot.png`. The browser tests start their page with `served` too.
+Starts the page as a user does, waits in Chromium until the example is finished and all films are rendered, and writes
+`docs/screenshot.png`. The browser tests start their page with `served` too.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ FLAGS = [
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 class Address(str):
-    """Where a page is served, and by which process."""
+    """The address of a served page, with the id of the server's process."""
 
     pid: int
 
@@ -56,16 +56,16 @@ def served(
     command: Sequence[str] = (sys.executable, "app.py"),
     folder: Path = ROOT,
 ) -> Iterator[Address]:
-    """Runs `python app.py` in a process group of its own, which is ended whole; yields the page's address.
+    """Run `python app.py` in a process group of its own, and yield the page's address; end the group afterwards.
 
     Args:
-        environment: of the process; `GRADIO_SERVER_PORT` in it says where.
-        log: gets what the process prints.
-        command: another one that serves the page.
-        folder: where it is run.
+        environment: of the process, with `GRADIO_SERVER_PORT`.
+        log: file for the process's output.
+        command: another command that serves the page.
+        folder: current folder of the process.
     """
     url = f"http://127.0.0.1:{environment['GRADIO_SERVER_PORT']}/"
-    # Not through a proxy that the environment may name.
+    # Without the proxy that the environment may name.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -99,7 +99,7 @@ def served(
 
 
 def shoot(url: str, out: Path, example: str, frame: int, theme: str) -> None:
-    """Writes the top of the page, with an example finished and standing at a frame."""
+    """Write a picture of the top of the page, with a finished example that is paused at a frame."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -1,7 +1,7 @@
-"""What a Hugging Face Space gets, in a folder: `python -m scripts.space` (or `make space`).
+"""Assemble a folder to push to a Hugging Face Space: `python -m scripts.space` (or `make space`).
 
-The code, the checkpoints, the README with the Space's header and what it shows; no tests, no benchmarks, nothing that
-git ignores. `docs/spaces.md` tells how to push it.
+It holds the code, the checkpoints, and the README with the Space's header and its pictures; no tests, no benchmarks,
+nothing that git ignores. `docs/spaces.md` explains how to push it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from tests.repository import ROOT, files
 
 PUSHED = ("app.py", "app", "avd_core", "checkpoints", "docs", "requirements.txt", "README.md", "LICENSE")
 PROOF = "put there by scripts.space"  # the key of the list beside the folder
-MAX_FILE = 10 * 2**20  # beyond it the Hub wants a file in its large-file storage
+MAX_FILE = 10 * 2**20  # bytes beyond which the Hub requires its large-file storage
 
 
 class SpaceError(ValueError):
-    """A folder that cannot become a Space, with a sentence saying why."""
+    """A folder cannot become a Space; the message says why, in one sentence."""
 
 
 def assemble(folder: Path) -> list[Path]:
-    """Fill `folder` with what is pushed; what this program put there before goes first, by the list beside the folder.
+    """Fill `folder` with the files to push; first delete those of an earlier call, by the list beside the folder.
 
     Returns:
         The files, relative to it.
 
     Raises:
-        SpaceError: it holds something that this program did not put there, or a file is too large for a Space.
+        SpaceError: it holds other files, or a file is too large for a Space.
     """
     listed = folder.with_name(f"{folder.name}.json")
     if is_report(listed, PROOF):

@@ -1,7 +1,7 @@
-"""Many clips at once: one distilled image of each, with the figures that tell where to look closer.
+"""Distil many clips: one image of each, with figures that show which to inspect.
 
-Clips come as files, as folders and as zips; the folder that a clip lies in names its class. A clip that cannot be read
-is named and passed over.
+Clips are given as files, folders and zips; a clip's folder names its class. A clip that cannot be read is reported, and
+the next one follows.
 
 Axes: H, W; the last axis is RGB. Images are uint8.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """Clips, and how to look at each of them; the fields are those of `ExploreRequest`."""
+    """Clips, and options for each of them, which are those of `ExploreRequest`."""
 
     sources: tuple[Source, ...]
     checkpoint: str = DEFAULT_CHECKPOINT
@@ -40,19 +40,19 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What one clip gave.
+    """The result for one clip.
 
     Attributes:
         source: the clip.
-        problem: why there is nothing else; None where there is.
+        problem: why there is no result, in a sentence; None if there is one.
         image: (H, W, 3), the distilled image.
-        info: what a PNG of it must say.
+        info: metadata for a PNG of it.
         start, seconds: the window.
         psnr: of the restored clip, in dB; `psnr_mean_copy` of the mean frame repeated.
         realism: share of real reference frames that look less real to the checkpoint's critic, 0 to 100, or None.
-        topk: what the classifier sees in the image, likeliest first.
-        classifier: the one in use.
-        notice: which one that is and why, when it is not the one asked for.
+        topk: the classifier's predictions for the image, likeliest first.
+        classifier: its name.
+        notice: a sentence if it replaces the requested classifier, else empty.
     """
 
     source: Source
@@ -74,7 +74,7 @@ class Inspected:
         return self.psnr - self.psnr_mean_copy
 
 
-# What rows are sorted by; of the figures the largest comes first.
+# Keys to sort rows by; of figures the largest comes first.
 ORDERS: dict[str, Callable[[Inspected], Any]] = {
     "class": lambda row: (row.source.label.casefold(), row.source.title.casefold()),
     "gain": lambda row: -row.gain,
@@ -84,16 +84,16 @@ ORDERS: dict[str, Callable[[Inspected], Any]] = {
 
 
 def ordered(rows: Iterable[Inspected], by: str | None) -> list[Inspected]:
-    """The rows that have an image, sorted by a key of `ORDERS`; None is the order in which they came."""
+    """Return the rows with an image, sorted by a key of `ORDERS`; None keeps their order."""
     seen = [row for row in rows if row.problem is None]
     return sorted(seen, key=ORDERS[by]) if by else seen
 
 
 def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
-    """Looks at one clip after the other, yielding each as it is ready, in their order.
+    """Distil, restore and classify one clip after the other; yield each result in their order.
 
     Raises:
-        ValueError: the checkpoint or the classifier cannot be had; what is wrong with one clip is told in its row.
+        ValueError: the checkpoint or the classifier cannot be loaded. A clip that fails has `problem` set instead.
     """
     explorer.warm_up(request.checkpoint, request.classifier)
     for source in request.sources:
@@ -105,7 +105,7 @@ def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
 
 def _inspect_one(explorer: Explorer, request: BatchRequest, source: Source) -> Inspected:
     one = ExploreRequest(source.clip, request.checkpoint, request.window, request.classifier, size=request.size)
-    # Saliency is left to the clip that is opened.
+    # Saliency is computed when a clip is opened.
     result = next(stage for stage in explorer.explore_steps(one) if isinstance(stage, RecognisedStage))
     return Inspected(
         source,
@@ -123,8 +123,8 @@ def _inspect_one(explorer: Explorer, request: BatchRequest, source: Source) -> I
 
 
 def write_csv(path: Path, rows: Iterable[Inspected]) -> Path:
-    """Writes the figures of all rows as a table, the clips that could not be read with the reason."""
-    # With its mark spreadsheets read letters as they are; an old disk's name may be no UTF-8.
+    """Write the figures of all rows as CSV; clips that could not be read have the reason."""
+    # With a byte order mark spreadsheets read UTF-8; names on old disks may not be UTF-8.
     with path.open("w", newline="", encoding="utf-8-sig", errors="replace") as file:
         table = csv.writer(file)
         table.writerow(
@@ -147,5 +147,5 @@ def write_csv(path: Path, rows: Iterable[Inspected]) -> Path:
 
 
 def _cell(text: str) -> str:
-    # A spreadsheet takes what begins like this for a formula and runs it; the name is a stranger's.
+    # Spreadsheets execute cells that begin like this as formulas, and names are not trusted.
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,7 +1,7 @@
-"""A clip before and after a fine-tune: through both checkpoints, under one classifier and one critic.
+"""Compare clips before and after a fine-tune: both checkpoints, under one classifier and one critic.
 
-The critic is the one from before the training, which was not trained beside the images that it rates now. A restoration
-stands beside the clip's mean frame, which a still picture would reach.
+The critic is that from before the fine-tune, which was not trained against the images it rates. Restorations are
+compared with the clip's mean frame, which a still picture would reach.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class BeforeAfter:
     """One clip before and after a training.
 
     Attributes:
-        title: of the clip, for people.
-        label: its class; empty where it has none.
-        before, after: explored as far as the recognition, at the same window and size.
-        realism: percentile among real frames of the image before and after, by the critic from before; None where
-            that has no reference scores.
+        title: of the clip, as shown to users.
+        label: its class; empty if it has none.
+        before, after: explorations up to the recognition, of the same window and size.
+        realism: percentile of the image among real frames, before and after, by the critic from before; None if that
+            has no reference scores.
     """
 
     title: str
@@ -51,7 +51,7 @@ class BeforeAfter:
 
     @property
     def image_psnrs(self) -> tuple[float, float]:
-        """PSNR in dB of the distilled image to what it was drawn to, mostly the middle frame; before and after."""
+        """PSNR in dB of the distilled image against its guide target, before and after."""
         target = guide_picture(self.before.clip.frames, *self.before.guide)
         before, after = (psnr(one.distilled, target) for one in (self.before, self.after))
         return before, after
@@ -64,7 +64,7 @@ class Moment:
     Attributes:
         source: the clip.
         window: the part of it.
-        size: short side in pixels to look at; None as in `ExploreRequest`.
+        size: short side in pixels; None as in `ExploreRequest`.
     """
 
     source: Source
@@ -75,13 +75,13 @@ class Moment:
 def before_and_after(
     explorer: Explorer, before: str, after: str, moments: Iterable[Moment], classifier: str = DEFAULT_CLASSIFIER
 ) -> Iterator[BeforeAfter]:
-    """Put one moment after the other through two checkpoints.
+    """Explore one moment after the other with two checkpoints; yield the comparisons.
 
     Args:
         before, after: checkpoints, as `ExploreRequest` takes them.
 
     Raises:
-        ValueError: a checkpoint or a clip cannot be had.
+        ValueError: a checkpoint cannot be loaded, or a clip cannot be read.
     """
     for moment in moments:
         first, last = (_explored(explorer, moment, name, classifier) for name in (before, after))
@@ -104,7 +104,7 @@ def _realism(
 
 
 def initial_checkpoint(run: Run) -> str:
-    """Return what a run started from, as a checkpoint name; of a training from nothing, the very weights it drew."""
+    """Return the checkpoint that a run started from; for a start from nothing, save its initial weights first."""
     config = run.config()
     if config.get("init"):
         return str(config["init"])

@@ -1,12 +1,11 @@
-"""The same clip as one image in every way there is: single frames, averages, motion images, and checkpoints.
+"""Compare representations of a clip as one image: single frames, averages, motion images, the codec and checkpoints.
 
-A figure for a distilled image means something only beside those of a single frame and of the mean frame, and beside
-noise, the floor. Every representation is looked at by the same judges: one image classifier, and the critic of one
-checkpoint, whose percentile of real frames tells how much like a real frame an image looks *to it*. It was trained
-beside that checkpoint, so it describes and proves nothing.
+Figures of a distilled image are meaningful only beside those of a single frame, of the mean frame, and of noise. All
+representations are rated by one image classifier and by the critic of one checkpoint, whose percentile says how real an
+image looks *to it*. That critic was trained against that checkpoint, so its percentile proves nothing.
 
-The codec is the honest rival of checkpoints: it too hides the clip in a picture, without any training. What comes back
-is therefore measured twice, from the image as it is and from a JPEG of it.
+The codec also hides the clip in a picture, without training. Restoration is therefore measured twice, from the image as
+it is and from a JPEG of it.
 
 Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -54,21 +53,21 @@ TITLES = {
     "random": "Random image",
     CODEC: "Codec",
 }
-# Still pictures of the scene itself: shown T times over they are a restoration, and on a calm clip a good one.
+# Still pictures of the scene: repeated T times they are a restoration, and of a calm clip a good one.
 COPIED = ("first", "middle", "mean")
-JPEG = 90  # quality of the file that checkpoints' and the codec's images are restored from the second time
+JPEG = 90  # JPEG quality for the second restoration of checkpoints' and the codec's images
 
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """One clip, and what to compare.
+    """A clip, and what to compare.
 
     Attributes:
         clip: the video file.
-        checkpoints: whose images stand beside the other representations: bundled names, folders, Hub repo ids.
+        checkpoints: to compare with the other representations: bundled names, folders, Hub repo ids.
         window: the part of the clip.
-        classifier: which image classifier looks at all of them.
-        judge: the checkpoint whose critic does, and whose number of frames the still ones are made of.
+        classifier: name of the image classifier.
+        judge: the checkpoint whose critic rates the images, and whose number of frames the baselines use.
         size: short side in pixels; None as in `ExploreRequest`, by the judge.
     """
 
@@ -87,24 +86,24 @@ class CompareRequest:
 
 @dataclass(frozen=True)
 class Row:
-    """One representation and what is known of it.
+    """A representation with its figures.
 
     Attributes:
-        name: a key of `TITLES`, or the checkpoint as it was asked for.
-        title: what people call it.
+        name: a key of `TITLES`, or the checkpoint as requested.
+        title: as shown to users.
         image: (H, W, 3).
-        topk: what the classifier sees in it, likeliest first, five at most.
-        agreeing: agreement with the clip's own frames: of how many of them the classifier's top-1 is in the image's
-            top-5. None where the classifier knows no more than five classes, so that it could not be otherwise.
-        realism: share of real reference frames that the judge's critic finds less real, 0 to 100; None where the
-            judge has no reference scores.
-        restored: (T, H, W, 3), decoded from `image`, or for `COPIED` the image T times; None for what does not restore.
+        topk: the classifier's predictions for it, likeliest first, five at most.
+        agreeing: number of the clip's frames whose top-1 class is among the image's top 5; None if the classifier has
+            no more than five classes.
+        realism: share of real reference frames that the judge's critic finds less real, 0 to 100; None if the judge has
+            no reference scores.
+        restored: (T, H, W, 3), decoded from `image`, or for `COPIED` the image T times; None if nothing is restored.
         psnr: of `restored` against the frames, in dB over all frames.
-        per_frame: of each frame; None where the two are identical.
-        psnr_jpeg: of what comes back once the image was a JPEG of quality `JPEG`; None for what is not decoded.
-        info: what a PNG of a checkpoint's image must say; None for the others.
-        notes: sentences for the person.
-        seconds: what making, judging and restoring it took.
+        per_frame: PSNR of each frame; None where the two are identical.
+        psnr_jpeg: PSNR of the clip restored from a JPEG of quality `JPEG` of the image; None if it is not decoded.
+        info: metadata for a PNG of a checkpoint's image; None for the others.
+        notes: sentences for the user.
+        seconds: time to make, rate and restore it.
     """
 
     name: str
@@ -123,11 +122,11 @@ class Row:
 
     @property
     def copied(self) -> bool:
-        """Whether `restored` is but the image, T times."""
+        """Whether `restored` is the image repeated T times."""
         return self.info is None and self.name in COPIED
 
 
-# By what rows are sorted, the best first; what has no such figure comes last.
+# Keys to sort rows by, the best first; rows without the figure come last.
 ORDERS: dict[str, Callable[[Row], float | None]] = {
     "restoration": lambda row: row.psnr,
     "realism": lambda row: row.realism,
@@ -138,17 +137,17 @@ ORDERS: dict[str, Callable[[Row], float | None]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A clip's representations side by side, or those that are ready.
+    """The representations of a clip, as far as they are ready.
 
     Attributes:
-        request: what was asked.
-        clip: the frames that the still representations are made of and that all are compared with.
-        planned: (name, title) of every row, in the order in which they come.
-        classifier: the one in use.
-        classes: how many classes it knows.
-        notice: which one that is and why, when it is not the one asked for.
+        request: the request.
+        clip: the frames that the baselines are made of and that restorations are compared with.
+        planned: (name, title) of every row, in order.
+        classifier: name of the classifier.
+        classes: number of its classes.
+        notice: a sentence if it replaces the requested classifier, else empty.
         rows: those that are ready.
-        notes: sentences for the person: what the clip is, what could not be had.
+        notes: sentences for the user about the clip, and about checkpoints that could not be loaded.
     """
 
     request: CompareRequest
@@ -162,11 +161,11 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Whether every row is there."""
+        """Whether all rows are ready."""
         return len(self.rows) == len(self.planned)
 
     def ordered(self, by: str | None) -> tuple[Row, ...]:
-        """The rows sorted by a key of `ORDERS`; None is the order in which they came."""
+        """Return the rows sorted by a key of `ORDERS`; None keeps their order."""
         if by is None:
             return self.rows
         figure = ORDERS[by]
@@ -175,7 +174,7 @@ class Comparison:
         )
 
     def rival(self) -> str | None:
-        """What the codec does better than the best checkpoint and what it does not, in two sentences; None without."""
+        """Compare the codec with the best checkpoint, in two sentences; None if either is missing."""
         codec = next((row for row in self.rows if row.info is None and row.name == CODEC), None)
         best = max((row for row in self.rows if row.info), key=lambda row: row.psnr or 0.0, default=None)
         if codec is None or best is None:
@@ -187,13 +186,13 @@ class Comparison:
         )
 
     def report(self) -> dict[str, Any]:
-        """All figures, as plain JSON values."""
+        """Return all figures, as plain JSON values."""
         clip, (count, height, width, _) = self.clip, self.clip.frames.shape
         return plain_json(
             {
                 "version": __version__,
                 "clip": {
-                    "name": self.request.clip.name,  # without its folder: reports are passed on
+                    "name": self.request.clip.name,  # without its folder, since reports are shared
                     "seconds": clip.source.seconds,
                     "window": {"start": clip.start, "seconds": clip.seconds},
                 },
@@ -227,7 +226,7 @@ class Comparison:
         )
 
     def table(self, by: str | None = "restoration") -> str:
-        """The figures as text, in columns."""
+        """Return the figures as aligned text."""
         count = len(self.clip.frames)
         lines = [["", "PSNR, dB", "realism", f"agreement of {count}", "seen"]]
         for row in self.ordered(by):
@@ -246,13 +245,13 @@ class Comparison:
 
 
 def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]:
-    """Compare row by row, yielding what is ready so far; the first has the clip and no row yet.
+    """Compare row by row, yielding all that is ready; the first comparison has the clip and no rows.
 
-    Models are the explorer's, and no lock is held while the caller has its turn. A checkpoint that cannot be had is
-    left out with a note.
+    Models are the explorer's, and no lock is held between two yields. A checkpoint that cannot be loaded is left out
+    with a note.
 
     Raises:
-        ValueError: a subclass whose message a person can act on: the clip, the judge or the classifier.
+        ValueError: the clip cannot be read, or the judge or the classifier cannot be loaded.
     """
     judge, looker = explorer.models.checkpoint(request.judge), explorer.models.classifier(request.classifier)
     clip = read_for(judge.model, request.clip, request.window, request.size)
@@ -323,7 +322,7 @@ def _with_restoration(row: Row, frames: np.ndarray, restored: np.ndarray) -> Row
 
 
 def _logits(classifier: Classifier, images: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, 3) -> (N, classes), on the CPU."""
+    """Return logits (N, classes) of images, uint8 (N, H, W, 3), on the CPU."""
     import torch
 
     from avd_core.networks.avd import to_tensor

@@ -1,4 +1,4 @@
-"""A comparison as files: the images, what came back from them, the figures, and all of it as one picture."""
+"""Write a comparison to files: images, restored clips, figures, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAPER, INK, SOFT, COPPER = "#faf8f5", "#1c1917", "#5c554d", "#b4531f"
 
 
 def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
-    """Write `sheet.png`, `comparison.json`, the images to `images/`, what was decoded from them to `restored/`.
+    """Write `sheet.png`, `comparison.json`, the images to `images/` and the restored clips to `restored/`.
 
     Raises:
         OutputError: the folder cannot be written; it is left as it was.
@@ -39,12 +39,12 @@ def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
 
 
 def save_row(row: Row, path: Path) -> Path:
-    """Write a row's image; one that a checkpoint made says how to play it."""
+    """Write a row's image, with metadata if a checkpoint made it."""
     return save_distilled(path, row.image, row.info) if row.info else save_image(path, row.image)
 
 
 def contact_sheet(comparison: Comparison) -> np.ndarray:
-    """Draw the rows that are there, best restored first: uint8 (H, W, 3)."""
+    """Draw all rows that are ready, the best restored first: uint8 (H, W, 3)."""
     count, height, width, _ = comparison.clip.frames.shape
     tall = round(WIDTH * height / width)
     cell = tall + 6 * LINE + MARGIN
@@ -63,7 +63,7 @@ def contact_sheet(comparison: Comparison) -> np.ndarray:
     for number, row in enumerate(comparison.ordered("restoration")):
         x = MARGIN + number % COLUMNS * (WIDTH + MARGIN)
         y = 4 * LINE + number // COLUMNS * cell
-        # Of the clip's shape, whatever multiples of 8 a checkpoint rounded its sides to.
+        # In the clip's shape: a checkpoint may round sides to other multiples of 8.
         sheet.paste(Image.fromarray(row.image).resize((WIDTH, tall), Image.Resampling.LANCZOS), (x, y))
         for line, (text, colour) in enumerate(_lines(row, count)):
             _write(pen, (x, y + tall + 6 + line * LINE), text, 16 if line == 0 else 13, colour, WIDTH)
@@ -85,7 +85,7 @@ def _lines(row: Row, count: int) -> list[tuple[str, str]]:
 
 
 def _write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: str, room: int) -> None:
-    """Write one line, cut where the room ends. A letter that the font has not, in a file's name, becomes a box."""
+    """Write one line, cut to `room` pixels; letters that the font lacks become boxes."""
     font = ImageFont.load_default(size)
     while text and pen.textlength(text, font) > room:
         text = text[:-2].rstrip("…") + "…"

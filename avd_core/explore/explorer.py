@@ -1,9 +1,9 @@
-"""The one service that the page, the commands and the tests share: typed requests in, frozen results out.
+"""The service that page, commands and tests share: typed requests in, frozen results out.
 
-Many people may use one `Explorer` at once. Models are loaded once and kept; each has a lock that is held for
-one step of one person's work, never between steps, so nobody waits for another's whole exploration.
+Many threads may use one `Explorer`. Models are loaded once and kept; each has a lock that is held for one step of one
+exploration, never between steps, so that no exploration waits for the whole of another.
 
-torch, the models and the classifiers are imported by the first call that needs them: a page is served before
+torch, the models and the classifiers are imported by the first call that needs them, so that the page is served before
 that, and distilling does not wait for the classifiers.
 
 Axes: T frames, H, W. Frames and images are uint8, RGB last.
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_CHECKPOINT", "DEFAULT_CLASSIFIER", "DEFAULT_METHOD", "ExploreRequest", "Explorer", "RequestError"]
 
-PLAYBACK_SECONDS = 4.0  # how long a picture plays that does not say how long its clip was
+PLAYBACK_SECONDS = 4.0  # length of a clip restored from a picture without metadata
 MAX_FPS = 240.0
 
 
@@ -57,7 +57,7 @@ class Explorer:
     """Explores clips.
 
     Args:
-        device: where the models live; None takes a GPU where there is one.
+        device: where the models live; None uses a GPU if there is one.
         max_models: how many checkpoints, and how many classifiers, are kept in memory.
 
     Attributes:
@@ -68,7 +68,7 @@ class Explorer:
         self.models = Models(device, max_models)
 
     def checkpoints(self) -> list[str]:
-        """List the bundled checkpoints, then others that are loaded; each can be asked for by this name."""
+        """List the names of the bundled checkpoints, then of others that are loaded."""
         return self.models.checkpoint_names()
 
     def classifiers(self) -> list[str]:
@@ -89,35 +89,34 @@ class Explorer:
                 importlib.import_module(module)
 
     def explore(self, request: ExploreRequest) -> Exploration:
-        """Explore a clip, to the end.
+        """Explore a clip completely.
 
         Raises:
-            ValueError: a subclass whose message a person can act on (`VideoError`, `CheckpointError`, ...).
+            ValueError: a subclass with a sentence that a user can act on (`VideoError`, `CheckpointError`, ...).
         """
         return next(stage for stage in self.explore_steps(request) if isinstance(stage, Exploration))
 
     def explore_steps(self, request: ExploreRequest) -> Iterator[ExplorationStage]:
-        """Explore a clip step by step, yielding one stage after the other: see `ExplorationStage`.
+        """Explore a clip step by step; yield each `ExplorationStage`, the last of which is an `Exploration`.
 
-        The last one is an `Exploration`. All of it sees one set of weights, whatever is loaded or dropped meanwhile,
-        and no lock is held while the caller has its turn.
+        All stages use the same weights, whatever is loaded or dropped meanwhile. No lock is held between two yields.
         """
         return explore_steps(self.models, request)
 
     def refine(self, exploration: Exploration, steps: int) -> Iterator[Refinement]:
-        """Refine the image of a finished exploration; yield the best one so far after each step.
+        """Refine the image of a complete exploration; yield the best one so far after each step.
 
-        The model is free for others between two steps. `with_refined` makes an exploration of whichever is kept.
+        No lock is held between two yields. `with_refined` makes an exploration of the chosen one.
 
         Raises:
             RefinementError: `steps` is out of range.
-            CheckpointError: the checkpoint can no longer be had.
+            CheckpointError: the checkpoint can no longer be loaded.
         """
         checkpoint = self.models.checkpoint(exploration.request.checkpoint)
         yield from refine_steps(checkpoint, exploration.clip.frames, exploration.distilled, steps)
 
     def with_refined(self, exploration: Exploration, refinement: Refinement) -> Exploration:
-        """Return an exploration of the refined image of the same clip: restored, rated and classified anew."""
+        """Return an exploration of the refined image: restore, rate and classify it anew."""
         return with_refined(self.models, exploration, refinement)
 
     def distill(
@@ -129,26 +128,26 @@ class Explorer:
         size: int | None = None,
         refine: int = 0,
     ) -> Distilled:
-        """Make one image of a clip; raises as `explore` does."""
+        """Distil a clip without exploring the image; raise as `explore` does."""
         request = ExploreRequest(clip, checkpoint, window, size=size, refine=refine)
         wanted: type[DistilledStage] = RestoredStage if refine else DistilledStage
         ready = next(stage for stage in self.explore_steps(request) if isinstance(stage, wanted))
         return Distilled(ready.clip, ready.distilled, ready.info)
 
     def restore(self, image: str | Path, *, checkpoint: str | None = None, fps: float | None = None) -> Restoration:
-        """Play an image: a distilled PNG, or any picture (then the notes say so).
+        """Restore the clip of an image: a distilled PNG, or any other picture (then the notes say so).
 
-        The metadata only picks among the checkpoints that are bundled or already loaded: see `Models.decoder_for`.
+        Metadata only selects among checkpoints that are bundled or loaded: see `Models.decoder_for`.
 
         Args:
             image: a PNG, JPEG or WebP file.
-            checkpoint: whose decoder to use, whatever the metadata says.
-            fps: the rate to play at, whatever the metadata says.
+            checkpoint: the decoder's; overrides the metadata.
+            fps: the rate to play at; overrides the metadata.
 
         Raises:
-            ImageError: not such a file.
-            CheckpointError: `checkpoint` cannot be had.
-            RequestError: `fps` is no rate.
+            ImageError: it is no such file.
+            CheckpointError: `checkpoint` cannot be loaded.
+            RequestError: `fps` is out of range.
         """
         if fps is not None and not 0 < fps <= MAX_FPS:
             raise RequestError(f"A rate of {fps:g} frames a second cannot be played; up to {MAX_FPS:g} can.")
@@ -162,23 +161,23 @@ class Explorer:
         checkpoint: str | None = None,
         fps: float | None = None,
     ) -> Restoration:
-        """As `restore`, for an image (H, W, 3) that was read already, and what its file said of it."""
+        """Restore the clip of an image (H, W, 3) that was read already, with its metadata; see `restore`."""
         picture, fitting = fit_to_model(picture, info)
         loaded, choice = self.models.decoder_for(info, checkpoint)
         frames = restore_with(loaded, picture)
-        if fps is None:  # another decoder may restore more frames or fewer; the clip stays as long as it was
+        if fps is None:  # another decoder may restore another number of frames; the clip keeps its length
             fps = len(frames) / (info.frames / info.fps if info else PLAYBACK_SECONDS)
         notes = (choice, *fitting) if choice else tuple(fitting)
         return Restoration(frames, fps, loaded.model.name, loaded.model.fingerprint, picture, info, notes)
 
     def replay(self, restoration: Restoration, image: np.ndarray) -> np.ndarray:
-        """Decode another image, (H, W, 3), of the same size as `restoration` decoded its own.
+        """Decode a changed image (H, W, 3) with the decoder of a restoration.
 
         Returns:
             (T, H, W, 3).
 
         Raises:
-            RequestError: that decoder is no longer loaded, or the size is another.
+            RequestError: that decoder is no longer loaded, or the image has another size.
         """
         if image.shape != restoration.image.shape:
             raise RequestError("The image has changed its size; only its pixels may change.")
@@ -205,9 +204,9 @@ class Explorer:
         target: str | None = None,
         progress: Progress | None = None,
     ) -> Saliency:
-        """Map where a classifier looks in an image, uint8 (H, W, 3), for a class; None is its first choice.
+        """Map where a classifier finds evidence for a class in an image, uint8 (H, W, 3); None is its first class.
 
-        `progress` of this and of the next two receives the share that is done, and what it raises stops the work.
+        `progress`, also of the next two methods, is called with the share done; an exception of it stops the work.
         """
         return explain(self.models.classifier(classifier), image, method, target, progress)
 
@@ -219,7 +218,7 @@ class Explorer:
         method: str = DEFAULT_METHOD,
         progress: Progress | None = None,
     ) -> FrameSaliency:
-        """Map where a classifier looks for a class in each of a clip's frames, uint8 (T, H, W, 3), on one scale."""
+        """Map where a classifier finds evidence for a class in each frame, uint8 (T, H, W, 3), on one scale."""
         return explain_frames(self.models.classifier(classifier), frames, label, method, progress)
 
     def faithfulness(
@@ -230,13 +229,13 @@ class Explorer:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Faithfulness:
-        """Measure whether the classifier depends on what a map of the image calls important."""
+        """Measure how faithful a saliency map of the image is (`classifiers.road`)."""
         return measure_faithfulness(self.models.classifier(classifier).model, image, saliency, seed, progress)
 
     def add_saliency_details(
         self, exploration: Exploration, *, frames: bool = False, road: bool = False
     ) -> Exploration:
-        """Add to a complete exploration where the classifier looks in the restored frames, or how true its map is."""
+        """Add saliency maps of the restored frames, or the map's faithfulness, to a complete exploration."""
         saliency, classifier = exploration.saliency, exploration.recognition.classifier
         clock = StepClock(exploration.seconds)
         if frames:
@@ -250,12 +249,12 @@ class Explorer:
         return replace(exploration, saliency=saliency, seconds=clock.seconds)
 
     def saliency_seconds(self, classifier: str = DEFAULT_CLASSIFIER) -> dict[str, float]:
-        """Estimate how long a map takes here by each method, from the last ones; empty before the first."""
+        """Estimate the seconds that a map takes here by each method, from the last maps; {} before the first."""
         return saliency_seconds(self.models.classifier(classifier).model)
 
     def contributions(self, frames: np.ndarray, checkpoint: str = DEFAULT_CHECKPOINT) -> Iterator[np.ndarray]:
         """Yield for each of the frames (T, H, W, 3) how much it contributes to each pixel of the distilled image.
 
-        See `analysis.attribution.contributions`; the model is free for others between two of them.
+        See `analysis.attribution.contributions`. No lock is held between two yields.
         """
         yield from contributions(partial(distill_with, self.models.checkpoint(checkpoint)), frames)

@@ -1,4 +1,4 @@
-"""A line plot as SVG: no figure library, no script, and its colours are the style sheet's."""
+"""Line plots as SVG, without a plotting library or scripts, in the colours of the style sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 42, 10, 22, 34  # room for the numbers and the words 
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers that hold low and high between the first and the last, at most ``most`` of them."""
+    """Return at most ``most`` round numbers; low and high lie between the first and the last."""
     span = max(high - low, 1e-3)
     for exponent in range(-6, 7):
         for factor in (1, 2, 5):
@@ -29,9 +29,9 @@ def line_plot(words: str, unit: str, lines: Mapping[str, Sequence[float | None]]
     """Draw one value for each frame, as lines over the frames' numbers.
 
     Args:
-        words: what the plot shows, for who cannot see it.
-        unit: stands above the upright axis.
-        lines: values by the CSS class of their line; T each. None (infinitely good) leaves through the top.
+        words: a description for screen readers.
+        unit: label of the vertical axis.
+        lines: T values each, by the CSS class of the line; None (infinitely good) is drawn beyond the top.
     """
     known = [value for line in lines.values() for value in line if value is not None]
     marks = ticks(min(known, default=0), max(known, default=1))

@@ -1,4 +1,4 @@
-"""Models that many threads share: a few are kept, each with the lock that whoever computes with it holds."""
+"""A cache of a few models for many threads, each with a lock to hold while computing with it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class LoadedModel(Generic[Model]):
 
     @property
     def model(self) -> Model:
-        """The model; whoever has it from `ModelCache.get` finds it loaded."""
+        """The model; always loaded if the object is from `ModelCache.get`."""
         assert self._model is not None, "not loaded yet"
         return self._model
 
 
 class ModelCache(Generic[Key, Model]):
-    """A few loaded models; the one longest unused is dropped first, and loading one holds up only who wants it.
+    """A few loaded models; the least recently used one is dropped first.
 
-    Whoever got a model keeps it, with its lock, even after it was dropped here.
+    While a model is loaded, only calls for the same one wait. A caller may go on using a model that was dropped.
 
     Args:
-        load: makes a model of its key.
-        capacity: how many are kept.
-        keep: whether a model is kept at all; one that is not is loaded anew by the next call.
+        load: loads the model of a key.
+        capacity: number of models to keep.
+        keep: whether to keep a model; if not, the next call loads it anew.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ModelCache(Generic[Key, Model]):
         self._guard = threading.Lock()
 
     def get(self, key: Key) -> LoadedModel[Model]:
-        """Return the model of a key, loading it first where it is not here; raises what `load` raises."""
+        """Return the model of a key, loaded if necessary; raise what `load` raises."""
         with self._guard:
             entry = self._entries.setdefault(key, LoadedModel())
             self._entries.move_to_end(key)
@@ -52,7 +52,7 @@ class ModelCache(Generic[Key, Model]):
                 self._entries.popitem(last=False)
         if entry._model is None:
             with entry.lock:
-                if entry._model is None:  # nobody loaded it while we waited
+                if entry._model is None:  # no other thread loaded it meanwhile
                     try:
                         entry._model = self._load(key)
                     finally:
@@ -61,7 +61,7 @@ class ModelCache(Generic[Key, Model]):
         return entry
 
     def loaded(self) -> list[tuple[Key, LoadedModel[Model]]]:
-        """Return what is here, the longest unused first."""
+        """Return the loaded models, the least recently used first."""
         with self._guard:
             return [(key, entry) for key, entry in self._entries.items() if entry._model is not None]
 

@@ -1,4 +1,4 @@
-"""Which checkpoint and which classifier: by name, and for an image by what its file says of its weights.
+"""Find checkpoints and classifiers: by name, and an image's checkpoint by the fingerprint in its metadata.
 
 torch, the models and the classifiers are imported by the first call that needs them.
 """
@@ -30,22 +30,22 @@ class Models:
     """The checkpoints and classifiers of an explorer, loaded once and kept.
 
     Args:
-        device: where they live; None takes a GPU where there is one.
-        capacity: how many checkpoints, and how many classifiers, are kept in memory.
+        device: where they live; None uses a GPU if there is one.
+        capacity: number of checkpoints, and of classifiers, that are kept in memory.
     """
 
     def __init__(self, device: str | None = None, capacity: int = 4) -> None:
         self._device = device
         self._private: Path | None = None
         self._checkpoints: ModelCache[tuple[str, int | None], AVD] = ModelCache(self._load_checkpoint, capacity)
-        # A stand-in is not kept: once its download is through, the next call gets the classifier asked for.
+        # A substitute is not kept, so that the next call may get the requested classifier, once downloaded.
         self._classifiers: ModelCache[str, Classifier] = ModelCache(
             self._load_classifier, capacity, keep=lambda classifier: classifier.notice is None
         )
 
     @property
     def device(self) -> str:
-        """Where the models live: "cpu", "cuda", ..."""
+        """Device of the models: "cpu", "cuda", ..."""
         return self._device or default_device()
 
     def set_private_root(self, folder: Path) -> None:
@@ -53,15 +53,15 @@ class Models:
         self._private = folder
 
     def checkpoint(self, name: str) -> LoadedModel[AVD]:
-        """Return a checkpoint as it lies on the disk now; raises CheckpointError when it cannot be had."""
+        """Return a checkpoint, reloaded if its files have changed; raise CheckpointError if it cannot be loaded."""
         return self._checkpoints.get((str(name), _written_at(str(name))))
 
     def classifier(self, name: str) -> LoadedModel[Classifier]:
-        """Return a classifier, or the one that stands in for it; raises ClassifierError for an unknown name."""
+        """Return a classifier, or its substitute (see `notice`); raise ClassifierError for an unknown name."""
         return self._classifiers.get(name)
 
     def checkpoint_names(self) -> list[str]:
-        """List the bundled checkpoints, then others that are loaded; each can be asked for by this name."""
+        """List the names of the bundled checkpoints, then of others that are loaded."""
         from avd_core.networks.checkpoint import bundled
 
         loaded = (name for (name, _), _ in self._checkpoints.loaded() if not self._is_private(name))
@@ -70,18 +70,18 @@ class Models:
     def decoder_for(self, info: DistilledInfo | None, checkpoint: str | None) -> tuple[LoadedModel[AVD], str]:
         """Choose the checkpoint to decode an image with.
 
-        Metadata is a stranger's: it only picks among the checkpoints that are bundled or loaded, by the fingerprint of
-        their weights, and is never taken for a path or an address.
+        Metadata is not trusted: it only selects among checkpoints that are bundled or loaded, by the fingerprint of
+        their weights, and is never used as a path or an address.
 
         Args:
-            info: what the image's file says of itself; None if nothing.
-            checkpoint: the one to take whatever that says.
+            info: the image's metadata; None if it has none.
+            checkpoint: name of a checkpoint, which overrides the metadata.
 
         Returns:
-            The checkpoint, and a sentence about the choice where there is something to say.
+            The checkpoint, and a sentence about the choice, or "".
 
         Raises:
-            CheckpointError: `checkpoint` cannot be had.
+            CheckpointError: `checkpoint` cannot be loaded.
         """
         if checkpoint is not None:
             chosen = self.checkpoint(checkpoint)
@@ -104,11 +104,11 @@ class Models:
         )
 
     def by_fingerprint(self, info: DistilledInfo) -> LoadedModel[AVD] | None:
-        """Find the weights that made an image among the checkpoints that are bundled or loaded."""
+        """Find the checkpoint that made an image among those that are bundled or loaded; None if it is not there."""
         for _, loaded in self._checkpoints.loaded():
             if loaded.model.fingerprint == info.fingerprint:
                 return loaded
-        # The name says where to look first; the weights decide.
+        # Those of the same name are tried first; the fingerprint decides.
         for name in sorted(self.checkpoint_names(), key=lambda name: name != info.checkpoint):
             loaded = self.checkpoint(name)
             if loaded.model.fingerprint == info.fingerprint:
@@ -130,13 +130,13 @@ class Models:
 
 
 def sizes_of(model: AVD) -> tuple[int, ...]:
-    """List the short sides in pixels that a checkpoint is at home at: those of `SIZES` up to its own, or its own."""
+    """List the short sides in pixels that a checkpoint is made for: those of `SIZES` up to its own, or its own."""
     own = model.config.size
     return tuple(size for size in SIZES if size <= own) or (own,)
 
 
 def read_for(model: AVD, clip: str | Path, window: Window = MOST_MOTION, size: int | None = None) -> Clip:
-    """Read a window of a clip as a checkpoint takes it; raises VideoError.
+    """Read a window of a clip as a checkpoint's input; raise VideoError.
 
     Without a `size` the short side is the largest of `sizes_of` that is not above the file's own, or the smallest.
     """
@@ -144,19 +144,19 @@ def read_for(model: AVD, clip: str | Path, window: Window = MOST_MOTION, size: i
 
 
 def distill_with(loaded: LoadedModel[AVD], frames: np.ndarray) -> np.ndarray:
-    """Distil frames, uint8 (T, H, W, 3), holding the model's lock meanwhile."""
+    """Distil frames, uint8 (T, H, W, 3), holding the model's lock."""
     with loaded.lock:
         return distill(loaded.model, frames)
 
 
 def restore_with(loaded: LoadedModel[AVD], image: np.ndarray) -> np.ndarray:
-    """Restore the frames of an image, uint8 (H, W, 3), holding the model's lock meanwhile."""
+    """Restore the frames of an image, uint8 (H, W, 3), holding the model's lock."""
     with loaded.lock:
         return restore(loaded.model, image)
 
 
 def _written_at(name: str) -> int | None:
-    """When a local checkpoint's weights were written: a trainer replaces the folder that a page looks at."""
+    """Return when a local checkpoint's weights were written, in ns, since a trainer may replace them; else None."""
     from avd_core.networks.checkpoint import BUNDLED_FOLDER, WEIGHTS
 
     for folder in (BUNDLED_FOLDER / name, Path(name), Path(name) / "checkpoint"):

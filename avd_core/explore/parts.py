@@ -1,4 +1,4 @@
-"""The parts of an exploration: how real the image looks, what is seen in it and where, what it plays as.
+"""The parts of an exploration: realism, recognition, saliency, restoration, refinement.
 
 Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -12,23 +12,23 @@ import numpy as np
 
 from avd_core.media.distilled_png import DistilledInfo
 
-if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
+if TYPE_CHECKING:  # importing the classifiers takes seconds, which distilling and restoring avoid
     from avd_core.classifiers.loading import Prediction
     from avd_core.classifiers.road import Faithfulness
 
 
 @dataclass(frozen=True)
 class Realism:
-    """What the model's own critic says of the distilled image: for people, and no evidence.
+    """The rating of the distilled image by the model's own critic, which describes it and proves nothing.
 
     Attributes:
-        logit: its score; without an absolute zero, so show the percentile.
-        percentile_among_real: share of real reference frames that score lower, 0 to 100; None when the
-            checkpoint has no reference scores.
+        logit: the score; it has no absolute zero, so show the percentile.
+        percentile_among_real: share of real reference frames with a lower score, 0 to 100; None if the checkpoint has
+            no reference scores.
         percentile_among_distilled: the same among this checkpoint's distilled images of reference clips.
-        own_frames: the same percentile for each frame of this very clip; empty without reference scores.
-        own_logits: the frames' scores.
-        map: (h, w) float32, the score patch by patch; its mean is `logit`.
+        own_frames: `percentile_among_real` of each frame of this clip; empty without reference scores.
+        own_logits: scores of the frames.
+        map: (h, w) float32, the score of each patch; its mean is `logit`.
     """
 
     logit: float
@@ -40,19 +40,19 @@ class Realism:
 
     @property
     def at_the_end(self) -> str:
-        """Say in words that the image lies beyond all real reference frames; "" where it lies among them."""
+        """A phrase if the image lies beyond all real reference frames; "" if it lies among them."""
         ends = {0.0: "less real than every real frame it is compared with", 100.0: "more real than every one of them"}
         return "" if self.percentile_among_real is None else ends.get(self.percentile_among_real, "")
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What an image classifier sees in the distilled image, likeliest first.
+    """The predictions of an image classifier for the distilled image.
 
     Attributes:
-        classifier: the one in use.
-        notice: which one that is and why, when it is not the one asked for.
-        topk: its predictions.
+        classifier: its name.
+        notice: a sentence if it replaces the requested classifier, else empty.
+        topk: its predictions, likeliest first.
         frame: its predictions for the clip's middle frame; empty if it was not classified.
     """
 
@@ -63,22 +63,22 @@ class Recognition:
 
     @property
     def rank_of_frame(self) -> int | None:
-        """Which of the image's predictions, counted from 1, is the middle frame's first; None when none of them is."""
+        """Rank, from 1, of the middle frame's first class among the image's predictions; None if it is not there."""
         labels = [prediction.label for prediction in self.topk]
         return labels.index(self.frame[0].label) + 1 if self.frame and self.frame[0].label in labels else None
 
 
 @dataclass(frozen=True)
 class Saliency:
-    """Where the classifier looks for one class.
+    """A saliency map: where the classifier finds evidence for one class.
 
     Attributes:
         map: (H, W) float32 in [0, 1].
         label: the class it explains.
         method: a key of `saliency.METHODS`.
-        overlay: (H, W, 3), the map laid over the image.
-        faithfulness: whether the map tells the truth, where that was asked.
-        frames: where it looks in the restored frames, where that was asked.
+        overlay: (H, W, 3), the map painted over the image.
+        faithfulness: of the map; None if not requested.
+        frames: maps of the restored frames; None if not requested.
     """
 
     map: np.ndarray
@@ -91,18 +91,18 @@ class Saliency:
 
 @dataclass(frozen=True)
 class FrameSaliency:
-    """Where the classifier looks for one class in each restored frame, on one scale.
+    """Saliency maps of one class for each restored frame, on one scale.
 
     Attributes:
-        maps: (T, H, W) float32 in [0, 1]; 1 is the hottest place of all frames.
-        probabilities: of the class, frame by frame.
+        maps: (T, H, W) float32 in [0, 1]; 1 is the maximum over all frames.
+        probabilities: of the class, for each frame.
     """
 
     maps: np.ndarray
     probabilities: tuple[float, ...]
 
     def overlay(self, frames: np.ndarray, strength: float = 0.5) -> np.ndarray:
-        """The maps laid over the frames they are of, (T, H, W, 3)."""
+        """Paint the maps over their frames (T, H, W, 3)."""
         from avd_core.classifiers.saliency import overlay
 
         return np.stack([overlay(frame, heat, strength) for frame, heat in zip(frames, self.maps, strict=True)])
@@ -110,16 +110,16 @@ class FrameSaliency:
 
 @dataclass(frozen=True)
 class Restoration:
-    """The clip that an image plays as.
+    """The clip that is restored from an image.
 
     Attributes:
         frames: (T, H, W, 3).
         fps: the rate at which they play.
-        checkpoint: whose decoder it was.
+        checkpoint: name of the decoder's checkpoint.
         fingerprint: of its weights.
-        image: (H, W, 3), what went into the decoder.
-        info: what the file said of itself; None for a picture that was never distilled.
-        notes: sentences for the person: what had to be guessed or changed.
+        image: (H, W, 3), the decoder's input.
+        info: metadata of the file; None for a picture without.
+        notes: sentences for the user about guesses and changes.
     """
 
     frames: np.ndarray
@@ -132,18 +132,18 @@ class Restoration:
 
     @property
     def note(self) -> str:
-        """All notes as one text; empty when there is nothing to say."""
+        """All notes as one text, or ""."""
         return " ".join(self.notes)
 
 
 @dataclass(frozen=True)
 class Refined:
-    """What refining changed.
+    """The effect of refinement.
 
     Attributes:
-        steps: gradient steps made.
-        gain: of the restored clip, dB.
-        image_psnr: of the image to what it was drawn to (the middle frame, of most checkpoints), dB, before and after.
+        steps: gradient steps done.
+        gain: in the restored clip's PSNR, in dB.
+        image_psnr: PSNR of the image against its guide target, in dB, before and after.
     """
 
     steps: int

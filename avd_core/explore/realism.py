@@ -1,4 +1,4 @@
-"""What a checkpoint's own critic says of images: it describes them, and proves nothing.
+"""Rate images by a checkpoint's own critic, which describes them and proves nothing.
 
 Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def rate_realism(model: AVD, image: np.ndarray, frames: np.ndarray) -> Realism:
-    """Rate a distilled image (H, W, 3), patch by patch, beside the frames (T, H, W, 3) of its clip."""
+    """Rate a distilled image (H, W, 3) in each patch, and the frames (T, H, W, 3) of its clip."""
     import torch
 
     from avd_core.networks.avd import image_to_tensor, to_tensor
@@ -40,7 +40,7 @@ def rate_realism(model: AVD, image: np.ndarray, frames: np.ndarray) -> Realism:
 def realism_percentile(model: AVD, image: np.ndarray) -> float | None:
     """Return the share of real reference frames that look less real than an image (H, W, 3), 0 to 100.
 
-    None where the checkpoint has no reference scores.
+    None if the checkpoint has no reference scores.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a classifier sees in an image, where it looks for it, and whether that map tells the truth.
+"""Classify images, map where the classifier finds its evidence, and measure how faithful that map is.
 
 Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from avd_core.classifiers.road import Faithfulness
     from avd_core.explore.model_cache import LoadedModel
 
-Progress = Callable[[float], None]  # receives the share that is done, 0 to 1; what it raises stops the work
+Progress = Callable[[float], None]  # called with the share done, 0 to 1; an exception that it raises stops the work
 
 
 def recognise(classifier: Classifier, image: np.ndarray, frame: np.ndarray | None = None) -> Recognition:
-    """Classify an image (H, W, 3), and a frame of its clip; whoever calls holds the classifier's lock."""
+    """Classify an image (H, W, 3), and a frame of its clip; the caller must hold the classifier's lock."""
     from avd_core.networks.avd import image_to_tensor
 
     def seen(picture: np.ndarray) -> tuple[Prediction, ...]:
@@ -37,13 +37,13 @@ def explain(
     target: str | None = None,
     progress: Progress | None = None,
 ) -> Saliency:
-    """Map where a classifier looks in an image (H, W, 3) for a class; None is its first choice."""
+    """Map where a classifier finds evidence for a class in an image (H, W, 3); None is its first class."""
     from avd_core.classifiers.saliency import overlay, saliency
     from avd_core.networks.avd import image_to_tensor
 
     classifier, pixels = loaded.model, image_to_tensor(image)  # outside of inference mode: gradients flow through it
     index = None if target is None else classifier.index(target)
-    # Maps have locks of their own: a slow one must not hold up who only wants to know what is seen.
+    # Maps have locks of their own, so that classifying does not wait for a slow one.
     heat = saliency(classifier, pixels, target=index, method=method, progress=progress)
     with loaded.lock:
         label = classifier.topk(pixels, k=1)[0].label if index is None else classifier.labels[index]
@@ -57,7 +57,7 @@ def explain_frames(
     method: str,
     progress: Progress | None = None,
 ) -> FrameSaliency:
-    """Map where a classifier looks for a class in each frame of (T, H, W, 3), on one scale."""
+    """Map where a classifier finds evidence for a class in each frame of (T, H, W, 3), on one scale."""
     from avd_core.classifiers.saliency import saliencies
     from avd_core.networks.avd import to_tensor
 
@@ -73,7 +73,7 @@ def explain_frames(
 def measure_faithfulness(
     classifier: Classifier, image: np.ndarray, saliency: Saliency, seed: int = 0, progress: Progress | None = None
 ) -> Faithfulness:
-    """Measure whether a classifier depends on what a map of an image (H, W, 3) calls important."""
+    """Measure the faithfulness of a map of an image (H, W, 3)."""
     from avd_core.classifiers.road import road
     from avd_core.networks.avd import image_to_tensor
 
@@ -82,7 +82,7 @@ def measure_faithfulness(
 
 
 def saliency_seconds(classifier: Classifier) -> dict[str, float]:
-    """Estimate how long a map takes here by each method, from the last ones; empty before the first."""
+    """Estimate the seconds that a map takes here by each method, from the last maps; {} before the first."""
     from avd_core.classifiers.saliency import METHODS, estimate
 
     seconds = {method: estimate(classifier, method) for method in METHODS}

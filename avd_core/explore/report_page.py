@@ -1,7 +1,7 @@
-"""An exploration to read, to print, to pass on: one HTML file that needs nothing else, and a zip of it and all files.
+"""Write an exploration as one self-contained HTML file, and as a zip of it and all other files.
 
-Pictures and videos lie in it as data, plots as SVG; it has no script and asks no network (its own policy forbids it).
-Every number stands in a `<data>` element that carries the exact value and says where report.json has it.
+Pictures and videos are embedded as data, plots as SVG. The page has no script and loads nothing from the network, which
+its own policy forbids. Each number is in a `<data>` element with the exact value and its place in report.json.
 
 Axes: T frames, H, W.
 """
@@ -28,7 +28,7 @@ from avd_core.templates import TEMPLATES
 
 STORED = {".png", ".mp4"}  # compressed already
 TYPES = {".png": "image/png", ".mp4": "video/mp4"}
-ERROR_GAIN = 8  # an error of 3 in 255 would be black
+ERROR_GAIN = 8  # unscaled, an error of 3 in 255 would look black
 JPEG_QUALITY = 90  # the frames of the contact sheet; those in the folder beside it are exact
 
 _STYLE = Markup(Path(__file__).with_suffix(".css").read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def write_bundle(exploration: Exploration, path: str | Path) -> Path:
     """Write a zip of all that `Exploration.save` writes, every frame too, with `original.mp4` and `report.html`.
 
     Args:
-        exploration: a finished one.
+        exploration: a complete one.
         path: the zip; it appears whole or not at all.
 
     Raises:
@@ -67,13 +67,13 @@ def write_bundle(exploration: Exploration, path: str | Path) -> Path:
 def report_page(
     report: Mapping[str, Any], files: Mapping[str, Path], original: np.ndarray, restored: np.ndarray
 ) -> str:
-    """Draw the page.
+    """Render the page.
 
     Args:
         report: `Exploration.report()`; every number of the page is one of its values.
-        files: what is shown as it is: "distilled", "cam" (PNG) and "comparison" (MP4).
+        files: contents of the files "distilled", "cam" (PNG) and "comparison" (MP4).
         original: the frames that were distilled, uint8 (T, H, W, 3).
-        restored: what came back of them.
+        restored: the restored frames, uint8 (T, H, W, 3).
     """
     own = report["realism"]["own_frames"]
     return TEMPLATES.get_template("explore/report_page.html").render(
@@ -91,7 +91,7 @@ def report_page(
 
 
 class _Numbers:
-    """Figures of a report as people read them, each with its exact value and its place in report.json."""
+    """Formats figures of a report, each with its exact value and its place in report.json."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self._report = report
@@ -117,7 +117,7 @@ def _plots(per_frame: Mapping[str, Sequence[float | None]]) -> list[Markup]:
 
 
 def _frames(original: np.ndarray, restored: np.ndarray) -> list[dict[str, str]]:
-    """Return the pictures of each frame by what they are, as addresses."""
+    """Return the pictures of each frame as data addresses, by kind."""
     error = (np.abs(original.astype(np.int16) - restored) * ERROR_GAIN).clip(0, 255).astype(np.uint8)
     return [
         {"original": _jpeg(frame), "restored": _jpeg(back), f"error times {ERROR_GAIN}": _jpeg(off)}

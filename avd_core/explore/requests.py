@@ -1,4 +1,4 @@
-"""What is asked of an explorer about one clip: a frozen, validated request."""
+"""The frozen, validated request for an exploration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_REFINE = 400  # gradient steps on one image
 
 
 class RequestError(ValueError):
-    """A request that contradicts itself, with a sentence saying how."""
+    """A request is invalid; the message says why, in one sentence."""
 
 
 def check_size(size: int | None) -> None:
@@ -30,7 +30,7 @@ def check_size(size: int | None) -> None:
 
 @dataclass(frozen=True, init=False)
 class ExploreRequest:
-    """One clip, and how to look at it.
+    """A clip, and the options of its exploration.
 
     The window can be given as such, or by `start`, `seconds` and `whole`.
 
@@ -38,16 +38,16 @@ class ExploreRequest:
         clip: the video file.
         checkpoint: a bundled name, a folder, or a Hub repo id.
         window: the part of the clip.
-        classifier: which image classifier looks at the distilled image.
+        classifier: name of the image classifier.
         cam: the saliency method, a key of `saliency.METHODS`.
-        target: the class that saliency explains; None is the classifier's first choice.
+        target: the class that saliency explains; None is the classifier's first class.
         size: short side in pixels, a multiple of 8; None is the largest of `SIZES` that is not above the checkpoint's
             own size or the file's.
-        refine: gradient steps on the distilled image, see `networks.refinement`; 0 leaves it as it was encoded.
+        refine: gradient steps on the distilled image, see `networks.refinement`; 0 does not refine it.
 
     Raises:
-        VideoError: there is no such window.
-        RequestError: there is no such size, or number of steps.
+        VideoError: the window is invalid.
+        RequestError: `size` or `refine` is out of range.
     """
 
     clip: Path

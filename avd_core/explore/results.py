@@ -1,7 +1,7 @@
 """The frozen results of an explorer.
 
-An exploration passes through stages, one class each, from `ExplorationStage` to the complete `Exploration`: a page
-draws the first pictures while the last ones are being computed. `Exploration.save` writes files.
+An exploration has stages, one class each, from `ExplorationStage` to the complete `Exploration`, so that a page can
+show the first pictures while the last ones are computed. `Exploration.save` writes files.
 
 Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -26,7 +26,7 @@ from avd_core.media.video import Clip
 from avd_core.media.writer import write_mp4
 from avd_core.removal import is_report, remove_files
 
-if TYPE_CHECKING:  # importing the classifiers costs seconds that distilling and restoring need not pay
+if TYPE_CHECKING:  # importing the classifiers takes seconds, which distilling and restoring avoid
     from avd_core.classifiers.loading import Prediction
 
 GAP, GAP_LEVEL = 4, 32  # pixels (even, for 4:2:0) and grey level between the two halves of a comparison
@@ -34,14 +34,14 @@ GAP, GAP_LEVEL = 4, 32  # pixels (even, for 4:2:0) and grey level between the tw
 
 @dataclass(frozen=True)
 class Distilled:
-    """A clip's distilled image, with what a file of it must say."""
+    """A clip's distilled image, with the metadata for its file."""
 
     clip: Clip
     image: np.ndarray
     info: DistilledInfo
 
     def save(self, path: str | Path) -> Path:
-        """Writes the PNG that `restore` plays."""
+        """Write the PNG, which `Explorer.restore` reads."""
         return save_distilled(path, self.image, self.info)
 
 
@@ -61,16 +61,16 @@ class SavedExploration:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplorationStage:
-    """An exploration whose clip is read; the subclasses are the later stages, each with what it adds.
+    """An exploration whose clip is read; each later stage is a subclass that adds its results.
 
     Attributes:
-        stage: how far it is: "clip", "distilled", "restored" (with quality and realism), "recognised" or "complete".
+        stage: "clip", "distilled", "restored" (with quality and realism), "recognised" or "complete".
         request: the request.
         clip: the sampled frames.
         checkpoint: the model's name.
         fingerprint: of its weights.
-        guide: what its images were drawn to: `guide_target` and `guide_strength` of its `ModelConfig`.
-        seconds: duration of each step, without waiting for others: load, decode, encode, restore, quality, realism,
+        guide: `guide_target` and `guide_strength` of its `ModelConfig`.
+        seconds: duration of each step, without waiting for locks: load, decode, encode, restore, quality, realism,
             classify, saliency.
     """
 
@@ -89,7 +89,7 @@ class ExplorationStage:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the person: what was cropped, enlarged, damaged, short, or replaced."""
+        """Sentences for the user about what was cropped, enlarged, damaged, short, or replaced."""
         if self.request.size is None or not self.enlarged:
             return tuple(self.clip.notes)
         source = self.clip.source
@@ -109,7 +109,7 @@ class DistilledStage(ExplorationStage):
 
     Attributes:
         distilled: (H, W, 3), the distilled image.
-        refined: what refining changed; None if the image is as it was encoded.
+        refined: effect of refinement; None without it.
     """
 
     stage: ClassVar[str] = "distilled"
@@ -128,7 +128,7 @@ class DistilledStage(ExplorationStage):
 
     @property
     def info(self) -> DistilledInfo:
-        """What a PNG of the distilled image must say."""
+        """Metadata for a PNG of the distilled image."""
         count, height, width, _ = self.clip.frames.shape
         refined = self.refined.steps if self.refined else 0
         return DistilledInfo(self.checkpoint, self.fingerprint, count, self.clip.fps, (height, width), refined)
@@ -140,8 +140,8 @@ class RestoredStage(DistilledStage):
 
     Attributes:
         restored: (T, H, W, 3), decoded from the 8-bit distilled image.
-        quality: how close it is to the original.
-        realism: how real the image looks to the critic.
+        quality: of the restored clip.
+        realism: rating of the image by the critic.
     """
 
     stage: ClassVar[str] = "restored"
@@ -161,7 +161,7 @@ class RecognisedStage(RestoredStage):
     """An exploration whose image is classified.
 
     Attributes:
-        recognition: what a classifier sees in the image.
+        recognition: the classifier's predictions.
     """
 
     stage: ClassVar[str] = "recognised"
@@ -178,20 +178,20 @@ class Exploration(RecognisedStage):
     """A complete exploration.
 
     Attributes:
-        saliency: where the classifier looks.
+        saliency: where the classifier finds its evidence.
     """
 
     stage: ClassVar[str] = "complete"
     saliency: Saliency
 
     def report(self) -> dict[str, Any]:
-        """All figures, as plain JSON values."""
+        """Return all figures, as plain JSON values."""
         source, (count, height, width, _) = self.clip.source, self.clip.frames.shape
         realism, recognition, saliency = self.realism, self.recognition, self.saliency
         values = {
             "version": __version__,
             "clip": {
-                "name": self.request.clip.name,  # without its folder: reports are passed on
+                "name": self.request.clip.name,  # without its folder, since reports are shared
                 "container": source.container,
                 "codec": source.codec,
                 "width": source.width,
@@ -233,9 +233,9 @@ class Exploration(RecognisedStage):
         return plain_json(values)
 
     def save(self, folder: str | Path, save_frames: bool = False) -> SavedExploration:
-        """Writes `distilled.png`, `restored.mp4`, `comparison.mp4`, `cam.png` and `report.json` to `folder`.
+        """Write `distilled.png`, `restored.mp4`, `comparison.mp4`, `cam.png` and `report.json` to `folder`.
 
-        Also `cam.mp4`, where the classifier looks in the restored frames, when that is known. With `save_frames` also
+        Also `cam.mp4`, the saliency maps of the restored frames, if they were computed; and with `save_frames`
         `frames/original_NN.png` and `frames/restored_NN.png`, counted from 00.
 
         Raises:
@@ -259,7 +259,7 @@ class Exploration(RecognisedStage):
                         frames.append(f"frames/{kind}_{index:02d}.png")
                         save_image(staging / frames[-1], frame)
             if is_report(folder / _FILES["report"], "fingerprint", "saliency"):
-                # Frames and films of an earlier clip beside the report of this one would be taken for its own.
+                # Delete frames and films of an earlier exploration: beside this report they would seem to belong to it.
                 remove_files(folder / "frames", re.compile(r"(original|restored)_\d{2,}\.png"))
                 remove_files(folder, re.compile(re.escape(CAM_VIDEO)))
         cam_video = folder / CAM_VIDEO if self.saliency.frames else None
@@ -271,7 +271,7 @@ def _listed(predictions: tuple[Prediction, ...]) -> list[dict[str, Any]]:
 
 
 def _described(saliency: Saliency) -> dict[str, Any]:
-    """The saliency's figures; of what was not asked for, nothing."""
+    """Return the saliency's figures, without those that were not requested."""
     values: dict[str, Any] = {"method": saliency.method, "label": saliency.label}
     if saliency.faithfulness:
         values["road"] = dataclasses.asdict(saliency.faithfulness)

@@ -1,7 +1,7 @@
-"""The stages of an exploration, one after the other: read, distilled, restored, recognised, complete.
+"""Compute the stages of an exploration: read, distil, restore, recognise, explain.
 
-A model's lock is held for one step of one exploration, never between steps, so nobody waits for another's whole
-exploration.
+A model's lock is held for one step of one exploration, never between steps, so that no exploration waits for the whole
+of another.
 
 Axes: T frames, H, W. Frames and images are uint8, RGB last.
 """
@@ -80,7 +80,7 @@ def explore_steps(models: Models, request: ExploreRequest) -> Iterator[Explorati
 
 
 def with_refined(models: Models, exploration: Exploration, refinement: Refinement) -> Exploration:
-    """Return an exploration of the refined image of the same clip: restored, rated and classified anew."""
+    """Return an exploration of the refined image: restore, rate and classify it anew."""
     request, clip, image = exploration.request, exploration.clip, refinement.image
     checkpoint, classifier = models.checkpoint(request.checkpoint), models.classifier(request.classifier)
     with checkpoint.lock:
@@ -107,7 +107,7 @@ def with_refined(models: Models, exploration: Exploration, refinement: Refinemen
 def refine_steps(
     checkpoint: LoadedModel[AVD], frames: np.ndarray, image: np.ndarray, steps: int
 ) -> Iterator[Refinement]:
-    """Refine an image step by step; the model is free for others between two steps, as in `explore_steps`."""
+    """Refine an image step by step; no lock is held between two yields."""
     from avd_core.networks.refinement import refine
 
     target = guide_picture(frames, *checkpoint.model.config.guide)
@@ -121,7 +121,7 @@ def refine_steps(
 
 
 class StepClock:
-    """Adds the seconds of named steps to those that are known; waiting for a lock before a step is not counted."""
+    """Adds up the seconds of named steps, without the time of waiting for locks."""
 
     def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
         self._seconds = dict(seconds or {})

@@ -1,8 +1,8 @@
-"""What does the image know of time? The same frames in other orders and tempos, each distilled and restored.
+"""Test what the image stores of time: distil and restore the same frames in other orders and tempos.
 
-A picture that held only *what* is in a clip would be the same for every order of its frames, and its decoder could not
-tell them apart. So each variant's image is compared with the forward clip's, and what is restored from it with its own
-frames, with the forward order, and with its own frames backwards.
+An image that stored only *what* is in a clip would be the same for every order of the frames, and so would the restored
+clip. So each variant's image is compared with the forward clip's, and the restored clip with the variant's frames, with
+the forward clip, and with the variant's frames backwards.
 
 Axes: T frames, H, W; the last axis is RGB.
 """
@@ -32,20 +32,20 @@ from avd_core.media.writer import write_mp4
 if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer
 
-# Below this many dB a preference is too slight to be seen, let alone relied on.
+# Differences below this many dB are not visible, and count as none.
 SLIGHT = 0.5
-# Two orders closer than this look the same to the eye: there is no direction to tell.
+# Two orders closer than this look the same, so the clip has no visible direction.
 ALIKE = 40.0
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to play a clip.
+    """An order of a clip's frames.
 
     Attributes:
-        title: for people.
-        about: one line that explains it.
-        order: (T, seed) -> (T,), which of the clip's frames are played.
+        title: as shown to users.
+        about: a line that explains it.
+        order: (T, seed) -> (T,), the numbers of the clip's frames.
     """
 
     title: str
@@ -77,22 +77,22 @@ VARIANTS: dict[str, Variant] = {
 
 @dataclass(frozen=True)
 class Play:
-    """One variant of a clip, through its image and back.
+    """A variant of a clip, distilled and restored.
 
     Attributes:
         variant: a key of `VARIANTS`.
-        order: (T,), the clip's frames in the order they went in.
+        order: (T,), the numbers of the clip's frames that were distilled.
         image: (H, W, 3), the variant's distilled image.
         restored: (T, H, W, 3), restored from it.
-        recognition: what a classifier sees in the image.
+        recognition: the classifier's predictions for the image.
         image_difference: mean absolute difference to the forward clip's image, in levels of 255.
-        image_psnr: the same as PSNR in dB, `metrics.PSNR_CAP` where the two are one.
-        psnr_own: PSNR of what was restored against the frames that went in.
-        psnr_forward: against the clip forwards.
-        psnr_backwards: against the frames that went in, backwards.
-        psnr_rearranged: of the forward clip's restoration, put into this order, against the frames that went in:
-            what a decoder would reach that was only told the order.
-        psnr_still: of their mean frame, against the frames that went in: what needs no time at all.
+        image_psnr: the same as PSNR in dB; `metrics.PSNR_CAP` if the two are equal.
+        psnr_own: PSNR of `restored` against the variant's frames, in dB.
+        psnr_forward: against the forward clip.
+        psnr_backwards: against the variant's frames, backwards.
+        psnr_rearranged: of the forward clip's restoration in the variant's order, against the variant's frames: what
+            a decoder reaches that is given the order only.
+        psnr_still: of their mean frame, against the variant's frames: what needs no order.
     """
 
     variant: str
@@ -129,13 +129,13 @@ def time_plays(
     recognise: Callable[[np.ndarray], Recognition],
     seed: int = 0,
 ) -> Iterator[Play]:
-    """Sends every variant of a clip through its image, the forward clip first.
+    """Distil and restore every variant of a clip, the forward clip first; yield each.
 
     Args:
         frames: uint8 (T, H, W, 3).
-        distil: frames to image.
-        restore: image to frames.
-        recognise: what is seen in an image.
+        distill: frames -> image.
+        restore: image -> frames.
+        recognise: image -> the classifier's predictions.
         seed: of the shuffle.
     """
     forward: Play | None = None
@@ -165,7 +165,7 @@ def time_plays(
 
 @dataclass(frozen=True)
 class TimeProbe:
-    """What a checkpoint's images of one clip know of time, or the part of it that is ready.
+    """Results of the test for one checkpoint and clip, as far as they are ready.
 
     Attributes:
         clip: the sampled frames.
@@ -188,7 +188,7 @@ class TimeProbe:
 
     @property
     def sentence(self) -> str:
-        """Does the image tell forwards from backwards? Empty until both have been played."""
+        """A sentence on whether the image stores the direction of time; empty until both directions are ready."""
         plays = {play.variant: play for play in self.plays}
         if not {"forward", "reversed"} <= plays.keys():
             return ""
@@ -211,15 +211,15 @@ class TimeProbe:
         return f"Yes, the image tells forwards from backwards: {figures}"
 
     def info(self) -> DistilledInfo:
-        """What a PNG of any of the images must say."""
+        """Metadata for a PNG of any of the images."""
         count, height, width, _ = self.clip.frames.shape
         return DistilledInfo(self.checkpoint, self.fingerprint, count, self.clip.fps, (height, width))
 
     def report(self) -> dict[str, Any]:
-        """All figures, as plain JSON values."""
+        """Return all figures, as plain JSON values."""
         return {
             "version": __version__,
-            "clip": self.clip.source.path.name,  # without its folder: reports are passed on
+            "clip": self.clip.source.path.name,  # without its folder, since reports are shared
             "window": {"start": self.clip.start, "seconds": self.clip.seconds},
             "checkpoint": self.checkpoint,
             "fingerprint": self.fingerprint,
@@ -238,7 +238,7 @@ class TimeProbe:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Writes each variant's image and restored clip, and `probe.json`, to `folder`.
+        """Write each variant's image and restored clip, and `probe.json`, to `folder`.
 
         Raises:
             OutputError: the folder cannot be written; it is left as it was.
@@ -252,7 +252,7 @@ class TimeProbe:
         return folder
 
     def table(self) -> str:
-        """The figures as aligned text that ends in the sentence."""
+        """Return the figures as aligned text that ends in the sentence."""
         body = [["", "image", "difference", "own order", "forward", "backwards", "rearranged", "mean frame", "seen as"]]
         for play in self.plays:
             figures = [f"{getattr(play, name):.2f}" for name in FIGURES]
@@ -270,13 +270,12 @@ def probe_time(
     classifier: str = DEFAULT_CLASSIFIER,
     seed: int = 0,
 ) -> Iterator[TimeProbe]:
-    """Distil a clip in other orders and tempos, one after the other: what does its image know of time?
+    """Distil and restore a clip in other orders and tempos, one after the other.
 
-    Each probe that is yielded knows one variant more, the last one all of `VARIANTS`. No lock is held while the caller
-    has its turn.
+    Each probe that is yielded has one variant more, the last one all of `VARIANTS`. No lock is held between two yields.
 
     Args:
-        clip: of as many frames as the checkpoint takes.
+        clip: with as many frames as the checkpoint takes.
         seed: of the shuffle.
 
     Raises:

@@ -1,12 +1,12 @@
-"""The package of a run for another machine: its config, its clips in packs, its initial checkpoint, and this code.
+"""Package a run for another machine: its config, its clips as packs, its initial checkpoint, and this code.
 
 A package is a folder, laid out as its repository on the Hub:
 
     run/            the run directory: config.json, state.json, and when it has begun metrics.jsonl and training.pt
     clips/ held_out/  packs of clips, numbered
-    init/           the checkpoint it starts from, where that lies in a folder
-    photos/         photographs, where the run has some
-    code.zip        avd_core as it is here, with the bundled checkpoint that the run starts from
+    init/           the checkpoint it starts from, if that is a folder
+    photos/         photographs, if the run has some
+    code.zip        this avd_core, with the bundled checkpoint that the run starts from
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _CODE_ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_package(run: Run, folder: Path) -> Path:
-    """Fill the empty `folder` with what a run needs to be trained elsewhere, and return it.
+    """Fill the empty `folder` with all that a run needs to train elsewhere, and return it.
 
     No file of the package names a path of this machine.
 
     Raises:
-        RunError: the run's config describes no training.
-        DataError: clips that have gone, or none that can be read.
+        RunError: the run's config is invalid.
+        DataError: clips are missing, or none can be read.
     """
     config = run.config()
     if "model" not in config or "train" not in config:
@@ -52,7 +52,7 @@ def make_package(run: Run, folder: Path) -> Path:
     begun = run.training_state.exists()
     if start and Path(start).is_dir() and start not in checkpoint.bundled():
         config["init"] = INIT
-        if not begun:  # later it is not needed, and may have gone
+        if not begun:  # after the first save it is not needed, and may have been deleted
             _copy_checkpoint(checkpoint.locate(start), folder / INIT)
     if config.get("photos"):
         config["photos"] = _copy_photos(Path(config["photos"]), folder / PHOTOS)
@@ -67,9 +67,9 @@ def make_package(run: Run, folder: Path) -> Path:
 
 
 def _packed(spec: ClipSpec, stored_size: int, target: Path, folder: Path) -> dict[str, Any]:
-    """Make a pack of one source of clips at `target`; return how the config names it there."""
+    """Make a pack of a source of clips at `target`; return its entry for the packaged config."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    clips = spec.open(stored_size)  # what is no pack fails now, not on a machine that costs money
+    clips = spec.open(stored_size)  # an invalid pack fails here, not on a machine that costs money
     if isinstance(clips, PackedClips):
         shutil.copy(clips.path, target)
     else:

@@ -24,7 +24,7 @@ from avd_core.hub_client import HubError, ask
 from avd_core.runs.run import Run
 
 RUN, CODE = "run", "code.zip"
-"""The run directory and this code, as the repository calls them; `avd_core.hub.job_package` has the rest."""
+"""Names of the run directory and of this code in the repository; see `avd_core.hub.job_package`."""
 STOP = "stop"
 """The file in the repository that asks a job to stop, saved."""
 LIGHT_EVERY = float(os.environ.get("AVD_JOB_LIGHT_EVERY", 60.0))
@@ -131,7 +131,7 @@ class Worker:
 
 
 def work(repo_id: str, folder: Path) -> int:
-    """Download, train and upload; return the trainer's exit status, 1 where the results could not be uploaded."""
+    """Download, train and upload; return the trainer's exit status, or 1 if the results could not be uploaded."""
     worker = Worker(repo_id, folder)
     worker.fetch()
     trainer = subprocess.Popen(
@@ -154,10 +154,10 @@ def work(repo_id: str, folder: Path) -> int:
         try:
             worker.upload(heavy=now - heavy >= HEAVY_EVERY)
             heavy = now if now - heavy >= HEAVY_EVERY else heavy
-        except HubError as error:  # the training is worth more than its news
+        except HubError as error:  # a failed upload must not stop the training
             print(error, flush=True)
         if not stopping and worker.stop_requested():
-            stopping = True  # once: a second signal could hit a trainer that is just leaving
+            stopping = True  # once: a second signal could kill a trainer that is saving
             trainer.send_signal(signal.SIGTERM)
     printing.join(5)
     worker.print_log()
@@ -174,7 +174,7 @@ def work(repo_id: str, folder: Path) -> int:
 
 
 def _print_but_bars(lines: Iterable[str]) -> None:
-    """Print what the trainer prints without its progress bar, which would fill a log with a thousand lines."""
+    """Print the trainer's output without its progress bar, which would add a thousand lines to the log."""
     for line in lines:
         if line.strip() and not _BAR.search(line):
             print(line, end="", flush=True)

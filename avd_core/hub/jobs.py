@@ -1,10 +1,10 @@
-"""Runs on Hugging Face Jobs: a machine by the minute, paid by whoever's token starts it.
+"""Train runs on Hugging Face Jobs, on a rented machine that the owner of the token pays by the minute.
 
-`launch` puts what a run needs into a private repository of that person and starts a job, which fetches it, trains by
+`launch` uploads a run's package to a private repository of that owner and starts a job, which downloads it, trains by
 the same `python -m avd_core train --run run`, and uploads its results (`avd_core.hub.job_worker`).
-`avd_core.hub.job_sync` copies that into the run directory, so that whoever watches sees a run like any other.
+`avd_core.hub.job_sync` copies these into the run directory, so that the run looks like any other.
 
-Of a job the run directory holds `job.json`: where it is, and no token. The job gets the token as a secret of Jobs.
+The run directory holds the job's `job.json`, without the token. The job gets the token as a secret of Jobs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from avd_core.hub_client import HubError, ask, check_repo
 from avd_core.runs.run import Run, RunError
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
-"""Where a job runs: the image that the Hub's own client takes for Python, with an installer that is quick."""
+"""Docker image of a job: the one that the Hub's client uses for Python, with a fast installer."""
 LIBRARIES = ("torch", "numpy", "pillow", "safetensors", "tqdm", "huggingface-hub")
-"""What a training needs, installed there in the versions that are here."""
+"""Packages that a training needs; the job installs the versions of this machine."""
 FLAVOR, TIMEOUT = "t4-small", "2h"
 UPLOAD_DEADLINE = 1800.0
 UNDER_WAY = ("SCHEDULING", "RUNNING")
@@ -42,13 +42,13 @@ class Job:
     Attributes:
         id: of the job, for the Jobs API.
         owner: the account that pays for it.
-        repo: the private repository between here and there.
-        flavor: the machine.
-        url: where its owner sees it.
-        stopping: whether it has been asked to stop.
-        commit: of the repository, that the run directory was synced with.
-        weights: the Hub's name for the weights that the run directory was synced with.
-        over: whether it has ended, and the run directory holds all that came of it.
+        repo: the private repository that transfers the run.
+        flavor: kind of machine.
+        url: its page on the Hub.
+        stopping: whether it was asked to stop.
+        commit: of the repository, at the last sync.
+        weights: blob ids of weights and calibration, at the last sync.
+        over: whether it has ended and the run directory holds all its results.
     """
 
     id: str
@@ -63,10 +63,10 @@ class Job:
 
     @classmethod
     def of(cls, run: Run) -> Self | None:
-        """Return the job of a run; None where it has none.
+        """Return the job of a run; None if it has none.
 
         Raises:
-            RunError: when its `job.json` cannot be read.
+            RunError: its `job.json` cannot be read.
         """
         try:
             return cls(**json.loads((run.folder / "job.json").read_text(encoding="utf-8")))
@@ -83,20 +83,20 @@ def launch(
     run: Run, *, repo_id: str | None = None, flavor: str = FLAVOR, timeout: str = TIMEOUT, image: str = IMAGE,
     token: str | None = None,
 ) -> Job:  # fmt: skip
-    """Send a run to Hugging Face Jobs. One that has begun, here or there, goes on from what was saved.
+    """Start or resume a run on Hugging Face Jobs.
 
     Args:
-        run: a created run directory that nobody trains.
+        run: a created run directory that no process trains.
         repo_id: `owner/name` of the private repository to use; by default one named after the run.
-        flavor: the machine, such as "t4-small" or "a10g-large".
-        timeout: when the job ends at the latest, such as "90m"; what costs money should end.
-        image: where the training runs; a Docker image with bash and uv.
-        token: of whoever pays; by default the one that this machine is signed in with.
+        flavor: kind of machine, such as "t4-small" or "a10g-large".
+        timeout: longest time of the job, such as "90m".
+        image: Docker image with bash and uv.
+        token: of the account that pays; by default this machine's own.
 
     Raises:
-        RunError: the run is being trained, or its config describes no training.
-        HubError: no token, no rights, no credit, no network, a repository that is not private or holds something else.
-        DataError: clips that cannot be read.
+        RunError: the run is being trained, or its config is invalid.
+        HubError: no token, no rights, no credit, no network, or the repository is not private or holds something else.
+        DataError: the clips cannot be read.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -134,7 +134,7 @@ def launch(
 
 
 def _upload(api: Any, repo_id: str, package: Path) -> None:
-    """Put a package into a private repository, made where there is none; raise HubError where it is another's place."""
+    """Upload a package to a private repository, made if missing; raise HubError if it holds something else."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     api.create_repo(repo_id, private=True, exist_ok=True)
@@ -151,7 +151,7 @@ def _upload(api: Any, repo_id: str, package: Path) -> None:
 
 
 def command() -> list[str]:
-    """Return the command of a job: install, fetch this code, and start the worker."""
+    """Return the command of a job: install the packages, download this code, and start the worker."""
     libraries = " ".join(f"{name}=={version(name).partition('+')[0]}" for name in LIBRARIES)
     lines = (
         "set -e",
@@ -168,7 +168,8 @@ def stop(run: Run, *, token: str | None = None) -> None:
     """Ask a job to stop; it saves, uploads everything, and ends within a minute or two.
 
     Raises:
-        RunError: the run is no job. HubError: the Hub did not do it.
+        RunError: the run has no job.
+        HubError: the request failed.
     """
     from huggingface_hub import HfApi
 
@@ -181,10 +182,11 @@ def stop(run: Run, *, token: str | None = None) -> None:
 
 
 def cancel(run: Run, *, token: str | None = None) -> None:
-    """End a job at once; what it uploaded last is kept.
+    """End a job at once; its last upload is kept.
 
     Raises:
-        RunError: the run is no job. HubError: the Hub did not do it.
+        RunError: the run has no job.
+        HubError: the request failed.
     """
     from huggingface_hub import HfApi
 
@@ -195,7 +197,7 @@ def cancel(run: Run, *, token: str | None = None) -> None:
 
 
 def job_of(run: Run) -> Job:
-    """Return the job of a run; raise `RunError` when it has none."""
+    """Return the job of a run; raise `RunError` if it has none."""
     job = Job.of(run)
     if job is None:
         raise RunError(f"{run.folder.name} is not at Hugging Face Jobs.")
@@ -208,6 +210,6 @@ def _slug(name: str) -> str:
 
 
 def last_lines(lines: Sequence[str], count: int = 5) -> str:
-    """Return the end of a log as one line of a sentence."""
+    """Return the last `count` lines of a log as one line."""
     kept = [" ".join(line.split()) for line in lines if line.strip()][-count:]
     return " | ".join(kept)[-600:]

@@ -1,7 +1,7 @@
-"""The model card of a checkpoint: what it is, what it learned from, how, what was measured, and what it cannot do.
+"""Write the model card of a checkpoint: what it is, its data and training, what was measured, and its limits.
 
-Everything is read from the checkpoint and from the run directory that it came out of. What nobody measured is not in
-it, and of the clips only what their owner says: the names of files and folders stay here.
+All is read from the checkpoint and its run directory. The card holds nothing that was not measured, and of the clips
+only the owner's description, no names of files and folders.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from avd_core.networks.checkpoint import CheckpointError
 from avd_core.runs.run import Run, RunError
 
 LONGEST_WORDS = 4000
-RECENT = 50  # steps that the last figures are a mean of
+RECENT = 50  # steps of which the last figures are the mean
 _STARTED = re.compile(r"training on (.+?) from step \d+ to \d+")
 _PREVIEWED = re.compile(r"step (\d+): preview PSNR ([\d.]+) dB over (\d+) clips")
 LIMITS = """\
@@ -39,7 +39,7 @@ LIMITS = """\
 
 
 def run_of(folder: Path) -> Run | None:
-    """Return the run that a checkpoint folder lies in; None where it lies in none."""
+    """Return the run of a checkpoint folder; None if it lies in no run directory."""
     run = Run(folder.parent)
     try:
         return run if folder.name == run.checkpoint.name and "train" in run.config() else None
@@ -48,15 +48,15 @@ def run_of(folder: Path) -> Run | None:
 
 
 def model_card(folder: str | Path, repo_id: str, *, about: str = "") -> ModelCard:
-    """Write the card of a checkpoint folder, with its training where it lies in a run directory.
+    """Return the card of a checkpoint folder, with its training if it lies in a run directory.
 
     Args:
-        folder: `config.json` and `model.safetensors`.
-        repo_id: `owner/name`, where it goes.
-        about: what its owner says of the clips; what the run's config says by default.
+        folder: of `config.json` and `model.safetensors`.
+        repo_id: `owner/name` of its repository.
+        about: the owner's description of the clips; by default that of the run's config.
 
     Raises:
-        CheckpointError: when the folder holds no readable checkpoint.
+        CheckpointError: the folder holds no readable checkpoint.
     """
     folder = Path(folder)
     run = run_of(folder)
@@ -88,7 +88,7 @@ def _what(folder: Path, start: str) -> str:
         network: f"{sum(tensor.numel() for name, tensor in weights.items() if name.startswith(network)):,}"
         for network in ("encoder", "decoder", "discriminator")
     }
-    # A folder's path is nobody's business.
+    # Not the path of a folder, which is private.
     known = start if "/" not in start or is_repo_id(start) else checkpoint.shown_name(start, Path(start))
     origin = f" Fine-tuned from `{known}`." if start else ""
     return (
@@ -112,7 +112,7 @@ def _data(run_config: Mapping[str, Any], words: str) -> str:
 
 
 def _count(specs: list[Mapping[str, Any]]) -> str:
-    """Say how many clips the sources hold; '' where one of them has gone."""
+    """Return a phrase with the number of clips in the sources; '' if one of them is missing."""
     total = 0
     for spec in specs:
         path = Path(spec["path"])

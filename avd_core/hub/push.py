@@ -1,4 +1,4 @@
-"""Checkpoints on their way to the Hugging Face Hub; `avd_core.networks.checkpoint` has the way back."""
+"""Upload checkpoints to the Hugging Face Hub; `avd_core.networks.checkpoint` downloads them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 PUSH_DEADLINE = 1800.0
-"""Seconds that a push may take: half a gigabyte over a slow line."""
+"""Most seconds of a push, enough for half a gigabyte over a slow line."""
 
 
 def push(
     source: str | Path, repo_id: str, *, private: bool = False, revision: str | None = None, about: str = "",
     token: str | None = None, deadline: float = PUSH_DEADLINE,
 ) -> str:  # fmt: skip
-    """Put a checkpoint on the Hub, with its card, in one commit; make the repository where there is none.
+    """Upload a checkpoint with its card, in one commit; make the repository if it is missing.
 
     Args:
         source: a run directory, a checkpoint folder, or the name of a bundled checkpoint.
         repo_id: `owner/name`.
-        private: whether a new repository is hidden from others; one that is there must be so already.
-        revision: branch to put it on, made where there is none; `main` by default.
-        about: what its owner says of the clips it learned from, for the card.
-        token: the owner's; by default the one that this machine is signed in with.
-        deadline: seconds that all of it may take.
+        private: make a new repository private; an existing one must be private already.
+        revision: branch, made if it is missing; `main` by default.
+        about: the owner's description of the training clips, for the card.
+        token: the owner's; by default this machine's own.
+        deadline: most seconds for all of it.
 
     Returns:
-        Where it can be seen.
+        The address of its page.
 
     Raises:
-        HubError: a name that is none, no token or no rights, no network, another model in that place.
+        HubError: an invalid name, no token or no rights, no network, or the repository holds another kind of model.
         CheckpointError: `source` is no checkpoint.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -68,28 +68,27 @@ def push(
         if checkpoint.CALIBRATION not in files and checkpoint.CALIBRATION in _names(
             api.model_info(repo_id, revision=revision)
         ):
-            changes.append(CommitOperationDelete(checkpoint.CALIBRATION))  # that of other weights is worse than none
+            changes.append(CommitOperationDelete(checkpoint.CALIBRATION))  # an old calibration is of other weights
         api.create_commit(repo_id, changes, commit_message=f"Checkpoint {name}", revision=revision)
         return f"{api.endpoint}/{repo_id}" + (f"/tree/{revision}" if revision else "")
 
     with tempfile.TemporaryDirectory(prefix="avd-", ignore_cleanup_errors=True) as aside:
-        for file in files:  # a run goes on meanwhile, and replaces them
+        for file in files:  # a copy, since a run may replace the files meanwhile
             shutil.copy(folder / file, aside)
         return ask(f"The checkpoint could not be pushed to {repo_id}", lambda: upload(Path(aside)), deadline=deadline)
 
 
 def _card(folder: Path, repo_id: str, about: str) -> str:
-    """Return the card in the folder, unless a run made the checkpoint: a run knows more than any earlier card."""
-    made = model_card.model_card(
-        folder, repo_id, about=about
-    )  # reads the weights: what is broken is found before a push
+    """Return the card in the folder; if a run made the checkpoint, write a new one, which tells more."""
+    # Reads the weights, too, so that a broken checkpoint fails before the upload.
+    made = model_card.model_card(folder, repo_id, about=about)
     if model_card.run_of(folder) is None and not about and (folder / CARD).is_file():
         return (folder / CARD).read_text(encoding="utf-8")
     return str(made)
 
 
 def _check_place(api: HfApi, repo_id: str, private: bool) -> None:
-    """Raise HubError where another kind of model would be overwritten, or a private push would go public."""
+    """Raise HubError if another kind of model would be overwritten, or a private push would be public."""
     info = api.model_info(repo_id)
     if private and not info.private:
         raise HubError(f"{repo_id} exists and is public: choose another name, or make it private on the Hub first.")

@@ -160,7 +160,7 @@ def _filled(times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def _recounted(keys: np.ndarray, torn: np.ndarray) -> np.ndarray:
-    """Return at which keyframes a transport stream's count of packets restarts, bool (N,): recordings were joined there.
+    """Return at which keyframes a transport stream's packet count restarts, bool (N,): recordings were joined there.
 
     FFmpeg takes a restart for a loss, and marks the last picture before it, or the last but one, as torn.
     """

@@ -82,15 +82,13 @@ class Decoder:
         self._target = 0.0  # the time that a jump is to reach
 
     def jump(self, time: float) -> bool:
-        """Skip what need not be decoded to reach the picture on display at `time`; return whether that is anything."""
+        """Jump to the last keyframe from which the picture at `time` can be decoded; return False if it is behind."""
         key = self._index.key_before(time)
         if key <= max(self._packet, 0):
             return False
         self._resume = self._landing = key
         self._target = time
-        self._filter = FrameFilter(
-            self._index.crop, self._index.codec
-        )  # frames waiting in the old decoder are not needed
+        self._filter = FrameFilter(self._index.crop, self._index.codec)  # drops the frames in the old one
         return True
 
     def __iter__(self) -> Iterator[tuple[float, av.VideoFrame | None]]:

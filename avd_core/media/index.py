@@ -211,7 +211,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
 
 
 def _edits_are_misread(stamps: list[Stamp], stream: av.VideoStream, path: Path, limits: Limits) -> bool:
-    """Return whether FFmpeg hides wrong pictures: of a file without true times, or at the end of an edit that shows all.
+    """Return whether FFmpeg hides wrong pictures: without true times, or at the end of an edit that shows all.
 
     It drops what is stored behind the second keyframe that would last beyond the edit, were it displayed for as long as
     its decoding takes. With B-frames and uneven times pictures that are to be seen are stored there.

@@ -1,6 +1,6 @@
-"""A storyboard as files: PNGs that say how to play them, a table, films, a contact sheet, and a zip that plays.
+"""Write a storyboard to files: PNGs with metadata, a table, films, a contact sheet, and a zip.
 
-The zip holds `storyboard.json` and `images/NNN.png` and plays by itself; `reader` reads it.
+The zip holds `storyboard.json` and `images/NNN.png`, from which `reader` restores the film.
 
 Axes: T frames, H, W; the last axis is RGB. Sizes in bytes, times in seconds.
 """
@@ -35,16 +35,16 @@ _COLUMNS, _TILE = 8, 160  # of the contact sheet; pixels
 
 @dataclass(frozen=True)
 class Board:
-    """A storyboard, or the part of it that is ready.
+    """A storyboard, as far as it is ready.
 
     Attributes:
         source: the video.
-        checkpoint, fingerprint: what made the images.
+        checkpoint, fingerprint: of the model that made the images.
         frames, size: T, and (H, W) of the images.
         entries: the windows so far.
-        notes: sentences for the person.
-        complete: whether this is all, and every file is there.
-        original_bytes: of the same frames as an ordinary film, `original.mp4`; 0 where they are not known.
+        notes: sentences for the user.
+        complete: whether all windows are ready and all files written.
+        original_bytes: size of the same frames as an ordinary film, `original.mp4`; 0 if unknown.
     """
 
     source: SourceVideo
@@ -59,12 +59,12 @@ class Board:
 
     @property
     def end(self) -> float:
-        """Up to where windows are ready."""
+        """End of the last window, in seconds."""
         return self.entries[-1].end
 
     @property
     def share(self) -> float:
-        """How much of the work is done, 0 to 1."""
+        """Share of the work that is done, 0 to 1."""
         return min(1.0, max(self.end / self.source.covered, len(self.entries) / MAX_WINDOWS))
 
     @property
@@ -78,32 +78,32 @@ class Board:
 
     @property
     def video_bytes(self) -> int:
-        """What the images are to be compared with: the file, or of a part the pictures only."""
+        """Bytes to compare the images' with: those of the file, or of a part of it those of its pictures."""
         return self.source.bytes if self.whole else self.source.picture_bytes
 
     @property
     def fps(self) -> float:
-        """Mean frames per second that the strip gives back."""
+        """Mean frames per second of the restored film."""
         return self.frames * len(self.entries) / sum(entry.seconds for entry in self.entries)
 
     @property
     def psnr(self) -> float | None:
-        """Mean over the windows, in dB."""
+        """PSNR of the restored frames, mean over the windows, in dB."""
         return _mean([entry.psnr for entry in self.entries])
 
     @property
     def psnr_mean_copy(self) -> float | None:
-        """The same for the mean frames, repeated."""
+        """PSNR of the mean frames repeated, mean over the windows, in dB."""
         return _mean([entry.psnr_mean_copy for entry in self.entries])
 
     @property
     def worst(self) -> TableEntry | None:
-        """The window that came back least well."""
+        """The window with the lowest PSNR."""
         known = [(entry.psnr, place) for place, entry in enumerate(self.entries) if entry.psnr is not None]
         return self.entries[min(known)[1]] if known else None
 
     def summary(self) -> list[str]:
-        """What it cost and lost, as lines of text: first the whole, then a row for each window."""
+        """Return sizes and PSNR as lines of text: first of the whole, then a row for each window."""
         source, (height, width) = self.source, self.size
         film = f"; those frames as an ordinary H.264 film: {self.original_bytes:,} bytes" if self.original_bytes else ""
         lost = "  loss    not known: the strip does not say"
@@ -134,14 +134,14 @@ class Board:
         return "the video file" if self.whole else "the pictures of that part in the video file"
 
     def comparison(self) -> str:
-        """How the images' bytes are to the video's, in words: "7.2 times smaller"."""
+        """Compare the images' bytes with the video's, in words: "7.2 times smaller"."""
         images, video = self.image_bytes, self.video_bytes
         if images <= video:
             return f"{video / images:.1f} times smaller"
         return f"{images / video:.1f} times larger: nothing is saved"
 
     def table(self) -> dict[str, Any]:
-        """`storyboard.json`."""
+        """Return the content of `storyboard.json`."""
         return {
             "format": FORMAT,
             "video": asdict(self.source),
@@ -158,9 +158,9 @@ class Board:
 
 
 def save(panels: StoryboardMaker | Playback, folder: Path) -> Iterator[Board]:
-    """Writes a strip's files into `folder` as its panels come; yields the board after each, and the complete one.
+    """Write a strip's files into `folder` panel by panel; yield the board after each, and at last the complete one.
 
-    The films are there at the end. Whoever stops before leaves the images made so far.
+    The films are written at the end. If the caller stops before, the images made so far are kept.
     """
     (folder / "images").mkdir()
     board: Board | None = None
@@ -189,13 +189,13 @@ def save(panels: StoryboardMaker | Playback, folder: Path) -> Iterator[Board]:
     _write_sheet(board, folder)
     with zipfile.ZipFile(folder / ZIP, "w") as archive:
         for name in (TABLE, *(entry.file for entry in board.entries)):
-            # No date, so that the same strip is the same file.
+            # Without dates, so that equal strips give equal files.
             archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes())
     yield replace(board, complete=True)
 
 
 def drop_stale(folder: Path) -> None:
-    """Removes what an earlier strip left and this one may not replace: it would be taken for this one's."""
+    """Delete the files of an earlier strip in the folder: beside the new ones they would seem to belong to it."""
     if is_report(folder / TABLE, "format", "fingerprint"):
         remove_files(folder, re.compile(re.escape(ORIGINAL)))
         remove_files(folder / "images", re.compile(IMAGE_NAME.pattern.removeprefix("images/")))
@@ -209,13 +209,13 @@ def _save_image(panel: Panel, folder: Path) -> TableEntry:
 
 
 def clock(seconds: float) -> str:
-    """A time in a video as players say it: 0:07.5, 9:59.0."""
+    """Format a time in a video: 0:07.5, 9:59.0."""
     minutes, rest = divmod(round(seconds, 1), 60)
     return f"{minutes:.0f}:{rest:04.1f}"
 
 
 def _write_sheet(board: Board, folder: Path) -> None:
-    """All images on one page, with their times and PSNR."""
+    """Write a contact sheet of all images, with their times and PSNR."""
     height, width = board.size
     scale = _TILE / max(board.size)
     wide, high, line, gap = round(width * scale), round(height * scale), 16, 8

@@ -1,4 +1,4 @@
-"""A long video as a strip of distilled images: what is asked for, and its panels, one for each window.
+"""Distil a long video to a strip of images: the request, and the panels, one for each window.
 
 Time is in seconds from the first picture. Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """
@@ -22,18 +22,18 @@ from avd_core.media.distilled_png import DistilledInfo
 if TYPE_CHECKING:
     from avd_core.explore.explorer import Explorer
 
-LENGTHS = (2.0, 4.0, 8.0)  # seconds that a window may last at most
+LENGTHS = (2.0, 4.0, 8.0)  # choices of the longest window, in seconds
 
 
 @dataclass(frozen=True)
 class StoryboardRequest:
-    """A video, and how to make a strip of it.
+    """A video, and the options of its strip.
 
     Attributes:
         video: the file.
         checkpoint: a bundled name, a folder, or a Hub repo id.
-        seconds: how long a window is at most, one of `LENGTHS`.
-        size: short side in pixels; None is the smallest that the checkpoint is at home at: there may be many images.
+        seconds: longest window, one of `LENGTHS`.
+        size: short side in pixels; None is the smallest that the checkpoint is made for, since images may be many.
     """
 
     video: Path
@@ -53,18 +53,18 @@ class StoryboardRequest:
 
 @dataclass(frozen=True)
 class Panel:
-    """One window of a strip, and what its image gives back.
+    """A window of a strip, with its image and restored frames.
 
     Attributes:
         number: from 1.
         start, seconds: the window.
-        cut: whether a shot begins with it, rather than goes on.
+        cut: whether a shot begins with it; False if it continues one.
         image: (H, W, 3), the distilled image.
-        info: what its PNG must say.
+        info: metadata for its PNG.
         restored: (T, H, W, 3).
-        frames: (T, H, W, 3), the video's own; None where the strip is all there is.
-        psnr, psnr_mean_copy: in dB, of the restored frames and of the mean frame repeated, against those; as the strip
-            says where it is all there is, else None.
+        frames: (T, H, W, 3), the video's own; None if the panel is read from a strip.
+        psnr, psnr_mean_copy: PSNR in dB of the restored frames and of the mean frame repeated; read from the strip, or
+            None, without `frames`.
     """
 
     number: int
@@ -85,7 +85,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class TableEntry:
-    """One window as the table has it: `file` is its PNG, `bytes` the PNG's size, the rest as in `Panel`."""
+    """A window's row in the table: `file` is its PNG, `bytes` the PNG's size, the rest as in `Panel`."""
 
     file: str
     start: float
@@ -101,15 +101,15 @@ class TableEntry:
 
 
 class StoryboardMaker:
-    """Iterate over the panels of a video's strip, making each when it is wanted.
+    """Iterate over the panels of a video's strip, each made on demand.
 
-    The checkpoint is the explorer's, and its lock is free while the caller has its turn.
+    The checkpoint is the explorer's; its lock is not held between two panels.
 
     Attributes:
-        checkpoint, fingerprint: the model's.
+        checkpoint, fingerprint: of the model.
 
     Raises:
-        ValueError: the checkpoint cannot be had, or the video cannot be read; the latter while iterating too.
+        ValueError: the checkpoint cannot be loaded, or the video cannot be read (also while iterating).
     """
 
     def __init__(self, explorer: Explorer, request: StoryboardRequest) -> None:
@@ -125,12 +125,12 @@ class StoryboardMaker:
 
     @property
     def source(self) -> SourceVideo:
-        """The video; all about it is known at the end."""
+        """The video; complete after the last panel."""
         return self._windows.source
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the person; all of them are there at the end."""
+        """Sentences for the user; complete after the last panel."""
         return self._windows.notes
 
     def __iter__(self) -> Iterator[Panel]:

@@ -1,7 +1,8 @@
-"""A storyboard's zip, read as if a stranger wrote it, and played from its images alone.
+"""Read an untrusted storyboard zip, and restore its film from the images alone.
 
-Nothing in it is ever a path, an address or a checkpoint to fetch; entries are read in memory, each bounded; what is not
-exactly as `files.save` writes it is refused with a sentence, but for folders and hidden files of a desktop.
+Nothing in it is used as a path, an address or a checkpoint to download. Entries are read into memory, each with a
+limit. Content that is not exactly as `files.save` writes it is refused with a sentence, except for folders and hidden
+files that desktops add.
 
 Axes: H, W; the last axis is RGB. Sizes in bytes, times in seconds.
 """
@@ -33,12 +34,12 @@ from avd_core.media.zip_names import ZIP_DAMAGE
 FORMAT, TABLE = "avd-storyboard-1", "storyboard.json"
 IMAGE_NAME = re.compile(r"images/\d{3}\.png")
 MAX_ZIP, MAX_PNG, MAX_TABLE = 64 * 2**20, 2 * 2**20, 2**18
-_MAX_DIRECTORY = 2**16  # of the zip's list of entries; ours takes a sixth of it
+_MAX_DIRECTORY = 2**16  # of the zip's list of entries; six times that of the largest strip
 
 
 @dataclass(frozen=True)
 class Strip:
-    """What a zip says, checked; `contents` are the bytes of its PNGs."""
+    """The checked content of a zip; `contents` are the bytes of its PNGs."""
 
     source: SourceVideo
     checkpoint: str
@@ -49,7 +50,7 @@ class Strip:
     notes: tuple[str, ...] = ()
 
     def images(self) -> Iterator[tuple[TableEntry, np.ndarray, DistilledInfo]]:
-        """Each window with its image (H, W, 3) and what that says of itself; one after the other in memory."""
+        """Yield each window with its image (H, W, 3) and the image's metadata; one image is in memory at a time."""
         for entry, content in zip(self.entries, self.contents, strict=True):
             image, info = decode_distilled(content, entry.file, self.size[0] * self.size[1])
             if info is None:
@@ -64,25 +65,25 @@ class Strip:
 
 
 class InvalidStoryboard(ValueError):
-    """What is not as it was written."""
+    """The zip is not as `files.save` writes it."""
 
 
 def is_zip(path: str | Path) -> bool:
-    """Whether a file begins as a zip does, whatever it is called."""
+    """Return whether a file begins like a zip, whatever its name."""
     with open(path, "rb") as file:
         return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def read_strip(path: str | Path) -> Strip:
-    """Reads a storyboard's zip, wholly or not at all.
+    """Read a storyboard's zip.
 
     Raises:
-        StoryboardError: it is none, or not as it was written; with a sentence saying why.
+        StoryboardError: it is none, or not as `files.save` writes it.
     """
     path = Path(path)
     try:
         strip = _read(path)
-        for _ in strip.images():  # refused now rather than in the middle of the film
+        for _ in strip.images():  # check all images now, not in the middle of the film
             pass
         return strip
     except (InvalidStoryboard, ImageError) as error:
@@ -115,7 +116,7 @@ def _read(path: Path) -> Strip:
         strip = _strip(table)
         if {entry.file for entry in strip.entries} != set(names) - {TABLE}:
             raise InvalidStoryboard("its images are not those that its table lists")
-        left, contents = MAX_ZIP, []  # a small zip may hold much, and many times
+        left, contents = MAX_ZIP, []  # a small zip may expand to a huge one, or list an entry many times
         for entry in strip.entries:
             contents.append(_content(archive, entries[entry.file], min(left, MAX_PNG)))
             left -= len(contents[-1])
@@ -123,7 +124,7 @@ def _read(path: Path) -> Strip:
 
 
 def _check_directory(content: bytes) -> None:
-    """The list of entries is read whole by `zipfile`: a small file may list millions."""
+    """Limit the list of entries, which `zipfile` reads at once: a small file may list millions."""
     tail = content[-22:]
     if len(tail) < 22 or tail[:4] != b"PK\x05\x06":  # and no comment behind it
         raise InvalidStoryboard("the file is damaged, or no zip of ours")
@@ -132,9 +133,9 @@ def _check_directory(content: bytes) -> None:
 
 
 def _own_entries(infos: list[zipfile.ZipInfo]) -> tuple[list[tuple[str, zipfile.ZipInfo]], tuple[str, ...]]:
-    """A strip's files by their names in it, and a sentence about what is passed over.
+    """Return a strip's files by their names, and a sentence about files that are passed over.
 
-    A desktop that unpacked a strip and zips it again adds folders, one around all of it, and hidden files.
+    Desktops that unpack and zip a strip again add folders, one of them around all files, and hidden files.
     """
     named = [(info.filename.replace("\\", "/"), info) for info in infos]
     files = [(name, info) for name, info in named if not name.endswith("/")]
@@ -156,7 +157,7 @@ def _check_entry(name: str, info: zipfile.ZipInfo) -> None:
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
-    """An entry's bytes, whatever size it announces."""
+    """Read an entry's bytes, at most `most`, whatever size it states."""
     name = _printable(entry.filename, 60)
     try:
         with archive.open(entry) as file:
@@ -179,7 +180,7 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 
 def _strip(table: dict[str, Any]) -> Strip:
-    """The table's values, each of them believable and all of them together."""
+    """Check the table's values, each and together, and return them."""
     source = _source(_field(table, "video", dict))
     size = _field(table, "size", list)
     if len(size) != 2 or not all(type(side) is int and 8 <= side <= 2 * MAX_SIZE for side in size):
@@ -212,7 +213,7 @@ def _source(video: dict[str, Any]) -> SourceVideo:
 
 
 def _entry(window: dict[str, Any], position: int, earliest: float, length: float) -> TableEntry:
-    """The window at a position, counted from 1, that begins where the last one ends at the earliest."""
+    """Check the window at a position, from 1, which must begin at `earliest`, the end of the last one, or later."""
     start = _number(window, "start", earliest - 1e-6, length)
     seconds = _number(window, "seconds", 0.01, length - start + 1e-3)
     if _field(window, "file", str) != f"images/{position:03d}.png":
@@ -236,7 +237,7 @@ def _field(holder: dict[str, Any], key: str, kind: type | tuple[type, ...]) -> A
 
 def _number(holder: dict[str, Any], key: str, low: float, high: float) -> float:
     value = _field(holder, key, (int, float))
-    if isinstance(value, bool) or not low <= value <= high:  # NaN is within nothing
+    if isinstance(value, bool) or not low <= value <= high:  # False for NaN
         raise InvalidStoryboard(f"{key!r} in its table is not believable")
     return float(value)
 
@@ -250,11 +251,11 @@ def _printable(text: str, most: int) -> str:
 
 
 class Playback:
-    """Iterates over the panels of a strip that was read from a file: the same, from the images alone.
+    """Iterates over the panels of a strip that was read, restoring each from its image.
 
     Args:
-        strip: what was read.
-        restore: plays one image, as `Explorer.restore_image`.
+        strip: the strip.
+        restore: restores an image's clip, like `Explorer.restore_image`.
     """
 
     def __init__(self, strip: Strip, restore: Callable[[np.ndarray, DistilledInfo], Restoration]) -> None:
@@ -264,7 +265,7 @@ class Playback:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the person: the strip's own, and what had to be guessed."""
+        """Sentences for the user: the strip's own, and those about guesses."""
         return (*self._strip.notes, *self._notes)
 
     def __iter__(self) -> Iterator[Panel]:
@@ -272,7 +273,7 @@ class Playback:
         for number, (window, image, info) in enumerate(self._strip.images(), 1):
             restoration = self._restore(image, info)
             self._notes |= dict.fromkeys(restoration.notes)
-            same = restoration.fingerprint == info.fingerprint  # else the figures are another decoder's
+            same = restoration.fingerprint == info.fingerprint  # else the figures are those of another decoder
             yield Panel(
                 number=number,
                 start=window.start,

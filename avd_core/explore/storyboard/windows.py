@@ -1,9 +1,9 @@
-"""A long video as windows, cut where its scenes change.
+"""Divide a long video into windows at its cuts.
 
-The file is decoded once, in order; what is kept at any time is two windows of small pictures, so that memory does not
-grow with the length. A shot longer than the longest window is split, its last two parts evenly; none is shorter than
-`SHORTEST`, except where the video or what can be decoded of it ends. Each window holds the frames at its bin centres,
-as `video.read_clip` takes them, so that a window opened by its start and length gives the same image.
+The file is decoded once, in order; two windows of small pictures are in memory at a time. A shot longer than the
+longest window is split, its last two parts evenly; none is shorter than `SHORTEST`, except at the end of the video or
+of its decodable part. Each window has the frames at its bin centres, like `video.read_clip`, so that reading a window
+by its start and length gives the same image.
 
 Time is in seconds from the first picture. Axes: T frames, H, W; the last axis is RGB. Frames are uint8.
 """
@@ -27,13 +27,13 @@ from avd_core.media.shot_detection import REACH, CutDetector
 
 SHORTEST = 0.5
 MAX_SECONDS, MAX_WINDOWS = 600.0, 150
-_SPARSEST = 1 / 64  # seconds between two pictures that are looked at: what a 240 Hz camera takes is thinned out
-_MAX_DECODING = 900.0  # seconds of wall-clock time for all pictures of a video, the network's time left out
-_SLIVER = 0.1  # seconds; what a damaged file shows for less is left out
+_SPARSEST = 1 / 64  # seconds between two pictures that are used: high frame rates, such as 240 Hz, are reduced
+_MAX_DECODING = 900.0  # seconds of wall-clock time for all pictures of a video, without the network's time
+_SLIVER = 0.1  # seconds; shorter parts of a damaged file are left out
 
 
 class StoryboardError(ValueError):
-    """A storyboard that cannot be made or read, with a sentence saying why."""
+    """A storyboard cannot be made or read; the message says why, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class SourceVideo:
     """The video that a strip is made of.
 
     Attributes:
-        name: the file's, without its folder.
+        name: of the file, without its folder.
         width, height: of its pictures as displayed, in pixels.
         fps: mean pictures per second.
         has_audio: whether there is a sound track.
         bytes: of the file.
-        picture_bytes: those of its pictures, without sound, in the part that the strip covers.
+        picture_bytes: of its pictures, without sound, in the part that the strip covers.
         seconds: its length.
-        covered: how much of that the strip covers, once it is finished.
+        covered: length of the part that the strip covers; known at the end.
     """
 
     name: str
@@ -64,7 +64,7 @@ class SourceVideo:
 
 @dataclass(frozen=True)
 class WindowFrames:
-    """Frames (T, H, W, 3) at the bin centres of a part of a video; `cut` tells that a shot begins with it."""
+    """Frames (T, H, W, 3) at the bin centres of a part of a video; `cut` if a shot begins with it."""
 
     start: float
     seconds: float
@@ -72,7 +72,7 @@ class WindowFrames:
     frames: np.ndarray
 
 
-Facts = tuple[SourceVideo, tuple[str, ...]]  # what is known so far of the video, and notes on it
+Facts = tuple[SourceVideo, tuple[str, ...]]  # the video, as far as known, and notes about it
 
 
 class Windows:
@@ -81,16 +81,16 @@ class Windows:
     Args:
         path: the video.
         frames: T of each window.
-        size: the pictures' short side, as `video.read_clip` takes it.
-        longest: of a window, in seconds.
-        max_seconds, max_windows: where it stops.
+        size: short side, as `video.read_clip` takes it.
+        longest: longest window in seconds.
+        max_seconds, max_windows: where to stop.
 
     Attributes:
-        source: the video; the size of its pictures is known with the first window.
-        notes: sentences for the person; those about what was met on the way are there at the end.
+        source: the video; the size of its pictures is known after the first window.
+        notes: sentences for the user; complete at the end.
 
     Raises:
-        VideoError: no accepted video; while iterating, one of which nothing can be decoded.
+        VideoError: it is no accepted video; while iterating, if nothing can be decoded.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Windows:
 def _steps(
     path: str | Path, frames: int, size: int, longest: float, max_seconds: float, max_windows: int
 ) -> Iterator[tuple[WindowFrames | None, Facts]]:
-    """Yield each window, and before and after them None, with what is known by then."""
+    """Yield (window, state) for each window, and (None, state) before the first and after the last."""
     reader = _Reader(path, frames, size, longest, max_seconds, max_windows)
     yield None, reader.facts
     for window in reader:
@@ -126,7 +126,7 @@ def _steps(
 
 
 class _Reader:
-    """The windows of a video, decoded in this process; arguments as for `Windows`."""
+    """Decodes the windows of a video in this process; arguments as for `Windows`."""
 
     def __init__(
         self, path: str | Path, frames: int, size: int, longest: float, max_seconds: float, max_windows: int
@@ -176,14 +176,14 @@ class _Reader:
             )
 
     def _shots(self) -> Iterator[WindowFrames]:
-        """Windows one after the other, without a count."""
+        """Yield all windows, without the limit `max_windows`."""
         covered, sparsest = self._covered, _SPARSEST - EPSILON
         filling = _WindowBuffer(self._frames, self._longest)
         deadline = Deadline(shown_name(self._index.path), _MAX_DECODING)
         for since, until, frame in displays(self._index, DEFAULT_LIMITS, deadline):
             if since >= covered:
                 break
-            if filling.pictures and since > filling.until + EPSILON:  # a hole
+            if filling.pictures and since > filling.until + EPSILON:  # a gap
                 with deadline.paused():
                     yield from self._closed(filling)
                 filling = _WindowBuffer(self._frames, self._longest)
@@ -202,16 +202,16 @@ class _Reader:
 
 @dataclass
 class _WindowBuffer:
-    """The pictures from the beginning of the window being filled."""
+    """The pictures from the start of the current window on."""
 
     frames: int
     longest: float
     since: list[float] = field(default_factory=list)  # when each picture appears
     pictures: list[np.ndarray] = field(default_factory=list)
     begin: float = 0.0
-    until: float = 0.0  # when the last picture gives way
+    until: float = 0.0  # end of the last picture's display
     new_shot: bool = True
-    cut: float | None = None  # where the next shot begins, once it has lasted long enough to be one
+    cut: float | None = None  # start of the next shot, once it has lasted long enough to be one
     detector: CutDetector = field(default_factory=CutDetector)
 
     def add(self, since: float, picture: np.ndarray) -> None:
@@ -223,7 +223,7 @@ class _WindowBuffer:
             self.cut = self.since[-1 - REACH]
 
     def ready(self) -> Iterator[WindowFrames]:
-        """The windows that nothing to come can change."""
+        """Return the windows that later pictures cannot change."""
         settled = self.since[-1 - REACH] if len(self.since) > REACH else self.begin
         yield from self._long_ones(settled if self.cut is None else self.cut)
         if self.cut is not None and settled >= self.cut + SHORTEST:
@@ -231,12 +231,12 @@ class _WindowBuffer:
             self.cut, self.new_shot = None, True
 
     def rest(self) -> Iterator[WindowFrames]:
-        """All that is left; a shot that began too late to be one belongs to the last."""
+        """Return the remaining windows; a shot that began too late to be one belongs to the last."""
         yield from self._long_ones(self.until)
         yield from self._parts(self.until)
 
     def _long_ones(self, end: float) -> Iterator[WindowFrames]:
-        while end - self.begin > 2 * self.longest:  # what is shorter may yet be shared evenly
+        while end - self.begin > 2 * self.longest:  # a shorter rest may still be split evenly
             yield self._window(self.begin + self.longest)
 
     def _parts(self, end: float) -> Iterator[WindowFrames]:
@@ -250,7 +250,7 @@ class _WindowBuffer:
         shown = np.searchsorted(self.since, centres + EPSILON, side="right") - 1
         window = WindowFrames(self.begin, length, self.new_shot, np.stack([self.pictures[number] for number in shown]))
         past = max(0, int(np.searchsorted(self.since, end + EPSILON, side="right")) - 1)
-        # Some more stay: the detector speaks of a picture REACH pictures later, by its place from the end.
+        # Keep some more: the detector reports a cut REACH pictures later, by its position from the end.
         past = min(past, max(0, len(self.since) - 1 - REACH))
         del self.since[:past], self.pictures[:past]
         self.begin, self.new_shot = end, False

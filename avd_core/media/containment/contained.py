@@ -1,13 +1,13 @@
-"""Read strangers' files in processes of their own: one that crashes, hangs or swells hurts one request.
+"""Read untrusted files in worker processes, so that a crash, a hang or a lack of memory fails one request only.
 
-The functions that open a stranger's file are marked `contained`. Where `start` was not called they are called as they
-are; afterwards a worker (`worker.py`, which loads PyAV and NumPy alone) calls them, and what they return or raise comes
-back (`replies.py`). The workers are started at once, wait without cost, and are as many as at most are used at a time.
-Each is replaced after so many files, is killed at its deadline, has a bound on its address space, and ends when this
-process does. No privilege is needed, and none is dropped: this contains failures, not an intruder.
+Functions that open untrusted files are decorated by `contained`. Before `start` is called they run in this process;
+afterwards a worker (`worker.py`, which loads PyAV and NumPy alone) runs them, and their result or exception is sent
+back (`replies.py`). Workers are started at once and wait without using CPU; their number is that of calls at a time.
+A worker is replaced after some files, killed at its deadline, limited in its address space, and ends with this process.
+No privilege is needed, and none is dropped: this contains failures, not intruders.
 
-Work that takes long (a preview, a storyboard) leaves one worker to the others, if there is more than one. Workers take
-over the priority of the thread that asks.
+Slow work (a preview, a storyboard) leaves one worker free for other calls, if there is more than one. Workers take over
+the priority of the calling thread.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ PROCESSES, MOST_PROCESSES = 2, 64
 WORKER = "avd_core.media.containment.worker"
 LOADED = ("avd_core.media.video", "avd_core.media.thumbnails", "avd_core.media.writer")  # before the first file
 _START_SECONDS = 120.0  # on a busy machine
-_GRACE = 5.0  # seconds after which a worker is killed that did not end by itself at its deadline
-# One thread of NumPy's is enough, and two heaps: each further one takes 64 MiB of address space.
+_GRACE = 5.0  # seconds beyond its deadline after which a worker is killed that has not ended itself
+# One NumPy thread and two heaps are enough; each further one takes 64 MiB of address space.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 log = logging.getLogger(__name__)
 
 
 class ContainmentError(ValueError):
-    """A variable of the environment that makes no sense; the sentence names it."""
+    """A variable of the environment is invalid; the message names it."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a worker may take.
+    """Limits of a worker.
 
     Attributes:
         seconds: of wall-clock time for one call, or one step of an iteration.
         memory: bytes of address space.
-        files: after which it is replaced.
+        files: number of calls after which it is replaced.
     """
 
     seconds: float = 180.0
@@ -68,17 +68,17 @@ class Bounds:
 
 
 class _Failure(Exception):
-    """A call came to nothing; the text is a sentence about "{name}"."""
+    """A call failed; the message is a sentence about "{name}"."""
 
 
 def contained(
     error: type[ValueError], *, slow: bool = False
 ) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
-    """Have a worker call a function of a module's top level, once `start` was called.
+    """Decorate a function of a module's top level so that a worker runs it, after `start` was called.
 
     Args:
-        error: what is raised, with a sentence, when the worker dies, is too slow or needs too much memory.
-        slow: leave a worker to other calls meanwhile.
+        error: exception to raise, with a sentence, if the worker dies, is too slow or needs too much memory.
+        slow: leave a worker free for other calls meanwhile.
     """
 
     def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -98,7 +98,7 @@ def contained(
 def contained_steps(
     error: type[ValueError],
 ) -> Callable[[Callable[Arguments, Iterator[Result]]], Callable[Arguments, Iterator[Result]]]:
-    """As `contained`, for a generator: a worker makes each item when it is asked for, and is kept until the end."""
+    """Decorate a generator like `contained`: one worker makes its items on demand, and is kept until the end."""
 
     def decorate(function: Callable[Arguments, Iterator[Result]]) -> Callable[Arguments, Iterator[Result]]:
         @wraps(function)
@@ -116,15 +116,15 @@ def contained_steps(
 
 
 def start(processes: int = PROCESSES, bounds: Bounds | None = None, *, at_once: bool = True) -> None:
-    """Contain all reading of this process from now on; do nothing where it is contained already.
+    """Contain all reading of this process from now on; do nothing if it is contained already.
 
     Args:
-        processes: at most so many work at a time.
-        bounds: of each; by default 180 s, 100 files, and 4 GB or what AVD_CONTAIN_GB says.
-        at_once: start them now, so that the first file does not wait for it.
+        processes: number of workers.
+        bounds: of each; by default 180 s, 100 files, and 4 GB or AVD_CONTAIN_GB.
+        at_once: start them now, so that the first call does not wait for a start.
 
     Raises:
-        ContainmentError: a variable makes no sense.
+        ContainmentError: a variable is invalid.
     """
     global _pool
     if _pool is None:
@@ -132,12 +132,12 @@ def start(processes: int = PROCESSES, bounds: Bounds | None = None, *, at_once: 
 
 
 def start_as_set(default: int, *, at_once: bool = True) -> None:
-    """Contain reading with as many processes as AVD_CONTAIN says, else with `default`; 0 leaves it in this process.
+    """Contain reading with AVD_CONTAIN workers, or `default` if it is not set; 0 does not contain it.
 
     `at_once` is as for `start`.
 
     Raises:
-        ContainmentError: a variable makes no sense.
+        ContainmentError: a variable is invalid.
     """
     text = os.environ.get(VARIABLE) or str(default)
     if not text.isdecimal() or int(text) > MOST_PROCESSES:
@@ -155,7 +155,7 @@ def is_on() -> bool:
 
 
 def stop() -> None:
-    """End the workers, in the middle of a file, too; reading is not contained any more."""
+    """End the workers, even in the middle of a file; afterwards reading is not contained."""
     global _pool
     pool, _pool = _pool, None
     if pool is not None:
@@ -163,16 +163,16 @@ def stop() -> None:
 
 
 def worker_pids() -> list[int]:
-    """Return the process numbers of the workers that live."""
+    """Return the process ids of the live workers."""
     return [] if _pool is None else _pool.pids()
 
 
 class _Pool:
-    """The workers, those that are free, and how many of them slow work may take."""
+    """The workers, the free ones, and the number that slow work may use."""
 
     def __init__(self, processes: int, bounds: Bounds, *, at_once: bool) -> None:
         self._processes, self._bounds = processes, bounds
-        # One thread starts all workers: they inherit its priority, which asking threads may have lowered.
+        # One thread starts all workers: they inherit its priority, and calling threads may have lowered theirs.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="containment")
         self._workers = [_Worker(bounds, self._starter) for _ in range(processes)]
         self._free: queue.LifoQueue[_Worker] = queue.LifoQueue()
@@ -184,7 +184,7 @@ class _Pool:
 
     @contextmanager
     def lease(self, turns: threading.Semaphore | None) -> Iterator[_Worker]:
-        """Give a free worker, in one's turn where there are `turns`; wait for both."""
+        """Yield a free worker, waiting for one; with `turns`, first wait for one of these."""
         with turns or nullcontext():
             worker = self._free.get()
             try:
@@ -202,14 +202,14 @@ class _Pool:
             worker.end()
 
     def anew(self) -> _Pool:
-        """In a forked child: close the pipes, whose end tells the parent's workers to end; return a pool of its own."""
+        """Close a forked child's copies of the pipes, so that the parent's workers see its end; return a new pool."""
         for worker in self._workers:
             worker.forget()
         return _Pool(self._processes, self._bounds, at_once=False)
 
 
 class _Worker:
-    """One place for a process that reads; whoever holds the lease is the only one to use it."""
+    """A slot for one worker process, used by the holder of its lease only."""
 
     def __init__(self, bounds: Bounds, starter: ThreadPoolExecutor) -> None:
         self._bounds, self._starter = bounds, starter
@@ -224,7 +224,7 @@ class _Worker:
         return process.pid if process is not None and process.poll() is None else None
 
     def prepare(self) -> None:
-        """Have a process started where none is, or where it has read its share, without waiting for it."""
+        """Start a process, without waiting, if there is none or it has served its number of files."""
         if self._files >= self._bounds.files:
             self.end()
         if self.pid is None:
@@ -232,7 +232,7 @@ class _Worker:
                 self._starter.submit(self._start)
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return what the function returns, raise what it raises.
+        """Run a function in the process; return its result or raise its exception.
 
         Raises:
             _Failure: the process died, was too slow or needs too much memory.
@@ -242,7 +242,7 @@ class _Worker:
         return self._ask((function, args, kwargs))[1]
 
     def steps(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
-        """Yield what the generator yields; as `call` else."""
+        """Run a generator in the process and yield its items; raise as `call`."""
         self.call(function, args, kwargs)
         try:
             while True:
@@ -284,7 +284,7 @@ class _Worker:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([*filter(None, sys.path), root])},
-                process_group=0,  # an interrupt from the keyboard is for this process
+                process_group=0,  # Ctrl-C is for this process alone
             )
 
     def _ask(self, request: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None) -> Reply:
@@ -294,13 +294,13 @@ class _Worker:
             kind, value = self._exchange((request, _niceness(), _folder()))
         except TimeoutError as error:
             raise self._failure(signal.SIGALRM) from error
-        except (EOFError, OSError) as error:  # it ended in the middle, or the pipe broke with it
+        except (EOFError, OSError) as error:  # it ended, perhaps in the middle of an answer
             assert self._process is not None, "only its holder ends a worker"
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE)
             raise self._failure(-(self._process.poll() or 0)) from error
         except BaseException:
-            self.end()  # whatever it does, nobody waits for its answer
+            self.end()  # its answer is not needed any more
             raise
         if kind == "memory":
             self.end()
@@ -320,7 +320,7 @@ class _Worker:
                 if not self._connection.poll(_START_SECONDS):
                     raise EOFError
                 self._connection.recv()
-            except (EOFError, OSError) as error:  # no file's fault
+            except (EOFError, OSError) as error:  # not because of a file
                 self.end()
                 raise RuntimeError("A process to read files in does not start.") from error
             self._ready = True
@@ -331,7 +331,7 @@ class _Worker:
         return reply
 
     def _failure(self, number: int) -> _Failure:
-        """End the process after a signal; say what it means."""
+        """End the process after signal `number`, and return a failure that explains it."""
         self.end()
         if number == signal.SIGALRM:
             log.warning("Reading a file took too long: its process was killed, and the file refused.")
@@ -368,7 +368,7 @@ def _folder() -> str | None:
 
 @contextmanager
 def _in_words(error: type[ValueError], args: tuple[Any, ...]) -> Iterator[None]:
-    """Turn a failure into an error about the file that the arguments name."""
+    """Convert a failure to an error about the file in the arguments."""
     try:
         yield
     except _Failure as failure:
@@ -379,7 +379,7 @@ def _in_words(error: type[ValueError], args: tuple[Any, ...]) -> Iterator[None]:
 
 
 def _restart_in_child() -> None:
-    """In a forked child, contain with workers of its own."""
+    """Give a forked child workers of its own."""
     global _pool
     if _pool is not None:
         _pool = _pool.anew()

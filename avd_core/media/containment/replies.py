@@ -1,6 +1,6 @@
-"""What a worker answers: small things through its pipe, arrays through a file in memory that both hold open.
+"""Send a worker's answers: small values through its pipe, arrays through a file in memory that both hold open.
 
-A pipe takes few bytes at a time, so that both processes would have to take turns for each array.
+A pipe holds few bytes at a time, so sending arrays through it would switch between the processes many times.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def open_file() -> io.FileIO:
-    """Open a file without a name: in memory where the system can, else in the temporary folder."""
+    """Open a file without a name, in memory if the system can, else in the temporary folder."""
     if hasattr(os, "memfd_create"):
         return io.FileIO(os.memfd_create("avd-reply"), "r+b")
     with tempfile.TemporaryFile() as file:
@@ -22,7 +22,7 @@ def open_file() -> io.FileIO:
 
 
 def send(connection: Connection, file: io.FileIO, value: Any) -> None:
-    """Send a value to whoever calls `receive` with the same file."""
+    """Send a value to the process that calls `receive` with the same file."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     file.seek(0)
@@ -35,7 +35,7 @@ def send(connection: Connection, file: io.FileIO, value: Any) -> None:
 
 
 def receive(connection: Connection, file: io.FileIO) -> Any:
-    """Return what was sent, and give the file's memory back; raise EOFError where it is less than was told."""
+    """Receive a value, and free the file's memory; raise EOFError if the file holds less than announced."""
     head, sizes = connection.recv()
     file.seek(0)
     buffers = [bytearray(size) for size in sizes]

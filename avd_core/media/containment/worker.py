@@ -1,9 +1,8 @@
-"""A process that reads strangers' files, one after the other: see `contained`.
+"""A worker process that reads untrusted files one after the other: see `contained`.
 
 It is started as `python -m` with the bytes of its address space, the seconds of a call, the file of its replies and
-the modules to load. Its standard input is one end of a pair of sockets; when the other end is closed, it ends, whatever
-it is doing. An alarm of the system ends it at its deadline even where the interpreter does not come to its turn any
-more.
+the modules to load. Its standard input is one end of a pair of sockets; when the other end is closed, it ends at once.
+At the deadline a system alarm ends it, even if the interpreter is blocked.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _NOTHING: Iterator[Any] = iter(())
 
 
 def main() -> None:
-    """Answer requests until nobody sends any."""
+    """Answer requests until the other end is closed."""
     memory, seconds, file, *modules = sys.argv[1:]
     _limit(int(memory))
     for name in modules:
@@ -40,7 +39,7 @@ def main() -> None:
             request = connection.recv()
         except (EOFError, OSError):
             os._exit(0)
-        # In a thread, whose priority can be lowered for this request alone; this one notices when the asker is gone.
+        # A thread does the work, at a priority of its own; this one notices when the caller is gone.
         answering.begin(request)
 
 
@@ -53,7 +52,7 @@ class _Answering:
 
     def begin(self, request: Any) -> None:
         if self._thread.ident is not None:
-            self._thread.join()  # it has sent its answer, and may still have to stop its alarm
+            self._thread.join()  # the answer is sent; the thread may still have to stop its alarm
         self._thread = threading.Thread(target=self._answer, args=request, daemon=True)
         self._thread.start()
 
@@ -66,7 +65,7 @@ class _Answering:
             except MemoryError:
                 replies.send(self._connection, self._file, ("memory", None))
         except OSError:
-            os._exit(1)  # nobody reads the answer
+            os._exit(1)  # the caller is gone
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _done(self, work: Any) -> tuple[str, Any]:
@@ -89,19 +88,19 @@ class _Answering:
 
 
 def _limit(memory: int) -> None:
-    """Bound the address space, and leave no image of a crash, which would hold somebody's clip."""
+    """Limit the address space, and disable core dumps, which would hold a user's clip."""
     with suppress(ImportError):
         import resource
 
         for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
             _, hard = resource.getrlimit(kind)
-            with suppress(ValueError, OSError):  # where the system knows no such limit
+            with suppress(ValueError, OSError):  # systems without this limit
                 bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
                 resource.setrlimit(kind, (bound, bound))
 
 
 def _adapt(niceness: int, folder: str | None) -> None:
-    """Take over priority and folder of the asking thread; threads of the decoder inherit the priority of this one."""
+    """Take over priority and current folder of the calling thread; the decoder's threads inherit the priority."""
     if sys.platform == "linux" and niceness > os.getpriority(os.PRIO_PROCESS, 0):
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
@@ -111,7 +110,7 @@ def _adapt(niceness: int, folder: str | None) -> None:
 
 
 def _cause(error: BaseException | None) -> OSError | None:
-    """Return what the system said, of an error or of one that led to it: a full disk has to be told as one."""
+    """Return the system's error behind an error, if there is one, so that a full disk is reported as such."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return OSError(error.errno, error.strerror or "")

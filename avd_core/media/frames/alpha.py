@@ -1,7 +1,7 @@
-"""Transparency that lies beside the pictures: in each packet of VP8 and VP9 in WebM, in a track of its own in AVIF.
+"""Decode transparency stored beside the pictures: in each packet of VP8 and VP9 in WebM, in a track of AVIF.
 
-FFmpeg's own decoders drop it. Here a second decoder of the same kind decodes it, under the same limits; a picture
-without it is opaque.
+FFmpeg's decoders ignore it. Here a second decoder of the same kind decodes it, with the same limits; pictures without
+it are opaque.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _FORMATS = {
 }
 _BESIDE: Final = "matroska_block_additional"
 _HEADER = 8  # bytes of its number before its content
-_MOST = 64  # pictures that wait for theirs; a decoder of many threads is so many behind at most
-_BEHIND = 300  # packets that are decoded at most to reach the one that is wanted
+_MOST = 64  # transparencies that wait for their picture; a decoder with many threads is at most this many behind
+_BEHIND = 300  # most packets to decode to reach a requested one
 
 
 class AlphaDecoder:
-    """Decodes the transparency of one stream, and puts it into the frames.
+    """Decodes the transparency of one stream, and adds it to the frames.
 
     Args:
-        context: that decodes it.
-        limits: what is refused.
-        beside: gives the packets to decode for the picture of a packet, by that one's number and itself.
+        context: decodes it.
+        limits: largest pictures that are accepted.
+        beside: (number, packet) of a picture -> the packets to decode for its transparency.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class AlphaDecoder:
         self._ready: dict[int, av.VideoFrame] = {}  # by the number of the packet
 
     def restart(self) -> None:
-        """Forget everything, as before a keyframe that was jumped to."""
+        """Drop all state, for decoding from a keyframe that was jumped to."""
         self._context.flush_buffers()
         self._ready.clear()
 
     def decode(self, number: int, packet: av.Packet[Any]) -> bool:
-        """Take what lies beside a packet; False if that cannot be decoded."""
+        """Decode the transparency of packet `number`; return False if that fails."""
         frames: list[av.VideoFrame] = []
         try:
             for beside in self._beside(number, packet):
@@ -67,7 +67,7 @@ class AlphaDecoder:
         return True
 
     def put_into(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame with its transparency, if there is any; `frame.pts` is the number of its packet."""
+        """Return the frame with its transparency, if it has any; `frame.pts` is the number of its packet."""
         alpha = None if frame.pts is None else self._ready.pop(frame.pts, None)
         form = _FORMATS.get(frame.format.name)
         if alpha is None or form is None or (alpha.width, alpha.height) != (frame.width, frame.height):

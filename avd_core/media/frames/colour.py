@@ -1,6 +1,6 @@
-"""The colours of a decoded frame, made those of an ordinary picture: BT.709's primaries, full-range RGB, on white.
+"""Convert the colours of decoded frames to ordinary pictures: BT.709's primaries, full-range RGB, on white.
 
-| what the frame says (numbers of ITU-T H.273) | what is made of it | note |
+| what the frame states (numbers of ITU-T H.273) | conversion | note |
 |---|---|---|
 | matrix RGB, BT.709, FCC, BT.601, SMPTE 240M, BT.2020 (0, 1, 4 to 7, 9) | decoded by that matrix | no |
 | matrix missing or another | BT.2020 beside its primaries; else BT.709 from 720 rows on, BT.601 below | no |
@@ -10,9 +10,9 @@
 | transfer PQ, HLG (16, 18) | tones and colours mapped by libswscale | yes |
 | transparency | on white | yes |
 
-Wide primaries are brought to BT.709's in linear light: the transfer is undone (sRGB, gamma 2.2 and 2.8 by their own
-curves, others and none by BT.709's), colours outside are clipped, and sRGB's curve, which screens have, is put on.
-All other transfers are left alone, as players leave them.
+Wide primaries are converted to BT.709's in linear light: the transfer is inverted (sRGB, gamma 2.2 and 2.8 by their own
+curves, others and none by BT.709's), colours outside are clipped, and sRGB's curve, that of screens, is applied. All
+other transfers are left unchanged, as in players.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SCALING = (
 
 
 def written_matrix(height: int) -> int:
-    """The matrix for video of that height that every player shows right: the one it assumes if it ignores the tag.
+    """Return the matrix to write video of a height with: the one that players assume if they ignore the tag.
 
     Measured: Chromium without a GPU, which computes with 7 bits, is off by up to 2 levels in BT.601, and 12 in BT.709.
     """
@@ -53,10 +53,10 @@ def written_matrix(height: int) -> int:
 
 
 class Reformatter:
-    """Scales frames and converts their colours, and knows what untagged and unusual video means.
+    """Scales frames and converts their colours, untagged and unusual ones included.
 
     Attributes:
-        notes: what was done to colours beyond the ordinary, for the person; the keys, in order.
+        notes: sentences for the user about unusual conversions, as keys in order.
     """
 
     def __init__(self) -> None:
@@ -64,11 +64,11 @@ class Reformatter:
         self.notes: dict[str, None] = {}
 
     def to_rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
-        """(height, width, 3) uint8, full range."""
+        """Convert a frame to RGB (height, width, 3), uint8, full range."""
         return self._convert(frame, width, height, format="rgb24", dst_color_range=ColorRange.JPEG).to_ndarray()
 
     def to_yuv(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-        """4:2:0, limited range, in the matrix of `written_matrix`, and tagged so."""
+        """Convert a frame to 4:2:0, limited range, in the matrix of `written_matrix`, with these tags."""
         matrix = written_matrix(height)
         colours = {"dst_colorspace": Colorspace.ITU709 if matrix == BT709 else Colorspace.ITU601}
         yuv = self._convert(frame, width, height, format="yuv420p", dst_color_range=ColorRange.MPEG, **colours)
@@ -77,7 +77,7 @@ class Reformatter:
         return yuv
 
     def small_grey(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """A grey copy of 16 x 16 pixels with the frame's side data; not for looking at."""
+        """Return a grey copy of 16 x 16 pixels, for the frame's side data only."""
         return self._scaled(frame, 16, 16, format="gray", **self._guessed_matrix(frame))
 
     def _convert(self, frame: av.VideoFrame, width: int, height: int, **target: Any) -> av.VideoFrame:
@@ -113,7 +113,7 @@ class Reformatter:
             ) from error
 
     def _opaque(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame on white, at its own size: scaling first would mix in what lies behind transparent pixels."""
+        """Put the frame on white, before scaling, which would mix in the colours of transparent pixels."""
         if not any(component.is_alpha for component in frame.format.components):
             return frame
         rgba = _pixels(self._scaled(frame, frame.width, frame.height, format="rgba"), 4)
@@ -130,7 +130,7 @@ class Reformatter:
 
 
 def _wide_primaries(frame: av.VideoFrame) -> int | None:
-    """The number of the frame's primaries if they are wide and it is no HDR, else None."""
+    """Return the number of the frame's primaries if they are wide and it is not HDR, else None."""
     primaries = int(frame.color_primaries)
     if primaries == ColorPrimaries.UNSPECIFIED and frame.colorspace == BT2020 and not frame.format.is_rgb:
         primaries = BT2020
@@ -138,14 +138,14 @@ def _wide_primaries(frame: av.VideoFrame) -> int | None:
 
 
 def _narrowed(rgb: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
-    """An image (H, W, 3) of wide primaries, uint16, as uint8 in BT.709's primaries and sRGB's curve."""
+    """Convert an image (H, W, 3) of wide primaries, uint16, to uint8 in BT.709's primaries and sRGB's curve."""
     linear = _linear(transfer)[rgb] @ _to_bt709(primaries).T
     return _SRGB[(np.sqrt(linear.clip(0, 1)) * (len(_SRGB) - 1) + 0.5).astype(np.int32)]
 
 
 @lru_cache(maxsize=4)
 def _to_bt709(primaries: int) -> np.ndarray:
-    """(3, 3), from linear light in some primaries to that in BT.709's."""
+    """Return the matrix (3, 3) from linear light in some primaries to that in BT.709's."""
     return np.linalg.solve(_to_xyz(_BT709_PRIMARIES), _to_xyz(_WIDE[primaries])).astype(np.float32)
 
 
@@ -156,7 +156,7 @@ def _to_xyz(primaries: tuple[tuple[float, float], ...]) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _linear(transfer: int) -> np.ndarray:
-    """(65536,) the light of each value."""
+    """Return the linear light of each 16-bit value, (65536,)."""
     value = np.linspace(0, 1, 65536)
     if transfer == ColorTrc.IEC61966_2_1:
         light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
@@ -168,7 +168,7 @@ def _linear(transfer: int) -> np.ndarray:
 
 
 def _srgb(size: int) -> np.ndarray:
-    """(size,) sRGB's value, uint8, of light whose square root is evenly spaced: fine steps where the eye wants them."""
+    """Return sRGB's values, uint8 (size,), of light whose square root is evenly spaced, which is fine in the dark."""
     light = np.linspace(0, 1, size) ** 2
     value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.rint(255 * value).astype(np.uint8)
@@ -178,7 +178,7 @@ _SRGB = _srgb(4096)
 
 
 def _pixels(frame: av.VideoFrame, channels: int) -> np.ndarray:
-    """The pixels of a packed 8-bit frame, (H, W, channels), without a copy."""
+    """Return the pixels of a packed 8-bit frame, (H, W, channels), without a copy."""
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
         : frame.height, : frame.width * channels

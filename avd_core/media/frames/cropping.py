@@ -1,8 +1,8 @@
-"""The cropping rectangle that a container states, which FFmpeg's decoders do not apply.
+"""Read the cropping rectangle that a container states, which FFmpeg's decoders do not apply.
 
 MP4 and MOV have the `clap` box (clean aperture, ISO/IEC 14496-12), Matroska its PixelCrop elements (RFC 9559).
 
-A file comes from strangers: sizes are bounded by what holds them, steps are counted, nonsense is no crop.
+Files are not trusted: sizes are limited by the enclosing box, steps are counted, and an invalid rectangle is ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BOTTOM, _TOP, _LEFT, _RIGHT = 0x54AA, 0x54BB, 0x54CC, 0x54DD
 
 
 def read_crop(path: Path, container: str, stream: av.VideoStream) -> Crop | None:
-    """Return the part of `stream`'s coded pictures that is meant to be seen; None where it is all, or not stated."""
+    """Return the part of `stream`'s coded pictures to display; None if it is all, or not stated."""
     coded = stream.codec_context.width, stream.codec_context.height
     with path.open("rb") as file:
         try:
@@ -78,7 +78,7 @@ def _pixel_crop(file: BinaryIO, number: int, width: int, height: int) -> tuple[i
 
 
 def _elements(file: BinaryIO, within: Part, name: int, *, before: int | None = None) -> Iterator[Part]:
-    """The elements called `name` in a part of a Matroska file, up to the first one called `before`."""
+    """Yield the elements called `name` in a part of a Matroska file, up to the first one called `before`."""
     at, end = within
     for _ in range(_STEPS):
         if at >= end:

@@ -1,8 +1,8 @@
-"""Decoded frames made whole pictures: de-interlaced where they are flagged so, cropped where the container says so.
+"""De-interlace decoded frames that are flagged as interlaced, and crop them as the container states.
 
 An interlaced frame holds two moments, each in every second row. `bwdif` (libavfilter) keeps the rows of the first
-moment and computes the others from the frames around; it knows from the frame which rows come first. Frames without the
-flag pass untouched, and so do those of HEVC, where a flagged one is a field by itself. Cropping takes no copy.
+moment and computes the others from the frames around; the frame says which rows come first. Frames without the flag are
+not changed, nor are those of HEVC, where a flagged frame is a single field. Cropping takes no copy.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Timed = tuple[float, av.VideoFrame]
 
 
 class Crop(NamedTuple):
-    """The part of a coded picture that is meant to be seen, in pixels.
+    """The part of a coded picture to display, in pixels.
 
     Attributes:
-        coded: (width, height) of the pictures that this is about.
+        coded: (width, height) of the pictures it applies to.
         left, top, width, height: of the part.
     """
 
@@ -33,18 +33,18 @@ class Crop(NamedTuple):
 
 
 def is_field(frame: av.VideoFrame, codec: str) -> bool:
-    """Whether a frame holds one moment in half the rows: HEVC stores fields as pictures (H.265, field_seq_flag)."""
+    """Return whether a frame holds one moment in half the rows, as HEVC's fields do (H.265, field_seq_flag)."""
     return codec == "hevc" and frame.interlaced_frame
 
 
 class FrameFilter:
-    """Takes the frames of one stream in order of display; each comes out as it should look.
+    """De-interlaces and crops the frames of one stream, given in display order.
 
-    De-interlacing needs the frame that follows, so from the first interlaced frame on each comes out one frame late.
+    De-interlacing needs the next frame, so from the first interlaced frame on the output is one frame late.
 
     Args:
-        crop: what the container crops to.
-        codec: FFmpeg's name of the stream's.
+        crop: the container's crop, or None.
+        codec: FFmpeg's name of the stream's codec.
     """
 
     def __init__(self, crop: Crop | None, codec: str) -> None:
@@ -56,7 +56,7 @@ class FrameFilter:
         self._waiting: deque[float] = deque()  # the times of these frames
 
     def feed(self, time: float, frame: av.VideoFrame) -> list[Timed]:
-        """Take a frame; return what is ready, at most two."""
+        """Add a frame; return the frames that are ready, at most two."""
         done = []
         if self._waiting and self._format != _format(frame):
             done = self.rest()
@@ -65,7 +65,7 @@ class FrameFilter:
         if self._deinterlacer is None:
             try:
                 self._deinterlacer = _graph(frame, "bwdif", "mode=send_frame:deint=interlaced")
-            except (av.FFmpegError, ValueError):  # too small, or of a format that it has no way to
+            except (av.FFmpegError, ValueError):  # too small, or of a format that it cannot convert
                 return [*done, (time, self._cropped(frame))]
             self._format = _format(frame)
         self._waiting.append(time)
@@ -73,7 +73,7 @@ class FrameFilter:
         return done + self._pull()
 
     def rest(self) -> list[Timed]:
-        """Return the frame that waits for one to follow, if there is one."""
+        """Return the frame that waits for the next one, if there is one."""
         if self._deinterlacer is None:
             return []
         self._deinterlacer.vpush(None)
