@@ -192,7 +192,7 @@ def _sunlight(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, z: np.ndar
     sun = sum(slot(fall, middle, 0.125) for middle in (-0.16, 0.13)) * np.where(
         y < _BASE, sum(slot(rows, middle, 0.16) for middle in (-0.53, -0.18, 0.17)), 0.9
     )
-    leaf_shadow = smoothstep(-0.1, 0.9, fractal_noise(rng, *wide.shape, 1.9))
+    leaf_shadow = smoothstep(-0.1, 0.9, fractal_noise(rng, len(y), x.shape[1], 1.9))
     return sun * (0.72 + 0.28 * leaf_shadow)
 
 
