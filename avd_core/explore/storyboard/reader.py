@@ -2,7 +2,7 @@
 
 Nothing in it is used as a path, an address or a checkpoint to download. Entries are read into memory, each with a
 limit. Content that is not exactly as `files.save` writes it is refused with a sentence, except for folders and hidden
-files that desktops add.
+files that desktops add, and for files beside the table.
 
 Axes: H, W; the last axis is RGB. Sizes in bytes, times in seconds.
 """
@@ -26,7 +26,7 @@ from avd_core.config import MAX_SIZE
 from avd_core.explore.parts import Restoration
 from avd_core.explore.storyboard.panels import Panel, TableEntry
 from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo, StoryboardError
-from avd_core.media.clip_names import is_leftover
+from avd_core.media.clip_names import ClipFilter, is_leftover
 from avd_core.media.container import DEFAULT_LIMITS
 from avd_core.media.distilled_png import DistilledInfo, ImageError, decode_distilled
 from avd_core.media.zip_names import ZIP_DAMAGE
@@ -135,15 +135,20 @@ def _check_directory(content: bytes) -> None:
 def _own_entries(infos: list[zipfile.ZipInfo]) -> tuple[list[tuple[str, zipfile.ZipInfo]], tuple[str, ...]]:
     """Return a strip's files by their names, and a sentence about files that are passed over.
 
-    Desktops that unpack and zip a strip again add folders, one of them around all files, and hidden files.
+    Desktops that unpack and zip a strip again add folders, one of them around all files, hidden files, and other files
+    beside the table.
     """
     named = [(info.filename.replace("\\", "/"), info) for info in infos]
     files = [(name, info) for name, info in named if not name.endswith("/")]
+    passed_over = ClipFilter(frozenset())
     own = [(name, info) for name, info in files if not is_leftover(name.split("/"))]
     around = next((name.removesuffix(TABLE) for name, _ in own if name.endswith(f"/{TABLE}")), "")
-    left = len(files) - len(own)
-    notes = (f"Passed over in the zip: {left} files hidden or left behind by a system.",) if left else ()
-    return [(name.removeprefix(around), info) for name, info in own], notes
+    own = [(name.removeprefix(around), info) for name, info in own]
+    beside = {name for name, _ in own if "/" not in name and name != TABLE}
+    for name in [*beside, *(name for name, _ in files if is_leftover(name.split("/")))]:
+        passed_over.takes(name.split("/"))
+    notes = (passed_over.sentence("the zip"),) if len(own) - len(beside) < len(files) else ()
+    return [(name, info) for name, info in own if name not in beside], notes
 
 
 def _check_entry(name: str, info: zipfile.ZipInfo) -> None:

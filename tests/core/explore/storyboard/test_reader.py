@@ -73,6 +73,8 @@ def with_files(*names: str) -> Edit:
         ([with_files(".DS_Store", "__MACOSX/._storyboard.json", "__MACOSX/images/._001.png")], ("3 files hidden",)),
         ([around("strip/"), with_files("__MACOSX/strip/._storyboard.json", "strip/.DS_Store")], ("2 files hidden",)),
         ([with_files("images/Thumbs.db", "desktop.ini")], ("2 files hidden",)),
+        ([with_files("Icon\r")], ("1 file hidden",)),
+        ([with_files("strip.png", "restored.mp4", "read me"), around("strip/")], ("3 files of other kinds",)),
         ([lambda entries: entries.update({n.replace("/", "\\"): entries.pop(n) for n in list(entries)})], ()),
     ],
 )
@@ -174,7 +176,7 @@ def picture_bomb(entries: dict[str, bytes]) -> None:
         (rename("images/002.png", "/etc/passwd"), "no part of a strip"),
         (rename("images/002.png", "images/../../x.png"), "no part of a strip"),
         (rename("images/002.png", "images/002.png\n"), "no part of a strip"),
-        (lambda entries: entries.update({"readme.txt": b""}), "no part of a strip"),
+        (lambda entries: entries.update({"images/readme.txt": b""}), "no part of a strip"),
         (lambda entries: entries.pop(TABLE), "holds no storyboard.json"),
         (lambda entries: entries.pop("images/003.png"), "not those that its table lists"),
         (lambda entries: entries.update({"images/004.png": b"x"}), "not those that its table lists"),
