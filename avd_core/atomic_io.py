@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -92,34 +92,58 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 def scratch_folder(path: Path) -> Iterator[Path]:
     """Yield a marked folder beside `path`, and delete it at the end; first delete those that killed writers left."""
     for leftover in _leftovers(path):
-        if not _is_in_use(leftover) and not (leftover / _OLD).exists():
+        if not _is_in_use(leftover / MARKER) and not (leftover / _OLD).exists():
             remove(leftover)
-    scratch = _passing_name(path)
-    scratch.mkdir()
+        elif not is_marked(leftover):
+            _remove_unmarked(leftover)
+    scratch, lock = _new_scratch(path)
     try:
-        with _held(scratch):
+        with lock:
             yield scratch
     finally:
-        if not remove(scratch):
+        remove(scratch)
+
+
+def _new_scratch(path: Path) -> tuple[Path, BinaryIO]:
+    """Make a scratch folder and lock its marker; the system releases the lock if this process is killed."""
+    while True:
+        scratch = _passing_name(path)
+        scratch.mkdir()
+        try:
+            return scratch, _locked_marker(scratch)
+        except FileNotFoundError:  # another process took it for what a kill left: see `_remove_unmarked`
+            continue
+        except BaseException:
             with suppress(OSError):
                 scratch.rmdir()  # a full disk takes no marker
+            raise
 
 
-@contextmanager
-def _held(scratch: Path) -> Iterator[None]:
-    """Mark a new folder and hold the lock of its marker; the system releases it if this process is killed."""
-    with (scratch / _UNNAMED).open("wb") as marker:
-        with suppress(OSError):  # a file system without locks: only `remove_leftovers` deletes what a kill leaves there
-            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (scratch / _UNNAMED).rename(scratch / MARKER)  # no other process sees it marked but not locked
-        yield
-
-
-def _is_in_use(scratch: Path) -> bool:
-    """Return whether a living process may hold a scratch folder."""
+def _locked_marker(scratch: Path) -> BinaryIO:
+    marker = (scratch / _UNNAMED).open("wb")
+    with suppress(OSError):  # a file system without locks: only `remove_leftovers` deletes what a kill leaves there
+        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
-        with (scratch / MARKER).open("rb") as marker:
-            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (scratch / _UNNAMED).rename(scratch / MARKER)  # no other process sees it marked but not locked
+    except BaseException:
+        marker.close()
+        raise
+    return marker
+
+
+def _remove_unmarked(scratch: Path) -> None:
+    """Delete a scratch folder whose writer was killed before it was marked; a living writer makes itself another."""
+    with suppress(OSError):
+        if not _is_in_use(scratch / _UNNAMED):
+            remove_files(scratch, re.compile(re.escape(_UNNAMED)))
+        scratch.rmdir()
+
+
+def _is_in_use(marker: Path) -> bool:
+    """Return whether a living process may hold the scratch folder of a marker."""
+    try:
+        with marker.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return True
     return False

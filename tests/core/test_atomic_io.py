@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from avd_core import atomic_io
 from avd_core.atomic_io import (
     OutputError,
     atomic_folder,
@@ -20,7 +21,7 @@ from avd_core.atomic_io import (
     write_json,
 )
 from avd_core.media.distilled_png import ImageError
-from avd_core.removal import MARKER, mark
+from avd_core.removal import mark
 from tests.kills import killed_at
 
 
@@ -218,7 +219,24 @@ def test_the_next_command_removes_what_a_killed_one_left_and_no_living_ones(tmp_
     with staged_folder(tmp_path / "out") as living:
         write()
         assert living.is_dir()
-    assert not list(tmp_path.glob(f".out.*/{MARKER}"))  # killed before it was marked, it holds nothing
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_writer_whose_folder_was_taken_for_a_leftover_makes_another(tmp_path, monkeypatch):
+    mark_it, taken = atomic_io._locked_marker, []
+
+    def slow(scratch):
+        if not taken:
+            taken.append(scratch)
+            with staged_folder(tmp_path / "out"):
+                pass
+            assert not scratch.exists()
+        return mark_it(scratch)
+
+    monkeypatch.setattr(atomic_io, "_locked_marker", slow)
+    with staged_folder(tmp_path / "out") as staging:
+        (staging / "a.txt").write_text("a")
+    assert content(tmp_path) == {"out/a.txt": "a"} and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_long_name_in_any_script_still_has_a_passing_name(tmp_path):
