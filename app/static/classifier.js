@@ -3,11 +3,12 @@
   "use strict";
   const all = (query, from = document) => [...from.querySelectorAll(query)];
 
+  const { keep, say, attribute, property, share } = window.stepping;
+
   const follow = () => {
-    requestAnimationFrame(follow);
     const place = all(".over-time").find((one) => one.offsetParent);
     const leader = all(".stage video").find((one) => one.offsetParent);
-    if (!place || !leader) return;
+    if (!place || !leader) return false;
     const frames = +place.dataset.frames, fps = +place.dataset.fps;
     for (const video of all("video", place)) {
       const apart = Math.abs(video.currentTime - leader.currentTime);
@@ -18,16 +19,17 @@
     const index = Math.min(Math.floor(leader.currentTime * fps + 1e-3), frames - 1);
     const playing = !leader.paused || leader.ended, play = place.querySelector(".play"), scrub = place.querySelector(".scrub");
     play.classList.toggle("playing", playing);
-    play.setAttribute("aria-label", playing ? "Pause" : "Play");
+    attribute(play, "aria-label", playing ? "Pause" : "Play");
     if (document.activeElement !== scrub || playing) scrub.value = index;
-    scrub.style.setProperty("--done", `${(100 * index) / Math.max(frames - 1, 1)}%`);
-    place.querySelector("output").textContent = `${index + 1} / ${frames}`;
+    property(scrub, "--done", share(index, Math.max(frames - 1, 1)));
+    say(place.querySelector("output"), `${index + 1} / ${frames}`);
     all(".probabilities i", place).forEach((bar, number) => bar.classList.toggle("now", number === index));
     const [figure, words] = place.querySelectorAll(".figure > *");
-    figure.textContent = playing ? figure.dataset.whole : JSON.parse(place.dataset.values)[index];
-    words.textContent = playing ? words.dataset.whole : `in frame ${index + 1}`;
+    say(figure, playing ? figure.dataset.whole : JSON.parse(place.dataset.values)[index]);
+    say(words, playing ? words.dataset.whole : `in frame ${index + 1}`);
+    return playing;
   };
-  requestAnimationFrame(follow);
+  keep(follow);
 
   /* Select the text on focus, so that typing replaces it. */
   document.addEventListener("focusin", (event) => {

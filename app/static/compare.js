@@ -2,6 +2,7 @@
    delegated from the document, as the piece of the page is replaced whenever another pair is chosen. */
 (() => {
   "use strict";
+  const { keep, say, attribute, property, share } = window.stepping;
   let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
   const block = () => document.querySelector(".duel");
   const clips = (duel) => {
@@ -10,13 +11,12 @@
   };
 
   const tick = () => {
-    requestAnimationFrame(tick);
     const duel = block();
     const videos = duel && clips(duel);
-    if (!videos) return;
+    if (!videos) return false;
     const [lead, ...others] = videos;
     const fps = +duel.dataset.fps, frames = +duel.dataset.frames;
-    if (playing && !document.hidden && videos.every((video) => video.readyState > 1)) {
+    if (playing && videos.every((video) => video.readyState > 1)) {
       if (lead.ended) for (const video of videos) video.currentTime = 0;
       for (const video of others)
         if (Math.abs(video.currentTime - lead.currentTime) > 0.6 / fps && !video.seeking && !video.ended)
@@ -28,12 +28,13 @@
     const index = Math.min(Math.floor(lead.currentTime * fps + 1e-3), frames - 1);
     const play = duel.querySelector("[data-duel=play]"), scrub = duel.querySelector("[data-duel=scrub]");
     play.classList.toggle("playing", playing);
-    play.setAttribute("aria-label", playing ? "Pause" : "Play");
+    attribute(play, "aria-label", playing ? "Pause" : "Play");
     if (playing || document.activeElement !== scrub) scrub.value = index;
-    scrub.setAttribute("aria-valuetext", `frame ${index + 1} of ${frames}`);
-    scrub.style.setProperty("--done", `${(100 * index) / Math.max(frames - 1, 1)}%`);
-    duel.querySelector("output").textContent = `${index + 1} / ${frames}`;
-    duel.querySelector(".playhead").style.left = `${(100 * (index + 0.5)) / frames}%`;
+    attribute(scrub, "aria-valuetext", `frame ${index + 1} of ${frames}`);
+    property(scrub, "--done", share(index, Math.max(frames - 1, 1)));
+    say(duel.querySelector("output"), `${index + 1} / ${frames}`);
+    property(duel.querySelector(".playhead"), "--at", share(index + 0.5, frames));
+    return playing;
   };
 
   document.addEventListener("click", (event) => {
@@ -45,5 +46,5 @@
     playing = false;
     for (const video of clips(duel)) { video.pause(); video.currentTime = (+event.target.value + 0.5) / +duel.dataset.fps; }
   });
-  requestAnimationFrame(tick);
+  keep(tick);
 })();

@@ -2,10 +2,11 @@
    and a Delete that needs two clicks. */
 (() => {
   "use strict";
+  const { attribute } = window.stepping;
   const root = document.documentElement;
   const restate = () => {
     for (const button of document.querySelectorAll("[data-tune=plain], [data-tune=log]"))
-      button.setAttribute("aria-pressed", (button.dataset.tune === "log") === root.classList.contains("tune-log-scale"));
+      attribute(button, "aria-pressed", `${(button.dataset.tune === "log") === root.classList.contains("tune-log-scale")}`);
   };
   const copy = async (button) => {
     const text = button.parentElement.querySelector("pre").textContent;

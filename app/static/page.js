@@ -1,8 +1,35 @@
 /* What the page does without asking the server: one transport for both videos and the plots, and a few switches.
    Pieces of the page are replaced at any time, so everything is delegated from the document, and what a visitor chose
    (strength, pixels, measure) lives on the root element, where no replacement reaches it. */
+
+/* For whatever plays: to write is to lay the page out and to paint it again, so nothing is written that stands there
+   already, and where nothing plays hardly anything is done. */
+window.stepping = {
+  /* `step(now)` is called thirty times a second while it returns true (something plays), else ten times, and at once
+     after whatever a visitor does. */
+  keep(step) {
+    let timer;
+    const tick = () => {
+      clearTimeout(timer);
+      timer = setTimeout(tick, 100);
+      if (document.hidden || !step(performance.now())) return;
+      clearTimeout(timer);
+      timer = setTimeout(tick, 33);
+    };
+    for (const kind of ["click", "input"]) addEventListener(kind, tick);
+    tick();
+  },
+  say(element, text) { if (element.textContent !== text) element.textContent = text; },
+  attribute(element, name, value) { if (element.getAttribute(name) !== value) element.setAttribute(name, value); },
+  property(element, name, value) {
+    if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
+  },
+  share: (part, whole) => `${((100 * part) / whole).toFixed(2)}%`,
+};
+
 (() => {
   "use strict";
+  const { keep, say, attribute, property, share } = window.stepping;
   const root = document.documentElement;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const transport = { playing: !still, rest: 0 };
@@ -25,13 +52,12 @@
     for (const video of p.videos) { video.pause(); video.currentTime = time; }
   };
 
-  /* Every animation frame: keep them together, start again after a short rest, move the playheads. */
+  /* Keep them together, start again after a short rest, move the playheads. */
   const tick = (now) => {
-    requestAnimationFrame(tick);
     const p = parts();
-    if (!p) return;
+    if (!p) return false;
     const { leader, videos } = p;
-    if (transport.playing && !document.hidden && videos.every((video) => video.readyState > 1)) {
+    if (transport.playing && videos.every((video) => video.readyState > 1)) {
       if (leader.ended) {
         transport.rest ||= now + 350;
         if (now > transport.rest) { for (const video of videos) video.currentTime = 0; transport.rest = 0; }
@@ -48,16 +74,15 @@
     const index = Math.min(Math.floor(leader.currentTime * p.fps + 1e-3), p.frames - 1);
     const play = $("[data-act=play]", p.stage);
     play.classList.toggle("playing", transport.playing);
-    play.setAttribute("aria-label", transport.playing ? "Pause" : "Play");
+    attribute(play, "aria-label", transport.playing ? "Pause" : "Play");
     const scrub = $(".scrub", p.stage);
     if (transport.playing || document.activeElement !== scrub) scrub.value = index;
-    scrub.setAttribute("aria-valuetext", `frame ${index + 1} of ${p.frames}`);
-    scrub.style.setProperty("--done", `${(100 * index) / Math.max(p.frames - 1, 1)}%`);
-    $("output", p.stage).textContent = `${index + 1} / ${p.frames}`;
-    for (const plot of all(".timeline")) {
-      $(".playhead", plot).style.left = `${(100 * (index + 0.5)) / p.frames}%`;
-    }
+    attribute(scrub, "aria-valuetext", `frame ${index + 1} of ${p.frames}`);
+    property(scrub, "--done", share(index, Math.max(p.frames - 1, 1)));
+    say($("output", p.stage), `${index + 1} / ${p.frames}`);
+    for (const plot of all(".timeline")) property($(".playhead", plot), "--at", share(index + 0.5, p.frames));
     readout(transport.playing ? null : index);
+    return transport.playing;
   };
 
   /* Show in the legend the values of the frame, while the clip stands still, or else of the whole clip. */
@@ -191,11 +216,11 @@
 
   /* Set the buttons of a piece that was replaced to what is chosen. */
   const restate = () => {
-    for (const b of all("[data-act=pixels]")) b.setAttribute("aria-pressed", root.classList.contains("pixels"));
+    for (const b of all("[data-act=pixels]")) attribute(b, "aria-pressed", `${root.classList.contains("pixels")}`);
     for (const b of all("[data-act=metric]"))
-      b.setAttribute("aria-pressed", (b.value === "ssim") === root.classList.contains("show-ssim"));
+      attribute(b, "aria-pressed", `${(b.value === "ssim") === root.classList.contains("show-ssim")}`);
   };
   document.addEventListener("click", restate);
   setInterval(restate, 500);
-  requestAnimationFrame(tick);
+  keep(tick);
 })();

@@ -3,6 +3,7 @@
    next one is loaded. */
 (() => {
   "use strict";
+  const { keep, say, attribute, property, share } = window.stepping;
   const REST = 350; // milliseconds on the last frame
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const groups = new Map();
@@ -36,7 +37,7 @@
   };
 
   const tick = (now) => {
-    requestAnimationFrame(tick);
+    let plays = false;
     for (const section of document.querySelectorAll(".reels[data-group]")) {
       if (!section.offsetParent) continue;
       const state = stateOf(section);
@@ -50,25 +51,21 @@
       state.index = Math.min(Math.max(state.index, 0), frames - 1);
       for (const canvas of section.querySelectorAll(".reel")) draw(canvas, state, state.index);
       show(section, state, frames);
+      plays ||= state.playing;
     }
+    return plays;
   };
 
   const show = (section, state, frames) => {
     const play = section.querySelector(".play");
-    const words = `${state.index + 1} / ${frames}`;
-    const left = `${((100 * (state.index + 0.5)) / frames).toFixed(2)}%`;
-    const output = section.querySelector("output");
-    const heads = [...section.querySelectorAll(".head")];
-    if (output.textContent === words && play.classList.contains("playing") === state.playing
-      && heads.every((head) => head.dataset.left === left && head.style.left)) return;
-    output.textContent = words;
+    say(section.querySelector("output"), `${state.index + 1} / ${frames}`);
     play.classList.toggle("playing", state.playing);
-    play.setAttribute("aria-label", state.playing ? "Pause" : "Play");
+    attribute(play, "aria-label", state.playing ? "Pause" : "Play");
     const where = section.querySelector(".where");
     where.value = state.index;
-    where.setAttribute("aria-valuetext", `frame ${state.index + 1} of ${frames}`);
-    where.style.setProperty("--done", `${(100 * state.index) / Math.max(frames - 1, 1)}%`);
-    for (const head of heads) { head.dataset.left = left; head.style.left = left; }
+    attribute(where, "aria-valuetext", `frame ${state.index + 1} of ${frames}`);
+    property(where, "--done", share(state.index, Math.max(frames - 1, 1)));
+    for (const head of section.querySelectorAll(".head")) property(head, "--at", share(state.index + 0.5, frames));
   };
 
   const seek = (section, index) => {
@@ -94,5 +91,5 @@
   document.addEventListener("input", (event) => {
     if (event.target.matches(".reels .where")) seek(event.target.closest(".reels"), +event.target.value);
   });
-  requestAnimationFrame(tick);
+  keep(tick);
 })();

@@ -1,6 +1,7 @@
 /* The film of a strip: one transport for both videos, the image that is playing marked, and arrow keys on the strip. */
 (() => {
   "use strict";
+  const { keep, say, attribute, property, share } = window.stepping;
   const $ = (query, from = document) => from.querySelector(query);
   const all = (query, from = document) => [...from.querySelectorAll(query)];
   const clock = (time) => `${Math.floor(time / 60)}:${(time % 60).toFixed(1).padStart(4, "0")}`;
@@ -17,12 +18,11 @@
   };
 
   const tick = () => {
-    requestAnimationFrame(tick);
     const r = reel();
-    if (!r) return;
+    if (!r) return false;
     const { section, restored, original, total } = r;
     if (source !== restored.src) { source = restored.src; playing = false; marked = null; }
-    const seen = section.offsetParent !== null && !document.hidden;
+    const seen = section.offsetParent !== null;
     if (playing && restored.ended) playing = false;
     for (const video of [restored, original]) {
       if (!video) continue;
@@ -33,18 +33,19 @@
     if (original && Math.abs(original.currentTime - restored.currentTime) > 0.12 * rate && !original.seeking && !restored.ended)
       original.currentTime = restored.currentTime;
 
-    const time = restored.currentTime, share = `${(100 * Math.min(time / total, 1)).toFixed(2)}%`;
+    const time = restored.currentTime, at = share(Math.min(time, total), total);
     const button = $("[data-reel=play]", section), range = $("input", section);
     button.classList.toggle("playing", playing);
-    button.setAttribute("aria-label", playing ? "Pause" : "Play the whole film");
+    attribute(button, "aria-label", playing ? "Pause" : "Play the whole film");
     if (playing || document.activeElement !== range) range.value = time;
-    range.style.setProperty("--done", share);
-    range.setAttribute("aria-valuetext", clock(time));
-    $("output", section).textContent = `${clock(time)} / ${clock(total)}`;
-    $("[data-reel=rate]", section).textContent = `${rate}×`;
+    property(range, "--done", at);
+    attribute(range, "aria-valuetext", clock(time));
+    say($("output", section), `${clock(time)} / ${clock(total)}`);
+    say($("[data-reel=rate]", section), `${rate}×`);
     const head = $(".loss .playhead");
-    if (head) head.style.left = share;
+    if (head) property(head, "--at", at);
     mark(time);
+    return playing && seen;
   };
 
   /* Mark the image that is playing; scroll the strip to it, never the page. */
@@ -90,5 +91,5 @@
     next.tabIndex = 0;
     next.focus();
   });
-  requestAnimationFrame(tick);
+  keep(tick);
 })();

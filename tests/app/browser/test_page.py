@@ -23,6 +23,15 @@ pytestmark = pytest.mark.browser
 PLAYS = """() => [...document.querySelectorAll("video.original, video.restored, video.error")]
   .every((v) => v.videoWidth > 0 && v.currentTime > 0.5)"""
 
+# How often anything of the stage and the plots is written within a second, were it only what stands there already.
+WRITTEN = """() => new Promise((done) => {
+  let count = 0;
+  const observer = new MutationObserver((records) => { count += records.length; });
+  for (const one of document.querySelectorAll(".stage, .metric"))
+    observer.observe(one, { subtree: true, childList: true, attributes: true, characterData: true });
+  setTimeout(() => done(count + observer.takeRecords().length), 1000);
+})"""
+
 
 def picture(page, url: str, folder: Path) -> Path:
     """The distilled image as the browser has it, saved."""
@@ -270,6 +279,7 @@ def test_one_transport_moves_all_videos(page, page_url: str):
     assert page.evaluate(times) == pytest.approx([9.5 * frame] * 3, abs=1e-3)
     line = page.locator(".metric.psnr .playhead").bounding_box()
     assert line["x"] - box["x"] == pytest.approx(box["width"] * 9.5 / 16, abs=1.5)
+    assert page.evaluate(WRITTEN) == 0, "a page that stands still costs its visitor's processor nothing"
 
 
 def test_class_is_chosen_by_keyboard(page, page_url: str):
