@@ -23,6 +23,8 @@ from scripts.screenshot import FLAGS
 from tests import chromium
 from tests.hub_server import HubServer
 
+FAILED = pytest.StashKey[bool]()  # of a test whose set-up or call has failed, for the fixtures that end after it
+
 
 @pytest.fixture(scope="session", autouse=True)
 def runs_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -134,6 +136,8 @@ def pytest_runtest_makereport(item, call):
     excused = hasattr(report, "wasxfail") or (_may_skip(report.longrepr) and not item.get_closest_marker("browser"))
     if report.skipped and not excused:
         report.outcome, report.longrepr = "failed", f"skipped, which CI does not let pass: {report.longrepr}"
+    if report.failed:
+        item.stash[FAILED] = True
     return report
 
 

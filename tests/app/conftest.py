@@ -18,6 +18,7 @@ from app.services.explorations import Explorations, ExplorationView
 from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer, ExploreRequest
 from scripts.screenshot import free_port, served
+from tests.conftest import FAILED
 from tests.repository import ROOT
 
 ARTIFACTS = ROOT / "artifacts"
@@ -82,7 +83,7 @@ def page_url(environment: dict[str, str], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def page(browser, request: pytest.FixtureRequest) -> Iterator:
-    """A fresh visitor at 1280 x 800; scripts may not fail, and what it saw last is kept as an artifact."""
+    """A fresh visitor at 1280 x 800; scripts may not fail, and what a failed test saw last is kept as an artifact."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
@@ -90,9 +91,10 @@ def page(browser, request: pytest.FixtureRequest) -> Iterator:
     expect.set_options(timeout=PATIENCE)
     page.on("pageerror", lambda error: failures.append(str(error)))
     yield page
-    ARTIFACTS.mkdir(exist_ok=True)
-    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+    if request.node.stash.get(FAILED, False):
+        ARTIFACTS.mkdir(exist_ok=True)
+        name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
+        page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
     context.close()
     assert not failures, failures
 
