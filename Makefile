@@ -38,13 +38,13 @@ test: $(DEV)  ## set up and run every test, the real browser's too
 	@$(BIN)/python -m tests.chromium
 	@$(MAKE) --no-print-directory --keep-going test-code test-browser
 
-# A file a worker, one thread each; then the browser, alone. It waits for what a
-# person waits for, and on a busy machine that may run out: a test of it that fails is given a second try, and the report
-# says so.
+# A file a worker, one thread each; then the browser, alone. The page's process has one thread too: a second one waits
+# for the first by spinning, on the core that the browser needs. It waits for what a person waits for, and on a busy
+# machine that may run out: a test of it that fails is given a second try, and the report says so.
 test-code: $(DEV)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'not browser'
 test-browser: $(DEV)
-	@$(BIN)/python -m pytest tests/app -m browser --reruns=1 --rerun-show-tracebacks
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/app -m browser --reruns=1 --rerun-show-tracebacks
 
 fuzz: $(DEV)  ## damage thousands of files and read them; try 5,000 made clips: do windows give what is on display?
 	$(BIN)/python -m benchmarks.fuzz --count 2000
