@@ -28,6 +28,7 @@ SHORTEST = 0.0003  # seconds that a clip lasts at least: 256 frames of it play a
 _STEP_BACK = 0.5  # seconds; a smaller step back of the decoding times is one of a careless writer
 _STEP_AHEAD = 10.0  # seconds, in a transport stream: FFmpeg's own threshold
 FASTEST = 2000  # pictures a second that are believed of a container alone
+_TELL_FAULTS = frozenset({"h264", "mpeg1video", "mpeg2video"})  # decoders that say if a picture is incomplete
 _GIF_DELAY, _GIF_DELAY_SHOWN = 0.01, 0.1  # seconds
 
 
@@ -89,12 +90,14 @@ def fields_joined(stamps: list[Stamp], tick: Fraction, rate: Fraction) -> list[S
     return joined
 
 
-def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fraction, announced: float) -> Clock:
+def read_clock(
+    stamps: list[Stamp], container: str, codec: str, tick: Fraction, rate: Fraction, announced: float
+) -> Clock:
     """Make the clock of a picture track.
 
     Args:
         stamps: of all its packets, at least one of them neither hidden nor torn.
-        container: FFmpeg's name of the container.
+        container, codec: FFmpeg's names of them.
         tick: seconds in a tick.
         rate: pictures per second as the codec states, used without times and lengths.
         announced: the length in seconds that the file states, 0 if none; used if all times are equal.
@@ -109,7 +112,8 @@ def read_clock(stamps: list[Stamp], container: str, tick: Fraction, rate: Fracti
     times = _filled(decoded if by_rank else shown, lengths)
     torn = np.array([stamp.torn for stamp in stamps])
     keys = np.array([stamp.key for stamp in stamps])
-    recounted = _recounted(keys, torn) if container == "mpegts" else np.zeros(len(stamps), bool)
+    trusted = container == "mpegts" and codec in _TELL_FAULTS
+    recounted = _recounted(keys, torn) if trusted else np.zeros(len(stamps), bool)
     starts = _restarts(decoded * float(tick), keys, recounted, container == "mpegts")
     for start in (*starts, *np.flatnonzero(recounted)):
         torn[max(0, start - 2) : start] = False

@@ -178,7 +178,8 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
         rate = Fraction(stream.guessed_rate or 25)
         stamps = fields_joined(stamps, Fraction(stream.time_base), rate)
         coded_rate = Fraction(stream.codec_context.framerate or rate)
-        clock = read_clock(stamps, container.format.name, Fraction(stream.time_base), coded_rate, announced)
+        codec = stream.codec_context.name
+        clock = read_clock(stamps, container.format.name, codec, Fraction(stream.time_base), coded_rate, announced)
         seconds = clock.seconds
         if seconds > limits.max_seconds:
             raise VideoError(
@@ -191,7 +192,7 @@ def _read_index(path: Path, limits: Limits, *, edits: bool) -> Index | None:
             path=path,
             edits=edits,
             container=container.format.name,
-            codec=stream.codec_context.name,
+            codec=codec,
             has_audio=bool(container.streams.audio),
             pixels=stream.codec_context.width * stream.codec_context.height,
             aspect=float(stream.sample_aspect_ratio or 1),

@@ -18,6 +18,7 @@ from tests.core.media.clips import (
     encode,
     field_coded,
     moving,
+    noisy,
     number_of,
     numbered,
     numbers,
@@ -120,7 +121,6 @@ def test_recordings_joined_end_to_end_are_one_video(tmp_path, parts, options):
     [
         (1_000, "libx264", {"bf": "0"}),  # a piece of one stream, as sites send it
         (1_000, "libx264", {"bf": "2"}),
-        (1_000, "libx265", {}),
         (1_200, "libx264", {"bf": "2"}),
         (7_000, "libx264", {"bf": "2"}),
     ],
@@ -136,6 +136,24 @@ def test_a_count_of_packets_that_begins_anew_at_a_keyframe_is_no_damage(tmp_path
     clip = read_clip(tmp_path / "joined.ts", frames=40, whole=True)
     assert clip.source.frames == 40 and clip.seconds == pytest.approx(2, abs=0.25)
     assert {0, 19, 20, 39} <= set(numbers(clip)) and not any("damaged" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize(("codec", "options"), [("libx264", {"g": "12"}), ("libx265", {}), ("mpeg2video", {"b": "3M"})])
+def test_a_loss_right_before_a_keyframe_is_still_damage(tmp_path, codec, options):
+    """What shows is sound: a picture that is incomplete there is not taken for the last one of a recording."""
+    options = options | {"x265-params": "log-level=none:keyint=12:min-keyint=12"} if codec == "libx265" else options
+    how = {"container": "mpegts", "codec": codec, "fps": 25, "options": options}
+    path = encode(tmp_path / "clip.ts", noisy(48), **how)
+    sound = read_clip(path, frames=48, size=96, whole=True).frames.astype(int)
+    content = path.read_bytes()
+    packets = [content[at : at + 188] for at in range(0, len(content), 188)]
+    keys = [i for i, packet in enumerate(packets) if packet[1] & 0x40 and packet[3] & 0x20 and packet[5] & 0x40]
+    end = next(i for i in range(keys[1], 0, -1) if packets[i - 1][1:3] == b"\x01\x00")
+    path.write_bytes(b"".join(packets[: end - 3] + packets[end:]))
+    clip = read_clip(path, frames=48, size=96, whole=True)
+    for time, picture in zip(clip.times, clip.frames, strict=True):
+        assert np.abs(picture - sound[round(25 * time)]).mean() < 3
+    assert "damaged" in clip.notes[0]
 
 
 def test_a_recording_that_cannot_be_decoded_after_the_first_is_told(tmp_path):
