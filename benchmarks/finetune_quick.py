@@ -97,7 +97,7 @@ def one_clip(folder: Path, clip: Path, init: str, steps: int, seconds: float | N
 
 def judged(run: Run, about: Mapping[str, Any], init: str) -> dict[str, Any]:
     """Return a run's gains on the moments that report, before and after, in dB."""
-    seen = look(run)
+    state = look(run)
     moments = [
         Moment(Source(run.folder / one["file"], one["title"]), Window(**one["window"]), about["size"])
         for one in about["judged"]
@@ -105,14 +105,14 @@ def judged(run: Run, about: Mapping[str, Any], init: str) -> dict[str, Any]:
     pairs = list(before_and_after(Explorer("cpu"), init, str(run.folder), moments, "action"))
     gains = [fmean(one.gains[when] for one in pairs) for when in (0, 1)]
     images = [fmean(one.image_psnrs[when] for one in pairs) for when in (0, 1)]
-    better = bool(seen.best and seen.best["step"])
+    better = bool(state.best and state.best["step"])
     return {
-        "steps": seen.step,
-        "kept": seen.best["step"] if seen.best else seen.step,
+        "steps": state.step,
+        "kept": state.best["step"] if state.best else state.step,
         "before": round(gains[0], 3),
         "after": round(gains[1], 3),
         "gain": round(gains[1] - gains[0], 3) if better else 0.0,
-        "chosen": seen.best["gain"] if seen.best else None,
+        "chosen": state.best["gain"] if state.best else None,
         "image": round(images[1] - images[0], 2) if better else 0.0,
     }
 

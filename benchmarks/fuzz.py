@@ -294,14 +294,14 @@ def _in_a_fork(read: Callable[[], object], deadline: float) -> tuple[str, float,
     answered, _, _ = select.select([ours], [], [], deadline)
     if not answered:
         os.kill(child, signal.SIGKILL)
-    said = os.read(ours, 2000).decode() if answered else ""
+    outcome = os.read(ours, 2000).decode() if answered else ""
     os.close(ours)
     _, status, usage = os.wait4(child, 0)
     if not answered:
-        said = f"hang: more than {deadline:g} s"
+        outcome = f"hang: more than {deadline:g} s"
     elif os.WIFSIGNALED(status):
-        said = f"crash: {signal.Signals(os.WTERMSIG(status)).name}"
-    return said or "crash: no answer", time.monotonic() - begun, usage.ru_maxrss * 1024
+        outcome = f"crash: {signal.Signals(os.WTERMSIG(status)).name}"
+    return outcome or "crash: no answer", time.monotonic() - begun, usage.ru_maxrss * 1024
 
 
 def _outcome(read: Callable[[], object]) -> str:

@@ -76,7 +76,7 @@ def main() -> int:
             "CPU and GPU agree": lambda: agreement(args.init, clip, device),
             "a fine-tune through the page's own code": lambda: fine_tune(args, clip, place, device),
             "memory by size": lambda: memory(args.init, clip, device),
-            "out of memory is told, and the run kept": lambda: out_of_memory(args.init, clip, place, device),
+            "out of memory is reported, and the run kept": lambda: out_of_memory(args.init, clip, place, device),
         }
         failed = []
         for title, part in parts.items():
@@ -145,17 +145,17 @@ def fine_tune(args: argparse.Namespace, clip: Path, place: Path, device: str) ->
     for _ in ComputeBackends(service).start(record, None):
         pass
     run = service.registry.run(record)
-    while (seen := look(run)).status in ("queued", *AT_WORK):
+    while (state := look(run)).status in ("queued", *AT_WORK):
         service.queue.advance()
         time.sleep(0.2)
-    if seen.status not in ("done", "stopped"):
-        raise Failed(f"the run is {seen.status}: {seen.error}")
-    told = judged(run, record.about, args.init) | {"memory": seen.memory}
+    if state.status not in ("done", "stopped"):
+        raise Failed(f"the run is {state.status}: {state.error}")
+    gains = judged(run, record.about, args.init) | {"memory": state.memory}
     print(
-        f"{seen.status} at step {seen.step} on {device}, kept step {told['kept']}: {told['gain']:+.2f} dB on the "
-        f"moment that reports, at {size} px; at most {seen.memory / 2**20:.0f} MiB"
+        f"{state.status} at step {state.step} on {device}, kept step {gains['kept']}: {gains['gain']:+.2f} dB on the "
+        f"moment that reports, at {size} px; at most {state.memory / 2**20:.0f} MiB"
     )
-    return told
+    return gains
 
 
 def memory(init: str, clip: Path, device: str) -> list[dict[str, Any]]:
@@ -217,10 +217,10 @@ def out_of_memory(init: str, clip: Path, place: Path, device: str) -> dict[str, 
         pass
     else:
         raise Failed("a training without memory went on")
-    seen = look(run)
-    if seen.status != "failed" or "out of memory" not in (seen.error or ""):
-        raise Failed(f"it was told as: {seen.status}, {seen.error}")
-    print(f"told: {seen.error}")
+    state = look(run)
+    if state.status != "failed" or "out of memory" not in (state.error or ""):
+        raise Failed(f"it was reported as: {state.status}, {state.error}")
+    print(f"reported: {state.error}")
     saved = _running(run, device)
     if saved.trainer.step < 1 or not (run.checkpoint / "model.safetensors").exists():
         raise Failed("what had been saved is lost")
@@ -229,7 +229,7 @@ def out_of_memory(init: str, clip: Path, place: Path, device: str) -> dict[str, 
     if look(run).status != "done":
         raise Failed(f"it did not go on: {look(run)}")
     print("resumed, and done")
-    return {"told": seen.error, "kept": running.trainer.step}
+    return {"error": state.error, "kept": running.trainer.step}
 
 
 def _running(run: Run, device: str) -> RunningTrainer:

@@ -82,15 +82,15 @@ def _name(model: AVD) -> str:
 
 def hits(chosen: ReadSet, scorer: Classifier, variant: Variant, store: Disk) -> np.ndarray:
     """Return 1 for each clip that is classified correctly, else 0: (N,)."""
-    seen, labels = features_of(chosen.test, scorer, variant, store), _labels(chosen.test)
+    features, labels = features_of(chosen.test, scorer, variant, store), _labels(chosen.test)
     if chosen.fit is not None:
         fitted = features_of(chosen.fit, scorer, variant, store)
         probe = Probe(Samples(fitted, _labels(chosen.fit), np.array(chosen.fit.groups)))
-        return (probe.predict(seen) == labels).astype(float)
+        return (probe.predict(features) == labels).astype(float)
     found, groups = np.zeros(len(labels)), np.array(chosen.test.groups)
     for fit, held_out in group_folds(chosen.test.groups, count=len(set(chosen.test.groups))):
-        probe = Probe(Samples(seen[fit], labels[fit], groups[fit]))
-        found[held_out] = probe.predict(seen[held_out]) == labels[held_out]
+        probe = Probe(Samples(features[fit], labels[fit], groups[fit]))
+        found[held_out] = probe.predict(features[held_out]) == labels[held_out]
     return found
 
 

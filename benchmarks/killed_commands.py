@@ -36,11 +36,11 @@ class Command:
         """Run the command in this process; raise `Lost` if it fails."""
         from avd_core.cli.main import main
 
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             status = main(self.arguments())
         if status:
-            raise Lost(f"it does not go on: {said.getvalue()[-300:]}")
+            raise Lost(f"it does not go on: {output.getvalue()[-300:]}")
 
 
 class Training(Command):

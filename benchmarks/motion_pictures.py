@@ -133,14 +133,14 @@ def _subset(clips: Clips, kept: Sequence[int]) -> Clips:
 # Looking ------------------------------------------------------------------------------------------------------
 
 
-def look(clips: Clips, asked: Sequence[Variant], scorers: Sequence[Classifier], store: Disk) -> Iterator[int]:
+def look(clips: Clips, requested: Sequence[Variant], scorers: Sequence[Classifier], store: Disk) -> Iterator[int]:
     """Compute and store the features of every variant of every clip; yield the number of each clip that took work."""
     inside = [(path.relative_to(clips.folder).as_posix(), 0) for path in clips.paths]
     files = ClipDataset(clips.folder, inside, ["-"], frames=FRAMES, size=SIZE)
     for number, path in enumerate(clips.paths):
         clip = clip_key(path, files.names[number])
-        lacking = store.lacks(clip, [_key(scorer, variant) for scorer in scorers for variant in asked])
-        wanted = [variant for variant in asked if lacking & {_key(scorer, variant) for scorer in scorers}]
+        lacking = store.lacks(clip, [_key(scorer, variant) for scorer in scorers for variant in requested])
+        wanted = [variant for variant in requested if lacking & {_key(scorer, variant) for scorer in scorers}]
         if not wanted:
             continue
         frames = files.read(number)
@@ -149,10 +149,11 @@ def look(clips: Clips, asked: Sequence[Variant], scorers: Sequence[Classifier], 
         sheets = [picture[None] if picture.ndim == 3 else picture for picture in made]
         found = {}
         for scorer in scorers:
-            seen = _features(scorer, np.concatenate(sheets))
+            features = _features(scorer, np.concatenate(sheets))
             ends = np.cumsum([len(sheet) for sheet in sheets])[:-1]
             found |= {
-                _key(scorer, variant): rows.ravel() for variant, rows in zip(wanted, np.split(seen, ends), strict=True)
+                _key(scorer, variant): rows.ravel()
+                for variant, rows in zip(wanted, np.split(features, ends), strict=True)
             }
         store.put(clip, found)
         yield number
@@ -174,35 +175,35 @@ def _features(scorer: Classifier, pictures: np.ndarray) -> np.ndarray:
     in_bf16 = scorer.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     parts = [pictures[begin : begin + BATCH] for begin in range(0, len(pictures), BATCH)]
     with torch.inference_mode(), torch.autocast(scorer.device.type, torch.bfloat16, enabled=in_bf16):
-        seen = [scorer.embed(torch.cat([image_to_tensor(one) for one in part]))[0] for part in parts]
-    return torch.cat(seen).float().numpy()
+        features = [scorer.embed(torch.cat([image_to_tensor(one) for one in part]))[0] for part in parts]
+    return torch.cat(features).float().numpy()
 
 
 # Reading ------------------------------------------------------------------------------------------------------
 
 
-def hits(chosen: ClipSet, scorer: Classifier, seen: Sequence[Variant], labels: np.ndarray, store: Disk) -> np.ndarray:
+def hits(chosen: ClipSet, scorer: Classifier, shown: Sequence[Variant], labels: np.ndarray, store: Disk) -> np.ndarray:
     """Return 1 for each clip that a probe, fitted on other films or people, classifies correctly, else 0: (N,).
 
     With several variants each gives a sample of every clip, with `labels` (variants, N), and the result is the share of
     a clip's samples that are classified correctly.
     """
     clips = chosen.clips
-    key = f"hits|{scorer.name}|{'|'.join(variant.key for variant in seen)}|{FRAMES}x{SIZE}"
+    key = f"hits|{scorer.name}|{'|'.join(variant.key for variant in shown)}|{FRAMES}x{SIZE}"
     place = f"hits|{chosen.name}|{len(clips.paths)}"
     found = store.get(place, key)
     if found is None:
-        features = np.stack([features_of(clips, scorer, variant, store) for variant in seen])
+        features = np.stack([features_of(clips, scorer, variant, store) for variant in shown])
         found = np.zeros(labels.shape)
         groups = np.array(clips.groups)
         for fit, held_out in group_folds(clips.groups, count=chosen.folds):
             samples = Samples(
                 features[:, fit].reshape(-1, features.shape[-1]),
                 labels[:, fit].ravel(),
-                np.tile(groups[fit], len(seen)),
+                np.tile(groups[fit], len(shown)),
             )
-            said = Probe(samples).predict(features[:, held_out].reshape(-1, features.shape[-1]))
-            found[:, held_out] = (said == labels[:, held_out].ravel()).reshape(len(seen), -1)
+            predicted = Probe(samples).predict(features[:, held_out].reshape(-1, features.shape[-1]))
+            found[:, held_out] = (predicted == labels[:, held_out].ravel()).reshape(len(shown), -1)
         store.put(place, {key: found})
     return found.mean(axis=0)
 
@@ -260,8 +261,8 @@ def order_table(sets: Sequence[ClipSet], scorers: Sequence[Classifier], store: D
         cells = []
         for chosen, scorer in columns:
             labels = np.repeat([["forwards"], ["backwards"]], len(chosen.clips.paths), axis=1)
-            told = intervals(hits(chosen, scorer, pair, labels, store), chosen.clips.groups, levels=(LEVEL,))[0]
-            cells.append(f"{100 * told.mean:.1f} [{100 * told.low:.1f}, {100 * told.high:.1f}]")
+            accuracy = intervals(hits(chosen, scorer, pair, labels, store), chosen.clips.groups, levels=(LEVEL,))[0]
+            cells.append(f"{100 * accuracy.mean:.1f} [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]")
         yield f"| {pair[0].name.rpartition(',')[0]} | " + " | ".join(cells) + " |"
 
 
@@ -278,10 +279,12 @@ def main() -> int:
     ends = time.monotonic() + args.seconds
     store, scorers, sets = Disk(args.work), load_scorers(SCORERS), clip_sets(Path(os.environ["AVD_DATA"]), args.limit)
     for chosen in sets:
-        asked = [*variants(moving_camera=chosen.moving_camera), *both_ways()]
-        for number in look(chosen.clips, asked, scorers, store):
+        requested = [*variants(moving_camera=chosen.moving_camera), *both_ways()]
+        for number in look(chosen.clips, requested, scorers, store):
             if time.monotonic() > ends:
-                print(f"{chosen.name}: {number + 1} of {len(chosen.clips.paths)} clips seen; call again to go on.")
+                print(
+                    f"{chosen.name}: {number + 1} of {len(chosen.clips.paths)} clips are done; call again to continue."
+                )
                 return 0
     for chosen in sets:
         films = len(set(chosen.clips.groups))

@@ -88,13 +88,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=STORED_FRAMES, help="frames of each clip")
     parser.add_argument("--size", type=int, default=STORED_SIZE, help="short side in pixels")
     args = parser.parse_args()
-    asked = [(folder, args.clips) for folder in args.folders]
-    if not asked:
+    folders = [(folder, args.clips) for folder in args.folders]
+    if not folders:
         if "AVD_DATA" not in os.environ:
             parser.error("name folders of clips, or set AVD_DATA")
         root = Path(os.environ["AVD_DATA"])
-        asked = [(root / "gestures", 40), (root / "surveillance", 20)]
-    for folder, count in asked:
+        folders = [(root / "gestures", 40), (root / "surveillance", 20)]
+    for folder, count in folders:
         clips = some_clips(folder, count, args.frames, args.size)
         print(f"\n{folder.name}: {len(clips)} clips, {args.frames} frames, short side {args.size}")
         print(f"{'':28s}{'kB':>6s} {'PSNR':>6s} {'worst':>6s} {'enc ms':>6s} {'dec ms':>6s}")

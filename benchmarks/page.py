@@ -98,8 +98,8 @@ def drop(pages: list[Any], clips: list[Path]) -> list[dict[str, float]]:
     waits = []
     for page in pages:
         page.wait_for_function("() => window.waits.preview")
-        told = page.evaluate("window.waits")
-        waits.append({name: told[name] / 1000 for name in ("picture", "panels", "preview")})
+        measured = page.evaluate("window.waits")
+        waits.append({name: measured[name] / 1000 for name in ("picture", "panels", "preview")})
     return waits
 
 

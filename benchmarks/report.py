@@ -116,9 +116,9 @@ def report_on(part: Part, models: Mapping[str, AVD], request: runner.Request, ar
     workers = default_workers(len(cache.entries)) if args.workers is None else args.workers
     for done, entry in enumerate(cache.stream(requirements(cache, request), workers=workers), 1):
         if isinstance(entry, Skipped):
-            _say(f"{entry.clip} is left out: {entry.reason}")
+            _log(f"{entry.clip} is left out: {entry.reason}")
         elif done % 10 == 0:
-            _say(f"{part.title} at {part.size} px: {done} clips")
+            _log(f"{part.title} at {part.size} px: {done} clips")
     if not cache.entries:
         raise EvidenceError("none of its clips can be read")
     named = {"set": part.key, "title": part.title, "size": part.size}
@@ -229,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 left_out.append(f"{part.title} is left out: {error}.")
                 continue
             write_json(record, finished)
-            _say(f"{part.title} at {part.size} px: done in {time.perf_counter() - begun:.0f} s")
+            _log(f"{part.title} at {part.size} px: done in {time.perf_counter() - begun:.0f} s")
         rows += finished[key]
     text = "\n".join([table(rows), *("" if not left_out else f"\n{sentence}" for sentence in left_out)]) if rows else ""
     print(text or "\n".join(left_out))
@@ -255,7 +255,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _say(sentence: str) -> None:
+def _log(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 

@@ -108,12 +108,12 @@ def _agreement(summary: Mapping[str, Any] | None, name: str) -> dict[str, dict[s
     """Return by classifier the share of clips that agree, that of the next frame, and the verdict on the two."""
     if not summary:
         return {}
-    said = {
+    verdicts = {
         one["measured"]: one["verdict"]
         for one in summary["differences"]
         if one["of"] == name and one["against"] == "adjacent"
     }
     return {
-        scorer: {"value": one[name]["mean"], "next_frame": one["adjacent"]["mean"], "verdict": said.get(scorer)}
+        scorer: {"value": one[name]["mean"], "next_frame": one["adjacent"]["mean"], "verdict": verdicts.get(scorer)}
         for scorer, one in summary["figures"].items()
     }

@@ -124,8 +124,8 @@ class Visitor:
         self.check_film(self._fetch(clip))
 
     def _explore(self) -> None:
-        asked = {"clip": handle_file(self.clip), "checkpoint": self.checkpoint, **self.window}
-        *files, report = self._predict("/explore", **asked)
+        fields = {"clip": handle_file(self.clip), "checkpoint": self.checkpoint, **self.window}
+        *files, report = self._predict("/explore", **fields)
         self._check_clip(report["clip"])
         self._check_picture(Image.open(io.BytesIO(self._fetch(files[0]))), "explored image")
         self.check_film(self._fetch(files[1]))
@@ -162,10 +162,10 @@ class Visitor:
             self._check_colour(next(container.decode(video=0)).to_ndarray(format="rgb24"), "restored clip")
 
     def _check_colour(self, picture: np.ndarray, what: str) -> None:
-        seen = np.median(picture.reshape(-1, 3), axis=0)
-        nearest = min(LEVELS, key=lambda level: float(np.abs(seen - level).sum()))
+        colour = np.median(picture.reshape(-1, 3), axis=0)
+        nearest = min(LEVELS, key=lambda level: float(np.abs(colour - level).sum()))
         if nearest != self.colour:
-            raise MixedUp(f"the {what} is of colour {seen.tolist()}, the clip of {self.colour}")
+            raise MixedUp(f"the {what} is of colour {colour.tolist()}, the clip of {self.colour}")
 
 
 def soak(seconds: float, clients: Sequence[int] = CLIENTS, checkpoint: str = "robust", seed: int = 0) -> Findings:
@@ -266,16 +266,16 @@ def _resident(pid: int) -> int:
 
 def lines(findings: Findings) -> list[str]:
     """Return the figures as text."""
-    told = [f"{'request':<10}{'answered':>9}{'p50 s':>8}{'p95 s':>8}"]
+    rows = [f"{'request':<10}{'answered':>9}{'p50 s':>8}{'p95 s':>8}"]
     for kind in MIX:
         if waits := findings.seconds.get(kind):
             last = p95(waits) if len(waits) > 1 else waits[0]
-            told.append(f"{kind:<10}{len(waits):>9}{statistics.median(waits):>8.2f}{last:>8.2f}")
+            rows.append(f"{kind:<10}{len(waits):>9}{statistics.median(waits):>8.2f}{last:>8.2f}")
     sizes = [size / 2**20 for _, size in findings.memory]
     before, after = findings.resident(0.25, 0.4), findings.resident(0.85, 1.0)
     count, largest, left = findings.files
     return [
-        *told,
+        *rows,
         f"{findings.full} refused, as the queue was full; {len(findings.found)} found",
         f"resident {before / 2**20:.0f} MiB after the warm-up, {after / 2**20:.0f} at the end "
         f"({after / before - 1:+.0%}), {min(sizes):.0f} to {max(sizes):.0f} in all",

@@ -204,11 +204,11 @@ def scoreboard_table(board: Mapping[str, Any], *, scale: float = 100, digits: in
         f"from intervals of the paired difference at {board['corrected_level']:.2%} ({board['level']:.0%} over "
         f"{board['comparisons']} comparisons):",
     ]
-    said: dict[tuple[str, str], dict[str, list[str]]] = {}
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
     for entry in board["differences"]:
         difference = f"{entry['against']} ({entry['corrected']['mean'] * scale:+.{digits}f})"
-        said.setdefault((entry["of"], entry["measured"]), {}).setdefault(entry["verdict"], []).append(difference)
-    for (one, column), verdicts in said.items():
+        found.setdefault((entry["of"], entry["measured"]), {}).setdefault(entry["verdict"], []).append(difference)
+    for (one, column), verdicts in found.items():
         sentence = "; ".join(f"{word} {', '.join(others)}" for word, others in verdicts.items())
         lines.append(f"  {column}: {one} {sentence}.")
     lines += [resolution(board, scale=scale, digits=digits)] if board["differences"] else []
@@ -255,15 +255,15 @@ def resolution(board: Mapping[str, Any], *, scale: float, digits: int) -> str:
 def sentences(board: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each contender and column, as the corrected intervals of its differences allow."""
     scale, digits = board.get("scale", 1), board.get("digits", 1)
-    said: dict[tuple[str, str], dict[str, list[str]]] = {}
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
     for one in board["differences"]:
         judged = one["corrected"]
         low, high = sorted((judged["low"] * scale, judged["high"] * scale))
         difference = f"{one['against']} ({judged['mean'] * scale:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}])"
-        said.setdefault((one["of"], one["measured"]), {}).setdefault(one["verdict"], []).append(difference)
+        found.setdefault((one["of"], one["measured"]), {}).setdefault(one["verdict"], []).append(difference)
     return [
         f"{measured}: {of} {'; '.join(f'{verdict} {listed(others)}' for verdict, others in verdicts.items())}."
-        for (of, measured), verdicts in said.items()
+        for (of, measured), verdicts in found.items()
     ]
 
 

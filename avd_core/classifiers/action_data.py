@@ -38,7 +38,7 @@ class ActionSet:
         about: source and licence of the clips, for the model card.
         split: how the parts are made, for the model card.
         shared: text file below the data folder that lists films with clips on both official sides. Their clips are in
-            no part but `report`, and marked there (`Example.seen`).
+            no part but `report`, and marked there (`Example.shared`).
     """
 
     name: str
@@ -114,13 +114,13 @@ LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Example:
-    """A labelled clip; `seen` if the official training list has clips of the same film."""
+    """A labelled clip; `shared` if the official training list has clips of the same film."""
 
     path: Path
     set_name: str
     label: str
     part: str
-    seen: bool = False
+    shared: bool = False
 
 
 def gather(data: Path, splits: Path | None = None, limit: int | None = None) -> list[Example]:
@@ -238,6 +238,6 @@ def look(path: Path, model: AVD) -> tuple[np.ndarray, np.ndarray]:
     images = model.encode(clips.to(next(model.parameters()).device)).cpu()
     count = clips.shape[2]
     frames = clips[0].transpose(0, 1)[[place * count // 16 for place in FRAMES]]
-    seen = squash(torch.cat([images, frames]), SIZE).clamp(-1, 1)
-    pictures = seen.add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    squashed = squash(torch.cat([images, frames]), SIZE).clamp(-1, 1)
+    pictures = squashed.add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).numpy()
     return pictures[[0, len(windows) - 1]], pictures[len(windows) :]

@@ -151,13 +151,13 @@ class Classifier:
 
         Images are (B,3,H,W) in [-1, 1]. Not for several threads on one classifier: a hook records the features.
         """
-        seen: list[Tensor] = []
-        handle = _last_layer(self).register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+        recorded: list[Tensor] = []
+        handle = _last_layer(self).register_forward_pre_hook(lambda _module, inputs: recorded.append(inputs[0]))
         try:
             logits = self.logits(image)
         finally:
             handle.remove()
-        features = seen[0]
+        features = recorded[0]
         return (features.mean(dim=(-2, -1)) if features.ndim == 4 else features), logits
 
     def topk(self, image: Tensor, k: int = 5) -> list[Prediction]:

@@ -127,16 +127,16 @@ def saliencies(
     Raises:
         SaliencyError: as `saliency`.
     """
-    tell = progress or _nothing
+    report = progress or _nothing
     count = len(images)
     maps = []
     for number, image in enumerate(images):
 
         def partly(share: float, done: int = number) -> None:
-            tell((done + share) / count)
+            report((done + share) / count)
 
         maps.append(_evidence(classifier, image[None], target, method, partly))
-        tell((number + 1) / count)
+        report((number + 1) / count)
     return _scaled(maps, images.shape[-2:])
 
 

@@ -222,8 +222,8 @@ def _measure(network: ActionClassifier, clips: _Clips) -> list[Score]:
     for action_set in SETS:
         mine = clips.where([example.set_name == action_set.name for example in clips.examples])
         groups = {action_set.name: mine}
-        if any(example.seen for example in mine.examples):
-            groups[f"{action_set.name}, unseen films"] = mine.where([not example.seen for example in mine.examples])
+        if any(example.shared for example in mine.examples):
+            groups[f"{action_set.name}, unseen films"] = mine.where([not example.shared for example in mine.examples])
         classes = len(set(action_set.labels.values()) & set(labels))
         for title, group in groups.items():
             if group.examples:

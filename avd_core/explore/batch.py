@@ -85,8 +85,8 @@ ORDERS: dict[str, Callable[[Inspected], Any]] = {
 
 def ordered(rows: Iterable[Inspected], by: str | None) -> list[Inspected]:
     """Return the rows with an image, sorted by a key of `ORDERS`; None keeps their order."""
-    seen = [row for row in rows if row.problem is None]
-    return sorted(seen, key=ORDERS[by]) if by else seen
+    distilled = [row for row in rows if row.problem is None]
+    return sorted(distilled, key=ORDERS[by]) if by else distilled
 
 
 def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:

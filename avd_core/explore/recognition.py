@@ -24,10 +24,10 @@ def recognise(classifier: Classifier, image: np.ndarray, frame: np.ndarray | Non
     """Classify an image (H, W, 3), and a frame of its clip; the caller must hold the classifier's lock."""
     from avd_core.networks.avd import image_to_tensor
 
-    def seen(picture: np.ndarray) -> tuple[Prediction, ...]:
+    def topk(picture: np.ndarray) -> tuple[Prediction, ...]:
         return tuple(classifier.topk(image_to_tensor(picture), k=5))
 
-    return Recognition(classifier.name, classifier.notice, seen(image), () if frame is None else seen(frame))
+    return Recognition(classifier.name, classifier.notice, topk(image), () if frame is None else topk(frame))
 
 
 def explain(

@@ -183,7 +183,7 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class Seen(Generic[T]):
+class Taken(Generic[T]):
     """A picture, reduced to what `keep` returned, with its time in the video."""
 
     time: float
@@ -198,7 +198,7 @@ def take(
     *,
     tolerant: bool = False,
     jumps: int = 4,
-) -> tuple[list[Seen[T] | None], list[tuple[float, float]]]:
+) -> tuple[list[Taken[T] | None], list[tuple[float, float]]]:
     """Collect `keep(frame)` of the frame on display at each of the ascending times `targets`.
 
     One frame is in memory at a time. After `jumps` failures at a keyframe jumped to, nothing is skipped any more, which
@@ -211,10 +211,10 @@ def take(
         VideoError: it takes more work or time than `limits` allow.
     """
     index.check_work(targets, limits)
-    taken: list[Seen[T] | None] = []
+    taken: list[Taken[T] | None] = []
     holes: list[tuple[float, float]] = []
     frame: av.VideoFrame | None = None  # the frame on display
-    seen: Seen[T] | None = None  # the result of `keep` for it
+    kept: Taken[T] | None = None  # the result of `keep` for it
     since, fault = 0.0, False  # since when it, or nothing, is on display; and whether that is a fault
     try:
         with decoding(index, limits, tolerant=tolerant) as decoder:
@@ -226,13 +226,13 @@ def take(
                         taken.append(None)
                         fault = True
                         continue
-                    seen = seen or Seen(since, keep(frame))
-                    taken.append(seen)
+                    kept = kept or Taken(since, keep(frame))
+                    taken.append(kept)
                 if fault:
                     holes.append((gone, min(time, index.seconds)))
                 if len(taken) == len(targets):
                     break
-                frame, seen, since, fault = following, None, time, following is None
+                frame, kept, since, fault = following, None, time, following is None
                 if jumps and decoder.jump(targets[len(taken)]):
                     frame, since, fault = None, index.next_time(time), False
     except _HardLanding as landing:
@@ -248,7 +248,7 @@ class DecodedWindow(Generic[T]):
     `fault` is the time of the first fault met on the way, or None.
     """
 
-    taken: list[Seen[T]]
+    taken: list[Taken[T]]
     begin: float
     length: float
     fault: float | None

@@ -30,7 +30,7 @@ class CutDetector:
     """Takes pictures one by one, and reports a cut `REACH` pictures later."""
 
     def __init__(self) -> None:
-        self._seen: deque[np.ndarray] = deque(maxlen=2 * REACH + 1)
+        self._latest: deque[np.ndarray] = deque(maxlen=2 * REACH + 1)
 
     def feed(self, picture: np.ndarray) -> bool:
         """Add a picture; return whether a new shot began with the one `REACH` pictures before.
@@ -38,9 +38,9 @@ class CutDetector:
         Args:
             picture: uint8 (H, W, 3), all of one size.
         """
-        self._seen.append(colours(picture))
-        seen = list(self._seen)
-        before, after = seen[: -1 - REACH], seen[-1 - REACH :]
+        self._latest.append(colours(picture))
+        latest = list(self._latest)
+        before, after = latest[: -1 - REACH], latest[-1 - REACH :]
         if not before or change(before[-1], after[0]) < FLOOR:
             return False
         apart = min(change(a, b) for a in before for b in after)

@@ -49,9 +49,9 @@ def filmstrip(path: str | os.PathLike[str], count: int = COUNT, limits: Limits =
     for part in range(count):
         inside = keys[(keys >= part * length) & (keys < (part + 1) * length)]
         targets.append(float(inside[0]) if len(inside) else (part + 0.5) * length)
-    seen, _ = take(index, limits, targets, Fit(index, SIDE, limits))
+    taken, _ = take(index, limits, targets, Fit(index, SIDE, limits))
     return Filmstrip(
-        frames=tuple(one.picture if one else None for one in seen),
+        frames=tuple(one.picture if one else None for one in taken),
         seconds=index.seconds,
         liveliest=index.liveliest(DEFAULT_WINDOW) if index.seconds > DEFAULT_WINDOW else 0.0,
     )

@@ -241,7 +241,7 @@ def _take_what_plays(
             return blemished, ["The file is damaged, so its pictures may be blemished."]
     if sound is not None:
         used = f"what plays well from {sound.begin:.1f} to {sound.begin + sound.length:.1f} s is used"
-        return sound, [f"{_said_of(index, sound.fault)}; {used}."]
+        return sound, [f"{_fault_sentence(index, sound.fault)}; {used}."]
     if movable or length == index.seconds:
         raise nothing_decodes(index)
     raise VideoError(
@@ -250,7 +250,7 @@ def _take_what_plays(
     )
 
 
-def _said_of(index: Index, fault: float | None) -> str:
+def _fault_sentence(index: Index, fault: float | None) -> str:
     """Return a sentence, without its full stop, about a fault at a time in seconds; None if that is unknown."""
     if fault is None:
         return "The file is damaged"

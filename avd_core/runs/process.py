@@ -91,20 +91,20 @@ def look(run: Run) -> Look:
     """
     alive = run.is_alive()  # read before the state: a trainer that ends in between has written its last one
     state = run.state()
-    seen = Look(str(state["status"]), int(state["step"]), state.get("error"), state.get("memory"), state.get("best"))
-    if seen.status not in AT_WORK or alive:
-        return seen
+    found = Look(str(state["status"]), int(state["step"]), state.get("error"), state.get("memory"), state.get("best"))
+    if found.status not in AT_WORK or alive:
+        return found
     words = run.log_tail(3)
     sentence = "The training process has vanished: it was killed, or the machine was restarted."
     if words:
         sentence += f" Its last words: “{' / '.join(words)[-300:]}”."
-    seen = Look(
-        "failed", max([seen.step, *(line["step"] for line in run.metrics()[-1:])]), sentence, seen.memory, seen.best
+    found = Look(
+        "failed", max([found.step, *(line["step"] for line in run.metrics()[-1:])]), sentence, found.memory, found.best
     )
     with suppress(OSError):  # a full disk, which may be the cause
         run.pop_requests()
-        run.write_state("failed", step=seen.step, error=sentence, memory=seen.memory, best=seen.best)
-    return seen
+        run.write_state("failed", step=found.step, error=sentence, memory=found.memory, best=found.best)
+    return found
 
 
 def end(run: Run, patience: float = 10.0) -> None:

@@ -53,10 +53,10 @@ class RunQueue:
         """
         run = self.home.run(record)
         with self.home.locked():
-            seen = process.look(run)
-            if seen.status in ("queued", *AT_WORK):
-                raise RunError(f"{record.name} is {seen.status} already.")
-            if seen.status == "done":
+            found = process.look(run)
+            if found.status in ("queued", *AT_WORK):
+                raise RunError(f"{record.name} is {found.status} already.")
+            if found.status == "done":
                 raise RunError(f"{record.name} has made all its steps; start a new run from its checkpoint.")
             if self._left(run) < 1:
                 raise LimitError(f"{record.name} has had its {self.home.limits.seconds} s of training.")
@@ -65,17 +65,17 @@ class RunQueue:
                 raise LimitError(f"{len(waiting)} of your runs are waiting or running: wait for one, or stop it.")
             self._check_room(record.device)
             self.home.check_disk()
-            run.write_state("queued", step=seen.step)
+            run.write_state("queued", step=found.step)
             self.home.write(in_line(record))
 
     def stop(self, record: RunRecord) -> None:
         """Ask a run to stop and save, or remove it from the queue."""
         with self.home.locked():
             run = self.home.run(record)
-            seen = process.look(run)
-            if seen.status == "queued":
-                run.write_state("stopped", step=seen.step)
-            elif seen.status in AT_WORK:
+            found = process.look(run)
+            if found.status == "queued":
+                run.write_state("stopped", step=found.step)
+            elif found.status in AT_WORK:
                 run.request("stop")
 
     def delete(self, record: RunRecord) -> None:

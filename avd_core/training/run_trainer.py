@@ -37,7 +37,7 @@ from avd_core.training.preview import calibrate, preview, whole_clip
 from avd_core.training.run_config import RunConfig
 from avd_core.training.trainer import StepEvent, Trainer, TrainingError
 
-SAY_EVERY = 2.0  # seconds between two writes of the state
+STATE_EVERY = 2.0  # seconds between two writes of the state
 MOST_CHOOSING = 4  # held-out clips that select the weights; one score takes as long as a step or two
 
 
@@ -81,7 +81,7 @@ class RunningTrainer:
         self.trainer = Trainer(model, config, sampler, device=self.device, real=real)
         self.best: BestWeights | None = None
         self.stop_requested = False
-        self._said = 0.0
+        self._written_at = 0.0
 
     def resume(self) -> int:
         """Load the saved state; return its step, 0 if nothing was saved."""
@@ -142,7 +142,7 @@ class RunningTrainer:
         run, trainer, started = self.run, self.trainer, time.monotonic()
         config, saved = trainer.config, started
         if self.leads:
-            self._say("running")
+            self._write_status("running")
             processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
             gpu = f" ({torch.cuda.get_device_name(self.device)})" if self.device.startswith("cuda") else ""
             run.log(f"training on {self.device}{gpu}{processes} from step {trainer.step} to {config.steps}")
@@ -172,8 +172,8 @@ class RunningTrainer:
                     saved = time.monotonic()
                     if "save" in requests:
                         run.log(f"saved at step {event.step}, as asked")
-                if self.leads and time.monotonic() - self._said >= SAY_EVERY:
-                    self._say("running")
+                if self.leads and time.monotonic() - self._written_at >= STATE_EVERY:
+                    self._write_status("running")
             if self.leads:
                 self._finish(pausing)
         except Exception as error:
@@ -184,12 +184,12 @@ class RunningTrainer:
     def _finish(self, pausing: bool) -> None:
         run, trainer = self.run, self.trainer
         # Save first; the calibration takes a while.
-        self._say("stopping")
+        self._write_status("stopping")
         if self.best:
             self.best.look(trainer.step, trainer.average)
         self.save()
         if pausing and not self.stop_requested and trainer.step < trainer.config.steps:
-            self._say("paused")
+            self._write_status("paused")
             run.log(f"paused at step {trainer.step}")
             return
         if not (run.previews / f"{trainer.step:06d}.png").exists():
@@ -201,7 +201,7 @@ class RunningTrainer:
         if self.wants_classifier:
             self._train_classifier()
         status = "done" if trainer.step >= trainer.config.steps else "stopped"
-        self._say(status)
+        self._write_status(status)
         run.log(f"{status} at step {trainer.step}")
 
     def _train_classifier(self) -> None:
@@ -214,9 +214,9 @@ class RunningTrainer:
         except ValueError as error:
             self.run.log(f"no classifier: {error}")
 
-    def _say(self, status: str, error: str | None = None) -> None:
+    def _write_status(self, status: str, error: str | None = None) -> None:
         """Write the status to `state.json`."""
-        self._said = time.monotonic()
+        self._written_at = time.monotonic()
         facts = {"memory": _memory(self.device), "device": self.device}
         if self.best:
             facts["best"] = self.best.summary()
@@ -227,7 +227,7 @@ class RunningTrainer:
         with suppress(OSError):  # on a full disk this may fail too; the first error counts
             if isinstance(error, TrainingError) and self.trainer.step:  # rolled back to a good state
                 self.save()
-            self._say("failed", sentence)
+            self._write_status("failed", sentence)
             self.run.log(f"failed: {sentence}")
 
     def _judged(self) -> list[Tensor]:
@@ -248,8 +248,8 @@ class RunningTrainer:
         """Score the weights on the held-out clips; if the training only harms, go back to the best, at a lower rate."""
         best, trainer = self.best, self.trainer
         assert best is not None, "there are held-out clips to look at"
-        seen = best.look(trainer.step, trainer.average)
-        gain, image = seen.restored - best.start.restored, seen.image - best.start.image
+        score = best.look(trainer.step, trainer.average)
+        gain, image = score.restored - best.start.restored, score.image - best.start.image
         words = f"step {trainer.step}: {gain:+.2f} dB on the held-out clips that choose, their images {image:+.2f} dB"
         if gain < -SETBACK and trainer.step >= trainer.config.warmup:
             trainer.start_over(best.weights, trainer.rate_scale * SLOWER)

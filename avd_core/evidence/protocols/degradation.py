@@ -76,8 +76,10 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, seed: int = 0
         for name in (*cache.contenders, *cache.baselines):
             probes = [(fold, recognition.fitted(cache, scorers[0], name, fold)) for fold in parts]
             for damage in DAMAGED:
-                said = [recognition.said(cache, scorers[0], name, fold, probe, damage) for fold, probe in probes]
-                right = 100.0 * (np.concatenate(said) == truth)
+                predicted = [
+                    recognition.predict(cache, scorers[0], name, fold, probe, damage) for fold, probe in probes
+                ]
+                right = 100.0 * (np.concatenate(predicted) == truth)
                 accuracy.setdefault(name, {})[damage] = asdict(bootstrap(right, its_groups, seed=seed))
                 rows += _rows(cache, reported, "accuracy, %", name, damage, right)
     psnr = curves["PSNR, dB"] = {}

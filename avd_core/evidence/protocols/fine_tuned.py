@@ -48,7 +48,7 @@ def measure(
     truth = cache.labels(reported)
     plain, damaged = f"{scorer.name}, fine-tuned", f"{scorer.name}, fine-tuned, {damage}"
     columns: dict[str, dict[str, np.ndarray]] = {plain: {}, damaged: {}}
-    said_of: dict[str, np.ndarray] = {}
+    predictions: dict[str, np.ndarray] = {}
     rows = []
     for name in _names(cache):
         found: dict[str, list[np.ndarray]] = {"png": [], damage: []}
@@ -56,17 +56,17 @@ def measure(
             members = np.concatenate([fold.fit, fold.choose])
             classes = np.unique(cache.labels(members))
             answers = _answers(cache, scorer, name, members, fold.report, tuple(found), seed=seed, steps=steps)
-            for through, said in zip(found, answers, strict=True):
-                found[through].append(classes[said])
+            for through, predicted in zip(found, answers, strict=True):
+                found[through].append(classes[predicted])
         for through, column in (("png", plain), (damage, damaged)):
-            said = np.concatenate(found[through])
-            columns[column][name] = (said == truth).astype(float)
+            predicted = np.concatenate(found[through])
+            columns[column][name] = (predicted == truth).astype(float)
             rows += [
                 {"clip": cache.entries[i].name, "scorer": scorer.name, "through": through, "representation": name,
-                 "label": cache.entries[i].label, "said": str(said[place])}
+                 "label": cache.entries[i].label, "said": str(predicted[place])}
                 for place, i in enumerate(reported)
             ]  # fmt: skip
-        said_of[name] = np.concatenate(found["png"])
+        predictions[name] = np.concatenate(found["png"])
     unseen = cache.unseen(reported)
     board = scoreboard(columns, cache.contenders, cache.groups(reported), seed=seed, unseen=unseen)
     chance = 1 / len(set(truth))
@@ -81,8 +81,8 @@ def measure(
         **describe(QUESTION, how),
         "chance": chance,
         "steps": steps,
-        **by_class(truth, said_of),
-        "failures": {name: wrong(names, truth, said_of[name]) for name in cache.contenders},
+        **by_class(truth, predictions),
+        "failures": {name: wrong(names, truth, predictions[name]) for name in cache.contenders},
     }
     text = f"{scoreboard_table(board)}\n\nGuessing: {chance:.1%}."
     return Report("Fine-tuned: a classifier trained on such images, % of clips", summary, text, rows)

@@ -55,7 +55,7 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str, 
     truth = cache.labels(reported)
     columns: dict[str, dict[str, np.ndarray]] = {}
     strengths: dict[str, dict[str, list[float]]] = {}
-    said_of: dict[str, np.ndarray] = {}
+    predictions: dict[str, np.ndarray] = {}
     rows = []
     for scorer in scorers:
         for name in (*cache.contenders, CEILING, *cache.baselines):
@@ -63,12 +63,15 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str, 
             strengths.setdefault(scorer.name, {})[name] = [probe.strength for probe in probes]
             for through in ("png", damage):
                 labels = np.concatenate(
-                    [said(cache, scorer, name, fold, probe, through) for fold, probe in zip(parts, probes, strict=True)]
+                    [
+                        predict(cache, scorer, name, fold, probe, through)
+                        for fold, probe in zip(parts, probes, strict=True)
+                    ]
                 )
                 column = scorer.name if through == "png" else f"{scorer.name}, {through}"
                 columns.setdefault(column, {})[name] = (labels == truth).astype(float)
                 if column == scorers[0].name:
-                    said_of[name] = labels
+                    predictions[name] = labels
                 rows += [
                     {"clip": cache.entries[i].name, "scorer": scorer.name, "through": through,
                      "representation": name, "label": cache.entries[i].label, "said": str(labels[place])}
@@ -85,8 +88,8 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, damage: str, 
         "chance": chance,
         "windows": cache.windows,
         "strengths": strengths,
-        **by_class(truth, said_of),
-        "failures": {name: wrong(names, truth, said_of[name]) for name in cache.contenders},
+        **by_class(truth, predictions),
+        "failures": {name: wrong(names, truth, predictions[name]) for name in cache.contenders},
     }
     text = f"{scoreboard_table(board)}\n\nGuessing: {chance:.1%}."
     return Report("Recognition: linear probe on frozen features, % of clips", summary, text, rows)
@@ -110,14 +113,14 @@ def fitted(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold) -> Pr
     """Fit the probe of one fold; every window of a training clip is a sample."""
 
     def samples(members: np.ndarray) -> Samples:
-        seen = [cache.features(scorer, name, members, window=window) for window in windows(cache)]
+        features = [cache.features(scorer, name, members, window=window) for window in windows(cache)]
         labels, groups = cache.labels(members), np.array(cache.folds(members))
-        return Samples(np.concatenate(seen), np.tile(labels, len(seen)), np.tile(groups, len(seen)))
+        return Samples(np.concatenate(features), np.tile(labels, len(features)), np.tile(groups, len(features)))
 
     return Probe(samples(fold.fit), samples(fold.choose) if len(fold.choose) else None)
 
 
-def said(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold, probe: Probe, through: str) -> np.ndarray:
+def predict(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold, probe: Probe, through: str) -> np.ndarray:
     """Predict the class of each clip that a fold reports on, averaged over its windows: (N,)."""
     shares = [
         probe.probabilities(cache.features(scorer, name, fold.report, damage=through, window=window))
@@ -126,18 +129,18 @@ def said(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold, probe: 
     return probe.classes[np.mean(shares, axis=0).argmax(axis=1)]
 
 
-def by_class(truth: np.ndarray, said_of: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def by_class(truth: np.ndarray, predictions: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return for each representation the accuracy of every class and the confusion matrix."""
     classes = sorted(set(truth))
     return {
         "classes": {label: int((truth == label).sum()) for label in classes},
         "per_class": {
             name: {label: float((found[truth == label] == label).mean()) for label in classes}
-            for name, found in said_of.items()
+            for name, found in predictions.items()
         },
         "confusion": {
             name: {label: dict(Counter(map(str, found[truth == label]))) for label in classes}
-            for name, found in said_of.items()
+            for name, found in predictions.items()
         },
     }
 

@@ -217,7 +217,7 @@ def measure(
 
 
 def _probed(cache: FeatureCache, scorer: Classifier, name: str, fold: Fold) -> np.ndarray:
-    return recognition.said(cache, scorer, name, fold, recognition.fitted(cache, scorer, name, fold), "png")
+    return recognition.predict(cache, scorer, name, fold, recognition.fitted(cache, scorer, name, fold), "png")
 
 
 def _watched(cache: FeatureCache, model: VideoModel, fold: Fold) -> np.ndarray:

@@ -122,12 +122,12 @@ def test_parts_of_the_real_sets_go_by_group_and_film(data_dir: Path | None) -> N
     sources: dict[tuple[str, str], set[str]] = {}
     for example in examples:
         of = example.path.stem[:-4] if example.set_name == "ucf101" else film_of(example.path)
-        sources.setdefault((example.set_name, "seen" if example.seen else example.part), set()).add(of)
+        sources.setdefault((example.set_name, "seen" if example.shared else example.part), set()).add(of)
     for name in ("ucf101", "jhmdb"):
         train, choose, report = (sources[name, part] for part in PARTS)
         assert not train & choose and not train & report and not choose & report
-    assert sum(example.seen for example in examples) == 56
-    assert all(example.part == "report" for example in examples if example.seen)
+    assert sum(example.shared for example in examples) == 56
+    assert all(example.part == "report" for example in examples if example.shared)
 
 
 def test_a_set_without_its_parts_is_told(actions: Path, tmp_path: Path) -> None:
