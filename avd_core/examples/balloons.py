@@ -186,6 +186,7 @@ _FLEET = (
 
 
 def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
+    """Return the scene's light over time; see `film.Expose`."""
     unit = min(height, width)
     x, y = grid(height, width)
     sky = bokeh(shrink(_sky(*grid(height, width, 2)), 2), unit * 0.003)

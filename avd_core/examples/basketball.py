@@ -66,6 +66,7 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
 
 
 def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
+    """Return the scene's light over time; see `film.Expose`."""
     unit = min(height, width)
     fine_x, fine_y = grid(height, width, 3)
     depth = _FOCAL * _EYE / np.maximum(fine_y - _HORIZON, 1e-3)

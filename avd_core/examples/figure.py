@@ -1,8 +1,7 @@
 """Figures of tapered limbs, modelled in relief and lit like a small clay film.
 
-Every limb is a capsule seen from the front; kept per pixel are its depth, normal and colour (a z-buffer whose contest
-is decided softly where limbs meet, so that they grow into one another). Ambient occlusion and cast shadows are then
-read off that relief. Axis legend: H, W.
+Each limb is a capsule seen from the front. A soft z-buffer keeps depth, normal and colour of each pixel, so that limbs
+blend where they meet. Ambient occlusion and cast shadows are computed from that relief. Axis legend: H, W.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Paint = np.ndarray | Painter
 
 
 class Lamp(NamedTuple):
-    """What lights a figure: the direction towards the sun (z towards the camera), and three colours of light (3,)."""
+    """Light of a figure: the direction towards the sun (z towards the camera), and three colours of light (3,)."""
 
     sun: np.ndarray
     key: np.ndarray
@@ -29,7 +28,7 @@ class Lamp(NamedTuple):
 
 
 class Relief:
-    """Depth, normal and colour, pixel by pixel, of what has been modelled so far.
+    """Depth, normal and colour of each pixel of a figure.
 
     `shift` (x, y) is in pixels; `ground` is the y of height 0; `scale` is a figure's unit in short sides.
     """
@@ -47,7 +46,7 @@ class Relief:
     def limb(
         self, a: Point, b: Point, ra: float, rb: float, paint: Paint, blend: float = 0.004, flat: float = 1.0
     ) -> None:
-        """Add a tapered capsule from a to b with radii ra, rb; `flat` scales its depth, `blend` softens the contest.
+        """Add a tapered capsule from a to b with radii ra, rb; `flat` scales its depth, `blend` is a blending depth.
 
         `paint` is a colour (3,), or a function of x (1, w) and y (h, 1) that returns colours (h, w, 3).
         """
@@ -77,7 +76,7 @@ class Relief:
 
 
 def face(cx: float, cy: float, size: float, skin: np.ndarray, hair: np.ndarray, lip: np.ndarray) -> Painter:
-    """A friendly face around (cx, cy) on a head of radius `size`."""
+    """Return a painter of a friendly face around (cx, cy) on a head of radius `size`."""
 
     def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         u, v = (x - cx) / size, (y - cy) / size
@@ -103,7 +102,7 @@ def face(cx: float, cy: float, size: float, skin: np.ndarray, hair: np.ndarray, 
 
 
 def lit(relief: Relief, lamp: Lamp) -> tuple[np.ndarray, np.ndarray]:
-    """The relief as linear light (H, W, 3) and where it is (H, W, bool)."""
+    """Light the relief; return linear light (H, W, 3), and where the figure is (H, W, bool)."""
     there = relief.depth > -0.9
     h, w = there.shape[0] // 4 * 4, there.shape[1] // 4 * 4
     coarse = shrink(np.where(there, relief.depth, -0.06)[:h, :w], 2)

@@ -1,8 +1,8 @@
-"""What every scene shares: linear light, a film curve, fractal noise, lens blur, soft shadows, a lit ball.
+"""Functions that the scenes share: linear light, a film curve, fractal noise, lens blur, soft shadows, planks.
 
-Scenes compute in linear light (float32, 1.0 = a white sheet in the key light) and hand frames to `develop`, so that
-averages over the shutter time, glows and blurs add up as light does. Lengths are in units of the frame's short side,
-x to the right, y down, origin at the centre. Axis legend: T frames, H, W.
+Scenes compute in linear light (float32, 1.0 = a white sheet in the key light), in which averages over the shutter time,
+glows and blurs add up as in a camera; `develop` makes screen values of it. Lengths are in units of the frame's short
+side, x to the right, y down, origin at the centre. Axis legend: T frames, H, W.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-# A scene, set up: light (H, W, 3) at a time in seconds, sampled `shift` = (x, y) pixels beside the pixel centres. The
-# frame is the mean of several, which blurs motion over the shutter time and smooths edges in one go.
+# (time in seconds, shift) -> the scene's light (H, W, 3), sampled `shift` = (x, y) pixels beside the pixel centres. A
+# frame is the mean of several, which both blurs motion over the shutter time and smooths edges.
 Expose = Callable[[float, tuple[float, float]], np.ndarray]
 
 
 def fractal_noise(rng: np.random.Generator, height: int, width: int, slope: float) -> np.ndarray:
-    """Tileable noise (height, width), mean 0 and deviation 1, whose amplitude falls as frequency ** -slope."""
+    """Return tileable noise (height, width), mean 0 and deviation 1, amplitude proportional to frequency^-slope."""
     fy, fx = np.fft.fftfreq(height)[:, None] * height, np.fft.rfftfreq(width)[None] * width
     frequency = np.hypot(fy * width / max(height, width), fx * height / max(height, width))
     frequency[0, 0] = np.inf
@@ -29,7 +29,7 @@ def fractal_noise(rng: np.random.Generator, height: int, width: int, slope: floa
 
 
 def grid(height: int, width: int, samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel-centre coordinates x (1, W * samples) and y (H * samples, 1)."""
+    """Return the coordinates of pixel centres, x (1, W * samples) and y (H * samples, 1)."""
     unit = min(height, width)
     x = ((np.arange(width * samples) + 0.5) / samples - width / 2) / unit
     y = ((np.arange(height * samples) + 0.5) / samples - height / 2) / unit
@@ -37,44 +37,44 @@ def grid(height: int, width: int, samples: int = 1) -> tuple[np.ndarray, np.ndar
 
 
 def shrink(pixels: np.ndarray, samples: int) -> np.ndarray:
-    """Average `samples` x `samples` blocks: the end of supersampling."""
+    """Average blocks of `samples` x `samples` pixels, after supersampling."""
     height, width = pixels.shape[0] // samples, pixels.shape[1] // samples
     return pixels.reshape(height, samples, width, samples, *pixels.shape[2:]).mean(axis=(1, 3), dtype=np.float32)
 
 
 def enlarge(small: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bilinear interpolation of (h, w) or (h, w, C) to the height and width of `shape`."""
+    """Enlarge (h, w) or (h, w, C) bilinearly to the height and width of `shape`."""
     if small.ndim == 3:
         return np.stack([enlarge(plane, shape) for plane in np.moveaxis(small, -1, 0)], axis=-1)
     return np.asarray(Image.fromarray(small.astype(np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
 def smoothstep(low: float | np.ndarray, high: float | np.ndarray, value: float | np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between; swap the two for a fall."""
+    """Return 0 below `low`, 1 above `high`, and a smooth rise between; with `low` above `high` a fall."""
     ramp = np.clip((value - low) / (high - low), 0, 1)
     return ramp * ramp * (3 - 2 * ramp)
 
 
 def colour(hexadecimal: str) -> np.ndarray:
-    """Linear-light RGB (3,) of a screen colour such as "e8a15c"."""
+    """Return the linear-light RGB (3,) of a screen colour such as "e8a15c"."""
     screen = np.array([int(hexadecimal[i : i + 2], 16) for i in (0, 2, 4)]) / 255
     return np.where(screen <= 0.04045, screen / 12.92, ((screen + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def gradient(stops: list[tuple[float, str]], value: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) looked up in a list of (position, screen colour), mixed in linear light."""
+    """Return colours (..., 3) of values, interpolated in linear light between stops (position, screen colour)."""
     places = [place for place, _ in stops]
     channels = np.stack([colour(name) for _, name in stops])
     return np.stack([np.interp(value, places, channels[:, c]) for c in range(3)], axis=-1).astype(np.float32)
 
 
 def mix(below: np.ndarray, above: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """`above` over `below` (..., 3) with coverage (...)."""
+    """Put `above` over `below` (..., 3) with coverage (...), 0 to 1."""
     return below + (above - below) * cover[..., None]
 
 
 def convolve(pixels: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """(H, W, 3) filtered with a small odd-sided kernel of sum 1, edges mirrored."""
+    """Filter (H, W, 3) with a small odd-sided kernel of sum 1; edges are mirrored."""
     reach = kernel.shape[0] // 2
     padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
     shape = padded.shape[:2]
@@ -84,7 +84,7 @@ def convolve(pixels: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def bokeh(pixels: np.ndarray, radius: float) -> np.ndarray:
-    """Out-of-focus lens blur: convolution with a disc of `radius` pixels, its rim a bit brighter as in real lenses."""
+    """Blur as an unfocused lens does: by a disc of `radius` pixels with a slightly brighter rim."""
     if radius < 0.6:
         return pixels
     reach = int(np.ceil(radius + 1))
@@ -94,7 +94,7 @@ def bokeh(pixels: np.ndarray, radius: float) -> np.ndarray:
 
 
 def soften(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur in pixels."""
+    """Blur by a Gaussian of standard deviation `sigma` pixels."""
     reach = int(np.ceil(3 * sigma))
     away = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1])
     bell = np.exp(-0.5 * (away / sigma) ** 2)
@@ -108,7 +108,7 @@ def ball_shadow(
     light: np.ndarray,
     penumbra: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a ball takes from points `spot` of a floor (normal -y): a share of the key light, and of the sky's light.
+    """Return the shares of the key light and of the sky's light that a ball blocks at points of a floor (normal -y).
 
     The first is the soft shadow in direction `light` (unit, towards the lamp), its edge wider with distance; the second
     the exact ambient occlusion of a plane by a sphere above it, r^2 cos(theta) / d^2 (the form factor of a sphere).
@@ -126,7 +126,7 @@ def ball_shadow(
 def planks(
     rng: np.random.Generator, x: np.ndarray, z: np.ndarray, wide: float, long: float, stops: list[tuple[float, str]]
 ) -> np.ndarray:
-    """Albedo of a plank floor at places x (across) and z (along, also the distance from the camera), same unit.
+    """Return the albedo of a plank floor at x (across) and z (along, also the distance from the camera), in one unit.
 
     `wide` and `long` are a plank's; `stops` colour it by its tint and fibre, from about -3 to 3.
     """
@@ -143,7 +143,7 @@ def planks(
 
 @lru_cache(maxsize=1)
 def _film_curve() -> np.ndarray:
-    """Screen values 0..255 over sqrt(linear / 16): a filmic shoulder (Narkowicz's fit of ACES), then the sRGB curve."""
+    """Return screen values 0..255 by sqrt(linear / 16): a filmic curve (Narkowicz's fit of ACES), then sRGB's."""
     light = np.linspace(0, 1, 8192) ** 2 * 16
     toned = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)
     screen = np.where(toned <= 0.0031308, 12.92 * toned, 1.055 * np.clip(toned, 0, None) ** (1 / 2.4) - 0.055)
@@ -151,7 +151,7 @@ def _film_curve() -> np.ndarray:
 
 
 def develop(linear: np.ndarray, grain: np.ndarray, exposure: float = 0.8) -> np.ndarray:
-    """Linear light (H, W, 3) to screen uint8; `grain` (H, W) is in screen levels."""
+    """Convert linear light (H, W, 3) to screen values, uint8; `grain` (H, W) is in screen levels."""
     place = np.sqrt(np.clip(linear * np.float32(exposure / 16), 0, 1)) * np.float32(8191)
     screen = _film_curve()[place.astype(np.uint16)] + grain[..., None]
     return np.clip(screen + np.float32(0.5), 0, 255).astype(np.uint8)

@@ -165,6 +165,7 @@ def _sea(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
+    """Return the scene's light over time; see `film.Expose`."""
     unit = min(height, width)
     x, y = grid(height, width)
     sea = _sea(x, y)

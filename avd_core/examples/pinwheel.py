@@ -92,6 +92,7 @@ def _wheel(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
+    """Return the scene's light over time; see `film.Expose`."""
     unit = min(height, width)
     margin = int(unit * 0.04) + 2
     garden = _garden(rng, height + 2 * margin, width + 2 * margin, unit)

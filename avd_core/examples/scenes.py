@@ -1,8 +1,8 @@
-"""The example clips a first visitor sees: seven little films, each rendered from nothing but this code.
+"""The example clips: seven little films that are rendered by code alone.
 
 They differ in what moves (an arm, a body, a ball, the camera, soft tissue, pendulums, a wheel), in shape and light.
-Rendering takes numpy and Pillow only and is the same on every run; a scene that repeats after `loop` seconds is
-computed once and unrolled. One scene a file; what they share is in `film`, and people in `figure`.
+Rendering needs numpy and Pillow only and is deterministic; a scene that repeats after `loop` seconds is computed once.
+Each scene is a file; shared functions are in `film`, and people in `figure`.
 
 Axis legend: T frames, H, W.
 """
@@ -31,13 +31,13 @@ class Scene:
     Attributes:
         title: A few words for a gallery.
         description: One line that says what moves.
-        size: Height and width in pixels; others can be asked for.
+        size: Height and width in pixels, by default.
         seconds: Length of the clip.
         fps: Frames per second.
         loop: Seconds after which the picture repeats; None if it does not.
         exposures: How many moments within the shutter time are averaged into a frame.
-        shutter: The shutter time as a part of the frame time.
-        shoot: (generator, height, width) -> the light at a time; see `film.Expose`.
+        shutter: The shutter time as a share of the frame time.
+        shoot: (generator, height, width) -> the light over time; see `film.Expose`.
     """
 
     title: str
@@ -56,8 +56,8 @@ class Scene:
         return self.size[1] / self.size[0]
 
 
-# In the order of a gallery, by how well the bundled checkpoint restores them. The first, calm and muted as the footage
-# that it was trained on, is also the quickest to render, so a new visitor waits for nothing else.
+# In the order of the gallery, by how well the bundled checkpoint restores them. The first, calm and muted like the
+# footage that it was trained on, is also the fastest to render, and all that a new visitor waits for.
 SCENES: dict[str, Scene] = {
     "wave": Scene(
         "Waving",
@@ -158,7 +158,7 @@ def render(
 
 @lru_cache(maxsize=1)
 def renderer_version() -> str:
-    """Twelve hex digits that change whenever a file of this package does."""
+    """Return twelve hex digits that change whenever a file of this package does."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -166,10 +166,10 @@ def renderer_version() -> str:
 
 
 def write_examples(folder: str | os.PathLike[str], names: Iterable[str] = tuple(SCENES)) -> list[Path]:
-    """Write scenes as `<name>.mp4` into a folder, skipping those that this very renderer has written there.
+    """Write scenes as `<name>.mp4` into a folder, except those that the same renderer has written there.
 
-    `examples.json` beside them keeps each clip's renderer version, so a changed renderer renders anew. Clip and note
-    are replaced atomically: an interrupted call leaves whole files, and the next one goes on.
+    `examples.json` beside them stores each clip's renderer version, so that a changed renderer renders it anew. Files
+    are replaced atomically, so that an interrupted call can be repeated.
 
     Args:
         folder: Made if missing.

@@ -155,6 +155,7 @@ def _covered(relief: Relief) -> np.ndarray:
 
 
 def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
+    """Return the scene's light over time; see `film.Expose`."""
     wall = _wall(rng, height, width)
     unit = min(height, width)
     relief = Relief(2 * height, 2 * width, (0, 0), _FOOT, _SCALE)

@@ -1,6 +1,6 @@
-"""The boxes of an MP4 or MOV (ISO/IEC 14496-12): where they lie in the file, for what FFmpeg does not tell.
+"""Find the boxes of an MP4 or MOV (ISO/IEC 14496-12), for facts that FFmpeg does not report.
 
-A file comes from strangers: sizes are bounded by what holds them, and steps are counted.
+Files are not trusted: sizes are limited by the enclosing box, and steps are counted.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_STEPS = 4000  # boxes looked at in one of them
+_STEPS = 4000  # most boxes to read in one of them
 
-Part = tuple[int, int]  # where its content begins and ends in the file
+Part = tuple[int, int]  # start and end of its content in the file
 
 
 def count_boxes(path: Path, name: bytes) -> int:
-    """Return how many boxes of that name an MP4 or MOV holds at its top."""
+    """Return how many boxes of a name an MP4 or MOV holds at its top level."""
     with path.open("rb") as file:
         try:
             return sum(1 for _ in boxes(file, (0, file.seek(0, 2)), name))
@@ -25,7 +25,7 @@ def count_boxes(path: Path, name: bytes) -> int:
 
 
 def sample_entries(path: Path) -> set[str]:
-    """Return how the tracks of an MP4 or MOV call what they hold, such as "avc1"; empty for other files."""
+    """Return the sample entry codes of an MP4's or MOV's tracks, such as "avc1"; empty for other files."""
     names = set()
     with path.open("rb") as file:
         try:
@@ -58,7 +58,7 @@ def alpha_track(path: Path) -> int | None:
 
 
 def _text(file: BinaryIO, part: Part) -> bytes:
-    """The first bytes of a box."""
+    """Return the first 4096 bytes of a box's content."""
     file.seek(part[0])
     return file.read(min(4096, part[1] - part[0]))
 
@@ -70,7 +70,7 @@ def track_id(file: BinaryIO, header: Part) -> int:
 
 
 def within(file: BinaryIO, part: Part, *names: bytes) -> list[Part]:
-    """Return the boxes at the end of a way of names through a part of an MP4."""
+    """Return the boxes at a path of names within a part of an MP4."""
     parts = [part]
     for name in names:
         parts = [inner for outer in parts for inner in boxes(file, outer, name)]
@@ -97,6 +97,6 @@ def boxes(file: BinaryIO, within: Part, name: bytes) -> Iterator[Part]:
 
 
 def number_at(file: BinaryIO, at: int, size: int) -> int:
-    """Return the number of `size` bytes at a place."""
+    """Return the big-endian number of `size` bytes at a position."""
     file.seek(at)
     return int.from_bytes(file.read(size))

@@ -1,9 +1,9 @@
-"""Agreement: does an unchanged ImageNet classifier see in the image what it sees in the middle frame?
+"""Agreement: does an unchanged ImageNet classifier predict the same class for the image and for the middle frame?
 
-A hit is a clip whose image holds, among its top five, the class that comes first for the clip's middle frame. Copying
-the middle frame passes by construction; the frame after it is the ceiling, noise the floor. So is the middle frame of
-*another* clip: where all clips show much the same scene, a high figure says little, and that row tells how little. What
-the classifier names with low probability it seldom names again, so the figures are also given by confidence.
+A clip is a hit if the first class of its middle frame is among the top five of its image. Copying the middle frame
+passes by construction; the frame after it is the ceiling. Floors are noise, and the middle frame of *another* clip,
+which is high if all clips show similar scenes. Predictions of low probability seldom repeat, so figures are also given
+by confidence.
 """
 
 from __future__ import annotations

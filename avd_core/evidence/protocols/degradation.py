@@ -89,7 +89,7 @@ def measure(cache: FeatureCache, scorers: Sequence[Classifier], *, seed: int = 0
             psnr.setdefault(name, {})[damage] = asdict(bootstrap(np.array(found), groups, seed=seed))
             rows += _rows(cache, members, "PSNR, dB", name, damage, np.array(found))
     still = np.array([cache.get(RestorationFigures(cache.contenders[0], "png"), i)[0] for i in members])
-    for copy, words in restoration.COPIES.items():  # never damaged: what a worn image must still beat
+    for copy, words in restoration.COPIES.items():  # of undamaged still pictures, which a degraded image should beat
         values = still[:, 2 + FIGURES.index(f"psnr_{copy}")]
         psnr[words] = dict.fromkeys(DAMAGED, asdict(bootstrap(values, groups, seed=seed)))
     scorer = f" By {scorers[0].name}." if parts else f" Accuracy is not measured: {why}."

@@ -86,13 +86,13 @@ def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
 
 @contextmanager
 def alpha_of(stream: av.VideoStream, path: Path, limits: Limits, *, edits: bool) -> Iterator[AlphaDecoder | None]:
-    """Give the decoder of the transparency of a file's stream; None if it has none that is read.
+    """Yield a decoder of the transparency of a file's stream; None if it has none, or of an unknown kind.
 
     Args:
         stream: the picture track.
         path: the file.
-        limits: what is refused.
-        edits: whether its edit list is followed.
+        limits: largest pictures that are accepted.
+        edits: whether to follow its edit list.
     """
     codec = stream.codec_context.name
     track = alpha_track(path) if codec == "libdav1d" and stream.container.format.name.startswith("mov") else None
@@ -113,7 +113,7 @@ def _in_the_packet(_: int, packet: av.Packet[Any]) -> list[av.Packet[Any]]:
 
 
 class _Track:
-    """Gives the packets of a track of transparency that lead to one of a number, from the last keyframe on."""
+    """Returns the packets of a transparency track that lead to one of a number, from the last keyframe on."""
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
         self._packets = enumerate(packets(container, stream))

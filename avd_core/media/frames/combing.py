@@ -1,9 +1,9 @@
-"""Interlaced pictures that are not flagged as such: rows of two moments alternate where something moves.
+"""Detect interlaced pictures without a flag: rows of two moments alternate where something moves.
 
-They cannot be told from progressive ones with certainty, so they are left as they are, and said.
+Detection is not certain, so such pictures are not changed, and a note reports them.
 
 A pixel counts as combed if the differences down its column change their sign `_RUN` times in a row, with rows two apart
-alike, and if something moved there since the last look. Over progressive clips none does (see the tests).
+alike, and if something moved there since the last compared frame. In progressive clips none is (see the tests).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COMBED = (
 
 
 class CombDetector:
-    """Looks at a few frames of one video, in the order of their times."""
+    """Checks a few frames of one video, in the order of their times."""
 
     def __init__(self) -> None:
         self._looks = self._combed = 0
@@ -32,11 +32,11 @@ class CombDetector:
 
     @property
     def notes(self) -> list[str]:
-        """What to say to the person: at most one sentence."""
+        """Sentences for the user, at most one."""
         return [_COMBED] if self._combed > 1 else []
 
     def look(self, frame: av.VideoFrame) -> None:
-        """Compare a frame with the one before; cheap, and for the first few frames only."""
+        """Compare a frame with the one before; fast, and for the first few frames only."""
         if self._looks >= _LOOKS or frame.height < _ROWS or not _is_planar_grey(frame):
             return
         rows, last = _sample(frame), self._last
@@ -60,7 +60,7 @@ def _is_planar_grey(frame: av.VideoFrame) -> bool:
 
 
 def _sample(frame: av.VideoFrame) -> np.ndarray:
-    """(R, K) int16 grey levels of the middle rows, in columns that are spread evenly."""
+    """Return grey levels of the middle rows in evenly spaced columns, int16 (R, K)."""
     plane = frame.planes[0]
     top = (frame.height - _ROWS) // 2
     grey = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
@@ -68,7 +68,7 @@ def _sample(frame: av.VideoFrame) -> np.ndarray:
 
 
 def _runs(rows: np.ndarray) -> np.ndarray:
-    """(R - _RUN - 1, K) where differences of one column begin to alternate `_RUN` times."""
+    """Return where the differences of a column begin to alternate `_RUN` times, bool (R - _RUN - 1, K)."""
     step = np.diff(rows, axis=0)
     size = np.abs(step)
     least = np.minimum(size[1:], size[:-1])
