@@ -1,8 +1,8 @@
 """The bundled action classifier: a small residual network, trained from scratch on real clips,
 their distilled images and their frames.
 
-It answers where ImageNet weights cannot be had, and names actions rather than objects. `action_training` makes it;
-here are its shape and its folder: `config.json` (shape and labels) and `model.safetensors` (fp16).
+It replaces classifiers whose ImageNet weights are not available, and names actions, not objects. `action_training`
+trains it; here are its network and its files: `config.json` (shape and labels) and `model.safetensors` (fp16).
 
 Axes: B batch, K classes, H, W.
 """

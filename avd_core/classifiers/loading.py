@@ -260,7 +260,7 @@ def check_offered(name: str) -> None:
     Raises:
         ClassifierError: the operator does not offer it.
     """
-    # The keys of runs cannot be guessed: whoever knows one may use the run.
+    # The keys of runs cannot be guessed, and give access to them.
     if without_labels(name) in classifier_names() or is_own(name):
         return
     if not any_allowed():

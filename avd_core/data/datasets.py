@@ -1,8 +1,8 @@
-"""Clips by number: files in a folder, with their labels or without, and synthetic scenes without end.
+"""Sources of clips by number: video files in a folder, with or without labels, and endless synthetic scenes.
 
-Every source of clips answers `source[i]` with stored 8-bit frames (T,H,W,3), evenly spaced in time. `ClipDataset` is
-the one reader of video files; `avd_core.data.official_splits` builds it from the lists of UCF101, HMDB51 and Kinetics,
-`avd_core.data.packs` makes one file of what it reads, `avd_core.data.sampling` cuts training batches.
+For every source, `source[i]` is the stored frames (T,H,W,3) of a clip, uint8, evenly spaced in time. `ClipDataset`
+reads video files; `avd_core.data.official_splits` builds it from the lists of UCF101, HMDB51 and Kinetics,
+`avd_core.data.packs` stores its clips in one file, `avd_core.data.sampling` draws training batches.
 
 Axes: B batch, C channels, T frames, H, W.
 """
@@ -61,16 +61,16 @@ class ReadableClips(Protocol):
 
 
 def find_clips(folder: str | Path, patterns: Sequence[str] | None = None) -> list[Path]:
-    """Clips below `folder` (`media.clip_names`), sorted; with `patterns`, those whose relative path a glob matches.
+    """Find the clips below `folder` (`media.clip_names`), sorted; with `patterns`, those whose path a glob matches.
 
     Raises:
-        DataError: when there are none.
+        DataError: there are none.
     """
     return look_through(folder, patterns)[0]
 
 
 def look_through(folder: str | Path, patterns: Sequence[str] | None = None) -> tuple[list[Path], str]:
-    """As `find_clips`, with a sentence about the matching files that are passed over; empty if there are none."""
+    """Find clips like `find_clips`; also return a sentence about matching files that are passed over, or ""."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {str(folder)!r} to take clips from.")
@@ -85,10 +85,10 @@ def look_through(folder: str | Path, patterns: Sequence[str] | None = None) -> t
 
 
 def find_photos(folder: str | Path) -> list[Path]:
-    """Photographs below `folder`, sorted.
+    """Find the photographs below `folder`, sorted.
 
     Raises:
-        DataError: when there are none.
+        DataError: there are none.
     """
     folder = Path(folder)
     photos = sorted(
@@ -124,8 +124,8 @@ class ClipDataset(Dataset[ClipItem]):
     Args:
         folder: of the set.
         clips: (path relative to `folder`, label) of each file.
-        classes: what the labels mean.
-        frames: T, spread evenly over the whole clip.
+        classes: names of the labels.
+        frames: T, evenly spaced over the whole clip.
         size: short side in pixels, a multiple of 8.
         as_clip: return the centre square as float32 in [-1, 1], which a `DataLoader` can stack, instead of the whole
             picture as uint8.
@@ -133,10 +133,10 @@ class ClipDataset(Dataset[ClipItem]):
 
     Attributes:
         files: their paths relative to `folder`; `labels` and `names` are in the same order.
-        names: the set's folder and the path; between them the class, or `-`, where the first folder is not the class.
+        names: the set's folder and the path; between them the class, or `-`, if the first folder is not the class.
 
     Raises:
-        DataError: without clips.
+        DataError: there are no clips.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class ClipDataset(Dataset[ClipItem]):
         self.names = [f"{self.folder.absolute().name}/{file}" for file in self.files]
         self.classes = tuple(classes)
         self.frames, self.size, self.as_clip, self.missing = frames, size, as_clip, missing
-        # In shared memory, so that what one worker finds broken, all skip and the parent counts.
+        # In shared memory, so that all workers skip, and the parent counts, what one finds broken.
         self._broken = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
 
     @classmethod
@@ -160,13 +160,13 @@ class ClipDataset(Dataset[ClipItem]):
         cls, folder: str | Path, patterns: Sequence[str] | None = None, *, frames: int = STORED_FRAMES,
         size: int = STORED_SIZE, as_clip: bool = False,
     ) -> ClipDataset:  # fmt: skip
-        """A folder of classes, `<class>/**/*.mp4`; a clip that lies in the folder itself is `UNLABELLED`.
+        """Read a folder of classes, `<class>/**/*.mp4`; a clip directly in the folder is `UNLABELLED`.
 
-        Classes are numbered over the whole folder, also when `patterns` pick a part of it: labels of a training part
-        and a test part mean the same. Where one folder in it holds the whole set, that is the set's.
+        Classes are numbered over the whole folder, also if `patterns` select a part of it, so that a training part and
+        a test part have the same labels. If one folder in it holds the whole set, that is the set's folder.
 
         Raises:
-            DataError: when nothing matches.
+            DataError: nothing matches.
         """
         folder = Path(folder)
         every = [path.relative_to(folder) for path in find_clips(folder)]
@@ -181,7 +181,7 @@ class ClipDataset(Dataset[ClipItem]):
         dataset = cls(folder, clips, classes, frames=frames, size=size, as_clip=as_clip)
         for place, path in enumerate(chosen):
             label = labels[path]
-            if (path.parts[0] if len(path.parts) > 1 else "") != label:  # in the folder of a session, say
+            if (path.parts[0] if len(path.parts) > 1 else "") != label:  # for example in the folder of a session
                 dataset.names[place] = f"{folder.absolute().name}/{label or '-'}/{path.as_posix()}"
         return dataset
 
@@ -194,17 +194,17 @@ class ClipDataset(Dataset[ClipItem]):
         return set(self._broken.nonzero().flatten().tolist())
 
     def read(self, index: int) -> np.ndarray:
-        """Frames (T,H,W,3) of file `index`; raises `VideoError` for one that cannot be read."""
+        """Return the frames (T,H,W,3) of file `index`; raise `VideoError` if it cannot be read."""
         from avd_core.media.video import read_clip
 
         return read_clip(self.folder / self.files[index], frames=self.frames, size=self.size, whole=True).frames
 
     def read_next(self, index: int) -> tuple[int, np.ndarray]:
-        """Frames of file `index` or, as long as files are broken, of the one after; and the number of that file.
+        """Return the frames of file `index`, or of the next file that can be read, and that file's number.
 
         Raises:
-            DataError: when no file of the set can be read.
-            IndexError: beyond the end.
+            DataError: no file of the set can be read.
+            IndexError: `index` is out of range.
         """
         index = range(len(self))[index]
         for candidate in (*range(index, len(self)), *range(index)):
@@ -232,7 +232,7 @@ def _centre_square(frames: np.ndarray) -> Tensor:
 
 
 class UnlabelledClips:
-    """The frames of a dataset by themselves: a `ClipSource` to train on."""
+    """The frames of a dataset without labels: a `ClipSource` to train on."""
 
     def __init__(self, dataset: ClipDataset) -> None:
         self.dataset = dataset
@@ -248,16 +248,16 @@ class UnlabelledClips:
         return self.dataset.broken
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Frames (T,H,W,3); a broken file gives way to the next one.
+        """Return frames (T,H,W,3), of the next file if this one is broken.
 
         Raises:
-            DataError: when no file can be read.
+            DataError: no file can be read.
         """
         return self.dataset.read_next(index)[1]
 
 
 class FolderClips(UnlabelledClips):
-    """Clips of a folder, its classes ignored. A file that cannot be read is skipped with a warning and counted."""
+    """Clips of a folder, without labels. A file that cannot be read is skipped with a warning and counted."""
 
     def __init__(
         self, folder: str | Path, patterns: Sequence[str] | None = None, *, frames: int = STORED_FRAMES,

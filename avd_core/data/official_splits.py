@@ -1,9 +1,8 @@
 """The official lists of UCF101, HMDB51 and Kinetics, each read into a `ClipDataset`.
 
-A list decides which clips belong to a part and what their labels are; the folder of videos only has to hold them, in
-class folders as the sets are published or all in one. What a list names and the folder lacks (clips vanish from
-YouTube) is counted in `missing` and told in one warning. A list that is not as published is refused with its file and
-line.
+A list defines the clips of a part and their labels; the folder only holds the videos, in class folders as published or
+all in one. Clips that a list names but the folder lacks (they vanish from YouTube) are counted in `missing` and
+reported in one warning. A list that is not as published is refused with its file and line.
 
 Layouts: UCF101 "Train/Test Splits for Action Recognition" (Soomro, Zamir, Shah, arXiv 1212.0402): `classInd.txt`,
 `trainlist01.txt` to `testlist03.txt`. HMDB51 (Kuehne et al., ICCV 2011): `<class>_test_split<1-3>.txt`, a 1 behind a
@@ -37,7 +36,7 @@ _KINETICS_COLUMNS = ("youtube_id", "time_start", "time_end")
 def ucf101(
     videos: str | Path, lists: str | Path, *, split: int = 1, part: str = "train", **reading: Any
 ) -> ClipDataset:
-    """UCF101.
+    """Read a part of UCF101.
 
     Args:
         videos: folder of `<class>/v_<class>_gNN_cNN.avi` (or of the files alone).
@@ -57,7 +56,7 @@ def ucf101(
         if number != str(len(classes) + 1) or len(words) != 1 or words[0] in classes:
             raise DataError(f"{where}: expected '{len(classes) + 1} <a new class>', not {line!r}.")
         classes += words
-    # The archive, its lists and its mirrors do not agree on HandstandPushups and HandStandPushups.
+    # The archive, its lists and its mirrors differ between HandstandPushups and HandStandPushups.
     labels = {name.casefold(): label for label, name in enumerate(classes)}
     listed = []
     for where, line in _lines(Path(lists) / f"{part}list{split:02d}.txt"):
@@ -79,7 +78,7 @@ def ucf101(
 def hmdb51(
     videos: str | Path, lists: str | Path, *, split: int = 1, part: str = "train", **reading: Any
 ) -> ClipDataset:
-    """HMDB51; classes are numbered in alphabetical order.
+    """Read a part of HMDB51; classes are numbered in alphabetical order.
 
     Args:
         videos: folder of `<class>/<clip>.avi` (or of the files alone).
@@ -112,12 +111,12 @@ def hmdb51(
 
 
 def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, **reading: Any) -> ClipDataset:
-    """Kinetics; classes are those of the whole table in alphabetical order, whichever part is asked for.
+    """Read a part of Kinetics; classes are those of the whole table in alphabetical order, for every part.
 
     Args:
         videos: folder that holds `<id>_<start>_<end>.mp4` at any depth, in class folders or not.
-        table: the CSV; without a column `label`, as that of a test set, every clip is `UNLABELLED`.
-        part: what the column `split` says of the clips wanted, such as "train"; None takes every row.
+        table: the CSV; without a column `label`, as for a test set, every clip is `UNLABELLED`.
+        part: value of the column `split` of the clips, such as "train"; None takes every row.
         reading: `frames`, `size` and `as_clip` of the `ClipDataset`.
 
     Raises:
@@ -135,7 +134,7 @@ def kinetics(videos: str | Path, table: str | Path, *, part: str | None = None, 
 
 
 def kinetics_parts(videos: str | Path, tables: Sequence[str | Path], **reading: Any) -> dict[str, ClipDataset]:
-    """Every part that the tables name, all with the same classes: those of all tables.
+    """Read every part that the tables name, all with the same classes: those of all tables.
 
     Args:
         videos: as for `kinetics`.
@@ -197,7 +196,7 @@ def _kinetics_dataset(folder: _Videos, rows: Sequence[_Row], classes: set[str | 
 
 
 class _Videos:
-    """What a folder holds, listed once: asking the disk for each of half a million names takes far longer."""
+    """The videos of a folder, listed once: looking up each of half a million names on the disk takes far longer."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -215,17 +214,17 @@ class _Videos:
                     self._by_name.setdefault(file, path)
 
     def find(self, name: str, file: str) -> str | None:
-        """Path of a clip in the folder of its class, or beside all others; else of one spelt with other capitals."""
+        """Find a clip in the folder of its class or in the set's folder, if need be with other capitals in its name."""
         places = (f"{name}/{file}", file)
         candidates = (*places, *(place.casefold() for place in places))
         return next((self._paths[place] for place in candidates if place in self._paths), None)
 
     def find_anywhere(self, file: str) -> str | None:
-        """Path of a clip whose file name is its own in the whole set."""
+        """Find a clip by its file name, which is unique in the whole set."""
         return self._by_name.get(file)
 
     def dataset(self, files: Sequence[tuple[str | None, int]], classes: Sequence[str], **options: Any) -> ClipDataset:
-        """Those that are there; raises `DataError` when none is."""
+        """Return a dataset of the files that are there; raise `DataError` if there are none."""
         if not files:
             raise DataError("The lists name no clips of the part that is asked for.")
         held = [(path, label) for path, label in files if path is not None]
@@ -238,10 +237,10 @@ class _Videos:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """("<file>, line <n>", line) of each line that is not empty; Windows line ends, as UCF101 has them, do no harm.
+    """Return ("<file>, line <n>", line) for each line that is not empty, also with Windows line ends, as in UCF101.
 
     Raises:
-        DataError: when the file cannot be read as text, or holds no line.
+        DataError: the file cannot be read as text, or is empty.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

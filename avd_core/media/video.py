@@ -27,7 +27,7 @@ from avd_core.media.window import Window
 
 __all__ = ["Clip", "Limits", "VideoError", "VideoInfo", "probe", "read_clip"]
 
-DEFAULT_WINDOW = 2.0  # seconds taken from a longer clip when nobody chooses: 16 frames play at 8 a second
+DEFAULT_WINDOW = 2.0  # seconds, by default: 16 frames play at 8 a second
 SHORTEST_WINDOW = 0.1
 STILL = 0.25  # grey levels between a pixel's darkest and lightest moment, in the mean, below which nothing moves
 

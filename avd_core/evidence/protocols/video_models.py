@@ -1,8 +1,8 @@
 """Ceilings: recognition by networks that see the whole clip, compared with one image of it.
 
-A torchvision video network with its Kinetics-400 weights, frozen, under the same linear probe; where those weights
-cannot be had it is reported as not run. And a small 3D network trained from scratch on the same few clips, which is
-labelled so: it shows what the data alone can teach, and is no ceiling.
+A torchvision video network with its Kinetics-400 weights, frozen, under the same linear probe; if these weights are not
+available, it is reported as not run. And a small 3D network trained from scratch on the same few clips, which shows
+what the data alone can teach and is no ceiling; it is labelled so.
 
 Axes: B batch, C channels, T frames, H, W; K classes.
 """

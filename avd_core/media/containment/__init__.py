@@ -1,1 +1,1 @@
-"""Strangers' files read in processes of their own."""
+"""Read untrusted files in processes of their own."""

@@ -278,7 +278,7 @@ class _Worker:
             self._connection = Connection(ours.detach())
             values = (self._bounds.memory, self._bounds.seconds, self._file.fileno())
             self._process = subprocess.Popen(
-                # Not the modules of the current folder (-P), which a stranger may have filled.
+                # Without modules of the current folder (-P), which may hold untrusted files.
                 [sys.executable, "-P", "-m", WORKER, *map(str, values), *LOADED],
                 pass_fds=[self._file.fileno()],
                 stdin=theirs.fileno(),
