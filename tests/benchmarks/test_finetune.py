@@ -30,8 +30,8 @@ def test_memory_that_runs_out_is_told_and_loses_nothing(tmp_path, monkeypatch, r
     monkeypatch.setenv("AVD_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(gpu, "recipe", lambda steps, init: {"steps": steps, "batch_size": 1, "crop": 64})
-    told = gpu.out_of_memory(str(tiny_checkpoint), rendered_clip, tmp_path, "cpu")
-    assert "smaller batch_size" in told["told"] and told["kept"] == 2
+    found = gpu.out_of_memory(str(tiny_checkpoint), rendered_clip, tmp_path, "cpu")
+    assert "smaller batch_size" in found["error"] and found["kept"] == 2
     assert "resumed, and done" in capsys.readouterr().out
     # The check is one that can fail: a trainer that does not save keeps nothing.
     monkeypatch.setattr(RunningTrainer, "save", lambda _: None)
