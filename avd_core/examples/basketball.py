@@ -65,6 +65,17 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
     return mix(leather, colour("1c1512"), smoothstep(0.042, 0.026, seam))
 
 
+def _bounce(t: float) -> tuple[float, float]:
+    """Return the ball's height over the floor in metres at a time in seconds, and its vertical stretch (1 is round)."""
+    u = (t / PERIOD) % 1
+    contact = 0.13  # share of the period on the floor
+    if u < contact:
+        return 0.0, 1 - 0.2 * float(np.sin(np.pi * u / contact))
+    flight = (u - contact) / (1 - contact)
+    stretch = 1 + 0.07 * abs(2 * flight - 1) ** 3 * min(1, 8 * min(flight, 1 - flight))
+    return _HEIGHT * 4 * flight * (1 - flight), stretch
+
+
 def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
     """Return the scene's light over time; see `film.Expose`."""
     unit = min(height, width)
@@ -97,14 +108,7 @@ def shoot(rng: np.random.Generator, height: int, width: int) -> Expose:
     tilt = np.array([[np.cos(lean), -np.sin(lean), 0], [np.sin(lean), np.cos(lean), 0], [0, 0, 1]])
 
     def expose(t: float, shift: tuple[float, float]) -> np.ndarray:
-        u = (t / PERIOD) % 1
-        contact = 0.13  # share of the period on the floor
-        if u < contact:
-            lift, flat = 0.0, 1 - 0.2 * float(np.sin(np.pi * u / contact))
-        else:
-            flight = (u - contact) / (1 - contact)
-            lift = _HEIGHT * 4 * flight * (1 - flight)
-            flat = 1 + 0.07 * abs(2 * flight - 1) ** 3 * min(1, 8 * min(flight, 1 - flight))
+        lift, flat = _bounce(t)
         wide = flat**-0.5
         centre = (0.0, -(lift + _RADIUS * flat), _DEPTH)
 
