@@ -178,7 +178,7 @@ class Evidence(Command):
         self.first = self.first or protocols
         if protocols != self.first:
             raise Lost("the figures are others than without kills")
-        if (self.out / "work").exists() or [path for path in self.folder.glob(".report.*") if any(path.iterdir())]:
+        if (self.out / "work").exists() or [*self.folder.glob(".report.*")]:
             raise Lost("work is left")
         shutil.rmtree(self.out)  # made by this benchmark
         self.kept = 0
