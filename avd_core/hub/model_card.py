@@ -7,7 +7,6 @@ only the owner's description, no names of files and folders.
 from __future__ import annotations
 
 import json
-import re
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +22,11 @@ from avd_core.data.packs import PackedClips
 from avd_core.hub_client import is_repo_id
 from avd_core.networks import checkpoint
 from avd_core.networks.checkpoint import CheckpointError
+from avd_core.runs.previews import read_figures
 from avd_core.runs.run import Run, RunError
 
 LONGEST_WORDS = 4000
 RECENT = 50  # steps of which the last figures are the mean
-_STARTED = re.compile(r"training on (.+?) from step \d+ to \d+")
-_PREVIEWED = re.compile(r"step (\d+): preview PSNR ([\d.]+) dB over (\d+) clips")
 LIMITS = """\
 - The image must stay the PNG that it is: a lossy format or another size damages the clip in it, unless its training
   knew such damage.
@@ -127,7 +125,7 @@ def _training(run: Run, run_config: Mapping[str, Any]) -> str:
     config, metrics = TrainConfig.from_dict(run_config["train"]), run.metrics()
     step = metrics[-1]["step"] if metrics else 0
     seconds = sum(line.get("seconds", 0.0) for line in metrics)
-    hardware = list(dict.fromkeys(_STARTED.findall(_log(run))))
+    hardware = list(dict.fromkeys(preview.device for preview in read_figures(run.previews)))
     where = f" on {' and '.join(hardware)}" if hardware else ""
     settings = json.dumps(
         {name: value for name, value in config.to_dict().items() if value != getattr(TrainConfig, name)}
@@ -139,19 +137,12 @@ def _training(run: Run, run_config: Mapping[str, Any]) -> str:
     )
 
 
-def _log(run: Run) -> str:
-    try:
-        return (run.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def _results(run: Run) -> str:
     rows = []
-    previews = _PREVIEWED.findall(_log(run))
-    for step, value, count in dict.fromkeys((*previews[:1], *previews[-1:])):
+    previews = read_figures(run.previews)
+    for one in dict.fromkeys((*previews[:1], *previews[-1:])):
         which = "held-out" if run.config().get("held_out") else "training"
-        rows.append((f"PSNR of {count} {which} clips, restored whole, step {step}", f"{value} dB"))
+        rows.append((f"PSNR of {one.clips} {which} clips, restored whole, step {one.step}", f"{one.psnr:.2f} dB"))
     recent = run.metrics()[-RECENT:]
     terms = {
         "recon_loss": "mean absolute error of training crops, in [-1, 1]",

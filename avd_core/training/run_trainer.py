@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from avd_core.atomic_io import atomic_file, recover_folder, remove_leftovers, sync
@@ -30,6 +28,7 @@ from avd_core.devices import default_device
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
 from avd_core.networks.checkpoint import CheckpointError, fingerprint
+from avd_core.runs.previews import PreviewFigures, write_preview
 from avd_core.runs.run import Run, RunError
 from avd_core.training import distributed
 from avd_core.training.choosing import SETBACK, SLOWER, BestWeights
@@ -143,9 +142,7 @@ class RunningTrainer:
         config, saved = trainer.config, started
         if self.leads:
             self._write_status("running")
-            processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
-            gpu = f" ({torch.cuda.get_device_name(self.device)})" if self.device.startswith("cuda") else ""
-            run.log(f"training on {self.device}{gpu}{processes} from step {trainer.step} to {config.steps}")
+            run.log(f"training on {self._hardware()} from step {trainer.step} to {config.steps}")
         try:
             if self.leads and trainer.step == 0:
                 self._preview(0)  # of the start
@@ -271,12 +268,14 @@ class RunningTrainer:
             scores.append(score)
         width = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
-        notes = PngInfo()
-        notes.add_text("first", f"{rows[0].shape[0]}x{rows[0].shape[1]}")  # for showing it alone
-        path = self.run.previews / f"{step:06d}.png"
-        with atomic_file(path) as staging:  # a page must never read half a picture
-            Image.fromarray(sheet).save(staging, "PNG", pnginfo=notes)
-        self.run.log(f"step {step}: preview PSNR {np.mean(scores):.2f} dB over {len(scores)} clips")
+        figures = PreviewFigures(step, round(float(np.mean(scores)), 2), len(scores), self._hardware())
+        write_preview(self.run.previews, sheet, rows[0].shape[:2], figures)
+        self.run.log(f"step {step}: preview PSNR {figures.psnr:.2f} dB over {figures.clips} clips")
+
+    def _hardware(self) -> str:
+        gpu = f" ({torch.cuda.get_device_name(self.device)})" if self.device.startswith("cuda") else ""
+        processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
+        return f"{self.device}{gpu}{processes}"
 
 
 def _evenly(count: int, most: int) -> list[int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from avd_core import atomic_io
 from avd_core.atomic_io import (
     OutputError,
     atomic_folder,
@@ -21,7 +21,7 @@ from avd_core.atomic_io import (
     write_json,
 )
 from avd_core.media.distilled_png import ImageError
-from avd_core.removal import mark
+from avd_core.removal import MARKER, mark
 from tests.kills import killed_at
 
 
@@ -223,17 +223,17 @@ def test_the_next_command_removes_what_a_killed_one_left_and_no_living_ones(tmp_
 
 
 def test_a_writer_whose_folder_was_taken_for_a_leftover_makes_another(tmp_path, monkeypatch):
-    mark_it, taken = atomic_io._locked_marker, []
+    open_it, taken = Path.open, []
 
-    def slow(scratch):
-        if not taken:
-            taken.append(scratch)
+    def slow(path, mode="r", *rest, **more):
+        if not taken and path.name == f"{MARKER}.new" and mode == "wb":
+            taken.append(path.parent)
             with staged_folder(tmp_path / "out"):
                 pass
-            assert not scratch.exists()
-        return mark_it(scratch)
+            assert not path.parent.exists()
+        return open_it(path, mode, *rest, **more)
 
-    monkeypatch.setattr(atomic_io, "_locked_marker", slow)
+    monkeypatch.setattr(Path, "open", slow)
     with staged_folder(tmp_path / "out") as staging:
         (staging / "a.txt").write_text("a")
     assert content(tmp_path) == {"out/a.txt": "a"} and [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import statistics
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from PIL import Image
 
 from avd_core.hub import push
 from avd_core.hub.model_card import model_card, run_of
 from avd_core.networks.avd import AVD
 from avd_core.networks.checkpoint import CheckpointError
+from avd_core.runs.previews import PreviewFigures, read_figures, write_preview
 from avd_core.runs.run import Run
 from avd_core.training.run_trainer import RunningTrainer
 from tests.hub_server import TOKEN
@@ -47,6 +51,21 @@ def test_the_card_tells_what_the_run_measured(run):
     assert "4 held-out clips, restored whole, step 6 |" in text and " dB |" in text
     assert AVD.from_pretrained(run.checkpoint).fingerprint in text and "Fine-tuned from `start`." in text
     assert 'from_pretrained("me/squares")' in text
+
+
+def test_previews_that_are_damaged_or_hostile_are_left_out(run, tmp_path):
+    other = Run(tmp_path / "other")
+    shutil.copytree(run.folder, other.folder)
+    sheet = np.zeros((8, 8, 3), np.uint8)
+    write_preview(other.previews, sheet, (8, 8), PreviewFigures(7, 99.0, 3, "<script>alert(1)</script>"))
+    write_preview(other.previews, sheet, (8, 8), PreviewFigures(8, float("nan"), 3, "cpu"))
+    Image.fromarray(sheet).save(other.previews / "000009.png")
+    (other.previews / "000010.png").write_bytes(b"no picture")
+    assert read_figures(other.previews) == read_figures(run.previews)
+    assert [(one.step, one.clips, one.device) for one in read_figures(run.previews)] == [
+        (s, 4, "cpu") for s in (0, 3, 6)
+    ]
+    assert "script" not in model_card(other.checkpoint, "me/squares").text
 
 
 def test_no_path_and_no_file_name_of_its_owner_is_in_it(run):
