@@ -17,6 +17,7 @@ Times are in seconds. Axis legend: `N` packets of the picture track, in file (th
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -107,7 +108,8 @@ def read_clock(
     decoded = np.array([np.nan if stamp.decoded is None else stamp.decoded for stamp in stamps], dtype=float)
     shown = np.array([np.nan if stamp.shown is None else stamp.shown for stamp in stamps], dtype=float)
     known = [stamp.decoded for stamp in stamps if stamp.decoded is not None and not stamp.hidden]
-    stalled = 2 < len(known) >= 2 * len(set(known))  # durations of zero, in each fragment of an MP4 say
+    # Durations of zero, in each fragment of an MP4 say; two joined recordings with the same times do not stand still.
+    stalled = 2 < len(known) >= 2 * (1 + sum(one != other for one, other in pairwise(known)))
     by_rank = container == "avi" or stalled or bool(np.isnan(shown).any())
     times = _filled(decoded if by_rank else shown, lengths)
     torn = np.array([stamp.torn for stamp in stamps])

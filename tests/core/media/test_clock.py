@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from avd_core.media.clock import EPSILON
@@ -80,6 +80,10 @@ def make(folder: Path, how: dict) -> Path:
 
 
 @settings(max_examples=FUZZ or 300, derandomize=not FUZZ, deadline=None, database=None)
+@example(  # two recordings of the same times, joined
+    how={"kind": "ts", "stays": [10] * 10 + [50, 10], "g": 2, "bf": 1, "open_gop": False, "pieces": 2},
+    at=0.0, part=1.0, frames=1,
+)  # fmt: skip
 @given(how=clips(), at=st.floats(0, 0.95), part=st.floats(0.05, 1), frames=st.integers(1, 24))
 def test_any_window_of_any_clip_gives_the_pictures_on_display(how, at, part, frames):
     with tempfile.TemporaryDirectory() as folder:
