@@ -30,7 +30,6 @@ from app.services.explorations import ExplorationView, short_side, status_line
 from app.services.first_example import FirstExample
 from avd_core.config import SIZES
 from avd_core.explore.requests import DEFAULT_CLASSIFIER, ExploreRequest
-from avd_core.media.clip_names import CLIP_SUFFIXES
 
 ID, TITLE = EXPLORE, "Explore"
 DETAIL = [("As large as the clip", 0), *((f"{size} px", size) for size in SIZES)]
@@ -70,8 +69,8 @@ class ExploreTab:
         with gr.Column(elem_id="page"):
             with gr.Column(elem_id="rail"):
                 with gr.Column(elem_id="drop"):
+                    # No `file_types`: the browser would drop other files without a word. The reader says what they are.
                     self.upload = gr.File(
-                        file_types=sorted(CLIP_SUFFIXES),
                         label="Your clip",
                         show_label=False,
                         height=112,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,9 @@ def test_what_is_no_video_is_told_and_nothing_is_lost(page, page_url: str, rende
     assert rendered_clip.name in page.inner_text("#status") and rendered_clip.name in page.inner_text("#preview")
     page.get_by_role("button", name="Close this message").click()
     expect(page.locator(".problem")).to_be_hidden()
-    upload(page, rendered_clip)  # and the page works on
+    page.locator("#upload input[type=file]").set_input_files(letter.rename(tmp_path / "holiday.txt"))
+    page.wait_for_function("() => document.querySelector('.problem')?.textContent.includes('holiday.txt')")
+    upload(page, Path(shutil.copy(rendered_clip, tmp_path / "no suffix")))  # and the page works on
 
 
 def chosen(page) -> list[float]:
