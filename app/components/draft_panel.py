@@ -16,7 +16,6 @@ from app.render import fragments
 from app.services.finetuning import Draft
 from avd_core.data.clip_files import Gathered, gather
 from avd_core.media.archives import ArchiveLimits
-from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.runs.limits import LimitError
 from avd_core.training.finetune_clips import hold_out, take
 
@@ -35,8 +34,7 @@ class DraftPanel:
         self.draft = gr.State(None)
         with gr.Column(elem_id="tune-drop", min_width=240):
             self.upload = gr.File(
-                file_types=[*sorted(CLIP_SUFFIXES), ".zip"], file_count="multiple", label="Clips or a zip",
-                show_label=False, height=128, elem_id="tune-upload",
+                file_count="multiple", label="Clips or a zip", show_label=False, height=128, elem_id="tune-upload"
             )  # fmt: skip
             with gr.Row(elem_classes="tune-files"):
                 self.examples = gr.Button("Take the examples", size="sm", elem_id="tune-examples")

@@ -28,7 +28,6 @@ from app.services.batches import Batch, run_batch
 from avd_core.data.clip_files import Gathered, gather
 from avd_core.explore.batch import BatchRequest
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER
-from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.media.window import Window
 
 ID, TITLE = "gallery", "Inspect many"  # links name tabs by their id, which stays
@@ -60,8 +59,8 @@ class BatchTab:
             with gr.Row(elem_classes="entry", equal_height=False):
                 with gr.Column(scale=5, min_width=260):
                     self.upload = gr.File(
-                        file_types=[*sorted(CLIP_SUFFIXES), ".zip"], file_count="multiple", label="Clips or a zip",
-                        show_label=False, height=128, elem_id="batch-upload",
+                        file_count="multiple", label="Clips or a zip", show_label=False, height=128,
+                        elem_id="batch-upload",
                     )  # fmt: skip
                     with gr.Row(visible=False, elem_id="batch-running") as self.running:
                         self.cancel = gr.Button("Cancel", elem_id="batch-cancel")

@@ -69,8 +69,7 @@ class ExploreTab:
         with gr.Column(elem_id="page"):
             with gr.Column(elem_id="rail"):
                 with gr.Column(elem_id="drop"):
-                    # No `file_types`: the browser would drop other files without a word. The reader says what they are.
-                    self.upload = gr.File(
+                    self.upload = gr.File(  # of any type: see `tests/app/test_ui.py`
                         label="Your clip",
                         show_label=False,
                         height=112,

@@ -29,7 +29,6 @@ from avd_core.explore.storyboard.files import save
 from avd_core.explore.storyboard.panels import LENGTHS, StoryboardMaker, StoryboardRequest
 from avd_core.explore.storyboard.reader import Playback, is_zip, read_strip
 from avd_core.explore.storyboard.windows import MAX_SECONDS, MAX_WINDOWS
-from avd_core.media.clip_names import CLIP_SUFFIXES
 from avd_core.media.window import Window
 
 ID, TITLE = "storyboard", "Storyboard"
@@ -66,7 +65,6 @@ class StoryboardTab:
         with gr.Row(elem_id="story"):
             with gr.Column(elem_id="story-rail"):
                 self.upload = gr.File(
-                    file_types=[*sorted(CLIP_SUFFIXES), ".zip"],
                     label="Your video",
                     show_label=False,
                     height=128,
