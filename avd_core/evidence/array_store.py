@@ -1,7 +1,7 @@
 """Store computed arrays of clips, in memory or on disk, so that a stopped run can continue.
 
-On disk every clip has one safetensors file, which is replaced whole. Its name holds the clip's path, size and date, and
-each key what made the array (weights' fingerprints included): a changed clip or checkpoint finds nothing old.
+On disk every clip has one safetensors file, which is replaced whole. Its name is a hash of the clip's path and content,
+and each key holds what made the array (weights' fingerprints included): a changed clip or checkpoint finds nothing old.
 """
 
 from __future__ import annotations
@@ -100,9 +100,12 @@ class _opened:
 
 
 def clip_key(path: Path, name: str) -> str:
-    """Return a clip's name in a store, which changes with the size and date of its file."""
+    """Return a clip's name in a store, which changes with the content of its file, and not with its date.
+
+    Whoever copies a data set, or unpacks it again, keeps what was computed of it.
+    """
     try:
-        found = path.stat()
-    except OSError:  # a link that leads nowhere; reading it says so
+        with path.open("rb") as file:
+            return f"{name}|{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError:  # a link that leads nowhere, or a file that may not be read; reading it says so
         return name
-    return f"{name}|{found.st_size}|{found.st_mtime_ns}"

@@ -47,8 +47,16 @@ def test_another_file_under_the_same_name_is_another_clip(tmp_path: Path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"one")
     before = clip_key(path, "a.mp4")
-    path.write_bytes(b"two!")
+    path.write_bytes(b"two")
     assert clip_key(path, "a.mp4") != before
+
+
+def test_a_copy_of_a_file_is_the_same_clip_whatever_its_date(tmp_path: Path):
+    path, copy = tmp_path / "a.mp4", tmp_path / "copy.mp4"
+    path.write_bytes(b"one")
+    copy.write_bytes(b"one")
+    os.utime(copy, (1, 1))
+    assert clip_key(copy, "a.mp4") == clip_key(path, "a.mp4")
 
 
 @pytest.fixture
