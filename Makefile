@@ -20,7 +20,7 @@ PACKS := runs/packs
 MADE := $(addprefix $(PACKS)/,train.pack drawn.pack choose.pack)
 CLIPS := $(PACKS)/train.pack $(PACKS)/drawn.pack
 LARGE := $(addprefix $(PACKS)/,actions.pack small.pack scenes.pack drawn-160.pack)
-CHECKPOINTS := base robust paper
+CHECKPOINTS := base exposure robust paper
 SEEDS := 0 1 2
 
 # A stamp is newer than its requirements file once all of it is installed: the second start is
@@ -47,14 +47,14 @@ test-browser: $(DEV)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/app -m browser --reruns=1 --rerun-show-tracebacks
 
 fuzz: $(DEV)  ## damage thousands of files and read them; try 5,000 made clips: do windows give what is on display?
-	$(BIN)/python -m benchmarks.fuzz --count 2000
+	$(BIN)/python -m benchmarks.reliability.fuzz --count 2000
 	AVD_FUZZ=5000 $(BIN)/python -m pytest tests/core/media/test_clock.py --hypothesis-show-statistics
 
 soak: $(DEV)  ## let 12, then 32 clients work for twenty minutes: memory, files, mixed-up answers, p50 and p95
-	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.reliability.soak
 
 crashes: $(DEV)  ## kill a training, a storyboard, an evidence run and the server, fifty times each
-	$(BIN)/python -m benchmarks.crashes
+	$(BIN)/python -m benchmarks.reliability.crashes
 
 # Beside the environment, not in it: what audits must not change what is audited. The database is OSV's.
 audit: $(DEV)  ## look the installed libraries up in the database of known holes (needs the network)
@@ -143,14 +143,14 @@ checkpoints: $(MADE) $(LARGE) $(PACKS)/choose-240.pack  ## train the bundled che
 	  --out runs/action
 	@echo "New: runs/robust, base, exposure, paper and tiny, each in checkpoint/, and runs/action. Those in checkpoints/ are still the old ones."
 
-ablations: $(MADE)  ## train base on without each of its two losses, three seeds each
+ablations: $(MADE)  ## train robust on without each of its two losses, three seeds each
 	@set -e; for seed in $(SEEDS); do \
 	  $(call train,runs/ablations/full-seed$$seed,$(ABLATED)); \
 	  $(call train,runs/ablations/no-adversary-seed$$seed,$(ABLATED) --set adv_weight=0); \
 	  $(call train,runs/ablations/no-reconstruction-seed$$seed,$(ABLATED) --set recon_weight=0); \
 	done
 
-labelled: $(PACKS)/gestures.pack $(PACKS)/choose.pack  ## train base on with the labels of the gestures
+labelled: $(PACKS)/gestures.pack $(PACKS)/choose.pack  ## train robust on with the labels of the gestures
 	$(call train,runs/labelled,--init robust --steps 700 --classifier --set label_weight=0.05 --set crop=96 \
 	  --set batch_size=6 --set learning_rate=0.0006 --set warmup=20 --set adv_start=0,$<)
 
@@ -180,9 +180,10 @@ evidence: $(APP)  ## measure the bundled checkpoints (and trained ablations) on 
 	  --checkpoints $$(ls -d runs/ablations/*/checkpoint) --representations mean dynamic --limit 6 \
 	  --protocols restoration realism --through --out runs/evidence/ablations
 
+TODAY ?= robust
 report: $(APP)  ## what decides whether base ships: one table over all sets that report, beside the codec (hours)
 	$(needs_data)
-	@$(BIN)/python -m benchmarks.report --checkpoints base $(TODAY:%=--today %)
+	@$(BIN)/python -m benchmarks.report --checkpoints base --today $(TODAY)
 
 POOLED = $(REPORTED_ON:%="$$AVD_DATA/%") --split $(REPORTED_ON:%=benchmarks/splits/%.json)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import crashes
-from benchmarks.crashes import crash
-from benchmarks.killed_commands import COMMANDS, Lost, Training
+from benchmarks.reliability.crashes import crash
+from benchmarks.reliability.killed_commands import COMMANDS, Lost, Training
 
 
 @pytest.mark.parametrize(("kind", "kills"), [("training", 3), ("storyboard", 4), ("evidence", 2)])

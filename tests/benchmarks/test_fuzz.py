@@ -10,8 +10,8 @@ import time
 import pytest
 
 from benchmarks import fuzz
-from benchmarks.damage import damaged
-from benchmarks.fuzz import KINDS, Kind
+from benchmarks.reliability.damage import damaged
+from benchmarks.reliability.fuzz import KINDS, Kind
 
 
 @pytest.mark.parametrize(

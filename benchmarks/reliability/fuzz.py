@@ -1,8 +1,8 @@
-"""Read damaged files: `python -m benchmarks.fuzz` (or `make fuzz`).
+"""Read damaged files: `python -m benchmarks.reliability.fuzz` (or `make fuzz`).
 
-Small valid files are made in code, then damaged (`benchmarks.damage`) and given to their readers. A reader may succeed
-or raise one of the project's own errors, which are `ValueError`s with a sentence for the user, within `DEADLINE`;
-anything else is a finding. Each case runs in a fork, so that a crash or a hang ends that case alone. The same seed
+Small valid files are made in code, then damaged (`damage.py`) and given to their readers. A reader may succeed or raise
+one of the project's own errors, which are `ValueError`s with a sentence for the user, within `DEADLINE`; anything else
+is a finding. Each case runs in a fork, so that a crash or a hang ends that case alone. The same seed
 makes the same cases.
 """
 
@@ -28,7 +28,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from benchmarks.damage import damaged
+from benchmarks.reliability.damage import damaged
 from tests.kills import fork
 
 DEADLINE = 30.0  # seconds of one case
@@ -328,7 +328,8 @@ def row(kind: str, tally: Tally) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the cases and print a table; return 1 if there are findings."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=(__doc__ or "").split("\n")[0])
+    about = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.fuzz", description=about)
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="KIND")
     parser.add_argument("--count", type=int, default=1000, help="cases of each kind (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)

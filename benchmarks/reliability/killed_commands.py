@@ -1,4 +1,4 @@
-"""Commands that `benchmarks.crashes` kills, and what must hold after a kill and at the end."""
+"""Commands that `benchmarks.reliability.crashes` kills, and what must hold after a kill and at the end."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Storyboard(Command):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from benchmarks.soak import make_clip
+        from benchmarks.reliability.soak import make_clip
 
         self.clip, self.out, self.first = make_clip(folder / "clip.mp4", (160, 100, 60)), folder / "strip", None
 
@@ -148,7 +148,7 @@ class Evidence(Command):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from benchmarks.soak import LEVELS, make_clip
+        from benchmarks.reliability.soak import LEVELS, make_clip
 
         self.clips, self.out, self.first = folder / "clips", folder / "report", None
         for number, group in enumerate("aabb"):

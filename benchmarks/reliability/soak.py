@@ -1,4 +1,4 @@
-"""Test the page under load: `python -m benchmarks.soak` (or `make soak`).
+"""Test the page under load: `python -m benchmarks.reliability.soak` (or `make soak`).
 
 The page is started as a user does and gets mixed requests from 12, then from 32 clients. Each client has a clip of its
 own colour and window, so that every answer shows its origin. Findings are: an error other than a full queue, an answer
@@ -285,7 +285,8 @@ def lines(findings: Findings) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Test a server and print the figures; return 1 if there are findings."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").split("\n")[0])
+    about = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.soak", description=about)
     parser.add_argument("--seconds", type=float, default=1200, help="of work in all (default: %(default)s)")
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS), help="at once (default: 12, then 32)")
     parser.add_argument("--checkpoint", default="robust", help="default: %(default)s")

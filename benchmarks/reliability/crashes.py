@@ -1,4 +1,4 @@
-"""Kill commands and the server while they write, and check what is left: `python -m benchmarks.crashes`.
+"""Kill commands and the server while they write, and check what is left: `python -m benchmarks.reliability.crashes`.
 
 A training, a storyboard, an evidence run and the server are killed by SIGKILL again and again, half the time at a
 random moment, half the time just before a write drawn among all that they make. After each kill all that was finished
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.killed_commands import COMMANDS, Command, Lost
+from benchmarks.reliability.killed_commands import COMMANDS, Command, Lost
 from tests.kills import count_changes, die_at, fork
 
 KILLS = 50
@@ -136,7 +136,7 @@ def _killed(command: Command, aim: int | None, after: float) -> bool:
 SERVE = """
 import runpy, sys
 from pathlib import Path
-from benchmarks.killed_commands import COMMANDS, Command, Lost
+from benchmarks.reliability.killed_commands import COMMANDS, Command, Lost
 from tests.kills import die_at
 if sys.argv[1] != "-": die_at(int(sys.argv[1]), Path(sys.argv[2]))
 runpy.run_path("app.py", run_name="__main__")
@@ -147,7 +147,7 @@ def crash_server(kills: int, seed: int) -> Tally:
     """Kill a server at work `kills` times; the next must start, remove the dead one's folder and keep all runs."""
     from app.services.workspace import MARKER, PASSING, PREFIX
     from avd_core.runs.registry import RunRegistry, new_secret, owner_of
-    from benchmarks.soak import Visitor
+    from benchmarks.reliability.soak import Visitor
     from scripts.screenshot import ROOT, free_port, served
 
     dice, tally = random.Random(f"server {seed}"), Tally()
@@ -206,7 +206,7 @@ def crash_server(kills: int, seed: int) -> Tally:
 ASK = """
 import sys
 from pathlib import Path
-from benchmarks.soak import Visitor
+from benchmarks.reliability.soak import Visitor
 visitor = Visitor(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), "tiny")
 while True: visitor.ask("explore")
 """
@@ -224,7 +224,8 @@ def _content(folder: Path) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the kills and print a table; return 1 if anything was lost."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.crashes", description=(__doc__ or "").split("\n")[0])
+    about = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.crashes", description=about)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND")
     parser.add_argument("--kills", type=int, default=KILLS, help="of each kind (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
