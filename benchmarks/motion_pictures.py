@@ -246,8 +246,8 @@ def footnote(comparisons: int) -> str:
     """Return a sentence that explains a table's cells."""
     return (
         f"Per cent of clips; in brackets the paired difference to the middle frame with its {LEVEL:.0%} interval over "
-        f"films or people. Bold: above the middle frame, italic: below it, by the interval corrected for {comparisons} "
-        "comparisons."
+        "films or people, or over clips if there are fewer than five of these. Bold: above the middle frame, italic: "
+        f"below it, by the interval corrected for {comparisons} comparisons."
     )
 
 
