@@ -21,7 +21,7 @@ HEADER = """
     <rect x="9" y="9" width="20" height="20"/><rect class="one" x="21" y="9" width="22" height="22"/>
   </svg>
   <div><h1>One realistic image that carries a whole clip</h1>
-  <p><b>AVD Explorer</b> distils the frames of a video into a single picture, then restores the motion from that
+  <p><b>AVD Explorer</b> distills the frames of a video into a single picture, then restores the motion from that
   picture alone.</p></div>
   <button class="theme-switch" type="button" data-act="theme" aria-label="Switch between light and dark"><i></i>
   </button>

@@ -1,4 +1,4 @@
-"""The part of a clip to distil, chosen with two handles on a filmstrip.
+"""The part of a clip to distill, chosen with two handles on a filmstrip.
 
 The browser moves the handles and keeps the numbers; the server gets a window only when the visitor requests it.
 """

@@ -27,7 +27,7 @@ from avd_core.networks.calibration import Calibration
 STEPS = {
     "load": "load",
     "decode": "read",
-    "encode": "distil",
+    "encode": "distill",
     "restore": "restore",
     "quality": "compare",
     "realism": "realism",

@@ -260,7 +260,7 @@ class Explorations:
                 yield view
 
     def _parts(self, request: ExploreRequest) -> Iterator[tuple[ExplorationStage, bool]]:
-        """Explore a clip; if its image will be large, distil a small one first, so that something shows early.
+        """Explore a clip; if its image will be large, distill a small one first, so that something shows early.
 
         The file's own pictures are never enlarged.
 

@@ -181,7 +181,7 @@ class Pictures(NamedTuple):
 
 
 def distill(examples: Sequence[Example], model: AVD, cache: Path | None) -> Pictures:
-    """Read each clip and distil its windows at 112 px.
+    """Read each clip and distill its windows at 112 px.
 
     With a `cache` folder, pictures that the same weights made before are read from there, class by class, so that a
     stopped run can continue.

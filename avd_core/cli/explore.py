@@ -1,4 +1,4 @@
-"""avd explore: distil clips, restore them, and report all figures."""
+"""avd explore: distill clips, restore them, and report all figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""avd probe: distil a clip with its frames in other orders and tempos."""
+"""avd probe: distill a clip with its frames in other orders and tempos."""
 
 from __future__ import annotations
 

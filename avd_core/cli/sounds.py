@@ -1,4 +1,4 @@
-"""avd sounds: distil sounds, as slices of their spectrograms, by the same encoder; an experiment beyond video."""
+"""avd sounds: distill sounds, as slices of their spectrograms, by the same encoder; an experiment beyond video."""
 
 from __future__ import annotations
 

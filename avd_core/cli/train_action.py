@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--splits", type=Path, metavar="DIR",
                         help="folder of split files (default: splits/ below the data)")  # fmt: skip
     parser.add_argument("--checkpoint", nargs="+", default=list(CHECKPOINTS), metavar="NAME",
-                        help=f"what distils the clips (default: {' '.join(CHECKPOINTS)})")  # fmt: skip
+                        help=f"what distills the clips (default: {' '.join(CHECKPOINTS)})")  # fmt: skip
     parser.add_argument("--out", type=Path, default=checkpoint.BUNDLED_FOLDER / ACTION, metavar="DIR",
                         help="where the classifier goes (default: the bundled one is replaced)")  # fmt: skip
     parser.add_argument("--cache", type=Path, metavar="DIR",

@@ -1,4 +1,4 @@
-"""Distil many clips: one image of each, with figures that show which to inspect.
+"""Distill many clips: one image of each, with figures that show which to inspect.
 
 Clips are given as files, folders and zips; a clip's folder names its class. A clip that cannot be read is reported, and
 the next one follows.
@@ -90,7 +90,7 @@ def ordered(rows: Iterable[Inspected], by: str | None) -> list[Inspected]:
 
 
 def inspect(explorer: Explorer, request: BatchRequest) -> Iterator[Inspected]:
-    """Distil, restore and classify one clip after the other; yield each result in their order.
+    """Distill, restore and classify one clip after the other; yield each result in their order.
 
     Raises:
         ValueError: the checkpoint or the classifier cannot be loaded. A clip that fails has `problem` set instead.

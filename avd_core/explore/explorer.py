@@ -128,7 +128,7 @@ class Explorer:
         size: int | None = None,
         refine: int = 0,
     ) -> Distilled:
-        """Distil a clip without exploring the image; raise as `explore` does."""
+        """Distill a clip without exploring the image; raise as `explore` does."""
         request = ExploreRequest(clip, checkpoint, window, size=size, refine=refine)
         wanted: type[DistilledStage] = RestoredStage if refine else DistilledStage
         ready = next(stage for stage in self.explore_steps(request) if isinstance(stage, wanted))

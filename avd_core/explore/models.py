@@ -144,7 +144,7 @@ def read_for(model: AVD, clip: str | Path, window: Window = MOST_MOTION, size: i
 
 
 def distill_with(loaded: LoadedModel[AVD], frames: np.ndarray) -> np.ndarray:
-    """Distil frames, uint8 (T, H, W, 3), holding the model's lock."""
+    """Distill frames, uint8 (T, H, W, 3), holding the model's lock."""
     with loaded.lock:
         return distill(loaded.model, frames)
 

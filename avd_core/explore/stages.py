@@ -1,4 +1,4 @@
-"""Compute the stages of an exploration: read, distil, restore, recognise, explain.
+"""Compute the stages of an exploration: read, distill, restore, recognise, explain.
 
 A model's lock is held for one step of one exploration, never between steps, so that no exploration waits for the whole
 of another.

@@ -1,4 +1,4 @@
-"""Test what the image stores of time: distil and restore the same frames in other orders and tempos.
+"""Test what the image stores of time: distill and restore the same frames in other orders and tempos.
 
 An image that stored only *what* is in a clip would be the same for every order of the frames, and so would the restored
 clip. So each variant's image is compared with the forward clip's, and the restored clip with the variant's frames, with
@@ -129,7 +129,7 @@ def time_plays(
     recognise: Callable[[np.ndarray], Recognition],
     seed: int = 0,
 ) -> Iterator[Play]:
-    """Distil and restore every variant of a clip, the forward clip first; yield each.
+    """Distill and restore every variant of a clip, the forward clip first; yield each.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -270,7 +270,7 @@ def probe_time(
     classifier: str = DEFAULT_CLASSIFIER,
     seed: int = 0,
 ) -> Iterator[TimeProbe]:
-    """Distil and restore a clip in other orders and tempos, one after the other.
+    """Distill and restore a clip in other orders and tempos, one after the other.
 
     Each probe that is yielded has one variant more, the last one all of `VARIANTS`. No lock is held between two yields.
 

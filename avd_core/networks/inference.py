@@ -1,4 +1,4 @@
-"""Distil and restore clips as 8-bit arrays.
+"""Distill and restore clips as 8-bit arrays.
 
 torch is imported by the first call, so that pages and commands start without it.
 

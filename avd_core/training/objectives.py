@@ -186,7 +186,7 @@ class Generator(nn.Module):
     def forward(
         self, clip: Tensor, seeds: Sequence[tuple[int, ...]], jpeg_share: float
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Distil and restore clips (b,3,T,H,W).
+        """Distill and restore clips (b,3,T,H,W).
 
         Args:
             clip: values in [-1, 1].

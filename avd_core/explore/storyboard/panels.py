@@ -1,4 +1,4 @@
-"""Distil a long video to a strip of images: the request, and the panels, one for each window.
+"""Distill a long video to a strip of images: the request, and the panels, one for each window.
 
 Time is in seconds from the first picture. Axes: T frames, H, W; the last axis is RGB. Frames and images are uint8.
 """

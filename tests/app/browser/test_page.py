@@ -132,7 +132,7 @@ def chosen(page) -> list[float]:
 
 def distill(page, window: str) -> None:
     """Asks for the part between the handles and waits for it."""
-    page.get_by_role("button", name="Distil this part").click()
+    page.get_by_role("button", name="Distill this part").click()
     page.wait_for_function("(window) => document.querySelector('#status')?.innerText.includes(window)", arg=window)
     page.wait_for_selector(FINISHED)
 
@@ -143,7 +143,7 @@ def test_window_is_trimmed_on_the_filmstrip(page, page_url: str, clips: dict[str
     page.wait_for_selector(".strip img")
     strip = page.locator(".strip")
     box, total = strip.bounding_box(), float(page.locator(".trim").get_attribute("data-total"))
-    button = page.get_by_role("button", name="Distil this part")
+    button = page.get_by_role("button", name="Distill this part")
     expect(button).to_be_disabled()  # nothing has been moved yet
 
     def drag(query: str, seconds: float, within: float = 0.5) -> None:

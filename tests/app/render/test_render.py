@@ -105,7 +105,7 @@ def pieces() -> dict[str, str]:
         "frames to come": classifier.frames_offer(HOSTILE),
         "downloads": fragments.downloads([("Image", "a?b&c", HOSTILE)]),
         "notes": fragments.notes([HOSTILE]),
-        "details": fragments.details({"read": 0.1, "distil": 2.0}, "0123456789ab"),
+        "details": fragments.details({"read": 0.1, "distill": 2.0}, "0123456789ab"),
         "tiles": stage.tiles([(HOSTILE, HOSTILE, HOSTILE, "a"), ("b", "B", "Later", None)]),
         "preview": stage.preview("a", HOSTILE, 90.0, 60.0),
         "filmstrip": trimmer.panel(film(), 3.0, 4.0),
