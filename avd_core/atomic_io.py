@@ -1,6 +1,6 @@
 """Write files and folders so that they appear whole or not at all, and JSON that every reader accepts.
 
-`atomic_file`, `atomic_folder` and `write_atomically` do not catch the system's errors. `staged_file` and
+`atomic_file`, `atomic_folder`, `write_atomically` and `write_json` do not catch the system's errors. `staged_file` and
 `staged_folder` write to a place that a user named: they make its parent folders, and raise `OutputError` with a
 sentence for the user.
 """
@@ -302,9 +302,8 @@ def _move_into(staging: Path, folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Write JSON that every reader accepts, see `plain_json`."""
-    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    """Write JSON that every reader accepts (`plain_json`), as `write_atomically` does."""
+    write_atomically(path, json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 
 

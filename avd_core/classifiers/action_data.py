@@ -8,7 +8,6 @@ Axes: N clips, V views (windows) of each, F frames of each, S side.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from avd_core.atomic_io import atomic_file
 from avd_core.data.datasets import DataError, find_clips, read_split
 from avd_core.networks.avd import AVD, to_tensor
 
@@ -199,10 +199,8 @@ def distill(examples: Sequence[Example], model: AVD, cache: Path | None) -> Pict
             pictures = Pictures(*(np.stack(part) for part in zip(*pairs, strict=True)))
             if kept:
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                staging = kept.with_suffix(".part")
-                with staging.open("wb") as file:
+                with atomic_file(kept) as staging, staging.open("wb") as file:
                     np.savez(file, names=np.array(names), **pictures._asdict())
-                os.replace(staging, kept)
         made |= dict(zip(paths, zip(*pictures, strict=True), strict=True))
         print(f"\rdistilled {len(made)} of {len(examples)} clips", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)

@@ -122,16 +122,17 @@ def test_json_has_no_nan_no_infinity_and_no_numpy(tmp_path):
     }  # fmt: skip
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("write", [write_atomically, write_json])
+def test_a_failed_write_leaves_the_old_file(write, tmp_path, monkeypatch):
     path = tmp_path / "state.json"
-    write_atomically(path, "old")
+    path.write_text("old")
 
     def full_disk(*_):
         raise OSError("No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "new")
+        write(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -177,3 +178,17 @@ def test_a_stopped_run_goes_on_class_by_class(
     monkeypatch.setattr(action_data, "look", lambda *_args: pytest.fail("read again"))
     few = distill(examples[::-1][:3], model, tmp_path)  # in whatever order and number they are asked for
     assert (few.images == made.images[::-1][:3]).all() and (few.frames == made.frames[::-1][:3]).all()
+
+
+def test_a_full_disk_leaves_no_half_a_class(
+    actions: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: BinaryIO, **_arrays: np.ndarray) -> None:
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(action_data, "look", lambda *_args: (np.zeros((2, 8, 8, 3)), np.zeros((3, 8, 8, 3))))
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        distill(gather(actions), AVD.from_pretrained(tiny_checkpoint), tmp_path)
+    assert not list(tmp_path.iterdir())
