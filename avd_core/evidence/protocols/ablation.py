@@ -25,7 +25,10 @@ def variants(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def ablation(names: Sequence[str], protocols: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return the ablation table, or None for fewer than two checkpoints.
+    """Return the ablation table, or None unless at least two variants were each trained with several seeds.
+
+    Checkpoints that are merely measured beside each other, such as `base` and `exposure`, leave no part of one training
+    out, and one training each says nothing of chance.
 
     Args:
         names: of the checkpoints.
@@ -35,9 +38,9 @@ def ablation(names: Sequence[str], protocols: Mapping[str, Mapping[str, Any]]) -
         Plain JSON values: `variants` with their checkpoints, and `rows` with `protocol`, `measured`, `variant`, `mean`,
         `low` and `high` over its seeds, `seeds`, `unit`.
     """
-    if len(names) < 2:
-        return None
     grouped = variants(names)
+    if sum(len(members) > 1 for members in grouped.values()) < 2:
+        return None
     rows = []
     for protocol, summary in protocols.items():
         scale = summary.get("scale", 1)
