@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from app.services import auth
 from app.services.compute import ComputeBackends
 from app.services.explorations import OpenRequest
 from app.services.finetuning import RunView
+from avd_core.bounded_dict import BoundedDict
 from avd_core.runs.registry import RunRecord, owner_of
 
 POLL_SECONDS = 1.5  # between two states of a run
@@ -38,7 +38,7 @@ class RunsPanel:
         self.context, self.finetuning, self.secret = context, context.finetuning, context.secret
         self.message = message_slot
         self.backends = ComputeBackends(context.finetuning)
-        self.last_sent: OrderedDict[str, dict[str, str]] = OrderedDict()  # to each session, by slot
+        self.last_sent: BoundedDict[str, dict[str, str]] = BoundedDict(MAX_SESSIONS)  # to each session, by slot
         self.chosen = gr.State(None)
         self._lay_out()
 
@@ -194,8 +194,6 @@ class RunsPanel:
         pieces |= view.pieces if view else dict.fromkeys(SLOTS, "")
         sent = {} if everything else self.last_sent.get(str(request.session_hash), {})
         self.last_sent[str(request.session_hash)] = pieces
-        while len(self.last_sent) > MAX_SESSIONS:
-            self.last_sent.popitem(last=False)
         updates: Updates = {self.slots[name]: piece for name, piece in pieces.items() if sent.get(name) != piece}
         updates[self.chosen] = record.key if record else None
         # After the view, which may have begun to compare before and after.

@@ -18,6 +18,7 @@ from app.render import fragments, stage, trimmer
 from app.services import exploration_view
 from app.services.result_store import KEEP_HOURS, ResultStore
 from avd_core.analysis.baselines import middle_frame
+from avd_core.bounded_dict import BoundedDict
 from avd_core.data.clip_files import Gathered, Source
 from avd_core.examples import scenes
 from avd_core.explore.explorer import Explorer
@@ -106,7 +107,7 @@ class Explorations:
         self._rendering = {name: threading.Lock() for name in scenes.SCENES}
         self._rendered: dict[str, Path] = {}
         self.examples_rendered = threading.Event()  # all of them
-        self._finished: dict[tuple[str, ExploreRequest], ExplorationView] = {}
+        self._finished: BoundedDict[tuple[str, ExploreRequest], ExplorationView] = BoundedDict(MEMORY)
 
     def explore(
         self, title: str, request: ExploreRequest, earlier: ExplorationView | None = None
@@ -220,8 +221,6 @@ class Explorations:
                     yield step
             assert view is not None, "every exploration has steps"
             self._finished[key] = view
-            if len(self._finished) > MEMORY:
-                del self._finished[next(iter(self._finished))]
         yield view
 
     def _is_outdated(self, view: ExplorationView) -> bool:

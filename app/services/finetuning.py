@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from app.render import before_after, fragments, sprites
 from app.render import finetune as render
 from app.services.errors import fault, sentence, without_folders
 from app.services.result_store import ResultStore
+from avd_core.bounded_dict import BoundedDict
 from avd_core.config import TrainConfig
 from avd_core.data.clip_files import Source
 from avd_core.devices import available_devices
@@ -116,9 +116,9 @@ class FinetuneService:
         if self.registry.limits.on:
             self._unless_unwritable(self.registry.claim)
         self.queue = RunQueue(self.registry)
-        self._curves: OrderedDict[str, Curve] = OrderedDict()
-        self._comparisons: OrderedDict[tuple[str, int], Future] = OrderedDict()
-        self._step_times: OrderedDict[tuple, StepTime] = OrderedDict()
+        self._curves: BoundedDict[str, Curve] = BoundedDict(MAX_CACHED)
+        self._comparisons: BoundedDict[tuple[str, int], Future] = BoundedDict(MAX_CACHED)
+        self._step_times: BoundedDict[tuple, StepTime] = BoundedDict(MAX_CACHED)
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="before-after")
 
@@ -164,13 +164,7 @@ class FinetuneService:
         config = TrainConfig.from_dict(dict(train))
         costly = ("batch_size", "crop", "precision", "accumulate", "optimizer")
         key = (init, device, config.adv_weight > 0, *(getattr(config, name) for name in costly))
-        with self._lock:
-            known = self._step_times.get(key)
-        known = known or measure(init, config, device)
-        with self._lock:
-            self._step_times[key] = known
-            while len(self._step_times) > MAX_CACHED:
-                self._step_times.popitem(last=False)
+        known = self._step_times[key] = self._step_times.get(key) or measure(init, config, device)
         return known
 
     def checkpoints(self, owner: str | None) -> tuple[str, ...]:
@@ -270,10 +264,7 @@ class FinetuneService:
 
     def _curve(self, key: str, path: Path) -> Curve:
         with self._lock:
-            curve = self._curves.setdefault(key, Curve(path))
-            self._curves.move_to_end(key)
-            while len(self._curves) > MAX_CACHED:
-                self._curves.popitem(last=False)
+            curve = self._curves[key] = self._curves.get(key, Curve(path))
         return curve
 
     def _previews(self, folder: Path) -> list[tuple[int, str]]:
@@ -294,8 +285,6 @@ class FinetuneService:
             outdated = future and future.done() and time.monotonic() - future.result()[2] > self.store.seconds / 2
             if future is None or outdated:
                 future = self._comparisons[key] = self._worker.submit(self._compare, record)
-                while len(self._comparisons) > MAX_CACHED:
-                    self._comparisons.popitem(last=False)
         return future.result()[:2] if future.done() else (before_after.progress_card(), "")
 
     def _compare(self, record: RunRecord) -> tuple[str, str, float]:

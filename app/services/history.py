@@ -10,10 +10,10 @@ import re
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from app.services.explorations import ExplorationView
+from avd_core.bounded_dict import BoundedDict
 
 MAX_EACH, MAX_ALL = 8, 100  # results kept; one takes about 3 MB
 MAX_VISITORS = 2000  # whose secret is remembered
@@ -38,8 +38,8 @@ class History:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._names: OrderedDict[str, str] = OrderedDict()  # the visitor of a session
-        self._kept: OrderedDict[tuple[str, str], HistoryEntry] = OrderedDict()  # the oldest first
+        self._names: BoundedDict[str, str] = BoundedDict(MAX_VISITORS)  # the visitor of a session
+        self._kept: BoundedDict[tuple[str, str], HistoryEntry] = BoundedDict(MAX_ALL)  # the oldest first
         self._lock = threading.Lock()
 
     def identify(self, session: str, secret: object) -> None:
@@ -47,8 +47,6 @@ class History:
         if isinstance(secret, str) and _SECRET.fullmatch(secret):
             with self._lock:
                 self._names[session] = secret
-                while len(self._names) > MAX_VISITORS:
-                    self._names.popitem(last=False)
 
     def __len__(self) -> int:
         """Count the results of all visitors."""
@@ -60,13 +58,10 @@ class History:
             visitor = self._names.get(session, session)
             older = next((r for (who, _), r in self._kept.items() if who == visitor and _same(r.view, view)), None)
             key, since = (older.key, older.since) if older else (secrets.token_hex(8), time.time())
-            self._kept[visitor, key] = HistoryEntry(key, view, since)
-            self._kept.move_to_end((visitor, key))
-            own = [place for place in self._kept if place[0] == visitor]
-            for place in own[:-MAX_EACH]:
+            own = [place for place in self._kept if place[0] == visitor and place[1] != key]
+            for place in own[: 1 - MAX_EACH]:  # first, so that none of another visitor's makes room
                 del self._kept[place]
-            while len(self._kept) > MAX_ALL:
-                self._kept.popitem(last=False)
+            self._kept[visitor, key] = HistoryEntry(key, view, since)
 
     def of(self, session: str) -> list[HistoryEntry]:
         """List the visitor's own results, the latest first."""

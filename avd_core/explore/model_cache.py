@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from avd_core.bounded_dict import BoundedDict
 
 Model = TypeVar("Model")
 Key = TypeVar("Key", bound=Hashable)
@@ -39,17 +40,14 @@ class ModelCache(Generic[Key, Model]):
     def __init__(
         self, load: Callable[[Key], Model], capacity: int, keep: Callable[[Model], bool] = lambda model: True
     ) -> None:
-        self._load, self._capacity, self._keep = load, capacity, keep
-        self._entries: OrderedDict[Key, LoadedModel[Model]] = OrderedDict()
+        self._load, self._keep = load, keep
+        self._entries: BoundedDict[Key, LoadedModel[Model]] = BoundedDict(capacity)
         self._guard = threading.Lock()
 
     def get(self, key: Key) -> LoadedModel[Model]:
         """Return the model of a key, loaded if necessary; raise what `load` raises."""
         with self._guard:
-            entry = self._entries.setdefault(key, LoadedModel())
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._capacity:
-                self._entries.popitem(last=False)
+            entry = self._entries[key] = self._entries.get(key, LoadedModel())
         if entry._model is None:
             with entry.lock:
                 if entry._model is None:  # no other thread loaded it meanwhile

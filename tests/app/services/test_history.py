@@ -62,6 +62,10 @@ def test_memory_is_bounded_and_nothing_outlives_its_files(monkeypatch: pytest.Mo
     for number in range(history.MAX_EACH + 3):
         kept.add("s", a_view(str(number)))
     assert [recent.view.title for recent in kept.of("s")] == [str(n) for n in range(history.MAX_EACH + 2, 2, -1)]
+    for number in range(history.MAX_ALL - history.MAX_EACH):
+        kept.add(f"first {number}", a_view("a"))
+    kept.add("s", a_view("one more"))
+    assert len(kept) == history.MAX_ALL, "the visitor's own oldest makes room"
     for number in range(history.MAX_ALL):
         kept.add(f"other {number}", a_view("a"))
     assert kept.of("s") == [] and len(kept) == history.MAX_ALL
