@@ -10,7 +10,7 @@ from typing import Any
 
 from app.render import fragments
 from app.render.fragments import macros, ticks
-from avd_core.explore.comparison import Comparison, Row
+from avd_core.explore.comparison import Comparison, ComparisonRow
 from avd_core.explore.requests import DEFAULT_CHECKPOINT
 
 _HTML = macros("compare.html")
@@ -80,7 +80,7 @@ def _about(name: str) -> str:
     return ABOUT.get(name, CHECKPOINT)
 
 
-def _card(row: Row, address: str, count: int) -> dict[str, Any]:
+def _card(row: ComparisonRow, address: str, count: int) -> dict[str, Any]:
     return {
         "row": row,
         "address": address,
@@ -92,7 +92,15 @@ def _card(row: Row, address: str, count: int) -> dict[str, Any]:
     }
 
 
-def duel(first: Row, second: Row, *, frames: int, fps: float, size: tuple[int, int], files: Mapping[str, str]) -> str:
+def duel(
+    first: ComparisonRow,
+    second: ComparisonRow,
+    *,
+    frames: int,
+    fps: float,
+    size: tuple[int, int],
+    files: Mapping[str, str],
+) -> str:
     """Draw two representations side by side, with their difference.
 
     Args:
@@ -106,7 +114,7 @@ def duel(first: Row, second: Row, *, frames: int, fps: float, size: tuple[int, i
     return _HTML.duel(DUEL, first, second, frames, fps, size, files, DIFFERENCE, _plot(first, second))
 
 
-def _plot(first: Row, second: Row) -> dict[str, Any]:
+def _plot(first: ComparisonRow, second: ComparisonRow) -> dict[str, Any]:
     lines = (("a", first), ("b", second))
     known = [value for _, row in lines for value in row.per_frame if value is not None] or [0.0, 60.0]
     # Where one frame is copied, that frame and its neighbours may leave the plot, and not flatten the rest.
@@ -139,7 +147,7 @@ def _plot(first: Row, second: Row) -> dict[str, Any]:
     }
 
 
-def choices(rows: Sequence[Row]) -> list[tuple[str, str]]:
+def choices(rows: Sequence[ComparisonRow]) -> list[tuple[str, str]]:
     """List the rows that can stand side by side as (words, name), checkpoints first."""
     playing = sorted((row for row in rows if row.restored is not None), key=lambda row: row.info is None)
     return [(f"{row.title}, repeated" if row.copied else row.title, row.name) for row in playing]

@@ -31,7 +31,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Pictures:
+class VariantPictures:
     """Of one variant: the addresses of its image and of the difference, and the restored clip."""
 
     image: str
@@ -39,7 +39,7 @@ class Pictures:
     restored: SpriteSheet
 
 
-def panel(probe: TimeProbe, pictures: Mapping[str, Pictures]) -> str:
+def panel(probe: TimeProbe, pictures: Mapping[str, VariantPictures]) -> str:
     """Draw every variant; those not yet played keep their places.
 
     Args:

@@ -93,7 +93,7 @@ class ProbeTab:
         yield done | {self.links: links, self.probed: view, self.seed: seed}
 
     @staticmethod
-    def _saved(probed: TimeProbe, folder: Path, stem: str) -> probe.Pictures:
+    def _saved(probed: TimeProbe, folder: Path, stem: str) -> probe.VariantPictures:
         """Write what there is to see of the newest variant; its image plays when it is dropped into Restore."""
         play = probed.plays[-1]
 
@@ -103,7 +103,7 @@ class ProbeTab:
             return ResultStore.address(path)
 
         image = save_distilled(folder / f"{stem[:80]}-{play.variant}.png", play.image, probed.info())
-        return probe.Pictures(
+        return probe.VariantPictures(
             ResultStore.address(image),
             saved("difference", jpeg(probe.difference(play, probed.plays[0]))),
             sheet(play.restored, lambda data: saved("restored", data)),

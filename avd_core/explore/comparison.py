@@ -85,7 +85,7 @@ class CompareRequest:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A representation with its figures.
 
     Attributes:
@@ -127,7 +127,7 @@ class Row:
 
 
 # Keys to sort rows by, the best first; rows without the figure come last.
-ORDERS: dict[str, Callable[[Row], float | None]] = {
+ORDERS: dict[str, Callable[[ComparisonRow], float | None]] = {
     "restoration": lambda row: row.psnr,
     "realism": lambda row: row.realism,
     "agreement": lambda row: row.agreeing,
@@ -156,7 +156,7 @@ class Comparison:
     classifier: str
     classes: int
     notice: str | None
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ComparisonRow, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -164,7 +164,7 @@ class Comparison:
         """Whether all rows are ready."""
         return len(self.rows) == len(self.planned)
 
-    def ordered(self, by: str | None) -> tuple[Row, ...]:
+    def ordered(self, by: str | None) -> tuple[ComparisonRow, ...]:
         """Return the rows sorted by a key of `ORDERS`; None keeps their order."""
         if by is None:
             return self.rows
@@ -283,19 +283,19 @@ def compare(explorer: Explorer, request: CompareRequest) -> Iterator[Comparison]
         yield comparison
 
 
-def _still(name: str, clip: Clip) -> Row:
+def _still(name: str, clip: Clip) -> ComparisonRow:
     frames = clip.frames
     if name == CODEC:
         image = codec_image(frames)
         after_jpeg = psnr(frames, codec_frames(through_jpeg(image, JPEG), len(frames)))
-        row = Row(name, TITLES[name], image, (), None, None, psnr_jpeg=after_jpeg)
+        row = ComparisonRow(name, TITLES[name], image, (), None, None, psnr_jpeg=after_jpeg)
         return _with_restoration(row, frames, codec_frames(image, len(frames)))
     image = np.array(DISTILLERS[name](frames))  # a writable copy: torch warns of views
-    row = Row(name, TITLES[name], image, (), None, None)
+    row = ComparisonRow(name, TITLES[name], image, (), None, None)
     return _with_restoration(row, frames, np.broadcast_to(image, frames.shape)) if name in COPIED else row
 
 
-def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> Row:
+def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> ComparisonRow:
     loaded = explorer.models.checkpoint(name)
     (count, *sides), model = clip.frames.shape[:3], loaded.model
     notes: tuple[str, ...] = ()
@@ -310,11 +310,11 @@ def _distilled(explorer: Explorer, name: str, clip: Clip, size: int | None) -> R
     after_jpeg = psnr(clip.frames, restore_with(loaded, through_jpeg(image, JPEG)))
     count, height, width, _ = clip.frames.shape
     info = DistilledInfo(model.name, model.fingerprint, count, clip.fps, (height, width))
-    row = Row(name, model.name, image, (), None, None, psnr_jpeg=after_jpeg, info=info, notes=notes)
+    row = ComparisonRow(name, model.name, image, (), None, None, psnr_jpeg=after_jpeg, info=info, notes=notes)
     return _with_restoration(row, clip.frames, restored)
 
 
-def _with_restoration(row: Row, frames: np.ndarray, restored: np.ndarray) -> Row:
+def _with_restoration(row: ComparisonRow, frames: np.ndarray, restored: np.ndarray) -> ComparisonRow:
     per_frame = tuple(
         None if (frame == copy).all() else psnr(frame, copy) for frame, copy in zip(frames, restored, strict=True)
     )

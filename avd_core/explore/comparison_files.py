@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from avd_core.atomic_io import staged_folder, write_json
-from avd_core.explore.comparison import Comparison, Row
+from avd_core.explore.comparison import Comparison, ComparisonRow
 from avd_core.media.container import shown_name
 from avd_core.media.distilled_png import save_distilled, save_image
 from avd_core.media.writer import write_mp4
@@ -38,7 +38,7 @@ def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
     return folder
 
 
-def save_row(row: Row, path: Path) -> Path:
+def save_row(row: ComparisonRow, path: Path) -> Path:
     """Write a row's image, with metadata if a checkpoint made it."""
     return save_distilled(path, row.image, row.info) if row.info else save_image(path, row.image)
 
@@ -70,7 +70,7 @@ def contact_sheet(comparison: Comparison) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def _lines(row: Row, count: int) -> list[tuple[str, str]]:
+def _lines(row: ComparisonRow, count: int) -> list[tuple[str, str]]:
     restored = (
         "does not restore" if row.psnr is None else f"{row.psnr:.1f} dB{', copied' if row.copied else ' restored'}"
     )

@@ -36,14 +36,14 @@ class _HardLanding(Exception):
 @contextmanager
 def decoding(
     index: Index, limits: Limits, *, deadline: Deadline | None = None, tolerant: bool = False
-) -> Iterator[Decoder]:
+) -> Iterator[VideoDecoder]:
     """Open an indexed video and yield its decoder.
 
     Args:
         index: of the video.
         limits: as for `container.opened`.
         deadline: for all decoding; by default `limits.max_decoding` from now on.
-        tolerant: see `Decoder`.
+        tolerant: see `VideoDecoder`.
 
     Raises:
         VideoError: as `container.opened`; while decoding, if the deadline is over.
@@ -53,10 +53,10 @@ def decoding(
         opened(index.path, limits, edits=index.edits) as (container, stream),
         alpha_of(stream, index.path, limits, edits=index.edits) as alpha,
     ):
-        yield Decoder(container, stream, index, deadline, alpha=alpha, tolerant=tolerant)
+        yield VideoDecoder(container, stream, index, deadline, alpha=alpha, tolerant=tolerant)
 
 
-class Decoder:
+class VideoDecoder:
     """Iterates over (time, frame) in display order; a frame of None means that a fault begins at that time.
 
     Pictures after a fault depend on damaged ones, so nothing more is yielded before the next keyframe. A `tolerant`

@@ -46,8 +46,8 @@ def index_of(path: Path) -> frame_index.Index:
 def test_skipping_groups_of_pictures_changes_nothing(tmp_path, monkeypatch, codec, container, options):
     path = counted(tmp_path / "clip", 120, codec=codec, container=container, options=options)
     fed = []
-    decode = decoder.Decoder.decode
-    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    decode = decoder.VideoDecoder.decode
+    monkeypatch.setattr(decoder.VideoDecoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
     for window in ({"whole": True, "frames": 5}, {"start": 4.5, "seconds": 1.0}, {"start": 5.9}):
         fed.clear()
         clip = read_clip(path, **window)
@@ -87,11 +87,11 @@ def long_clip(tmp_path_factory) -> Path:
 
 def test_only_wanted_pictures_are_converted_and_only_their_groups_decoded(long_clip, monkeypatch):
     converted, fed = [], []
-    convert, decode = colour.Reformatter.to_rgb, decoder.Decoder.decode
+    convert, decode = colour.Reformatter.to_rgb, decoder.VideoDecoder.decode
     monkeypatch.setattr(
         colour.Reformatter, "to_rgb", lambda self, *a, **k: converted.append(1) or convert(self, *a, **k)
     )
-    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    monkeypatch.setattr(decoder.VideoDecoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
     clip = read_clip(long_clip, start=595, seconds=4)
     assert numbers(clip) == [int((595 + (i + 0.5) / 4) * 10 + 1e-6) % 250 for i in range(16)]
     assert len(converted) == 16 and len(fed) <= 110
@@ -166,8 +166,8 @@ def test_a_tiny_gif_of_large_pictures_costs_no_gigabytes(tmp_path, transparent):
 
 def test_pictures_times_pixels_are_bounded_before_any_is_decoded(tmp_path, monkeypatch):
     path = tiny_gif(tmp_path / "large.gif", 4096, 10_000)
-    fed, decode = [], decoder.Decoder.decode
-    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    fed, decode = [], decoder.VideoDecoder.decode
+    monkeypatch.setattr(decoder.VideoDecoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
     for way in (
         partial(read_clip, whole=True),
         partial(transcode, out=tmp_path / "out.mp4", max_seconds=180),
@@ -190,8 +190,8 @@ def test_decoding_ends_when_its_time_is_over(tmp_path, monkeypatch):
     clock = iter(range(10_000))
     monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     limits = Limits(max_decoding=30.0)
-    fed, decode = [], decoder.Decoder.decode
-    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
+    fed, decode = [], decoder.VideoDecoder.decode
+    monkeypatch.setattr(decoder.VideoDecoder, "decode", lambda self, packet: fed.append(1) or decode(self, packet))
     for way in (
         lambda: read_clip(path, whole=True, frames=100, limits=limits),
         lambda: transcode(path, tmp_path / "out.mp4", limits=limits),

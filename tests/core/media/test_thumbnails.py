@@ -40,10 +40,10 @@ def test_pictures_stand_for_equal_parts(tmp_path: Path, every: int):
 
 
 def test_long_clips_are_not_decoded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from avd_core.media.decoder import Decoder
+    from avd_core.media.decoder import VideoDecoder
 
-    asked, decode = [], Decoder.decode
-    monkeypatch.setattr(Decoder, "decode", lambda self, packet: asked.append(packet) or decode(self, packet))
+    asked, decode = [], VideoDecoder.decode
+    monkeypatch.setattr(VideoDecoder, "decode", lambda self, packet: asked.append(packet) or decode(self, packet))
     filmstrip(brighter(tmp_path / "clip.mp4", 120, 20))
     assert len(asked) < 400, f"{len(asked)} of 1200 pictures were decoded for {COUNT}"
 
