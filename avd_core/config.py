@@ -38,9 +38,9 @@ def _check(condition: bool, sentence: str) -> None:
         raise ConfigError(sentence)
 
 
-def _field(default: Any, about: str) -> Any:
+def _field(default: Any, about: str, *, compare: bool = True) -> Any:
     """Make a field with its description, which forms, `avd train --help` and this file share."""
-    return dataclasses.field(default=default, metadata={"help": about})
+    return dataclasses.field(default=default, compare=compare, metadata={"help": about})
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,10 @@ class ModelConfig(_Config):
         "`GUIDE_TARGETS`; a training sets it from its own `TrainConfig`",
     )
     guide_strength: float = _field(0.5, "of that picture of the movement, above 0 and up to 1")
+    # No part of a comparison: a run that was prepared before there was this field still fits its start.
+    trained_through_jpeg: bool = _field(
+        False, "whether the decoder read images through JPEG in training; a training sets it itself", compare=False
+    )
 
     @property
     def guide(self) -> tuple[str, float]:

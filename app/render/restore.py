@@ -15,7 +15,7 @@ from app.render.sprites import SpriteSheet
 from avd_core.analysis.attribution import Change
 from avd_core.analysis.degradations import SWEEPS, DegradedQuality
 from avd_core.analysis.metrics import PSNR_CAP
-from avd_core.explore.parts import Restoration
+from avd_core.explore.parts import Restoration, keeping
 
 BRUSHES = {"Small": 4, "Medium": 10, "Large": 22}  # pixels of the image
 QUIET_LEVELS = 4.0  # the plot of changes reaches at least this high: a slight change is drawn as slight
@@ -30,9 +30,10 @@ _GLOW = np.array([[20, 17, 15], [120, 48, 20], [222, 128, 66], [255, 240, 214]],
 
 
 def summary(title: str, restoration: Restoration, known: bool) -> str:
-    """Say which image is shown, and by which checkpoint it was restored."""
+    """Say which image is shown, by which checkpoint it was restored, and what such images survive."""
     count, size = len(restoration.frames), restoration.image.shape[:2]
-    return _HTML.summary(title, count, count / restoration.fps, size, restoration.checkpoint, known)
+    kept = keeping(restoration.through_jpeg)
+    return _HTML.summary(title, count, count / restoration.fps, size, restoration.checkpoint, kept, known)
 
 
 def notice(restoration: Restoration) -> str:

@@ -124,7 +124,7 @@ def summary(board: Board, title: str) -> str:
     """Say which video a strip shows, and how much of it."""
     part = "all" if board.whole else f"the first {seconds(board.end)} of"
     images = _counted(len(board.entries), "image")
-    return _HTML.summary(title, images, part, board.source.seconds, board.checkpoint)
+    return _HTML.summary(title, images, part, board.source.seconds, board.checkpoint, board.kept)
 
 
 def size(count: int) -> str:

@@ -66,7 +66,14 @@ class Restorations:
         """Take the image that Explore shows: its clip is known, and it has been restored already."""
         result = view.exploration
         restoration = Restoration(
-            result.restored, result.clip.fps, result.checkpoint, result.fingerprint, result.distilled, result.info, ()
+            frames=result.restored,
+            fps=result.clip.fps,
+            checkpoint=result.checkpoint,
+            fingerprint=result.fingerprint,
+            through_jpeg=result.through_jpeg,
+            image=result.distilled,
+            info=result.info,
+            notes=(),
         )
         return RestorationSession(view.title, restoration, self.store.folder(), result.clip.frames, result.clip)
 

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from avd_core.atomic_io import staged_file
     from avd_core.explore.explorer import Explorer
+    from avd_core.explore.parts import keeping
     from avd_core.media.writer import write_mp4
 
     check_suffix(args.out, ".mp4")
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
         write_mp4(staging, restoration.frames, restoration.fps)
     print(
         f"{args.image.name} -> {args.out}",
-        f"  {len(restoration.frames)} frames at {restoration.fps:g} a second, by {restoration.checkpoint}",
+        f"  {len(restoration.frames)} frames at {restoration.fps:g} a second, by {restoration.checkpoint}: "
+        + keeping(restoration.through_jpeg),
         *(f"  note      {note}" for note in restoration.notes),
         sep="\n",
     )

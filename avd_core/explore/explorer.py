@@ -168,7 +168,9 @@ class Explorer:
         if fps is None:  # another decoder may restore another number of frames; the clip keeps its length
             fps = len(frames) / (info.frames / info.fps if info else PLAYBACK_SECONDS)
         notes = (choice, *fitting) if choice else tuple(fitting)
-        return Restoration(frames, fps, loaded.model.name, loaded.model.fingerprint, picture, info, notes)
+        model = loaded.model
+        through_jpeg = model.config.trained_through_jpeg
+        return Restoration(frames, fps, model.name, model.fingerprint, through_jpeg, picture, info, notes)
 
     def replay(self, restoration: Restoration, image: np.ndarray) -> np.ndarray:
         """Decode a changed image (H, W, 3) with the decoder of a restoration.

@@ -108,6 +108,11 @@ class FrameSaliency:
         return np.stack([overlay(frame, heat, strength) for frame, heat in zip(frames, self.maps, strict=True)])
 
 
+def keeping(through_jpeg: bool) -> str:
+    """Say in half a sentence what a checkpoint's images survive, to stand behind its name."""
+    return "its images are made to survive a JPEG" if through_jpeg else "its images must stay PNGs"
+
+
 @dataclass(frozen=True)
 class Restoration:
     """The clip that is restored from an image.
@@ -117,6 +122,7 @@ class Restoration:
         fps: the rate at which they play.
         checkpoint: name of the decoder's checkpoint.
         fingerprint: of its weights.
+        through_jpeg: its `ModelConfig.trained_through_jpeg`.
         image: (H, W, 3), the decoder's input.
         info: metadata of the file; None for a picture without.
         notes: sentences for the user about guesses and changes.
@@ -126,6 +132,7 @@ class Restoration:
     fps: float
     checkpoint: str
     fingerprint: str
+    through_jpeg: bool
     image: np.ndarray
     info: DistilledInfo | None
     notes: tuple[str, ...]

@@ -70,6 +70,7 @@ class ExplorationStage:
         checkpoint: the model's name.
         fingerprint: of its weights.
         guide: `guide_target` and `guide_strength` of its `ModelConfig`.
+        through_jpeg: its `trained_through_jpeg`.
         seconds: duration of each step, without waiting for locks: load, decode, encode, restore, quality, realism,
             classify, saliency.
     """
@@ -80,6 +81,7 @@ class ExplorationStage:
     checkpoint: str
     fingerprint: str
     guide: tuple[str, float] = ("middle", 0.5)
+    through_jpeg: bool = False
     seconds: dict[str, float]
 
     @property

@@ -43,7 +43,7 @@ def explore_steps(models: Models, request: ExploreRequest) -> Iterator[Explorati
         clip = read_for(model, request.clip, request.window, request.size)
     known: dict[str, Any] = {
         "request": request, "clip": clip, "checkpoint": model.name, "fingerprint": model.fingerprint,
-        "guide": model.config.guide,
+        "guide": model.config.guide, "through_jpeg": model.config.trained_through_jpeg,
     }  # fmt: skip
     yield ExplorationStage(**known, seconds=clock.seconds)
 

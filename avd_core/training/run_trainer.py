@@ -125,7 +125,12 @@ class RunningTrainer:
     def _save_checkpoint(self, calibration: Calibration | None = None) -> None:
         kept, train = self._kept(), self.trainer.config
         kept.calibration = calibration
-        kept.config = replace(kept.config, guide_target=train.guide_target, guide_strength=train.guide_strength)
+        kept.config = replace(
+            kept.config,
+            guide_target=train.guide_target,
+            guide_strength=train.guide_strength,
+            trained_through_jpeg=train.jpeg_share > 0 and self.trainer.step > train.jpeg_start,
+        )
         kept.save_pretrained(self.run.checkpoint)
 
     def go(self, *, seconds: float | None = None, pausing: bool = False) -> Iterator[StepEvent]:

@@ -17,6 +17,12 @@ def test_json_round_trip(config, tmp_path):
     assert type(config).from_json(path) == config
 
 
+def test_what_a_training_did_is_kept_and_makes_no_other_model():
+    old, told = ModelConfig.from_dict({"preset": "base"}), ModelConfig(trained_through_jpeg=True)
+    assert not old.trained_through_jpeg and ModelConfig.from_dict(told.to_dict()).trained_through_jpeg
+    assert old == told, "a run that was prepared before the field was there fits its start"
+
+
 def test_presets_are_named_after_their_key():
     assert {name: config.preset for name, config in PRESETS.items()} == {name: name for name in PRESETS}
 

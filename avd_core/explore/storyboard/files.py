@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from avd_core.atomic_io import write_json
+from avd_core.explore.parts import keeping
 from avd_core.explore.storyboard.panels import Panel, StoryboardMaker, TableEntry
 from avd_core.explore.storyboard.reader import FORMAT, IMAGE_NAME, TABLE, Playback
 from avd_core.explore.storyboard.windows import MAX_WINDOWS, SourceVideo
@@ -40,6 +41,7 @@ class Board:
     Attributes:
         source: the video.
         checkpoint, fingerprint: of the model that made the images.
+        through_jpeg: its `ModelConfig.trained_through_jpeg`; None if that model is not here.
         frames, size: T, and (H, W) of the images.
         entries: the windows so far.
         notes: sentences for the user.
@@ -56,6 +58,7 @@ class Board:
     notes: tuple[str, ...] = ()
     complete: bool = False
     original_bytes: int = 0
+    through_jpeg: bool | None = None
 
     @property
     def end(self) -> float:
@@ -102,6 +105,11 @@ class Board:
         known = [(entry.psnr, place) for place, entry in enumerate(self.entries) if entry.psnr is not None]
         return self.entries[min(known)[1]] if known else None
 
+    @property
+    def kept(self) -> str:
+        """What the images survive, to stand behind the checkpoint's name; "" if that is not known."""
+        return "" if self.through_jpeg is None else f": {keeping(self.through_jpeg)}"
+
     def summary(self) -> list[str]:
         """Return sizes and PSNR as lines of text: first of the whole, then a row for each window."""
         source, (height, width) = self.source, self.size
@@ -119,7 +127,7 @@ class Board:
         ]
         return [
             f"  strip   {len(self.entries)} images for 0 to {self.end:.2f} s of {source.seconds:.2f} s, each "
-            f"{self.frames} frames of {width} x {height}, by {self.checkpoint}",
+            f"{self.frames} frames of {width} x {height}, by {self.checkpoint}{self.kept}",
             f"  cost    images {self.image_bytes:,} bytes, {self._video()} {self.video_bytes:,} bytes: the images are "
             + self.comparison(),
             f"          the video is {source.width} x {source.height} at {source.fps:.1f} frames a second, the strip "
@@ -171,7 +179,8 @@ def save(panels: StoryboardMaker | Playback, folder: Path) -> Iterator[Board]:
                 count, height, width, _ = panel.restored.shape
                 for name in (RESTORED, *((ORIGINAL,) if panel.frames is not None else ())):
                     written[name] = films.enter_context(write_mp4_in_parts(folder / name, height, width))
-                board = Board(panels.source, panels.checkpoint, panels.fingerprint, count, (height, width), ())
+                made_by = (panels.source, panels.checkpoint, panels.fingerprint)
+                board = Board(*made_by, count, (height, width), (), through_jpeg=panel.through_jpeg)
             for name, frames in ((RESTORED, panel.restored), (ORIGINAL, panel.frames)):
                 if name in written and frames is not None:
                     written[name](frames, panel.start, panel.seconds)

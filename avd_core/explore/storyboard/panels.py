@@ -65,6 +65,7 @@ class Panel:
         frames: (T, H, W, 3), the video's own; None if the panel is read from a strip.
         psnr, psnr_mean_copy: PSNR in dB of the restored frames and of the mean frame repeated; read from the strip, or
             None, without `frames`.
+        through_jpeg: `ModelConfig.trained_through_jpeg` of the model that made it; None if that model is not here.
     """
 
     number: int
@@ -77,6 +78,7 @@ class Panel:
     frames: np.ndarray | None
     psnr: float | None
     psnr_mean_copy: float | None
+    through_jpeg: bool | None
 
     @property
     def end(self) -> float:
@@ -150,4 +152,5 @@ class StoryboardMaker:
                 frames=frames,
                 psnr=psnr(frames, restored),
                 psnr_mean_copy=psnr(frames, mean_frame(frames)),
+                through_jpeg=self._loaded.model.config.trained_through_jpeg,
             )

@@ -290,4 +290,5 @@ class Playback:
                 frames=None,
                 psnr=window.psnr if same else None,
                 psnr_mean_copy=window.psnr_mean_copy if same else None,
+                through_jpeg=restoration.through_jpeg if same else None,
             )

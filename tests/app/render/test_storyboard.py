@@ -34,6 +34,12 @@ def test_cost_is_said_whichever_way_it_went():
     assert "2.0× larger than the pictures of that part" in text(render.cost(part))
 
 
+def test_a_strip_says_what_its_images_survive_where_that_is_known():
+    kept = {known: text(render.summary(a_board(1, through_jpeg=known), "film")) for known in (True, False, None)}
+    assert kept[True].endswith("checkpoint base : its images are made to survive a JPEG")
+    assert kept[False].endswith("checkpoint base : its images must stay PNGs") and kept[None].endswith("base")
+
+
 def test_loss_stands_beside_the_mean_frames():
     said = text(render.loss(a_board(600_000)))
     assert "29.5 dB PSNR" in said and "+6.0 dB over mean frames" in said and "least 29.0 dB at 0:00.0" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -63,6 +64,7 @@ def test_the_tab_takes_what_explore_shows_and_keeps_ones_own_image(
     session = first[tab.session]
     assert np.array_equal(session.restoration.frames, view.result.restored)
     assert "my clip" in first[tab.slots["status"]] and "here to compare" in first[tab.slots["status"]]
+    assert "restored by <b>tiny</b>: its images must stay PNGs" in first[tab.slots["status"]]
     assert f"{session.bounds[0]:.1f} dB" in first[tab.slots["figures"]] and "unchanged" in first[tab.slots["figures"]]
     assert session.bounds[0] == view.result.quality.psnr and session.bounds[1] == view.result.quality.psnr_mean_copy
     assert tab.session not in tab.on_open(view, session, visitor("a")), "painting is not lost by a look elsewhere"
@@ -74,6 +76,12 @@ def test_the_tab_takes_what_explore_shows_and_keeps_ones_own_image(
     assert list(waiting) == [tab.retry] and waiting[tab.retry].active
 
 
+def test_a_checkpoint_made_for_jpeg_says_so(tab: RestoreTab, view: ExplorationView):
+    made = replace(view, result=replace(view.result, through_jpeg=True))
+    status = tab.on_open(made, None, visitor("a"))[tab.slots["status"]]
+    assert "restored by <b>tiny</b>: its images are made to survive a JPEG" in status
+
+
 def test_a_dropped_image_plays_by_the_weights_it_names(tab: RestoreTab, view: ExplorationView, tmp_path: Path):
     path = tmp_path / "from anywhere.png"
     path.write_bytes(linked_image(view).read_bytes())
@@ -81,6 +89,7 @@ def test_a_dropped_image_plays_by_the_weights_it_names(tab: RestoreTab, view: Ex
     assert busy[tab.drop] is None, "the drop zone is free at once"
     session = answer[tab.session]
     assert np.array_equal(session.restoration.frames, view.result.restored)
+    assert "restored by <b>tiny</b>: its images must stay PNGs" in answer[tab.slots["status"]]
     assert session.restoration.fingerprint == view.result.fingerprint and answer[tab.slots["notes"]] == ""
     assert "not here to compare" in answer[tab.slots["status"]] and session.original is None
     *_, answer = tab.on_drop(str(path), view, visitor("b"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -169,7 +170,15 @@ def test_distill_then_restore_from_the_png_alone(tmp_path, tiny_checkpoint, rend
     assert main(["restore", str(image), "--out", str(clip), *checkpoint, "--fps", "2"]) == 0
     with av.open(str(clip)) as container:
         assert container.duration / av.time_base == pytest.approx(4, abs=0.01)
-    assert capsys.readouterr().err == "" and names_in(tmp_path / "new") == ["image.png"]
+    printed = capsys.readouterr()
+    assert printed.err == "" and names_in(tmp_path / "new") == ["image.png"]
+    assert printed.out.count("by tiny: its images must stay PNGs") == 2
+
+    robust = shutil.copytree(tiny_checkpoint, tmp_path / "robust")
+    config = json.loads((robust / "config.json").read_text()) | {"trained_through_jpeg": True}
+    (robust / "config.json").write_text(json.dumps(config))
+    assert main(["restore", str(image), "--out", str(clip), "--checkpoint", str(robust)]) == 0
+    assert "by robust: its images are made to survive a JPEG" in capsys.readouterr().out
 
 
 def test_distill_several(tmp_path, tiny_checkpoint, rendered_clip, capsys):

@@ -15,7 +15,7 @@ from avd_core.config import PRESETS
 from avd_core.networks import checkpoint
 from avd_core.networks.avd import AVD
 from avd_core.networks.calibration import Calibration
-from avd_core.networks.checkpoint import CheckpointError
+from avd_core.networks.checkpoint import CheckpointError, bundled
 from tests.kills import killed_at
 
 
@@ -32,6 +32,13 @@ def test_round_trip_keeps_weights_name_and_calibration(tmp_path):
     assert not loaded.training
     for name, weight in loaded.state_dict().items():
         assert torch.equal(weight, model.state_dict()[name].half().float()), name
+
+
+def test_of_the_bundled_checkpoints_one_is_made_for_jpeg():
+    configs = {name: json.loads((checkpoint.locate(name) / checkpoint.CONFIG).read_text()) for name in bundled()}
+    assert {name for name, config in configs.items() if config.get("trained_through_jpeg")} == {"robust"}
+    card = (checkpoint.locate("robust") / "README.md").read_text()
+    assert AVD.from_pretrained("robust").fingerprint in card, "what it says of itself changes no fingerprint"
 
 
 def test_a_fingerprint_names_the_weights(folder):

@@ -82,13 +82,19 @@ def test_a_fine_tune_starts_from_a_checkpoint(tmp_path, squares, tiny_checkpoint
 def test_a_checkpoint_says_what_its_images_were_drawn_to(tmp_path, squares):
     quick = ("--steps", "1", "--quiet", "--set=crop=64", "--set=batch_size=1")
     picture = ("--set=guide_target=steady-exposure", "--set=guide_strength=0.25")
-    train("--run", str(tmp_path / "a"), "--data", str(squares), "--preset", "tiny", *quick, *picture)
+    jpeg = ("--set=jpeg_share=0.5", "--set=jpeg_start=0")
+    train("--run", str(tmp_path / "a"), "--data", str(squares), "--preset", "tiny", *quick, *picture, *jpeg)
     assert AVD.from_pretrained(tmp_path / "a").config.guide == ("steady-exposure", 0.25)
     assert guide_target(tmp_path / "a") == "steady-exposure"
     # Who trains it on need not know.
-    train("--run", str(tmp_path / "b"), "--data", str(squares), "--init", str(tmp_path / "a" / "checkpoint"), *quick)
+    start = str(tmp_path / "a" / "checkpoint")
+    late = ("--set=jpeg_share=0.5", "--set=jpeg_start=1")
+    train("--run", str(tmp_path / "b"), "--data", str(squares), "--init", start, *quick, *late)
     assert Run(tmp_path / "b").config()["train"]["guide_target"] == "steady-exposure"
     assert AVD.from_pretrained(tmp_path / "b").config.guide == ("steady-exposure", 0.25)
+    # Whether its images are made for JPEG is what the last training did; in the second one it did not begin.
+    assert AVD.from_pretrained(tmp_path / "a").config.trained_through_jpeg
+    assert not AVD.from_pretrained(tmp_path / "b").config.trained_through_jpeg
 
 
 def test_a_failed_run_says_why_and_keeps_the_last_good_state(tmp_path, squares, monkeypatch):

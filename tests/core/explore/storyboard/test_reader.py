@@ -107,6 +107,7 @@ def test_the_zip_alone_plays_the_whole_video_again(made: tuple[Path, Board], exp
     assert is_zip(sent) and not is_zip(folder / RESTORED)
     (tmp_path / "again").mkdir()
     *_, again = save(Playback(read_strip(sent), explorer.restore_image), tmp_path / "again")
+    assert again.summary()[0] == board.summary()[0] and "by tiny: its images must stay PNGs" in again.summary()[0]
     assert again.entries == board.entries and again.notes == () and again.original_bytes == 0
     assert (tmp_path / "again" / ZIP).read_bytes() == (folder / ZIP).read_bytes()
     films = []
@@ -134,7 +135,8 @@ def test_weights_that_are_not_here_are_said_and_no_figure_is_borrowed(
     strip = read_strip(changed(made, tmp_path / "foreign.zip", foreign))
     playback = Playback(strip, explorer.restore_image)
     panels = list(playback)
-    assert all(panel.psnr is None for panel in panels) and "not here" in playback.notes[0]
+    assert all(panel.psnr is None and panel.through_jpeg is None for panel in panels)
+    assert "not here" in playback.notes[0]
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
