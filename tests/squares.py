@@ -78,7 +78,7 @@ def described(arguments: list[str]) -> RunConfig:
     """The run that arguments of `avd train` describe."""
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    return RunConfig.from_arguments(parser.parse_args(arguments))
+    return command.run_config(parser.parse_args(arguments))
 
 
 def train(*arguments: str) -> int:

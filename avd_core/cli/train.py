@@ -7,16 +7,20 @@ import dataclasses
 import signal
 import sys
 import textwrap
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from avd_core.cli.common import complain
-from avd_core.config import PRESETS, TrainConfig
+from avd_core.config import PRESETS, ConfigError, TrainConfig, preset_overrides
 from avd_core.data.clip_sets import DATASETS
-from avd_core.data.datasets import STORED_SIZE
+from avd_core.data.clip_spec import ClipSpec
+from avd_core.data.datasets import STORED_SIZE, read_split
+from avd_core.networks.avd import AVD
 from avd_core.runs.run import Run, RunError
 from avd_core.training import distributed
-from avd_core.training.run_config import RunConfig
+from avd_core.training.run_config import RunConfig, resolved_init
 from avd_core.training.run_trainer import RunningTrainer, in_plain_words
 
 
@@ -72,6 +76,62 @@ def _fields() -> str:
     return "\n".join(lines)
 
 
+def run_config(args: argparse.Namespace) -> RunConfig:
+    """Build the config that the arguments describe; `RunConfig.to_argv` goes the other way.
+
+    Raises:
+        ValueError: a checkpoint or a split cannot be loaded, or a field is unknown or out of range.
+    """
+    model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
+    overrides = preset_overrides(model.preset, from_nothing=not args.init) | model.guide_fields() | _overrides(args.set)
+    if args.steps is not None:
+        overrides["steps"] = args.steps
+    in_folders = args.dataset == "folder"
+    held_out = _specs(args.held_out, None, "")
+    if not held_out and args.split and in_folders and read_split(args.split, ["choose"]):
+        held_out = _specs(args.data, args.split, "choose")
+    return RunConfig(
+        model=model,
+        train=TrainConfig.from_dict(overrides),
+        init=resolved_init(args.init),
+        clips=_specs(args.data, args.split, "train") if in_folders else _official_specs(args),
+        held_out=held_out,
+        photos=str(args.photos.resolve()) if args.photos else None,
+        classifier=args.classifier,
+        stored_size=STORED_SIZE if args.stored_size is None else args.stored_size,
+    )
+
+
+def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read `FIELD=VALUE` words."""
+    types: dict[str, type[Any]] = {name: type(value) for name, value in TrainConfig().to_dict().items()}
+    values = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in types:
+            raise ConfigError(f"TrainConfig has no field {name!r}; it has {', '.join(types)}.")
+        try:
+            values[name] = types[name](text)
+        except ValueError:
+            raise ConfigError(f"--set {pair}: {text!r} is no {types[name].__name__}.") from None
+    return values
+
+
+def _specs(paths: Sequence[Path] | None, split: Path | None, part: str) -> tuple[ClipSpec, ...]:
+    patterns = tuple(read_split(split, [part])) if split is not None else None
+    return tuple(ClipSpec(str(path.resolve()), patterns) for path in paths or ())
+
+
+def _official_specs(args: argparse.Namespace) -> tuple[ClipSpec, ...]:
+    """The training part of UCF101, HMDB51 or Kinetics."""
+    tables = args.dataset == "kinetics"
+    splits = (str(Path(args.split).resolve() if tables else args.split),) if args.split else ()
+    lists = str(args.lists.resolve()) if args.lists else None
+    return tuple(
+        ClipSpec(str(path.resolve()), dataset=args.dataset, splits=splits, lists=lists) for path in args.data or ()
+    )
+
+
 def _create(args: argparse.Namespace) -> None:
     """Create the run that the arguments describe, unless they resume one; check its inputs before its folder is made.
 
@@ -91,13 +151,13 @@ def _create(args: argparse.Namespace) -> None:
         raise RunError(f"{run.folder.name} holds no run to resume.")
     if begun and args.resume and described:
         config = RunConfig.of(run)
-        if RunConfig.from_arguments(args) != config:
+        if run_config(args) != config:
             raise RunError(
                 f"--resume goes on to step {config.train.steps} with the config of {run.folder.name}, and the "
                 "other arguments describe another run: leave them out, or start a new one with --init."
             )
     elif described:
-        config = RunConfig.from_arguments(args)
+        config = run_config(args)
         for sentence in config.check_inputs():
             complain("train", sentence)
         run.create(config.to_dict())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Any
 
 from avd_core.config import MIN_SIZE, PRESETS, SIDE_MULTIPLE, ConfigError, ModelConfig, TrainConfig, preset_overrides
 from avd_core.data.clip_spec import ClipSpec
-from avd_core.data.datasets import STORED_SIZE, find_photos, look_through, read_split
-from avd_core.networks.avd import AVD
+from avd_core.data.datasets import STORED_SIZE, find_photos, look_through
 from avd_core.runs.run import Run, RunError
 
 
@@ -111,36 +109,6 @@ class RunConfig:
             "stored_size": self.stored_size,
         }
 
-    # The command line ----------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_arguments(cls, args: argparse.Namespace) -> RunConfig:
-        """Build the config that the arguments of `avd train` (`avd_core.cli.train`) describe.
-
-        Raises:
-            ValueError: a checkpoint or a split cannot be loaded, or a field is unknown or out of range.
-        """
-        model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
-        overrides = (
-            preset_overrides(model.preset, from_nothing=not args.init) | model.guide_fields() | _overrides(args.set)
-        )
-        if args.steps is not None:
-            overrides["steps"] = args.steps
-        in_folders = args.dataset == "folder"
-        held_out = _specs(args.held_out, None, "")
-        if not held_out and args.split and in_folders and read_split(args.split, ["choose"]):
-            held_out = _specs(args.data, args.split, "choose")
-        return cls(
-            model=model,
-            train=TrainConfig.from_dict(overrides),
-            init=resolved_init(args.init),
-            clips=_specs(args.data, args.split, "train") if in_folders else _official_specs(args),
-            held_out=held_out,
-            photos=str(args.photos.resolve()) if args.photos else None,
-            classifier=args.classifier,
-            stored_size=STORED_SIZE if args.stored_size is None else args.stored_size,
-        )
-
     def to_argv(self, folder: str | Path) -> list[str]:
         """Return the arguments of `avd train` that make this run in `folder`.
 
@@ -167,36 +135,6 @@ class RunConfig:
 def resolved_init(init: str | None) -> str | None:
     """Make the path of a checkpoint folder absolute; leave other names as they are."""
     return str(Path(init).resolve()) if init and Path(init).is_dir() else init
-
-
-def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read `FIELD=VALUE` words."""
-    types: dict[str, type[Any]] = {name: type(value) for name, value in TrainConfig().to_dict().items()}
-    values = {}
-    for pair in pairs:
-        name, _, text = pair.partition("=")
-        if name not in types:
-            raise ConfigError(f"TrainConfig has no field {name!r}; it has {', '.join(types)}.")
-        try:
-            values[name] = types[name](text)
-        except ValueError:
-            raise ConfigError(f"--set {pair}: {text!r} is no {types[name].__name__}.") from None
-    return values
-
-
-def _specs(paths: Sequence[Path] | None, split: Path | None, part: str) -> tuple[ClipSpec, ...]:
-    patterns = tuple(read_split(split, [part])) if split is not None else None
-    return tuple(ClipSpec(str(path.resolve()), patterns) for path in paths or ())
-
-
-def _official_specs(args: argparse.Namespace) -> tuple[ClipSpec, ...]:
-    """The training part of UCF101, HMDB51 or Kinetics."""
-    tables = args.dataset == "kinetics"
-    splits = (str(Path(args.split).resolve() if tables else args.split),) if args.split else ()
-    lists = str(args.lists.resolve()) if args.lists else None
-    return tuple(
-        ClipSpec(str(path.resolve()), dataset=args.dataset, splits=splits, lists=lists) for path in args.data or ()
-    )
 
 
 def _clip_words(clips: Sequence[ClipSpec], held_out: Sequence[ClipSpec]) -> list[str]:
