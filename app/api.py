@@ -42,16 +42,18 @@ class Api:
         classifier = gr.Textbox(DEFAULT_CLASSIFIER, label="one that the page offers", visible=False)
         cam = gr.Textbox(DEFAULT_METHOD, label="how to ask where the classifier looks", visible=False)
         target = gr.Textbox(label="the class to look for; by default the likeliest", visible=False)
+        sides = "short side in pixels, a multiple of 8 from 64 to 224; by default the checkpoint's or the clip's own"
+        size = gr.Number(precision=0, label=sides, visible=False)
         window = [checkpoint, start, seconds, whole]
 
         def answer(*files: str, figures: str) -> list[Any]:
             return [*(gr.File(label=name, visible=False) for name in files), gr.JSON(label=figures, visible=False)]
 
         everything = answer("distilled", "restored", "comparison", "overlay", figures="report")
-        self._open(self.explore, [clip, *window, classifier, cam, target], everything)
-        self._open(self.distill, [clip, *window], answer("distilled", figures="facts"))
+        self._open(self.explore, [clip, *window, classifier, cam, target, size], everything)
+        self._open(self.distill, [clip, *window, size], answer("distilled", figures="facts"))
         self._open(self.restore, [image, decoder, fps], answer("restored", figures="facts"))
-        compared = [checkpoints, checkpoint, *window[1:], classifier]
+        compared = [checkpoints, checkpoint, *window[1:], classifier, size]
         self._open(self.compare, [clip, *compared], answer("sheet", "everything", figures="report"))
 
     def _open(self, handler: Callable, inputs: list[Any], outputs: list[Any]) -> None:
@@ -69,7 +71,6 @@ class Api:
         cam: str = DEFAULT_METHOD,
         target: str | None = None,
         size: int | None = None,
-        refine: int = 0,
     ) -> tuple[str, str, str, str, dict[str, Any]]:
         """Explore one clip: its one image, the clip restored from it, and figures about both.
 
@@ -82,9 +83,7 @@ class Api:
         self._known("saliency method", cam, METHODS)
         self._known("classifier", classifier, self.explorations.explorer.classifiers())
         window = Window(start, seconds, whole)
-        request = ExploreRequest(
-            clip, self._checkpoint(checkpoint), window, classifier, cam, target or None, size, refine
-        )
+        request = ExploreRequest(clip, self._checkpoint(checkpoint), window, classifier, cam, target or None, size)
         result = self.explorations.explorer.explore(request)
         files = result.save(self.explorations.store.folder())
         report = result.report()
@@ -98,7 +97,6 @@ class Api:
         seconds: float | None = None,
         whole: bool = False,
         size: int | None = None,
-        refine: int = 0,
     ) -> tuple[str, dict[str, Any]]:
         """Distill a clip into one image.
 
@@ -107,7 +105,7 @@ class Api:
         """
         window = Window(start, seconds, whole)
         made = self.explorations.explorer.distill(
-            clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size, refine=refine
+            clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size
         )
         path = made.save(self.explorations.store.folder() / "distilled.png")
         facts = _facts(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
@@ -138,6 +136,7 @@ class Api:
         seconds: float | None = None,
         whole: bool = False,
         classifier: str = DEFAULT_CLASSIFIER,
+        size: int | None = None,
     ) -> tuple[str, str, dict[str, Any]]:
         """Make one image of a clip by every method and checkpoint; rate all by the same critic and classifier.
 
@@ -153,7 +152,7 @@ class Api:
         names = [name.strip() for name in (checkpoints or "").split(",") if name.strip()] or explorer.checkpoints()
         chosen = tuple(self._checkpoint(name) for name in names)
         window = Window(start, seconds, whole)
-        request = CompareRequest(Path(clip), chosen, window, classifier, self._checkpoint(judge))
+        request = CompareRequest(Path(clip), chosen, window, classifier, self._checkpoint(judge), size)
         *_, comparison = compare(explorer, request)
         folder = save_comparison(comparison, self.explorations.store.folder() / "comparison")
         everything = shutil.make_archive(str(folder.with_name("everything")), "zip", folder)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 
 from app.api import NAMES
 from app.http_guard import NO_RELAY
@@ -60,9 +61,11 @@ def test_endpoints_say_what_they_take_and_give(client: Client):
         assert all(parameter["parameter_has_default"] and len(parameter["label"]) > 10 for parameter in rest), name
         assert endpoint["returns"][0]["python_type"]["type"] == "filepath"
     names = [parameter["parameter_name"] for parameter in told["/explore"]["parameters"]]
-    assert names == ["clip", "checkpoint", "start", "seconds", "whole", "classifier", "cam", "target"]
+    assert names == ["clip", "checkpoint", "start", "seconds", "whole", "classifier", "cam", "target", "size"]
+    for name in ("/explore", "/distill", "/compare"):
+        assert told[name]["parameters"][-1]["parameter_name"] == "size", "the newest comes last"
     types = [parameter["python_type"]["type"] for parameter in told["/explore"]["parameters"]]
-    assert types == ["filepath", "str", "float", "float", "bool", "str", "str", "str"]
+    assert types == ["filepath", "str", "float", "float", "bool", "str", "str", "str", "int"]
     assert [value["label"] for value in told["/explore"]["returns"]] == [
         "distilled", "restored", "comparison", "overlay", "report"
     ]  # fmt: skip
@@ -116,6 +119,21 @@ def test_compare_answers_as_the_command_does(client: Client, real_clip: Path, ch
         assert {name for name in archive.namelist() if not name.endswith("/")} == names
     with pytest.raises(AppError, match="There is no checkpoint 'nobody/nothing' here"):
         client.predict(clip=handle_file(real_clip), checkpoints="base, nobody/nothing", api_name="/compare")
+
+
+def test_size_is_the_short_side_of_every_image(client: Client, rendered_clip: Path, checkpoint: str):
+    call = {"clip": handle_file(rendered_clip), "size": 64}
+    image, facts = client.predict(**call, api_name="/distill")
+    explored, *_ = client.predict(**call, api_name="/explore")
+    _, everything, report = client.predict(**call, checkpoints=checkpoint, api_name="/compare")
+    with zipfile.ZipFile(everything) as archive:
+        compared = [name for name in archive.namelist() if re.fullmatch(r"images/.+\.png", name)]
+        files = [image, explored, *(archive.open(name) for name in compared)]
+        assert len(compared) == len(report["rows"]) > 5
+        assert {Image.open(file).size for file in files} == {(88, 64)}, "120 x 160 frames, sides by eights"
+    assert facts["size"] == report["size"] == [64, 88]
+    with pytest.raises(AppError, match=r"^The size is 65 px; it must be a multiple of 8, 64 to 224\.$"):
+        client.predict(clip=call["clip"], size=65, api_name="/compare")
 
 
 def test_picture_that_was_never_distilled_plays_and_says_so(client: Client, tmp_path: Path):
@@ -183,19 +201,19 @@ def test_files_of_the_server_and_of_other_hosts_are_out_of_reach(own_page: str, 
     """Whatever is named and not uploaded is refused with a sentence."""
     for path in ("/etc/passwd", str(rendered_clip), "https://example.org/clip.mp4"):
         file = {"path": path} | ({"meta": meta} if meta else {})
-        events = answered(own_page, "distill", [file, "base", None, None, False])
+        events = answered(own_page, "distill", [file, "base", None, None, False, None])
         assert "event: error" in events and NOT_UPLOADED in events and path not in events
 
 
 def test_a_call_without_a_file_says_what_it_needs(own_page: str):
-    for name, rest in (("distill", ["base", None, None, False]), ("restore", [None, None])):
+    for name, rest in (("distill", ["base", None, None, False, None]), ("restore", [None, None])):
         assert f"{name} needs a file" in answered(own_page, name, [None, *rest])
 
 
 def test_nothing_skips_the_queue(own_page: str):
     """Direct calls would be answered at once, in any number, private events by their number too."""
     for route in ("run/distill", "api/distill"):
-        status, text = posted(f"{own_page}gradio_api/{route}", [None, "base", None, None, False])
+        status, text = posted(f"{own_page}gradio_api/{route}", [None, "base", None, None, False, None])
         assert status == 404 and "join the queue" in text
     with OPENER.open(f"{own_page}config") as answer:
         events = json.load(answer)["dependencies"]
