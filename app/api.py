@@ -18,6 +18,7 @@ import gradio as gr
 from app.context import FIRST, PageContext
 from app.services.errors import fault, sentence
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
+from avd_core.explore.requests import MAX_REFINE
 from avd_core.media.window import Window
 from avd_core.media.writer import write_mp4
 
@@ -44,14 +45,16 @@ class Api:
         target = gr.Textbox(label="the class to look for; by default the likeliest", visible=False)
         sides = "short side in pixels, a multiple of 8 from 64 to 224; by default the checkpoint's or the clip's own"
         size = gr.Number(precision=0, label=sides, visible=False)
+        steps = f"gradient steps on the distilled image, up to {MAX_REFINE}; by default none"
+        refine = gr.Number(precision=0, label=steps, visible=False)
         window = [checkpoint, start, seconds, whole]
 
         def answer(*files: str, figures: str) -> list[Any]:
             return [*(gr.File(label=name, visible=False) for name in files), gr.JSON(label=figures, visible=False)]
 
         everything = answer("distilled", "restored", "comparison", "overlay", figures="report")
-        self._open(self.explore, [clip, *window, classifier, cam, target, size], everything)
-        self._open(self.distill, [clip, *window, size], answer("distilled", figures="facts"))
+        self._open(self.explore, [clip, *window, classifier, cam, target, size, refine], everything)
+        self._open(self.distill, [clip, *window, size, refine], answer("distilled", figures="facts"))
         self._open(self.restore, [image, decoder, fps], answer("restored", figures="facts"))
         compared = [checkpoints, checkpoint, *window[1:], classifier, size]
         self._open(self.compare, [clip, *compared], answer("sheet", "everything", figures="report"))
@@ -71,6 +74,7 @@ class Api:
         cam: str = DEFAULT_METHOD,
         target: str | None = None,
         size: int | None = None,
+        refine: int | None = None,
     ) -> tuple[str, str, str, str, dict[str, Any]]:
         """Explore one clip: its one image, the clip restored from it, and figures about both.
 
@@ -83,7 +87,8 @@ class Api:
         self._known("saliency method", cam, METHODS)
         self._known("classifier", classifier, self.explorations.explorer.classifiers())
         window = Window(start, seconds, whole)
-        request = ExploreRequest(clip, self._checkpoint(checkpoint), window, classifier, cam, target or None, size)
+        chosen = self._checkpoint(checkpoint)
+        request = ExploreRequest(clip, chosen, window, classifier, cam, target or None, size, refine or 0)
         result = self.explorations.explorer.explore(request)
         files = result.save(self.explorations.store.folder())
         report = result.report()
@@ -97,6 +102,7 @@ class Api:
         seconds: float | None = None,
         whole: bool = False,
         size: int | None = None,
+        refine: int | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """Distill a clip into one image.
 
@@ -105,7 +111,7 @@ class Api:
         """
         window = Window(start, seconds, whole)
         made = self.explorations.explorer.distill(
-            clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size
+            clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size, refine=refine or 0
         )
         path = made.save(self.explorations.store.folder() / "distilled.png")
         facts = _facts(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
