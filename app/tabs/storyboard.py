@@ -177,7 +177,9 @@ class StoryboardTab:
 
     def on_cancel(self, before: StoryboardView | None, request: gr.Request) -> Updates:
         self.turns.pop(request.session_hash, None)
-        return self._back(before)
+        updates = self._back(before)
+        updates.pop(self.slots["message"], None)  # `start` emptied it; what `_cancelled` says may be there already
+        return updates
 
     def on_open(self, shown: StoryboardView | None, tile: gr.EventData) -> Updates:
         number = int(tile.value)

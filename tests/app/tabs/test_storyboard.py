@@ -100,6 +100,8 @@ def test_cancel_stops_the_work_and_brings_back_what_was(
     back = tab.on_cancel(shown, visitor("me"))
     (last,) = steps  # a picture on its way must not have the last word
     assert back[tab.shown] is shown and last[tab.shown] is shown
+    # Whichever answer comes last, it says what was cancelled.
+    assert tab.slots["message"] not in back and "Cancelled after" in last[tab.slots["message"]]
     # One that still waits for its turn does not begin.
     assert len(made_after_cancel(tab, film)) == 1
 
