@@ -149,7 +149,8 @@ def test_cancel_brings_back_what_was_and_the_work_stops(tab, film: Path, tmp_pat
     page.wait_for_selector(".cinema.pending")
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_function(FINISHED, arg=[film.name, images])
-    page.wait_for_timeout(1500)  # a step that was under way may end, and shows nothing
+    # Said when the step that was under way has ended: nothing of that strip comes after it.
+    expect(page.locator("#story-message")).to_contain_text(f"images of {long.name}")
     expect(page.locator("#story-cancel")).to_be_hidden()
     assert page.locator(".tile").count() == images
     assert made(page, film) == images  # nobody stands in the queue
