@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import crashes
+from benchmarks.reliability import crashes
 from benchmarks.reliability.crashes import crash
 from benchmarks.reliability.killed_commands import COMMANDS, Lost, Training
 

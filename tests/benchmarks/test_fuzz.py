@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from benchmarks import fuzz
+from benchmarks.reliability import fuzz
 from benchmarks.reliability.damage import damaged
 from benchmarks.reliability.fuzz import KINDS, Kind
 

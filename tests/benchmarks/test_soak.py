@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import soak
+from benchmarks.reliability import soak
 from scripts.screenshot import served
 from tests.app.conftest import films, link_films  # noqa: F401
 
