@@ -2,7 +2,7 @@
 
 They use hidden components rather than `gr.api`: that accepts any path of a file, while a `gr.File` accepts only what
 was uploaded to this server (gradio 6.31). Checkpoints and classifiers are those that the page offers, never a
-path and never a download. Calls wait in the same queue as the page's visitors.
+path and never a download. Calls wait in the same queues as the page's visitors, `/refine` in that of long work.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import FIRST, PageContext
+from app.context import FIRST, LONG, PageContext
 from app.services.errors import fault, sentence
 from avd_core.explore.explorer import DEFAULT_CLASSIFIER, DEFAULT_METHOD, ExploreRequest, RequestError
-from avd_core.explore.requests import MAX_REFINE
+from avd_core.explore.requests import DEFAULT_REFINE
 from avd_core.media.window import Window
 from avd_core.media.writer import write_mp4
 
-NAMES = ("explore", "distill", "restore", "compare")
+NAMES = ("explore", "distill", "refine", "restore", "compare")
 FAULT = "Something broke here, and it was not your file (error {}). Please try again."
 
 
@@ -45,22 +45,22 @@ class Api:
         target = gr.Textbox(label="the class to look for; by default the likeliest", visible=False)
         sides = "short side in pixels, a multiple of 8 from 64 to 224; by default the checkpoint's or the clip's own"
         size = gr.Number(precision=0, label=sides, visible=False)
-        steps = f"gradient steps on the distilled image, up to {MAX_REFINE}; by default none"
-        refine = gr.Number(precision=0, label=steps, visible=False)
+        steps = gr.Number(DEFAULT_REFINE, precision=0, label="gradient steps on the distilled image", visible=False)
         window = [checkpoint, start, seconds, whole]
 
         def answer(*files: str, figures: str) -> list[Any]:
             return [*(gr.File(label=name, visible=False) for name in files), gr.JSON(label=figures, visible=False)]
 
         everything = answer("distilled", "restored", "comparison", "overlay", figures="report")
-        self._open(self.explore, [clip, *window, classifier, cam, target, size, refine], everything)
-        self._open(self.distill, [clip, *window, size, refine], answer("distilled", figures="facts"))
+        self._open(self.explore, [clip, *window, classifier, cam, target, size], everything)
+        self._open(self.distill, [clip, *window, size], answer("distilled", figures="facts"))
+        self._open(self.refine, [clip, *window, size, steps], answer("distilled", figures="facts"), LONG)
         self._open(self.restore, [image, decoder, fps], answer("restored", figures="facts"))
         compared = [checkpoints, checkpoint, *window[1:], classifier, size]
         self._open(self.compare, [clip, *compared], answer("sheet", "everything", figures="report"))
 
-    def _open(self, handler: Callable, inputs: list[Any], outputs: list[Any]) -> None:
-        public = FIRST | {"api_visibility": "public", "api_name": handler.__name__}
+    def _open(self, handler: Callable, inputs: list[Any], outputs: list[Any], queue: dict[str, Any] = FIRST) -> None:
+        public = queue | {"api_visibility": "public", "api_name": handler.__name__}
         gr.on([], _with_sentences(handler), inputs, outputs, **public)
 
     def explore(
@@ -74,7 +74,6 @@ class Api:
         cam: str = DEFAULT_METHOD,
         target: str | None = None,
         size: int | None = None,
-        refine: int | None = None,
     ) -> tuple[str, str, str, str, dict[str, Any]]:
         """Explore one clip: its one image, the clip restored from it, and figures about both.
 
@@ -87,8 +86,7 @@ class Api:
         self._known("saliency method", cam, METHODS)
         self._known("classifier", classifier, self.explorations.explorer.classifiers())
         window = Window(start, seconds, whole)
-        chosen = self._checkpoint(checkpoint)
-        request = ExploreRequest(clip, chosen, window, classifier, cam, target or None, size, refine or 0)
+        request = ExploreRequest(clip, self._checkpoint(checkpoint), window, classifier, cam, target or None, size)
         result = self.explorations.explorer.explore(request)
         files = result.save(self.explorations.store.folder())
         report = result.report()
@@ -102,21 +100,38 @@ class Api:
         seconds: float | None = None,
         whole: bool = False,
         size: int | None = None,
-        refine: int | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """Distill a clip into one image.
 
         Returns:
             The PNG that /restore plays, and the facts: checkpoint, fingerprint, frames, size, fps, window, notes.
         """
+        return self.refine(clip, checkpoint, start, seconds, whole, size, 0)
+
+    def refine(
+        self,
+        clip: str,
+        checkpoint: str | None = None,
+        start: float | None = None,
+        seconds: float | None = None,
+        whole: bool = False,
+        size: int | None = None,
+        steps: int = DEFAULT_REFINE,
+    ) -> tuple[str, dict[str, Any]]:
+        """Distill a clip into one image and refine it by gradient steps, each of which takes up to a second.
+
+        Returns:
+            As /distill; more of the clip comes back from the PNG.
+        """
         window = Window(start, seconds, whole)
         made = self.explorations.explorer.distill(
-            clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size, refine=refine or 0
+            clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size, refine=steps
         )
         path = made.save(self.explorations.store.folder() / "distilled.png")
         facts = _facts(made.info.checkpoint, made.info.fingerprint, made.clip.frames.shape, made.clip.fps)
         return str(path), facts | {
-            "window": {"start": made.clip.start, "seconds": made.clip.seconds}, "notes": list(made.clip.notes)
+            "window": {"start": made.clip.start, "seconds": made.clip.seconds}, "refined": steps,
+            "notes": list(made.clip.notes),
         }  # fmt: skip
 
     def restore(

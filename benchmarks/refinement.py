@@ -23,10 +23,11 @@ from avd_core.analysis.metrics import psnr
 from avd_core.atomic_io import write_json
 from avd_core.data.clip_sets import select_official
 from avd_core.examples.scenes import SCENES, write_examples
+from avd_core.explore.requests import DEFAULT_REFINE
 from avd_core.media.video import read_clip
 from avd_core.networks import inference
 from avd_core.networks.avd import AVD
-from avd_core.networks.refinement import DEFAULT_STEPS, refine
+from avd_core.networks.refinement import refine
 
 A_CLASS = 2  # clips
 GOAL, FARTHER = 1.0, 0.5  # dB of gain at least, dB farther from the middle frame at most
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.refinement", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--checkpoint", default="base", help="a bundled name or a folder (default: %(default)s)")
     parser.add_argument("--size", type=int, default=224, help="short side in pixels (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, help="gradient steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=DEFAULT_REFINE, help="gradient steps (default: %(default)s)")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N clips only")
     parser.add_argument("--out", type=Path, default=Path("runs/refinement"), metavar="DIR", help="default: %(default)s")
     args = parser.parse_args(argv)

@@ -13,11 +13,11 @@ from app.context import LONG, SESSION_EXPIRED, UNQUEUED, PageContext, Updates
 from app.render import fragments
 from app.services.background import Progress
 from app.services.explorations import ExplorationView
+from avd_core.explore.requests import DEFAULT_REFINE
 
 if TYPE_CHECKING:
     from avd_core.networks.refinement import Refinement
 
-STEPS = 40
 STEP_COST = 4.0  # a step takes so many times as long as decoding an image: forward, backward, and the critic
 NOTHING = fragments.problem("Refining found nothing better.", "The image is as it was.")
 
@@ -29,7 +29,9 @@ class RefinePanel:
         """Lay the button out in the current context; `turns` holds the latest exploration of each session."""
         self.explorations, self.view, self.turns = context.explorations, context.view, turns
         self.running: dict[str, threading.Event] = {}  # of each session: set to end its refining
-        self.task = LongTaskButton("refine", f"Refine the image: {STEPS} steps", "Refining the image", visible=True)
+        self.task = LongTaskButton(
+            "refine", f"Refine the image: {DEFAULT_REFINE} steps", "Refining the image", visible=True
+        )
         self.task.cancel.value = "Stop and keep the best"
 
     def wire(
@@ -52,7 +54,7 @@ class RefinePanel:
 
     def offer(self, view: ExplorationView) -> Updates:
         """Offer to refine a finished exploration; the button says about how long that takes."""
-        return self.task.ready(STEP_COST * STEPS * view.result.seconds.get("restore", 0.1), self.task.words)
+        return self.task.ready(STEP_COST * DEFAULT_REFINE * view.result.seconds.get("restore", 0.1), self.task.words)
 
     def on_stop(self, request: gr.Request) -> None:
         """End the visitor's refining after the step that is being made."""
@@ -74,7 +76,7 @@ class RefinePanel:
                 progress(refinement.step / refinement.steps)
                 return not ending.is_set()
 
-            return self.explorations.refine(view, STEPS, step)
+            return self.explorations.refine(view, DEFAULT_REFINE, step)
 
         def show(refined: ExplorationView | None) -> Updates:
             return (self.shown(refined) if refined else {self.message: NOTHING}) | self.task.reset()

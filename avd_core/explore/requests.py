@@ -13,7 +13,7 @@ from avd_core.media.window import Window
 DEFAULT_CHECKPOINT = "base"
 DEFAULT_CLASSIFIER = "mobilenet_v2"
 DEFAULT_METHOD = "gradcam"
-MAX_REFINE = 400  # gradient steps on one image
+DEFAULT_REFINE, MAX_REFINE = 40, 400  # gradient steps on one image
 
 
 class RequestError(ValueError):

@@ -25,7 +25,6 @@ from avd_core.networks.layers import round_to_8_bits
 if TYPE_CHECKING:
     from avd_core.networks.avd import AVD
 
-DEFAULT_STEPS = 40
 MAX_STEPS = 400
 RATE = 0.25  # size of a step, as a share of the root mean square difference between image and target
 ALLOWED_DB = 0.4  # dB of PSNR that the image may lose
@@ -67,7 +66,7 @@ class Refinement:
 
 
 def refine(
-    model: AVD, frames: np.ndarray, image: np.ndarray, steps: int = DEFAULT_STEPS, target: np.ndarray | None = None
+    model: AVD, frames: np.ndarray, image: np.ndarray, steps: int, target: np.ndarray | None = None
 ) -> Iterator[Refinement]:
     """Refine a clip's distilled image; yield the best one so far, before the first step and after each.
 

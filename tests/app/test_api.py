@@ -61,11 +61,11 @@ def test_endpoints_say_what_they_take_and_give(client: Client):
         assert all(parameter["parameter_has_default"] and len(parameter["label"]) > 10 for parameter in rest), name
         assert endpoint["returns"][0]["python_type"]["type"] == "filepath"
     names = [parameter["parameter_name"] for parameter in told["/explore"]["parameters"]]
-    assert names == ["clip", "checkpoint", "start", "seconds", "whole", "classifier", "cam", "target", "size", "refine"]
-    for name, last in (("/explore", "refine"), ("/distill", "refine"), ("/compare", "size")):
-        assert told[name]["parameters"][-1]["parameter_name"] == last, "the newest comes last"
+    assert names == ["clip", "checkpoint", "start", "seconds", "whole", "classifier", "cam", "target", "size"]
+    for name in ("/explore", "/distill", "/compare"):
+        assert told[name]["parameters"][-1]["parameter_name"] == "size", "the newest comes last"
     types = [parameter["python_type"]["type"] for parameter in told["/explore"]["parameters"]]
-    assert types == ["filepath", "str", "float", "float", "bool", "str", "str", "str", "int", "int"]
+    assert types == ["filepath", "str", "float", "float", "bool", "str", "str", "str", "int"]
     assert [value["label"] for value in told["/explore"]["returns"]] == [
         "distilled", "restored", "comparison", "overlay", "report"
     ]  # fmt: skip
@@ -138,13 +138,12 @@ def test_size_is_the_short_side_of_every_image(client: Client, rendered_clip: Pa
 
 def test_an_image_is_refined_and_says_so(client: Client, rendered_clip: Path):
     call = {"clip": handle_file(rendered_clip), "size": 64}
-    plain, _ = client.predict(**call, api_name="/distill")
-    image, _ = client.predict(**call, refine=3, api_name="/distill")
+    plain, of_plain = client.predict(**call, api_name="/distill")
+    image, facts = client.predict(**call, steps=3, api_name="/refine")
     assert Image.open(image).text["avd:refined"] == "3" and Path(image).read_bytes() != Path(plain).read_bytes()
-    *_, report = client.predict(**call, refine=2, api_name="/explore")
-    assert report["refined"]["steps"] == 2
+    assert (of_plain["refined"], facts["refined"]) == (0, 3)
     with pytest.raises(AppError, match=r"^401 refinement steps cannot be made; 0 to 400 can\.$"):
-        client.predict(**call, refine=401, api_name="/distill")
+        client.predict(**call, steps=401, api_name="/refine")
 
 
 def test_picture_that_was_never_distilled_plays_and_says_so(client: Client, tmp_path: Path):
@@ -212,19 +211,19 @@ def test_files_of_the_server_and_of_other_hosts_are_out_of_reach(own_page: str, 
     """Whatever is named and not uploaded is refused with a sentence."""
     for path in ("/etc/passwd", str(rendered_clip), "https://example.org/clip.mp4"):
         file = {"path": path} | ({"meta": meta} if meta else {})
-        events = answered(own_page, "distill", [file, "base", None, None, False, None, None])
+        events = answered(own_page, "distill", [file, "base", None, None, False, None])
         assert "event: error" in events and NOT_UPLOADED in events and path not in events
 
 
 def test_a_call_without_a_file_says_what_it_needs(own_page: str):
-    for name, rest in (("distill", ["base", None, None, False, None, None]), ("restore", [None, None])):
+    for name, rest in (("distill", ["base", None, None, False, None]), ("restore", [None, None])):
         assert f"{name} needs a file" in answered(own_page, name, [None, *rest])
 
 
 def test_nothing_skips_the_queue(own_page: str):
     """Direct calls would be answered at once, in any number, private events by their number too."""
     for route in ("run/distill", "api/distill"):
-        status, text = posted(f"{own_page}gradio_api/{route}", [None, "base", None, None, False, None, None])
+        status, text = posted(f"{own_page}gradio_api/{route}", [None, "base", None, None, False, None])
         assert status == 404 and "join the queue" in text
     with OPENER.open(f"{own_page}config") as answer:
         events = json.load(answer)["dependencies"]

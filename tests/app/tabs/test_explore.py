@@ -214,13 +214,13 @@ def test_a_large_picture_comes_after_a_small_one_and_nothing_is_enlarged(
 def test_refining_replaces_the_image_and_stopping_keeps_the_best(tab: ExploreTab, view: ExplorationView, monkeypatch):
     panel, me = tab.refine_panel, visitor("r")
     tab.turns["r"] = object()
-    monkeypatch.setattr("app.components.refine_panel.STEPS", 8)
+    monkeypatch.setattr("app.components.refine_panel.DEFAULT_REFINE", 8)
     *_, last = panel.on_refine(view, me)
     refined = last[tab.view].result
     assert refined.refined.steps == 8 and refined.quality.psnr > view.result.quality.psnr
     assert last[tab.slots["stage"]] != view.pieces["stage"], "the files are others"
     assert all(path.is_file() for path in addresses(last[tab.view]))
-    monkeypatch.setattr("app.components.refine_panel.STEPS", 400)
+    monkeypatch.setattr("app.components.refine_panel.DEFAULT_REFINE", 400)
     steps = panel.on_refine(view, me)
     while "dB" not in next(steps)[panel.task.line].value or not panel.running:
         pass
