@@ -144,6 +144,10 @@ class ModelConfig(_Config):
         """Return them as the fields of the `TrainConfig` that trains such a model on."""
         return {"guide_target": self.guide_target, "guide_strength": self.guide_strength}
 
+    def kept_fields(self) -> dict[str, Any]:
+        """Return the fields of the `TrainConfig` that keeps such a checkpoint what it is when it is trained on."""
+        return self.guide_fields() | ({} if self.trained_through_jpeg else {"jpeg_share": 0.0})
+
     def __post_init__(self) -> None:
         _check_guide(self)
         _check(0 < len(self.preset) <= 40, "ModelConfig.preset is a name of 1 to 40 characters.")

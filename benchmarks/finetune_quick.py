@@ -56,7 +56,7 @@ def run_quick(folder: Path, data: Path, init: str, seconds: float, steps: int | 
     paths = write_examples(folder / "examples", EXAMPLES) + [data / name for name in CLIPS]
     known = {path.stem: path for path in paths}
     kept = folder / "rows.json"
-    rows: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
+    rows: dict[str, dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for name in names or known:
         if name in rows:
             continue

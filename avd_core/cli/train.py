@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _fields() -> str:
     """Return the help of --set: a line or more for each field."""
-    lines = ["fields of --set, with their defaults (a preset may have its own):"]
+    lines = ["fields of --set, with their defaults (a preset may have its own, and --init keeps its checkpoint's):"]
     for field in dataclasses.fields(TrainConfig):
         about = f"{field.name}={field.default}: {field.metadata['help'].replace('`', '')}"
         lines += textwrap.wrap(about, 78, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
@@ -83,7 +83,8 @@ def run_config(args: argparse.Namespace) -> RunConfig:
         ValueError: a checkpoint or a split cannot be loaded, or a field is unknown or out of range.
     """
     model = AVD.from_pretrained(args.init).config if args.init else PRESETS[args.preset or "base"]
-    overrides = preset_overrides(model.preset, from_nothing=not args.init) | model.guide_fields() | _overrides(args.set)
+    kept = model.kept_fields() if args.init else {}
+    overrides = preset_overrides(model.preset, from_nothing=not args.init) | kept | _overrides(args.set)
     if args.steps is not None:
         overrides["steps"] = args.steps
     in_folders = args.dataset == "folder"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -117,6 +118,17 @@ def test_from_nothing_a_code_is_found_before_it_has_to_last(tmp_path):
     config = {name: Run(tmp_path / "runs" / name).config()["train"] for name in described}
     assert config["nothing"]["jpeg_start"] == FROM_NOTHING["jpeg_start"] > config["start"]["jpeg_start"] == 0
     assert config["nothing"]["steps"] > config["start"]["steps"]
+
+
+def test_a_start_without_jpeg_is_trained_on_without_it(tmp_path):
+    for name, through_jpeg in (("base", False), ("robust", True)):
+        small = replace(PRESETS["tiny"], preset="base", trained_through_jpeg=through_jpeg)
+        start = AVD(small).save_pretrained(tmp_path / name)
+        train("--run", str(tmp_path / "runs" / name), "--init", str(start), "--prepare")
+    asked = ["--run", str(tmp_path / "runs" / "asked"), "--init", str(tmp_path / "base"), "--set", "jpeg_share=0.3"]
+    train(*asked, "--prepare")
+    shares = {run.name: Run(run).config()["train"]["jpeg_share"] for run in (tmp_path / "runs").iterdir()}
+    assert shares == {"base": 0, "robust": TrainConfig().jpeg_share, "asked": 0.3}
 
 
 def test_help_says_what_every_field_means(capsys):
