@@ -160,7 +160,8 @@ def _decode(stream: bytes, shape: tuple[int, int, int]) -> np.ndarray | None:
     """Decode the frames (T, H, W, 3) of a stream; None if it holds no pictures of that shape."""
     height, width, _ = shape
     codec = av.CodecContext.create("h264", "r")
-    codec.thread_count, codec.options = 1, {"max_pixels": str((height + 16) * (width + 16))}  # in whole blocks
+    # The decoder pads the sides of its pictures, up to the next 64 with AVX-512, and counts that as pixels.
+    codec.thread_count, codec.options = 1, {"max_pixels": str((height + 128) * (width + 128))}
     pictures = []
     try:
         for packet in [*codec.parse(stream), *codec.parse(None), None]:
