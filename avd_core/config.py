@@ -145,7 +145,7 @@ class ModelConfig(_Config):
         return {"guide_target": self.guide_target, "guide_strength": self.guide_strength}
 
     def kept_fields(self) -> dict[str, Any]:
-        """Return the fields of the `TrainConfig` that keeps such a checkpoint what it is when it is trained on."""
+        """Return the `KEPT_FIELDS` of the `TrainConfig` that keeps such a checkpoint what it is as it is trained on."""
         return self.guide_fields() | ({} if self.trained_through_jpeg else {"jpeg_share": 0.0})
 
     def __post_init__(self) -> None:
@@ -323,6 +323,7 @@ PRESET_OVERRIDES: dict[str, dict[str, Any]] = {
     "paper": {"guide_weight": 0.0, "jpeg_share": 0.0, "adv_weight": 0.02},
     "tiny": {"jpeg_share": 0.0},
 }
+KEPT_FIELDS = ("guide_target", "guide_strength", "jpeg_share")  # `avd train --init` takes them from its checkpoint
 # What a training from nothing needs beside: first a code must be found, then it can be made to last.
 FROM_NOTHING: dict[str, Any] = {"steps": 4800, "adv_start": 500, "jpeg_start": 2400}
 

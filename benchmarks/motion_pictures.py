@@ -149,7 +149,7 @@ def look(clips: Clips, requested: Sequence[Variant], scorers: Sequence[Classifie
         sheets = [picture[None] if picture.ndim == 3 else picture for picture in made]
         found = {}
         for scorer in scorers:
-            features = _features(scorer, np.concatenate(sheets))
+            features = computed_features(scorer, np.concatenate(sheets))
             ends = np.cumsum([len(sheet) for sheet in sheets])[:-1]
             found |= {
                 _key(scorer, variant): rows.ravel()
@@ -170,7 +170,7 @@ def _key(scorer: Classifier, variant: Variant) -> str:
     return f"{scorer.name}|{variant.key}|{FRAMES}x{SIZE}"
 
 
-def _features(scorer: Classifier, pictures: np.ndarray) -> np.ndarray:
+def computed_features(scorer: Classifier, pictures: np.ndarray) -> np.ndarray:
     """Return features (K, D) of pictures (K, H, W, 3)."""
     in_bf16 = scorer.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     parts = [pictures[begin : begin + BATCH] for begin in range(0, len(pictures), BATCH)]

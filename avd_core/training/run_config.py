@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avd_core.config import MIN_SIZE, PRESETS, SIDE_MULTIPLE, ConfigError, ModelConfig, TrainConfig, preset_overrides
+from avd_core.config import (
+    KEPT_FIELDS,
+    MIN_SIZE,
+    PRESETS,
+    SIDE_MULTIPLE,
+    ConfigError,
+    ModelConfig,
+    TrainConfig,
+    preset_overrides,
+)
 from avd_core.data.clip_spec import ClipSpec
 from avd_core.data.datasets import STORED_SIZE, find_photos, look_through
 from avd_core.runs.run import Run, RunError
@@ -126,7 +135,10 @@ class RunConfig:
         words += ["--stored-size", str(self.stored_size)] if self.stored_size != STORED_SIZE else []
         # Leave out what the command sets by default; give all else, even where it is the dataclass's default.
         taken = TrainConfig.from_dict(preset_overrides(self.model.preset, from_nothing=self.init is None)).to_dict()
-        fields = {name: value for name, value in self.train.to_dict().items() if value != taken[name]}
+        of_start = () if self.init is None else KEPT_FIELDS  # of these the start's own are the command's defaults
+        fields = {
+            name: value for name, value in self.train.to_dict().items() if value != taken[name] or name in of_start
+        }
         fields.pop("steps", None)  # has an option of its own
         words += ["--steps", str(self.train.steps)]
         return words + [word for name, value in fields.items() for word in ("--set", f"{name}={value}")]

@@ -51,8 +51,8 @@ def test_movement_is_read_where_it_shows_and_the_middle_frame_is_guessing(call):
 def test_a_stopped_run_goes_on_where_it_was(call, scorer: Classifier, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     assert f"bars: 1 of {2 * FILMS} clips are done" in call("--seconds", "-1")
     looked = []
-    features = motion_pictures._features
-    monkeypatch.setattr(motion_pictures, "_features", lambda *given: looked.append(given) or features(*given))
+    features = motion_pictures.computed_features
+    monkeypatch.setattr(motion_pictures, "computed_features", lambda *given: looked.append(given) or features(*given))
     first = call()
     assert len(looked) == 2 * FILMS - 1
     assert call() == first and len(looked) == 2 * FILMS - 1
