@@ -135,10 +135,8 @@ class RunConfig:
         words += ["--stored-size", str(self.stored_size)] if self.stored_size != STORED_SIZE else []
         # Leave out what the command sets by default; give all else, even where it is the dataclass's default.
         taken = TrainConfig.from_dict(preset_overrides(self.model.preset, from_nothing=self.init is None)).to_dict()
-        of_start = () if self.init is None else KEPT_FIELDS  # of these the start's own are the command's defaults
-        fields = {
-            name: value for name, value in self.train.to_dict().items() if value != taken[name] or name in of_start
-        }
+        kept = () if self.init is None else KEPT_FIELDS  # of these the start's own are the command's defaults
+        fields = {name: value for name, value in self.train.to_dict().items() if name in kept or value != taken[name]}
         fields.pop("steps", None)  # has an option of its own
         words += ["--steps", str(self.train.steps)]
         return words + [word for name, value in fields.items() for word in ("--set", f"{name}={value}")]
