@@ -57,15 +57,13 @@ def run_quick(folder: Path, data: Path, init: str, seconds: float, steps: int | 
     known = {path.stem: path for path in paths}
     kept = folder / "rows.json"
     rows: dict[str, dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    limit = seconds if steps is None else None
     for name in names or known:
         if name in rows:
             continue
         if steps is None:
             steps = measure(init, TrainConfig.from_dict(recipe(1, init)), "cpu").steps_in(seconds)
             print(f"{steps} steps fit in {seconds:g} s here", flush=True)
-            limit = seconds
-        else:
-            limit = None
         rows[name] = one_clip(folder, known[name], init, steps, limit)
         write_json(kept, rows)
         print(name, rows[name], flush=True)
