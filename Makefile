@@ -183,7 +183,7 @@ evidence: $(APP)  ## measure the bundled checkpoints (and trained ablations) on 
 TODAY ?= robust
 report: $(APP)  ## what decides whether base ships: one table over all sets that report, beside the codec (hours)
 	$(needs_data)
-	@$(BIN)/python -m benchmarks.report --checkpoints base --today $(TODAY)
+	@$(BIN)/python -m benchmarks.report --checkpoints base $(TODAY:%=--today %)
 
 POOLED = $(REPORTED_ON:%="$$AVD_DATA/%") --split $(REPORTED_ON:%=benchmarks/splits/%.json)
 

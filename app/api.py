@@ -116,13 +116,14 @@ class Api:
         seconds: float | None = None,
         whole: bool = False,
         size: int | None = None,
-        steps: int = DEFAULT_REFINE,
+        steps: int | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """Distill a clip into one image and refine it by gradient steps, each of which takes up to a second.
 
         Returns:
             As /distill; more of the clip comes back from the PNG.
         """
+        steps = DEFAULT_REFINE if steps is None else steps
         window = Window(start, seconds, whole)
         made = self.explorations.explorer.distill(
             clip, checkpoint=self._checkpoint(checkpoint), window=window, size=size, refine=steps

@@ -142,6 +142,7 @@ def test_an_image_is_refined_and_says_so(client: Client, rendered_clip: Path):
     image, facts = client.predict(**call, steps=3, api_name="/refine")
     assert Image.open(image).text["avd:refined"] == "3" and Path(image).read_bytes() != Path(plain).read_bytes()
     assert (of_plain["refined"], facts["refined"]) == (0, 3)
+    assert client.predict(**call, steps=None, api_name="/refine")[1]["refined"] == 40, "null is the default"
     with pytest.raises(AppError, match=r"^401 refinement steps cannot be made; 0 to 400 can\.$"):
         client.predict(**call, steps=401, api_name="/refine")
 
